@@ -1,0 +1,3 @@
+//! The daemon on each GPU host.
+
+pub mod sample;
