@@ -1,1 +1,53 @@
-//! The transparency log: RFC 6962 trees and C2SP notes.
+//! The transparency log: RFC 6962 trees with their proofs, and the C2SP text formats around them.
+//!
+//! Pure. [`Nodes`] is how a proof reads hashes, from memory, tiles or a disk; the functions that
+//! verify need nothing but their arguments, and their work is bounded by the size of those.
+//!
+//! ```text
+//! leaf_hash ─ CompactRange, MemoryTree ─ root ─ Checkpoint ─ Note ─ SignedCheckpoint ─ Witnessed
+//!             inclusion, consistency, multi      one text    signatures   log key      Policy
+//! ```
+
+mod checkpoint;
+mod consistency;
+mod cosignature;
+mod frontier;
+mod hash;
+mod inclusion;
+mod key;
+mod multi;
+mod note;
+mod policy;
+mod proof;
+mod spelling;
+mod tile;
+mod tree;
+mod witness;
+
+pub use checkpoint::{
+    Checkpoint, MalformedCheckpoint, NotAnOrigin, OpenError, Origin, SignedCheckpoint,
+};
+pub use consistency::{consistency_proof, verify_consistency};
+pub use cosignature::{
+    CannotCosign, Cosigner, CosignerKey, MAX_COSIGNATURE_SECONDS, verify_cosignature,
+};
+pub use frontier::CompactRange;
+pub use hash::{Hash, NotAHash, empty_root, leaf_hash, node_hash, root_of};
+pub use inclusion::{inclusion_proof, verify_inclusion};
+pub use key::{KeyName, MalformedKey, NotAKeyName, NoteKey, NoteKeyId, VerifierKey};
+pub use multi::{multi_proof, verify_multi};
+pub use note::{
+    CannotSign, MAX_NOTE_BYTES, MAX_SIGNATURES, MalformedNote, Note, NoteSignature, NoteSigner,
+    Unverified, parse_signature_lines,
+};
+pub use policy::{BadPolicy, Cosigned, MAX_WITNESSES, NotWitnessed, Policy, Witnessed};
+pub use proof::ProofError;
+pub use tile::{
+    MalformedTile, NodePlace, TILE_WIDTH, Tile, TileKind, TilePath, entries_path, new_tiles,
+    node_place, tile_path,
+};
+pub use tree::{MAX_SIZE, MemoryTree, MissingNode, Nodes, TreeError, root_at};
+pub use witness::{
+    AddCheckpoint, MAX_PROOF_LINES, MAX_REQUEST_BYTES, MalformedRequest, parse_conflict,
+    print_conflict,
+};
