@@ -1,0 +1,417 @@
+//! Chains: each statement names the one before it, and one key signs until a `key` statement
+//! hands over to the next.
+
+use crate::{
+    digest::Digest,
+    keys::{BadKey, BadSignature, PublicKey},
+    statement::{Body, Kind, Place, Statement},
+    v1,
+};
+
+/// A chain up to its head: all that is needed to judge the next statement.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ChainState {
+    chain: Digest,
+    sequence: u64,
+    head: Digest,
+    key: PublicKey,
+}
+
+/// A statement whose signature and place in its chain hold. Made only by [`ChainState`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct Verified {
+    statement: Statement,
+    chain: Digest,
+}
+
+/// Why a statement does not continue its chain. The statement is at fault, or the chain forked.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Broken {
+    /// Signed by another key, or changed after signing.
+    #[error(transparent)]
+    Signature(#[from] BadSignature),
+    /// The key that it brings is not acceptable.
+    #[error(transparent)]
+    Key(#[from] BadKey),
+    /// A new key did not prove that its holder agreed.
+    #[error("the new key's own proof in the key statement does not verify")]
+    Proof,
+    /// This kind cannot open a chain, or cannot stand within one.
+    #[error("a {0} statement cannot stand here in a chain")]
+    Misplaced(String),
+    /// Of another chain.
+    #[error("statement belongs to chain {got}, not {due}")]
+    OtherChain {
+        /// The chain being read.
+        due: Digest,
+        /// The one it names.
+        got: Digest,
+    },
+    /// Later than the next: something is missing before it.
+    #[error("statement {got} arrived where {due} was due: something before it is missing")]
+    Missing {
+        /// Next sequence.
+        due: u64,
+        /// Its sequence.
+        got: u64,
+    },
+    /// At or before the head: sent again, reordered, or a second history.
+    #[error("statement {got} arrived where {due} was due: it stands in the past of the chain")]
+    Past {
+        /// Next sequence.
+        due: u64,
+        /// Its sequence.
+        got: u64,
+    },
+    /// The right sequence on the wrong history.
+    #[error(
+        "statement {sequence} continues another history: its previous digest is not the head's"
+    )]
+    Forked {
+        /// Its sequence.
+        sequence: u64,
+    },
+}
+
+impl Broken {
+    /// A stable word for the refusal, listed in FORMAT.md.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Signature(_) => "signature",
+            Self::Key(_) | Self::Proof => "key",
+            Self::Misplaced(_) => "misplaced",
+            Self::OtherChain { .. } => "other-chain",
+            Self::Missing { .. } => "missing",
+            Self::Past { .. } => "past",
+            Self::Forked { .. } => "forked",
+        }
+    }
+}
+
+impl ChainState {
+    /// Opens the chain of a `genesis`, `enrolment`, `officer` or `relay-enrolment`, signed by the
+    /// key that it names.
+    ///
+    /// The signature proves possession of that key; whether the opener itself is to be believed is
+    /// for the caller to decide (the genesis by the reader's trust, the others by the genesis).
+    pub fn open(statement: Statement) -> Result<(Self, Verified), Broken> {
+        if statement.header().place() != Place::Opening {
+            return Err(Broken::Misplaced(statement.kind().name()));
+        }
+        let key = PublicKey::ed25519(match statement.body() {
+            Body::Genesis(body) => &body.operator_key,
+            Body::Enrolment(body) => &body.record_key,
+            Body::Officer(body) => &body.key,
+            Body::RelayEnrolment(body) => &body.relay_key,
+            _ => return Err(Broken::Misplaced(statement.kind().name())),
+        })?;
+        statement.verify(&key)?;
+        let chain = statement.digest();
+        Ok((
+            Self {
+                chain,
+                sequence: 0,
+                head: chain,
+                key,
+            },
+            Verified { statement, chain },
+        ))
+    }
+
+    /// Verifies the next statement and moves the head; on an error the state is as before.
+    pub fn follow(&mut self, statement: Statement) -> Result<Verified, Broken> {
+        let Place::Link {
+            chain,
+            sequence,
+            previous,
+        } = statement.header().place()
+        else {
+            return Err(Broken::Misplaced(statement.kind().name()));
+        };
+        if chain != self.chain {
+            return Err(Broken::OtherChain {
+                due: self.chain,
+                got: chain,
+            });
+        }
+        let due = self.sequence.saturating_add(1);
+        if sequence > due {
+            return Err(Broken::Missing { due, got: sequence });
+        }
+        if sequence < due {
+            return Err(Broken::Past { due, got: sequence });
+        }
+        if previous != self.head {
+            return Err(Broken::Forked { sequence });
+        }
+        if let Some(kind) = opener(&statement) {
+            return Err(Broken::Misplaced(kind.name()));
+        }
+        statement.verify(&self.key)?;
+        if let Body::Key(change) = statement.body() {
+            self.key = handed_over(chain, sequence, previous, change)?;
+        }
+        self.sequence = sequence;
+        self.head = statement.digest();
+        Ok(Verified { statement, chain })
+    }
+
+    /// Verifies a statement of this chain out of its order: signature and membership only.
+    ///
+    /// For readers to whom just a part of the chain is shown; inclusion in the log ties the part
+    /// to the whole. A statement from before a change of key needs the state of that time.
+    pub fn vouch(&self, statement: Statement) -> Result<Verified, Broken> {
+        match statement.header().chain() {
+            Some(chain) if chain == self.chain => {}
+            Some(got) => {
+                return Err(Broken::OtherChain {
+                    due: self.chain,
+                    got,
+                });
+            }
+            None => return Err(Broken::Misplaced(statement.kind().name())),
+        }
+        statement.verify(&self.key)?;
+        Ok(Verified {
+            statement,
+            chain: self.chain,
+        })
+    }
+
+    /// Verifies `statement` like [`ChainState::vouch`] and goes on from it, across what is not
+    /// shown between.
+    pub fn skip_to(&mut self, statement: Statement) -> Result<Verified, Broken> {
+        let (due, got) = (
+            self.sequence.saturating_add(1),
+            statement.header().sequence(),
+        );
+        if got < due {
+            return Err(Broken::Past { due, got });
+        }
+        if got == due {
+            return self.follow(statement);
+        }
+        let verified = self.vouch(statement)?;
+        self.sequence = got;
+        self.head = verified.statement.digest();
+        Ok(verified)
+    }
+
+    /// Digest of the statement that opened the chain.
+    pub fn chain(&self) -> Digest {
+        self.chain
+    }
+
+    /// Sequence of the head.
+    pub fn sequence(&self) -> u64 {
+        self.sequence
+    }
+
+    /// Digest of the head.
+    pub fn head(&self) -> Digest {
+        self.head
+    }
+
+    /// The key that signs next.
+    pub fn key(&self) -> &PublicKey {
+        &self.key
+    }
+
+    /// Where the next statement stands.
+    pub fn next_place(&self) -> Place {
+        Place::Link {
+            chain: self.chain,
+            sequence: self.sequence.saturating_add(1),
+            previous: self.head,
+        }
+    }
+}
+
+impl Verified {
+    /// The statement.
+    pub fn statement(&self) -> &Statement {
+        &self.statement
+    }
+
+    /// Its chain; for an opener the one that it opens.
+    pub fn chain(&self) -> Digest {
+        self.chain
+    }
+
+    /// What it says.
+    pub fn body(&self) -> &Body {
+        self.statement.body()
+    }
+}
+
+/// Bytes that a new key signs to take over a chain.
+pub fn key_change_bytes(
+    chain: Digest,
+    sequence: u64,
+    previous: Digest,
+    new_key: &PublicKey,
+) -> Vec<u8> {
+    [
+        b"affiant key change\0".as_slice(),
+        chain.as_bytes(),
+        &sequence.to_be_bytes(),
+        previous.as_bytes(),
+        new_key.as_bytes(),
+    ]
+    .concat()
+}
+
+fn handed_over(
+    chain: Digest,
+    sequence: u64,
+    previous: Digest,
+    change: &v1::Key,
+) -> Result<PublicKey, Broken> {
+    let new_key = PublicKey::ed25519(&change.new_key)?;
+    let proof = change
+        .proof
+        .as_slice()
+        .try_into()
+        .map_err(|_| Broken::Proof)?;
+    new_key
+        .verify(
+            &key_change_bytes(chain, sequence, previous, &new_key),
+            proof,
+        )
+        .map_err(|_| Broken::Proof)?;
+    Ok(new_key)
+}
+
+fn opener(statement: &Statement) -> Option<&Kind> {
+    let opens = matches!(
+        statement.kind(),
+        Kind::Genesis | Kind::Enrolment | Kind::Officer | Kind::RelayEnrolment
+    );
+    opens.then(|| statement.kind())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::keys::{Ed25519Signer, Signer as _};
+
+    fn signer(seed: u8) -> Ed25519Signer {
+        Ed25519Signer::from_seed(&[seed; 32]).unwrap()
+    }
+
+    fn time() -> v1::Time {
+        v1::Time {
+            unix_ms: 1,
+            clock: v1::ClockState::Unknown.into(),
+            max_error_ms: None,
+        }
+    }
+
+    fn opened(seed: u8) -> ChainState {
+        let key = signer(seed).public_key().as_bytes().to_vec();
+        let body = v1::Enrolment {
+            record_key: key,
+            host: "h".into(),
+            ..Default::default()
+        };
+        let made =
+            Statement::seal(body.into(), Place::Opening, time(), None, &signer(seed)).unwrap();
+        ChainState::open(made).unwrap().0
+    }
+
+    fn next(state: &ChainState, seed: u8, body: impl Into<Body>) -> Statement {
+        Statement::seal(body.into(), state.next_place(), time(), None, &signer(seed)).unwrap()
+    }
+
+    #[test]
+    fn a_chain_takes_each_statement_once_and_in_order() {
+        let mut state = opened(1);
+        let first = next(&state, 1, v1::Gap::default());
+        state.follow(first.clone()).unwrap();
+        let second = next(&state, 1, v1::Gap::default());
+        assert_eq!(
+            state.follow(first).unwrap_err(),
+            Broken::Past { due: 2, got: 1 }
+        );
+        let mut behind = opened(1);
+        assert_eq!(
+            behind.follow(second.clone()).unwrap_err(),
+            Broken::Missing { due: 1, got: 2 }
+        );
+        state.follow(second).unwrap();
+        assert_eq!(state.sequence(), 2);
+    }
+
+    #[test]
+    fn a_second_history_is_told_apart() {
+        let mut state = opened(1);
+        let mut other = state.clone();
+        state.follow(next(&state, 1, v1::Gap::default())).unwrap();
+        let different = v1::Gap {
+            reason: "other".into(),
+            ..Default::default()
+        };
+        other.follow(next(&other, 1, different)).unwrap();
+        let on_other = next(&other, 1, v1::Gap::default());
+        assert_eq!(
+            state.follow(on_other).unwrap_err(),
+            Broken::Forked { sequence: 2 }
+        );
+    }
+
+    #[test]
+    fn a_statement_of_another_chain_or_key_is_refused() {
+        let mut state = opened(1);
+        let foreign = next(&opened(2), 2, v1::Gap::default());
+        assert!(matches!(
+            state.follow(foreign).unwrap_err(),
+            Broken::OtherChain { .. }
+        ));
+        let forged = next(&state, 2, v1::Gap::default());
+        assert!(matches!(
+            state.follow(forged).unwrap_err(),
+            Broken::Signature(_)
+        ));
+        let opener = next(&state, 1, v1::Enrolment::default());
+        assert!(matches!(
+            state.follow(opener).unwrap_err(),
+            Broken::Misplaced(_)
+        ));
+    }
+
+    #[test]
+    fn a_key_changes_only_with_the_consent_of_both() {
+        let mut state = opened(1);
+        let Place::Link {
+            chain,
+            sequence,
+            previous,
+        } = state.next_place()
+        else {
+            unreachable!()
+        };
+        let new = signer(2);
+        let bytes = key_change_bytes(chain, sequence, previous, new.public_key());
+        let change = |proof: [u8; 64]| v1::Key {
+            new_key: new.public_key().as_bytes().to_vec(),
+            proof: proof.to_vec(),
+            ..Default::default()
+        };
+        let unproved = next(&state, 1, change([0; 64]));
+        assert_eq!(state.follow(unproved).unwrap_err(), Broken::Proof);
+        assert_eq!(state.sequence(), 0, "a refusal leaves the chain as it was");
+        let proof = new.sign(&bytes).unwrap();
+        assert!(
+            state.follow(next(&state, 2, change(proof))).is_err(),
+            "the old key did not sign"
+        );
+        state.follow(next(&state, 1, change(proof))).unwrap();
+        assert!(
+            state.follow(next(&state, 1, v1::Gap::default())).is_err(),
+            "the old key is over"
+        );
+        state.follow(next(&state, 2, v1::Gap::default())).unwrap();
+    }
+}

@@ -1,0 +1,698 @@
+//! A statement: one COSE_Sign1 (RFC 9052) in the only spelling that is accepted.
+//!
+//! The layout has no freedom, so it is written and read here as a fixed template; a test holds it
+//! against an independent COSE implementation.
+
+use prost::Message as _;
+
+use crate::{
+    digest::{Digest, digest},
+    keys::{Algorithm, BadSignature, KeyId, PublicKey, SignError, Signer},
+    tlog::Origin,
+    v1,
+};
+
+/// Most bytes of one statement.
+///
+/// The largest that is now in use carries a checkpoint with a hundred cosignatures:
+/// 100 × 200 = 20,000 bytes. Hardware evidence of one device is 8 KiB with a chain of 5 KiB. The
+/// rest is room; 64 KiB is a sixty-fourth of gRPC's default message limit of 4 MiB.
+pub const MAX_STATEMENT_BYTES: usize = 64 * 1024;
+
+const CONTENT_TYPE_HEAD: &str = "application/vnd.affiant.";
+const CONTENT_TYPE_TAIL: &str = "+protobuf";
+
+macro_rules! kinds {
+    ($($variant:ident $name:literal,)+) => {
+        /// What a statement says, by its content type `application/vnd.affiant.<kind>.v1+protobuf`.
+        #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub enum Kind {
+            $(#[doc = concat!("`", $name, "`")] $variant,)+
+            /// A kind or version of which this reader knows nothing: `<kind>.v<n>`. Its place in
+            /// the chain is checked; what it says is *not judged*.
+            Unknown(String),
+        }
+
+        /// The payload of a statement.
+        #[derive(Clone, Debug, PartialEq)]
+        pub enum Body {
+            $(#[doc = concat!("`", $name, "`")] $variant(v1::$variant),)+
+            /// Bytes of a kind that is not known.
+            Unknown(Vec<u8>),
+        }
+
+        impl Kind {
+            /// Every kind of version 1.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)+];
+
+            /// Its name with the version, as in the content type.
+            pub fn name(&self) -> String {
+                match self {
+                    $(Self::$variant => concat!($name, ".v1").to_owned(),)+
+                    Self::Unknown(name) => name.clone(),
+                }
+            }
+
+            fn parse(name: &str) -> Option<Self> {
+                match name {
+                    $(concat!($name, ".v1") => Some(Self::$variant),)+
+                    _ => is_kind_name(name).then(|| Self::Unknown(name.to_owned())),
+                }
+            }
+        }
+
+        impl Body {
+            fn read(kind: &Kind, payload: &[u8]) -> Result<(Self, v1::Header), Malformed> {
+                match kind {
+                    $(Kind::$variant => {
+                        let read = v1::$variant::decode(payload).map_err(|_| Malformed::Payload)?;
+                        if read.encode_to_vec() != payload {
+                            return Err(Malformed::Respelled);
+                        }
+                        let header = read.header.clone().ok_or(Malformed::Header("is missing"))?;
+                        Ok((Self::$variant(read), header))
+                    })+
+                    Kind::Unknown(_) => Ok((Self::Unknown(payload.to_vec()), leading_header(payload)?)),
+                }
+            }
+
+            /// The kind that this body makes.
+            pub fn kind(&self) -> Option<Kind> {
+                match self {
+                    $(Self::$variant(_) => Some(Kind::$variant),)+
+                    Self::Unknown(_) => None,
+                }
+            }
+
+            fn spell(mut self, header: v1::Header) -> (Self, Vec<u8>) {
+                let bytes = match &mut self {
+                    $(Self::$variant(message) => {
+                        message.header = Some(header);
+                        message.encode_to_vec()
+                    })+
+                    Self::Unknown(bytes) => bytes.clone(),
+                };
+                (self, bytes)
+            }
+        }
+
+        $(impl From<v1::$variant> for Body {
+            fn from(message: v1::$variant) -> Self {
+                Self::$variant(message)
+            }
+        })+
+    };
+}
+
+kinds! {
+    Genesis "genesis",
+    Enrolment "enrolment",
+    Key "key",
+    Revocation "revocation",
+    HostEvent "host-event",
+    Inventory "inventory",
+    InventoryDeclaration "inventory-declaration",
+    Usage "usage",
+    Gap "gap",
+    Observation "observation",
+    Workloads "workloads",
+    HardwareEvidence "hardware-evidence",
+    ChainRestart "chain-restart",
+    RelayEnrolment "relay-enrolment",
+    Officer "officer",
+    TenantEvent "tenant-event",
+    BindingEvent "binding-event",
+    Decision "decision",
+    Lease "lease",
+    PolicyPack "policy-pack",
+    ListImport "list-import",
+    Clock "clock",
+    Cosigned "cosigned",
+    RollCall "roll-call",
+    Fork "fork",
+    Hold "hold",
+    Erasure "erasure",
+    Succession "succession",
+    Request "request",
+    ReportIssued "report-issued",
+}
+
+/// Where a statement stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// It opens a chain.
+    Opening,
+    /// It continues one.
+    Link {
+        /// Digest of the statement that opened the chain.
+        chain: Digest,
+        /// At least 1.
+        sequence: u64,
+        /// Digest of the statement at `sequence − 1`.
+        previous: Digest,
+    },
+}
+
+/// The header of a statement, checked for form.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Header {
+    place: Place,
+    time: v1::Time,
+    checkpoint: Option<v1::CheckpointRef>,
+}
+
+/// Why bytes are not a statement. Each is a refusal: there is one spelling, and this is not it.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Malformed {
+    /// More than [`MAX_STATEMENT_BYTES`].
+    #[error("statement is {0} bytes long where at most {MAX_STATEMENT_BYTES} are allowed")]
+    TooLong(usize),
+    /// The COSE wrapper departs from the template; says where.
+    #[error("cose wrapper is not in the one accepted spelling: {0}")]
+    Wrapper(&'static str),
+    /// The content type names no kind.
+    #[error("content type is not application/vnd.affiant.<kind>.v<n>+protobuf")]
+    ContentType,
+    /// The payload is not the protobuf message of its kind.
+    #[error("payload is not a protobuf message of its kind")]
+    Payload,
+    /// The payload reads, but re-encoding it gives other bytes.
+    #[error(
+        "payload is not in the one accepted spelling (unknown or repeated field, long varint, \
+         or a default value that is spelled out)"
+    )]
+    Respelled,
+    /// The header is missing or cannot be.
+    #[error("header {0}")]
+    Header(&'static str),
+}
+
+/// A statement that was read but not yet verified: it has one spelling, and nothing is proved.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Statement {
+    bytes: Vec<u8>,
+    digest: Digest,
+    kind: Kind,
+    algorithm: Algorithm,
+    key: KeyId,
+    header: Header,
+    body: Body,
+    signed: Vec<u8>,
+    signature: [u8; 64],
+}
+
+/// Why a statement could not be made.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SealError {
+    /// The signer failed.
+    #[error(transparent)]
+    Sign(#[from] SignError),
+    /// What was to be signed would be refused by every reader.
+    #[error("refused to sign what no reader would accept: {0}")]
+    Unreadable(#[from] Malformed),
+}
+
+impl Statement {
+    /// Signs `body` at `place`; what stood in its header before is replaced.
+    pub fn seal(
+        body: Body,
+        place: Place,
+        time: v1::Time,
+        checkpoint: Option<v1::CheckpointRef>,
+        signer: &dyn Signer,
+    ) -> Result<Self, SealError> {
+        let kind = body.kind().ok_or(Malformed::ContentType)?;
+        let (_, payload) = body.spell(
+            Header {
+                place,
+                time,
+                checkpoint,
+            }
+            .message(),
+        );
+        let protected = protected_header(
+            signer.public_key().algorithm(),
+            &kind,
+            &signer.public_key().id(),
+        );
+        let signature = signer.sign(&signed_bytes(&protected, &payload))?;
+        Ok(Self::parse(&wrap(&protected, &payload, &signature))?)
+    }
+
+    /// Reads a statement; refuses every spelling but the one of FORMAT.md.
+    pub fn parse(bytes: &[u8]) -> Result<Self, Malformed> {
+        if bytes.len() > MAX_STATEMENT_BYTES {
+            return Err(Malformed::TooLong(bytes.len()));
+        }
+        let mut rest = Reader { rest: bytes };
+        rest.literal(&[0x84], "not an untagged array of four")?;
+        let protected = rest.byte_string("protected header")?;
+        rest.literal(&[0xa0], "unprotected header is not empty")?;
+        let payload = rest.byte_string("payload")?;
+        let signature = rest.byte_string("signature")?;
+        let signature = signature
+            .try_into()
+            .map_err(|_| Malformed::Wrapper("signature is not 64 bytes"))?;
+        rest.end("bytes after the signature")?;
+        let (algorithm, kind, key) = read_protected(protected)?;
+        let (body, header) = Body::read(&kind, payload)?;
+        Ok(Self {
+            digest: digest(bytes),
+            bytes: bytes.to_vec(),
+            kind,
+            algorithm,
+            key,
+            header: Header::check(header)?,
+            body,
+            signed: signed_bytes(protected, payload),
+            signature,
+        })
+    }
+
+    /// Verifies the signature: the key must be the one that the statement names.
+    pub fn verify(&self, key: &PublicKey) -> Result<(), BadSignature> {
+        if key.id() != self.key || key.algorithm() != self.algorithm {
+            return Err(BadSignature(key.id()));
+        }
+        key.verify(&self.signed, &self.signature)
+    }
+
+    /// The exact bytes.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// SHA-256 of the exact bytes: its name, and its entry in the log.
+    pub fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    /// What it says it is.
+    pub fn kind(&self) -> &Kind {
+        &self.kind
+    }
+
+    /// The key that it names.
+    pub fn key(&self) -> KeyId {
+        self.key
+    }
+
+    /// Its header.
+    pub fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// What it says.
+    pub fn body(&self) -> &Body {
+        &self.body
+    }
+}
+
+impl Header {
+    /// Where the statement stands.
+    pub fn place(&self) -> Place {
+        self.place
+    }
+
+    /// The chain it continues; none when it opens one.
+    pub fn chain(&self) -> Option<Digest> {
+        match self.place {
+            Place::Opening => None,
+            Place::Link { chain, .. } => Some(chain),
+        }
+    }
+
+    /// 0 opens the chain.
+    pub fn sequence(&self) -> u64 {
+        match self.place {
+            Place::Opening => 0,
+            Place::Link { sequence, .. } => sequence,
+        }
+    }
+
+    /// The signer's clock: a claim.
+    pub fn time(&self) -> &v1::Time {
+        &self.time
+    }
+
+    /// The newest checkpoint that the signer had seen.
+    pub fn checkpoint(&self) -> Option<&v1::CheckpointRef> {
+        self.checkpoint.as_ref()
+    }
+
+    fn message(&self) -> v1::Header {
+        let (chain, sequence, previous) = match self.place {
+            Place::Opening => (Vec::new(), 0, Vec::new()),
+            Place::Link {
+                chain,
+                sequence,
+                previous,
+            } => (
+                chain.as_bytes().to_vec(),
+                sequence,
+                previous.as_bytes().to_vec(),
+            ),
+        };
+        v1::Header {
+            chain,
+            sequence,
+            previous,
+            time: Some(self.time),
+            checkpoint: self.checkpoint.clone(),
+        }
+    }
+
+    fn check(header: v1::Header) -> Result<Self, Malformed> {
+        let digest =
+            |bytes: &[u8], what| Digest::try_from(bytes).map_err(|_| Malformed::Header(what));
+        let place = match (
+            header.chain.is_empty(),
+            header.sequence,
+            header.previous.is_empty(),
+        ) {
+            (true, 0, true) => Place::Opening,
+            (true, ..) => return Err(Malformed::Header("names no chain but does not open one")),
+            (_, 0, _) => return Err(Malformed::Header("names a chain but has sequence 0")),
+            (false, sequence, _) => Place::Link {
+                chain: digest(&header.chain, "has a chain that is not 32 bytes long")?,
+                sequence,
+                previous: digest(&header.previous, "has a previous that is not 32 bytes long")?,
+            },
+        };
+        let time = header.time.ok_or(Malformed::Header("has no time"))?;
+        if !matches!(v1::ClockState::try_from(time.clock), Ok(state) if state != v1::ClockState::Unspecified)
+        {
+            return Err(Malformed::Header("has a clock state that is not defined"));
+        }
+        if let Some(seen) = &header.checkpoint {
+            if seen.origin.parse::<Origin>().is_err() || seen.size == 0 {
+                return Err(Malformed::Header("has a checkpoint without origin or size"));
+            }
+            digest(
+                &seen.root,
+                "has a checkpoint whose root is not 32 bytes long",
+            )?;
+        }
+        Ok(Self {
+            place,
+            time,
+            checkpoint: header.checkpoint,
+        })
+    }
+}
+
+/// Bytes that are signed: `Sig_structure` of RFC 9052 section 4.4, no external data. Sealing and
+/// opening both call this; nothing else spells them.
+fn signed_bytes(protected: &[u8], payload: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(protected.len() + payload.len() + 24);
+    out.extend(b"\x84\x6aSignature1");
+    put_string(&mut out, 2, protected);
+    out.push(0x40);
+    put_string(&mut out, 2, payload);
+    out
+}
+
+fn wrap(protected: &[u8], payload: &[u8], signature: &[u8; 64]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(protected.len() + payload.len() + 80);
+    out.push(0x84);
+    put_string(&mut out, 2, protected);
+    out.push(0xa0);
+    put_string(&mut out, 2, payload);
+    put_string(&mut out, 2, signature);
+    out
+}
+
+/// The map {1: algorithm, 3: content type, 4: key identifier}, in this order.
+fn protected_header(algorithm: Algorithm, kind: &Kind, key: &KeyId) -> Vec<u8> {
+    let mut out = vec![0xa3, 0x01, algorithm_byte(algorithm), 0x03];
+    let content_type = format!("{CONTENT_TYPE_HEAD}{}{CONTENT_TYPE_TAIL}", kind.name());
+    put_string(&mut out, 3, content_type.as_bytes());
+    out.push(0x04);
+    put_string(&mut out, 2, key.as_bytes());
+    out
+}
+
+fn read_protected(bytes: &[u8]) -> Result<(Algorithm, Kind, KeyId), Malformed> {
+    let mut rest = Reader { rest: bytes };
+    rest.literal(&[0xa3, 0x01], "protected header is not {1, 3, 4}")?;
+    let algorithm = match rest.byte("algorithm")? {
+        b if b == algorithm_byte(Algorithm::Ed25519) => Algorithm::Ed25519,
+        b if b == algorithm_byte(Algorithm::Esp256) => Algorithm::Esp256,
+        _ => return Err(Malformed::Wrapper("algorithm is neither -19 nor -9")),
+    };
+    rest.literal(&[0x03], "protected header is not {1, 3, 4}")?;
+    let content_type = rest.string(3, "content type")?;
+    let kind = std::str::from_utf8(content_type)
+        .ok()
+        .and_then(|text| {
+            text.strip_prefix(CONTENT_TYPE_HEAD)?
+                .strip_suffix(CONTENT_TYPE_TAIL)
+        })
+        .and_then(Kind::parse)
+        .ok_or(Malformed::ContentType)?;
+    rest.literal(&[0x04], "protected header is not {1, 3, 4}")?;
+    let key = rest.byte_string("key identifier")?;
+    let key = key
+        .try_into()
+        .map_err(|_| Malformed::Wrapper("key identifier is not 16 bytes"))?;
+    rest.end("bytes after the protected header")?;
+    Ok((algorithm, kind, KeyId::new(key)))
+}
+
+/// A negative CBOR integer −1 − n with n < 24 is the one byte 0x20 + n.
+fn algorithm_byte(algorithm: Algorithm) -> u8 {
+    0x20 + (-1 - algorithm.cose()).unsigned_abs()
+}
+
+fn is_kind_name(name: &str) -> bool {
+    let Some((kind, version)) = name.rsplit_once(".v") else {
+        return false;
+    };
+    let word = |text: &str| {
+        !text.is_empty()
+            && text.len() <= 40
+            && text.bytes().all(|b| b.is_ascii_lowercase() || b == b'-')
+    };
+    let number = !version.starts_with('0')
+        && (1..=4).contains(&version.len())
+        && version.bytes().all(|b| b.is_ascii_digit());
+    word(kind) && number
+}
+
+/// Reads the header that leads a payload of unknown kind; the rest is carried, not read.
+fn leading_header(payload: &[u8]) -> Result<v1::Header, Malformed> {
+    /// A message of which only field 1 is known.
+    #[derive(Clone, PartialEq, prost::Message)]
+    struct Leading {
+        #[prost(message, optional, tag = "1")]
+        header: Option<v1::Header>,
+    }
+    let header = Leading::decode(payload)
+        .map_err(|_| Malformed::Payload)?
+        .header
+        .ok_or(Malformed::Header("is missing"))?;
+    let spelled = Leading {
+        header: Some(header.clone()),
+    }
+    .encode_to_vec();
+    if payload.starts_with(&spelled) {
+        Ok(header)
+    } else {
+        Err(Malformed::Respelled)
+    }
+}
+
+/// Writes the head and bytes of a CBOR string: major type 2 (bytes) or 3 (text), definite and
+/// shortest length.
+fn put_string(out: &mut Vec<u8>, major: u8, bytes: &[u8]) {
+    let major = major << 5;
+    match bytes.len() {
+        n @ 0..=23 => out.push(major | n.to_le_bytes()[0]),
+        n @ 24..=0xff => out.extend([major | 24, n.to_le_bytes()[0]]),
+        n @ 0x100..=0xffff => out.extend([major | 25, n.to_le_bytes()[1], n.to_le_bytes()[0]]),
+        n => {
+            let n = n.to_le_bytes();
+            out.extend([major | 26, n[3], n[2], n[1], n[0]]);
+        }
+    }
+    out.extend(bytes);
+}
+
+/// Reads the template from left to right.
+struct Reader<'a> {
+    rest: &'a [u8],
+}
+
+impl<'a> Reader<'a> {
+    fn take(&mut self, count: usize, what: &'static str) -> Result<&'a [u8], Malformed> {
+        let (taken, rest) = self
+            .rest
+            .split_at_checked(count)
+            .ok_or(Malformed::Wrapper(what))?;
+        self.rest = rest;
+        Ok(taken)
+    }
+
+    fn byte(&mut self, what: &'static str) -> Result<u8, Malformed> {
+        self.take(1, what)?
+            .first()
+            .copied()
+            .ok_or(Malformed::Wrapper(what))
+    }
+
+    fn literal(&mut self, due: &[u8], what: &'static str) -> Result<(), Malformed> {
+        if self.take(due.len(), what)? == due {
+            Ok(())
+        } else {
+            Err(Malformed::Wrapper(what))
+        }
+    }
+
+    fn byte_string(&mut self, what: &'static str) -> Result<&'a [u8], Malformed> {
+        self.string(2, what)
+    }
+
+    fn string(&mut self, major: u8, what: &'static str) -> Result<&'a [u8], Malformed> {
+        let head = self.byte(what)?;
+        if head >> 5 != major {
+            return Err(Malformed::Wrapper(what));
+        }
+        let wide = |bytes: &[u8]| bytes.iter().fold(0_usize, |n, b| n << 8 | usize::from(*b));
+        let (length, least) = match head & 0x1f {
+            n @ 0..=23 => (usize::from(n), 0),
+            24 => (wide(self.take(1, what)?), 24),
+            25 => (wide(self.take(2, what)?), 0x100),
+            26 => (wide(self.take(4, what)?), 0x1_0000),
+            _ => return Err(Malformed::Wrapper(what)),
+        };
+        if length < least {
+            return Err(Malformed::Wrapper("a length is not in its shortest form"));
+        }
+        self.take(length, what)
+    }
+
+    fn end(&self, what: &'static str) -> Result<(), Malformed> {
+        if self.rest.is_empty() {
+            Ok(())
+        } else {
+            Err(Malformed::Wrapper(what))
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::keys::Ed25519Signer;
+
+    fn signer() -> Ed25519Signer {
+        Ed25519Signer::from_seed(&[3; 32]).unwrap()
+    }
+
+    fn time() -> v1::Time {
+        v1::Time {
+            unix_ms: 1_700_000_000_000,
+            clock: v1::ClockState::Synchronized.into(),
+            max_error_ms: Some(4),
+        }
+    }
+
+    fn sample() -> Statement {
+        let body = v1::Clock::default();
+        let place = Place::Link {
+            chain: digest(b"c"),
+            sequence: 3,
+            previous: digest(b"p"),
+        };
+        Statement::seal(body.into(), place, time(), None, &signer()).unwrap()
+    }
+
+    #[test]
+    fn an_independent_cose_implementation_reads_and_verifies_what_is_sealed() {
+        use coset::CborSerializable as _;
+        let made = sample();
+        let read = coset::CoseSign1::from_slice(made.as_bytes()).unwrap();
+        assert!(read.unprotected.is_empty());
+        assert_eq!(read.protected.header.key_id, made.key().as_bytes());
+        read.verify_signature(b"", |signature, message| {
+            signer()
+                .public_key()
+                .verify(message, signature.try_into().unwrap())
+        })
+        .unwrap();
+        assert_eq!(read.to_vec().unwrap(), made.as_bytes());
+    }
+
+    #[test]
+    fn every_changed_bit_is_refused() {
+        let made = sample();
+        for byte in 0..made.as_bytes().len() {
+            for bit in 0..8 {
+                let mut changed = made.as_bytes().to_vec();
+                changed[byte] ^= 1 << bit;
+                let verdict = Statement::parse(&changed)
+                    .map_err(|e| e.to_string())
+                    .and_then(|s| s.verify(signer().public_key()).map_err(|e| e.to_string()));
+                assert!(verdict.is_err(), "byte {byte} bit {bit}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_cut_and_every_added_byte_is_refused() {
+        let made = sample();
+        for end in 0..made.as_bytes().len() {
+            assert!(Statement::parse(&made.as_bytes()[..end]).is_err());
+        }
+        assert!(Statement::parse(&[made.as_bytes(), &[0]].concat()).is_err());
+    }
+
+    #[test]
+    fn a_key_that_is_not_named_does_not_verify() {
+        let other = Ed25519Signer::from_seed(&[4; 32]).unwrap();
+        assert!(sample().verify(other.public_key()).is_err());
+    }
+
+    #[test]
+    fn an_unknown_kind_keeps_its_place_and_is_not_read() {
+        let header = Header {
+            place: Place::Opening,
+            time: time(),
+            checkpoint: None,
+        }
+        .message();
+        let mut payload = v1::Clock {
+            header: Some(header),
+        }
+        .encode_to_vec();
+        payload.extend([0x12, 0x01, 0xff]);
+        let key = signer();
+        let kind = Kind::Unknown("tea-leaves.v7".into());
+        let protected = protected_header(Algorithm::Ed25519, &kind, &key.public_key().id());
+        let signature = key.sign(&signed_bytes(&protected, &payload)).unwrap();
+        let read = Statement::parse(&wrap(&protected, &payload, &signature)).unwrap();
+        assert_eq!(read.kind(), &kind);
+        assert_eq!(read.body(), &Body::Unknown(payload));
+        read.verify(key.public_key()).unwrap();
+    }
+
+    #[test]
+    fn names_of_kinds_are_read_back() {
+        for kind in Kind::ALL {
+            assert_eq!(Kind::parse(&kind.name()).as_ref(), Some(kind));
+        }
+        for bad in [
+            "usage",
+            "Usage.v1",
+            "usage.v01",
+            "usage.v",
+            ".v1",
+            "us age.v1",
+        ] {
+            assert_eq!(Kind::parse(bad), None, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! The docket: statements in the order of the log, admitted and then judged.
+//!
+//! The auditor reads evidence through it, the verifier its own log when it starts.
+
+use std::collections::BTreeMap;
+
+use affiant_proto::{Body, Broken, Digest, Disclosure, Envelope, Statement};
+use serde::Serialize;
+
+use crate::{
+    Judge, Parameters,
+    admission::{Admitted, Authorities, Content, HostChain, Refusal, Sources},
+};
+
+/// Everything that was admitted so far, and what the judge makes of it.
+pub struct Docket {
+    authorities: Authorities,
+    hosts: BTreeMap<Digest, HostChain>,
+    seen: BTreeMap<Digest, Seen>,
+    sources: Sources,
+    judge: Judge,
+}
+
+/// What was seen of one chain.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Seen {
+    /// Sequence of the first statement.
+    pub first: u64,
+    /// Sequence of the last.
+    pub last: u64,
+    /// How many there were.
+    pub count: u64,
+    /// Spans of sequences that were not shown, as (first, last); at most [`MAX_HOLES`] are kept.
+    pub holes: Vec<(u64, u64)>,
+}
+
+/// Most holes of one chain that are listed: evidence of a month has two or three.
+pub const MAX_HOLES: usize = 1_000;
+
+impl Docket {
+    /// Begins with the genesis, entry `index` of the log.
+    pub fn open(
+        index: u64,
+        genesis: Statement,
+        sources: Sources,
+        parameters: Parameters,
+    ) -> Result<(Self, Admitted), Refusal> {
+        let (authorities, admitted) = Authorities::open(genesis)?;
+        let mut docket = Self {
+            authorities,
+            hosts: BTreeMap::new(),
+            seen: BTreeMap::new(),
+            sources,
+            judge: Judge::new(parameters),
+        };
+        docket.note(&admitted);
+        hear(&mut docket.judge, index, &admitted);
+        Ok((docket, admitted))
+    }
+
+    /// Admits entry `index` with all that stands under its root.
+    pub fn take_whole(&mut self, index: u64, envelope: Envelope) -> Result<Admitted, Refusal> {
+        let chain = envelope.statement().header().chain();
+        let admitted = match chain.and_then(|chain| self.hosts.get_mut(&chain)) {
+            Some(host) => host.admit(envelope, self.sources)?,
+            None => self.admit_other(envelope.into_parts().0, false)?,
+        };
+        self.note(&admitted);
+        hear(&mut self.judge, index, &admitted);
+        Ok(admitted)
+    }
+
+    /// Admits entry `index` of which some leaves, and statements before it, may not be shown.
+    pub fn take(
+        &mut self,
+        index: u64,
+        statement: Statement,
+        disclosure: Disclosure,
+    ) -> Result<Admitted, Refusal> {
+        let chain = statement.header().chain();
+        let admitted = match chain.and_then(|chain| self.hosts.get_mut(&chain)) {
+            Some(host) => host.admit_shown(statement, disclosure, self.sources)?,
+            None => self.admit_other(statement, true)?,
+        };
+        self.note(&admitted);
+        hear(&mut self.judge, index, &admitted);
+        Ok(admitted)
+    }
+
+    /// What the judge holds.
+    pub fn judge(&self) -> &Judge {
+        &self.judge
+    }
+
+    /// The operator and the officers.
+    pub fn authorities(&self) -> &Authorities {
+        &self.authorities
+    }
+
+    /// What was seen of each chain, by chain.
+    pub fn chains(&self) -> &BTreeMap<Digest, Seen> {
+        &self.seen
+    }
+
+    /// The hosts' chains.
+    pub fn hosts(&self) -> &BTreeMap<Digest, HostChain> {
+        &self.hosts
+    }
+
+    /// Gives up the parts, for a server that goes on from here.
+    pub fn into_parts(self) -> (Authorities, BTreeMap<Digest, HostChain>, Judge) {
+        (self.authorities, self.hosts, self.judge)
+    }
+
+    fn admit_other(&mut self, statement: Statement, shown: bool) -> Result<Admitted, Refusal> {
+        if matches!(statement.body(), Body::Enrolment(_)) {
+            let (host, admitted) = HostChain::open(statement, self.authorities.genesis())?;
+            if self.hosts.contains_key(&host.state().chain()) {
+                return Err(Broken::Past { due: 1, got: 0 }.into());
+            }
+            self.hosts.insert(host.state().chain(), host);
+            return Ok(admitted);
+        }
+        let admitted = self.authorities.admit(statement, shown)?;
+        if let Body::Fork(fork) = admitted.verified().body() {
+            let chain = Digest::try_from(fork.chain.as_slice()).ok();
+            if let Some(host) = chain.and_then(|chain| self.hosts.get_mut(&chain)) {
+                host.freeze(fork.sequence);
+            }
+        }
+        Ok(admitted)
+    }
+
+    fn note(&mut self, admitted: &Admitted) {
+        let verified = admitted.verified();
+        let sequence = verified.statement().header().sequence();
+        let new = Seen { first: sequence, last: sequence, count: 0, holes: Vec::new() };
+        let seen = self.seen.entry(verified.chain()).or_insert(new);
+        let due = seen.last.saturating_add(1);
+        if seen.count > 0 && sequence > due && seen.holes.len() < MAX_HOLES {
+            seen.holes.push((due, sequence - 1));
+        }
+        seen.last = sequence;
+        seen.count += 1;
+    }
+}
+
+/// Tells the judge of one admitted statement; the one way from evidence to facts.
+pub fn hear(judge: &mut Judge, index: u64, admitted: &Admitted) {
+    let verified = admitted.verified();
+    let chain = *verified.chain().as_bytes();
+    let header = verified.statement().header();
+    match (verified.body(), admitted.content()) {
+        (Body::Genesis(body), _) => judge.genesis(index, chain, body),
+        (Body::Clock(_), _) => judge.clock(index, header.time().unix_ms),
+        (Body::Enrolment(body), _) => judge.enrolment(index, chain, body),
+        (Body::HostEvent(body), _) => judge.host_event(index, body),
+        (Body::TenantEvent(body), _) => judge.tenant_event(index, chain, body),
+        (Body::Decision(body), _) => judge.decision(index, chain, body),
+        (Body::BindingEvent(body), _) => judge.binding_event(index, chain, body),
+        (Body::Inventory(_), Content::Devices(devices)) => {
+            judge.inventory(index, chain, header.sequence(), devices.clone());
+        }
+        (Body::Workloads(_), Content::Workloads(workloads)) => {
+            judge.workloads(index, chain, header.sequence(), workloads.clone());
+        }
+        (Body::Usage(body), Content::Usage(totals, lines)) => {
+            judge.usage(index, chain, header.sequence(), body, totals, lines);
+        }
+        // These carry proof or custody, not facts to judge.
+        (Body::Officer(_) | Body::Key(_) | Body::Cosigned(_) | Body::ReportIssued(_), _) => {}
+        _ => judge.not_judged(index, &verified.statement().kind().name()),
+    }
+}

@@ -1,0 +1,95 @@
+//! The data directory: what lies where, and how far each thing is trusted.
+
+use std::{
+    fs,
+    os::unix::fs::{DirBuilderExt as _, PermissionsExt as _},
+    path::{Path, PathBuf},
+};
+
+use crate::keyfile::KeyFileError;
+
+/// A verifier's data directory (mode 0700).
+#[derive(Clone, Debug)]
+pub struct DataDir(PathBuf);
+
+impl DataDir {
+    /// Names a directory that should exist already.
+    pub fn at(path: &Path) -> Self {
+        Self(path.to_owned())
+    }
+
+    /// Makes the directory; refuses one that has anything in it.
+    pub fn create(path: &Path) -> Result<Self, KeyFileError> {
+        let io = KeyFileError::io(path);
+        if path.exists() {
+            if fs::read_dir(path).map_err(&io)?.next().is_some() {
+                return Err(KeyFileError::Content {
+                    path: path.to_owned(),
+                    fault: "is not empty; init never overwrites, so name a new directory".into(),
+                });
+            }
+            fs::set_permissions(path, fs::Permissions::from_mode(0o700)).map_err(&io)?;
+        } else {
+            fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(&io)?;
+        }
+        let made = Self(path.to_owned());
+        fs::DirBuilder::new().mode(0o700).create(made.keys()).map_err(&io)?;
+        Ok(made)
+    }
+
+    /// The directory itself.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// Private keys. Trusted: who reads them can sign as the operator.
+    pub fn keys(&self) -> PathBuf {
+        self.0.join("keys")
+    }
+
+    /// Key of the certificate authority. Who reads it can pose as any host to this verifier, but
+    /// cannot sign records for it.
+    pub fn ca_key(&self) -> PathBuf {
+        self.keys().join("ca.key")
+    }
+
+    /// The authority's certificate, for agents. Public.
+    pub fn ca_certificate(&self) -> PathBuf {
+        self.0.join("ca.pem")
+    }
+
+    /// Key that signs checkpoints. Who reads it can fork the log; witnesses would see it.
+    pub fn log_key(&self) -> PathBuf {
+        self.keys().join("log.key")
+    }
+
+    /// Key that signs the operator's statements.
+    pub fn operator_key(&self) -> PathBuf {
+        self.keys().join("operator.key")
+    }
+
+    /// The ledger. Its lock file is trusted, everything else in it is checked against that.
+    pub fn ledger(&self) -> PathBuf {
+        self.0.join("log")
+    }
+
+    /// Tokens that were issued, as digests. Trusted: who writes here can let a host enrol.
+    pub fn tokens(&self) -> PathBuf {
+        self.0.join("tokens.jsonl")
+    }
+
+    /// The registry: a projection, made again by `rebuild`. Not trusted.
+    pub fn registry(&self) -> PathBuf {
+        self.0.join("registry.db")
+    }
+
+    /// Socket for the other commands, mode 0600.
+    pub fn socket(&self) -> PathBuf {
+        self.0.join("admin.sock")
+    }
+
+    /// What a reader of reports should be given by another channel. Public.
+    pub fn trust(&self) -> PathBuf {
+        self.0.join("trust.toml")
+    }
+}

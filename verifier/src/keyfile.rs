@@ -1,0 +1,188 @@
+//! Key files: 0600, written whole or not at all, refused when others can read them.
+
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, Read as _, Write as _},
+    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _},
+    path::{Path, PathBuf},
+};
+
+use affiant_proto::{Ed25519Signer, PublicKey, Signer as _};
+use ring::{rand::SystemRandom, signature::Ed25519KeyPair};
+use zeroize::Zeroizing;
+
+/// Most bytes of a file that this module reads: a P-256 key in PEM is 250, a policy 64 KiB.
+const MAX_FILE_BYTES: u64 = 64 * 1024;
+
+/// Why a key file was not read or written.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum KeyFileError {
+    /// The file system said no.
+    #[error("{path}: {source}")]
+    Io {
+        /// Which file.
+        path: PathBuf,
+        /// What it said.
+        source: io::Error,
+    },
+    /// Others than its owner can read it.
+    #[error("{0}: others can read this key file; chmod 600 it, and replace the key if they did")]
+    Exposed(PathBuf),
+    /// Not what it should hold.
+    #[error("{path}: {fault}")]
+    Content {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong.
+        fault: String,
+    },
+}
+
+impl KeyFileError {
+    pub(crate) fn io(path: &Path) -> impl Fn(io::Error) -> Self + '_ {
+        move |source| Self::Io { path: path.to_owned(), source }
+    }
+
+    fn content(path: &Path, fault: impl ToString) -> Self {
+        Self::Content { path: path.to_owned(), fault: fault.to_string() }
+    }
+}
+
+/// Writes a new file of mode 0600 and makes it durable; refuses to overwrite.
+pub fn create_private(path: &Path, bytes: &[u8]) -> Result<(), KeyFileError> {
+    create(path, bytes, 0o600)
+}
+
+/// Writes a new file that all may read and makes it durable; refuses to overwrite.
+pub fn create_public(path: &Path, bytes: &[u8]) -> Result<(), KeyFileError> {
+    create(path, bytes, 0o644)
+}
+
+fn create(path: &Path, bytes: &[u8], mode: u32) -> Result<(), KeyFileError> {
+    let io = KeyFileError::io(path);
+    let mut file =
+        OpenOptions::new().write(true).create_new(true).mode(mode).open(path).map_err(&io)?;
+    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(&io)?;
+    let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    File::open(parent).and_then(|dir| dir.sync_all()).map_err(&io)
+}
+
+/// Reads a file that only its owner may read, following no symbolic link.
+pub fn read_private(path: &Path) -> Result<Zeroizing<Vec<u8>>, KeyFileError> {
+    let io = KeyFileError::io(path);
+    let mut options = OpenOptions::new();
+    let file = options.read(true).custom_flags(libc::O_NOFOLLOW).open(path).map_err(&io)?;
+    if file.metadata().map_err(&io)?.mode() & 0o077 != 0 {
+        return Err(KeyFileError::Exposed(path.to_owned()));
+    }
+    let mut bytes = Zeroizing::new(Vec::new());
+    file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes).map_err(&io)?;
+    if bytes.len() as u64 > MAX_FILE_BYTES {
+        return Err(KeyFileError::content(path, "longer than 64 KiB: not a key"));
+    }
+    Ok(bytes)
+}
+
+/// Reads a small text file.
+pub fn read_text(path: &Path) -> Result<String, KeyFileError> {
+    let io = KeyFileError::io(path);
+    let mut text = String::new();
+    let file = File::open(path).map_err(&io)?;
+    file.take(MAX_FILE_BYTES + 1).read_to_string(&mut text).map_err(&io)?;
+    if text.len() as u64 > MAX_FILE_BYTES {
+        return Err(KeyFileError::content(path, "longer than 64 KiB"));
+    }
+    Ok(text)
+}
+
+/// Makes an Ed25519 key and writes it as PKCS #8.
+pub fn create_signer(path: &Path) -> Result<Ed25519Signer, KeyFileError> {
+    let made = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new())
+        .map_err(|_| KeyFileError::content(path, "the system gave no randomness"))?;
+    create_private(path, made.as_ref())?;
+    read_signer(path)
+}
+
+/// Reads an Ed25519 key.
+pub fn read_signer(path: &Path) -> Result<Ed25519Signer, KeyFileError> {
+    Ed25519Signer::from_pkcs8(&read_private(path)?).map_err(|e| KeyFileError::content(path, e))
+}
+
+/// An officer's public key with the name that goes with it: `<name> <64 hexadecimal digits>`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OfficerKey {
+    /// For people; one word.
+    pub name: String,
+    /// The key.
+    pub key: PublicKey,
+}
+
+impl OfficerKey {
+    /// Reads the `.pub` file that `officer new` wrote.
+    pub fn read(path: &Path) -> Result<Self, KeyFileError> {
+        let text = read_text(path)?;
+        let wrong = || KeyFileError::content(path, "is not `<name> <64 hexadecimal digits>`");
+        let (name, hex) = text.trim_end().split_once(' ').ok_or_else(wrong)?;
+        let bytes: affiant_proto::Digest = hex.parse().map_err(|_| wrong())?;
+        if name.is_empty() || name.len() > 64 {
+            return Err(wrong());
+        }
+        let key = PublicKey::ed25519(bytes.as_bytes()).map_err(|e| KeyFileError::content(path, e))?;
+        Ok(Self { name: name.to_owned(), key })
+    }
+
+    /// What the `.pub` file holds.
+    pub fn line(&self) -> String {
+        let hex: String = self.key.as_bytes().iter().map(|b| format!("{b:02x}")).collect();
+        format!("{} {hex}\n", self.name)
+    }
+
+    /// Makes a key pair: `path` for the officer alone, `path` with `.pub` for everybody.
+    pub fn create(name: &str, path: &Path) -> Result<Self, KeyFileError> {
+        if name.is_empty() || name.len() > 64 || name.contains(char::is_whitespace) {
+            return Err(KeyFileError::content(path, "an officer's name is one word of at most 64 bytes"));
+        }
+        let public = path.with_extension("pub");
+        if public.exists() {
+            return Err(KeyFileError::content(&public, "exists already; choose another --out"));
+        }
+        let key = create_signer(path)?.public_key().clone();
+        let made = Self { name: name.to_owned(), key };
+        create_public(&public, made.line().as_bytes())?;
+        Ok(made)
+    }
+}
+
+/// Removes what a failed `init` began, so that it can be run again.
+pub(crate) fn discard(path: &Path) {
+    if let Err(error) = fs::remove_dir_all(path) {
+        tracing::warn!(path = %path.display(), %error, "could not remove a half-made directory");
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn a_key_that_others_can_read_is_refused() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("key");
+        create_signer(&path).unwrap();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
+        assert!(matches!(read_signer(&path), Err(KeyFileError::Exposed(_))));
+    }
+
+    #[test]
+    fn a_key_is_never_overwritten() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("alice.key");
+        let made = OfficerKey::create("alice", &path).unwrap();
+        assert!(OfficerKey::create("alice", &path).is_err());
+        assert_eq!(OfficerKey::read(&path.with_extension("pub")).unwrap(), made);
+    }
+}
