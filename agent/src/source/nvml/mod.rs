@@ -1,0 +1,30 @@
+//! The NVML source: the driver is read in a child process, so that a library that lies, hangs or
+//! crashes reaches neither key nor stream.
+//!
+//! ```text
+//! agent ── NvmlSource ── supervisor thread ══ pipes ══ nvml-reader (child): one thread per GPU
+//! ```
+//!
+//! The parent sets the pace: it asks once per tick, the child answers with what each device gave
+//! in time, and whatever does not come in time is a reason, never a guess.
+
+mod abandoned;
+mod attention;
+mod backoff;
+mod child;
+mod device;
+mod frame;
+mod holders;
+mod library;
+mod raw;
+mod reader;
+mod roster;
+mod supervisor;
+
+pub use library::{Library, LibraryError};
+pub use reader::reader_main;
+pub use supervisor::{Clock, NvmlSource, Options, StartError};
+
+/// Most devices of one host that are read: four times the 16 GPUs of the largest HGX host, which
+/// leaves room for MIG and switched chassis, and bounds a driver that lies about its count.
+pub const MAX_DEVICES: usize = 64;

@@ -1,0 +1,537 @@
+//! The parent's side: one sample per tick, from a child where there is one and with a reason where
+//! there is none.
+
+use std::{
+    path::PathBuf,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+        mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
+    },
+    thread,
+    time::{Duration, Instant},
+};
+
+use affiant_proto::v1;
+use ring::rand::{SecureRandom, SystemRandom};
+use tokio::sync::mpsc;
+
+use super::{
+    abandoned::Abandoned,
+    backoff::Backoff,
+    child::{Note, Reader, Said},
+    frame::{Answer, Cause, Outcome},
+    library::{Library, LibraryError},
+    roster::{Places, Roster},
+};
+use crate::{
+    sample::{self, Event, Inventory, Reading, Sample},
+    source::GpuSource,
+};
+
+/// Tells the time that samples are stamped with.
+pub type Clock = fn() -> sample::Instant;
+
+/// Share of a tick that the parent waits for the child's answer, which is due after 60 %.
+const PATIENCE_PERCENT: u32 = 85;
+
+/// Ticks in a row without one device that answers, after which the child is killed.
+const HUNG_TICKS: u32 = 3;
+
+/// Ticks in a row in which every device fails, though calls return, after which the child is
+/// started again: NVML has to be opened anew after a driver was reloaded or a device reset.
+const FAILING_TICKS: u32 = 30;
+
+/// Events that wait for a consumer that is late: half a minute of samples at 1 Hz. When it is
+/// full no reading is taken, so that none is thrown away.
+const EVENT_QUEUE: usize = 32;
+
+/// Notes of a child that wait for the supervisor; one answer is expected per tick.
+const NOTE_QUEUE: usize = 8;
+
+/// Wait for a child that was told to end, before it is killed.
+const FAREWELL: Duration = Duration::from_millis(1000);
+
+/// Wait for a killed child to go; with `FAREWELL` under the two seconds that `close` may take.
+const BURIAL: Duration = Duration::from_millis(500);
+
+/// Most that `close` waits for the supervisor.
+const CLOSING: Duration = Duration::from_millis(1900);
+
+/// Step in which a killed child is asked for: no event tells of its end once its pipe is closed.
+const REAP_STEP: Duration = Duration::from_millis(10);
+
+/// How the NVML source runs.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// The binary whose hidden subcommand `nvml-reader` is [`super::reader_main`].
+    pub program: PathBuf,
+    /// Absolute path of the driver's library.
+    pub library: PathBuf,
+    /// Time between two ticks, 10 ms to 60 s.
+    pub period: Duration,
+    /// Time that a child gets to open NVML and find the devices.
+    pub start_deadline: Duration,
+    /// Wait before the second child, doubled for each further one.
+    pub restart_first: Duration,
+    /// Longest wait between two children; a child that lives as long has made good the failures
+    /// before it.
+    pub restart_most: Duration,
+    /// Time by which the first inventory is given, empty if no device is known by then.
+    pub first_inventory: Duration,
+    /// Stamps the samples.
+    pub clock: Clock,
+}
+
+impl Options {
+    /// Gives what a host uses: this very binary, 1 Hz, a minute for NVML to open (a driver
+    /// without persistence mode wakes eight GPUs in about half of that), restarts after 1 to 60 s.
+    pub fn new(library: PathBuf, clock: Clock) -> Self {
+        Self {
+            // Not `current_exe`: this still names the running binary after an upgrade replaced it.
+            program: PathBuf::from("/proc/self/exe"),
+            library,
+            period: Duration::from_secs(1),
+            start_deadline: Duration::from_secs(60),
+            restart_first: Duration::from_secs(1),
+            restart_most: Duration::from_secs(60),
+            first_inventory: Duration::from_secs(10),
+            clock,
+        }
+    }
+}
+
+/// Why the source cannot be started at all. A library that is missing is no such reason: it may
+/// come, and until then every tick says that nothing was observed.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The library's path is not absolute.
+    #[error(transparent)]
+    Library(#[from] LibraryError),
+    /// The period is outside its range.
+    #[error("a sampling period of {0:?} is outside 10 ms to 60 s; correct it in the agent's configuration")]
+    Period(Duration),
+    /// The system refused a thread.
+    #[error("cannot start the thread that minds the nvml reader: {0}")]
+    Thread(std::io::Error),
+}
+
+/// The devices of this host, read through NVML in a child process.
+#[derive(Debug)]
+pub struct NvmlSource {
+    events: mpsc::Receiver<Event>,
+    stop: Stop,
+    fault: Arc<Mutex<Option<String>>>,
+}
+
+/// Ends the supervisor when it is dropped.
+#[derive(Debug)]
+struct Stop {
+    told: Arc<AtomicBool>,
+    notes: SyncSender<Note>,
+}
+
+impl Stop {
+    fn tell(&self) {
+        self.told.store(true, Ordering::Release);
+        // Wakes the supervisor; where the queue is full it is awake.
+        let _ = self.notes.try_send(Note {
+            generation: 0,
+            said: Said::Ended(String::new()),
+        });
+    }
+}
+
+impl Drop for Stop {
+    fn drop(&mut self) {
+        self.tell();
+    }
+}
+
+impl NvmlSource {
+    /// Starts the source.
+    ///
+    /// # Errors
+    /// When the options make no sense or the system refuses a thread; not when the driver does.
+    pub fn start(options: Options) -> Result<Self, StartError> {
+        if !options.library.is_absolute() {
+            return Err(LibraryError::Relative(options.library).into());
+        }
+        let range = Duration::from_millis(10)..=Duration::from_secs(60);
+        if !range.contains(&options.period) {
+            return Err(StartError::Period(options.period));
+        }
+        let (events, receiver) = mpsc::channel(EVENT_QUEUE);
+        let (notes, inbox) = sync_channel(NOTE_QUEUE);
+        let stop = Stop {
+            told: Arc::new(AtomicBool::new(false)),
+            notes: notes.clone(),
+        };
+        let fault = Arc::new(Mutex::new(None));
+        let supervisor = Supervisor {
+            backoff: Backoff::new(options.restart_first, options.restart_most),
+            options,
+            events,
+            stop: Arc::clone(&stop.told),
+            notes,
+            inbox,
+            fault: Arc::clone(&fault),
+            random: SystemRandom::new(),
+            roster: Roster::default(),
+            abandoned: Abandoned::none(),
+            library: None,
+            driver_version: String::new(),
+            announced: None,
+            state: State::Down {
+                retry_at: Instant::now(),
+            },
+            reason: v1::Reason::ReaderDied,
+            generation: 0,
+            fresh: true,
+        };
+        thread::Builder::new()
+            .name("nvml-supervisor".into())
+            .spawn(move || supervisor.run())
+            .map_err(StartError::Thread)?;
+        Ok(Self {
+            events: receiver,
+            stop,
+            fault,
+        })
+    }
+
+    /// Says what keeps the driver from being read; `None` while a child answers.
+    pub fn fault(&self) -> Option<String> {
+        self.fault.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl GpuSource for NvmlSource {
+    async fn next(&mut self) -> Event {
+        match self.events.recv().await {
+            Some(event) => event,
+            // Closed: nothing comes any more.
+            None => std::future::pending().await,
+        }
+    }
+
+    async fn close(&mut self) {
+        self.stop.tell();
+        let drained = async { while self.events.recv().await.is_some() {} };
+        // A supervisor that is still at it is left behind; it holds nothing but the dying child.
+        let _ = tokio::time::timeout(CLOSING, drained).await;
+        self.events.close();
+    }
+}
+
+struct Supervisor {
+    options: Options,
+    events: mpsc::Sender<Event>,
+    stop: Arc<AtomicBool>,
+    notes: SyncSender<Note>,
+    inbox: Receiver<Note>,
+    fault: Arc<Mutex<Option<String>>>,
+    random: SystemRandom,
+    roster: Roster,
+    backoff: Backoff,
+    abandoned: Abandoned<std::process::Child>,
+    library: Option<Library>,
+    driver_version: String,
+    announced: Option<Inventory>,
+    state: State,
+    /// Why devices are not observed while no child answers.
+    reason: v1::Reason,
+    generation: u64,
+    /// The next sample must stand alone: one was made up since the last that was read.
+    fresh: bool,
+}
+
+enum State {
+    Down {
+        retry_at: Instant,
+    },
+    Opening {
+        reader: Reader,
+        until: Instant,
+    },
+    Up {
+        reader: Reader,
+        places: Places,
+        since: Instant,
+        hung: u32,
+        failing: u32,
+    },
+}
+
+impl Supervisor {
+    fn run(mut self) {
+        let mut due = Instant::now();
+        self.start_child(due);
+        let patience = due + self.options.first_inventory;
+        // The first inventory waits a little for the devices, so that it is rarely an empty one.
+        while matches!(self.state, State::Opening { .. }) && Instant::now() < patience && !self.stopped() {
+            self.hear_one(patience);
+        }
+        due = due.max(Instant::now());
+        let mut tick = 0;
+        while !self.stopped() {
+            while Instant::now() < due && !self.stopped() {
+                self.hear_one(due);
+            }
+            if self.stopped() {
+                break;
+            }
+            self.look_after_child();
+            // Room for an inventory and a sample, or no reading: see `EVENT_QUEUE`.
+            if self.events.capacity() >= 2 {
+                tick += 1;
+                self.tick(tick);
+            }
+            due += self.options.period;
+            // Only a process that was stopped falls behind by whole ticks; they are gone.
+            due = due.max(Instant::now());
+        }
+        self.part();
+    }
+
+    fn stopped(&self) -> bool {
+        self.stop.load(Ordering::Acquire) || self.events.is_closed()
+    }
+
+    fn tick(&mut self, tick: u64) {
+        let at = (self.options.clock)();
+        let devices = match self.ask(tick) {
+            Some(devices) => devices,
+            None => {
+                self.fresh = true;
+                self.roster.all(self.reason)
+            }
+        };
+        self.announce();
+        // Cannot be full: the room was there, and nobody else sends.
+        let _ = self.events.try_send(Event::Sample(Sample { at, devices }));
+    }
+
+    /// Sends the inventory if it is another than the last.
+    fn announce(&mut self) {
+        let library = self.library.as_ref();
+        let inventory = Inventory {
+            source: library.map_or(v1::SourceKind::Nvml, Library::source),
+            library: self.options.library.to_string_lossy().into_owned(),
+            // No file, no digest: all zeros, which no file has.
+            library_digest: library.map_or([0; 32], Library::digest),
+            driver_version: self.driver_version.clone(),
+            devices: self.roster.devices(),
+        };
+        if self.announced.as_ref() != Some(&inventory) {
+            self.announced = Some(inventory.clone());
+            let _ = self.events.try_send(Event::Inventory(inventory));
+        }
+    }
+
+    /// Asks the child for a tick; `None` when there is none or it did not answer.
+    fn ask(&mut self, tick: u64) -> Option<Vec<Result<Reading, v1::Reason>>> {
+        let State::Up { reader, .. } = &mut self.state else {
+            return None;
+        };
+        if let Err(error) = reader.ask(tick, self.fresh) {
+            self.fell(v1::Reason::ReaderDied, &error.to_string());
+            return None;
+        }
+        let until = Instant::now() + self.options.period * PATIENCE_PERCENT / 100;
+        let mut outcomes = None;
+        while outcomes.is_none() && matches!(self.state, State::Up { .. }) && !self.stopped() {
+            let late = Instant::now() >= until;
+            outcomes = self.hear_one(until).filter(|(answers, _)| *answers == tick);
+            if late {
+                break;
+            }
+        }
+        let outcomes = outcomes.map(|(_, outcomes)| outcomes);
+        self.judge(outcomes.as_deref());
+        let State::Up { places, .. } = &self.state else {
+            // Killed for its silence just now; what it said last still counts.
+            return outcomes.map(|_| self.roster.all(self.reason));
+        };
+        let devices = self.roster.lay(places, outcomes?);
+        self.fresh = false;
+        self.reason = v1::Reason::DriverHung;
+        Some(devices)
+    }
+
+    /// Counts the ticks in which nothing was learned, and ends a child that is of no use.
+    fn judge(&mut self, outcomes: Option<&[Outcome]>) {
+        let State::Up { hung: hung_ticks, failing, since, .. } = &mut self.state else {
+            return;
+        };
+        let missing = |outcome: &Outcome| matches!(outcome, Outcome::Missing(_));
+        let hung = |outcome: &Outcome| matches!(outcome, Outcome::Missing(Cause::Hung));
+        let all = |test: fn(&Outcome) -> bool| outcomes.is_none_or(|o| !o.is_empty() && o.iter().all(test));
+        *hung_ticks = if all(hung) { *hung_ticks + 1 } else { 0 };
+        *failing = if all(missing) { *failing + 1 } else { 0 };
+        let well = *failing == 0;
+        if *hung_ticks >= HUNG_TICKS {
+            let text = format!("no device answered for {HUNG_TICKS} ticks: the driver hangs");
+            self.fell(v1::Reason::DriverHung, &text);
+        } else if *failing >= FAILING_TICKS {
+            let first = outcomes.and_then(|outcomes| outcomes.first());
+            let reason = match first {
+                Some(Outcome::Missing(cause)) => cause.reason(),
+                _ => v1::Reason::DriverError,
+            };
+            let text = format!("every device failed for {FAILING_TICKS} ticks; opening nvml anew");
+            self.fell(reason, &text);
+        } else if well {
+            if since.elapsed() >= self.options.restart_most {
+                self.backoff.reset();
+            }
+            self.set_fault(None);
+        }
+    }
+
+    /// Waits for one note until `until`, and books it; gives the answer to a tick.
+    fn hear_one(&mut self, until: Instant) -> Option<(u64, Vec<Outcome>)> {
+        let left = until.saturating_duration_since(Instant::now());
+        let note = match self.inbox.recv_timeout(left) {
+            Ok(note) => note,
+            Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => return None,
+        };
+        let current = match &self.state {
+            State::Down { .. } => None,
+            State::Opening { reader, .. } | State::Up { reader, .. } => Some(reader.generation()),
+        };
+        // What an older child said last is of no interest.
+        if current != Some(note.generation) {
+            return None;
+        }
+        match note.said {
+            Said::Ended(text) => self.fell(v1::Reason::ReaderDied, &text),
+            Said::Answer(Answer::Failed { cause, text }) => self.fell(cause.reason(), &text),
+            Said::Answer(Answer::Tick { tick, devices }) => return Some((tick, devices)),
+            Said::Answer(Answer::Devices {
+                driver_version,
+                devices,
+            }) => {
+                let found = self.roster.merge(&devices);
+                self.driver_version = driver_version;
+                let placeholder = State::Down {
+                    retry_at: Instant::now(),
+                };
+                self.state = match std::mem::replace(&mut self.state, placeholder) {
+                    State::Opening { reader, .. } => State::Up {
+                        reader,
+                        places: found,
+                        since: Instant::now(),
+                        hung: 0,
+                        failing: 0,
+                    },
+                    State::Up {
+                        reader,
+                        since,
+                        hung,
+                        failing,
+                        ..
+                    } => State::Up {
+                        reader,
+                        places: found,
+                        since,
+                        hung,
+                        failing,
+                    },
+                    down @ State::Down { .. } => down,
+                };
+            }
+        }
+        None
+    }
+
+    fn look_after_child(&mut self) {
+        let now = Instant::now();
+        match &self.state {
+            State::Opening { until, .. } if now >= *until => {
+                let text = format!("nvml did not open within {:?}", self.options.start_deadline);
+                self.fell(v1::Reason::DriverHung, &text);
+            }
+            State::Down { retry_at } if now >= *retry_at && self.abandoned.allows_another() => {
+                self.start_child(now);
+            }
+            _ => {}
+        }
+    }
+
+    fn start_child(&mut self, now: Instant) {
+        // Read before each child: an upgrade of the driver replaces the file.
+        let library = match Library::read(&self.options.library) {
+            Ok(library) => library,
+            Err(error) => return self.fell(v1::Reason::DriverError, &error.to_string()),
+        };
+        self.generation += 1;
+        let Options { program, period, .. } = &self.options;
+        let started = Reader::start(program, library.path(), *period, self.generation, &self.notes);
+        self.library = Some(library);
+        match started {
+            Ok(reader) => {
+                self.state = State::Opening {
+                    reader,
+                    until: now + self.options.start_deadline,
+                }
+            }
+            Err(error) => {
+                let text = format!("cannot start the nvml reader {}: {error}", program.display());
+                self.fell(v1::Reason::ReaderDied, &text);
+            }
+        }
+    }
+
+    /// Ends the child, if there is one, and sets when the next may come.
+    fn fell(&mut self, reason: v1::Reason, text: &str) {
+        let mut random = [0];
+        // Without randomness the wait is the whole one.
+        let _ = self.random.fill(&mut random);
+        let [random] = random;
+        let retry_at = Instant::now() + self.backoff.wait(random);
+        match std::mem::replace(&mut self.state, State::Down { retry_at }) {
+            State::Down { .. } => {}
+            State::Opening { reader, .. } | State::Up { reader, .. } => self.abandoned.add(reader.kill()),
+        }
+        self.reason = reason;
+        self.set_fault(Some(text));
+    }
+
+    fn set_fault(&self, text: Option<&str>) {
+        let mut fault = self.fault.lock().unwrap_or_else(PoisonError::into_inner);
+        if fault.as_deref() != text {
+            match text {
+                Some(text) => tracing::warn!(library = %self.options.library.display(), "{text}"),
+                None => tracing::info!("the nvml reader answers"),
+            }
+            *fault = text.map(str::to_owned);
+        }
+    }
+
+    /// Lets the child go: a word first, so that it can leave the driver in order, then a signal.
+    fn part(mut self) {
+        let down = State::Down {
+            retry_at: Instant::now(),
+        };
+        if let State::Opening { mut reader, .. } | State::Up { mut reader, .. } =
+            std::mem::replace(&mut self.state, down)
+        {
+            reader.hang_up();
+            let until = Instant::now() + FAREWELL;
+            while Instant::now() < until {
+                let left = until.saturating_duration_since(Instant::now());
+                match self.inbox.recv_timeout(left) {
+                    Ok(note) if note.generation != reader.generation() => {}
+                    Ok(Note { said: Said::Answer(_), .. }) => {}
+                    Ok(Note { said: Said::Ended(_), .. }) | Err(_) => break,
+                }
+            }
+            self.abandoned.add(reader.kill());
+        }
+        let until = Instant::now() + BURIAL;
+        while !self.abandoned.is_empty() && Instant::now() < until {
+            thread::sleep(REAP_STEP);
+        }
+    }
+}
