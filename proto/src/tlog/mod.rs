@@ -51,3 +51,21 @@ pub use witness::{
     AddCheckpoint, MAX_PROOF_LINES, MAX_REQUEST_BYTES, MalformedRequest, parse_conflict,
     print_conflict,
 };
+
+#[cfg(test)]
+#[allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::cast_possible_truncation
+)]
+mod against_ct_merkle;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used)]
+mod note_tests;
+#[cfg(test)]
+#[allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::cast_possible_truncation
+)]
+mod proof_tests;
