@@ -61,6 +61,12 @@ pub use witness::{
 mod against_ct_merkle;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::expect_used)]
+mod checkpoint_tests;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used)]
+mod fixtures;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used)]
 mod note_tests;
 #[cfg(test)]
 #[allow(
@@ -69,3 +75,9 @@ mod note_tests;
     clippy::cast_possible_truncation
 )]
 mod proof_tests;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used)]
+mod tile_tests;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used)]
+mod witness_tests;

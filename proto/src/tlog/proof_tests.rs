@@ -2,41 +2,7 @@
 
 use proptest::{prelude::*, sample::Index};
 
-use super::*;
-
-fn leaf(n: u64) -> Hash {
-    leaf_hash(&n.to_be_bytes())
-}
-
-fn tree(size: u64) -> MemoryTree {
-    (0..size).map(leaf).collect()
-}
-
-/// The hash with one bit, 0 to 255, changed.
-fn flipped(hash: &Hash, bit: u8) -> Hash {
-    let mut bytes = *hash.as_bytes();
-    bytes[usize::from(bit / 8)] ^= 1 << (bit % 8);
-    Hash::from_bytes(bytes)
-}
-
-/// Every proof that differs from `proof` in one bit of one hash, lacks one hash, or has one more.
-fn damaged(proof: &[Hash], bit: u8) -> Vec<Vec<Hash>> {
-    let mut all = Vec::new();
-    for at in 0..proof.len() {
-        let mut changed = proof.to_vec();
-        changed[at] = flipped(&changed[at], bit);
-        all.push(changed);
-        let mut shortened = proof.to_vec();
-        shortened.remove(at);
-        all.push(shortened);
-    }
-    for at in 0..=proof.len() {
-        let mut lengthened = proof.to_vec();
-        lengthened.insert(at, leaf(u64::MAX));
-        all.push(lengthened);
-    }
-    all
-}
+use super::{fixtures::*, *};
 
 #[test]
 fn every_leaf_of_every_small_tree_has_a_proof_that_holds() {
