@@ -32,7 +32,12 @@ impl Attention {
     ///
     /// `fresh` is set when the reader of the samples lost one, so that the last list may never
     /// have reached it. A change that comes too soon after a read is remembered, not forgotten.
-    pub(super) fn due(&mut self, utilization: Option<u8>, memory: Option<u64>, fresh: bool) -> bool {
+    pub(super) fn due(
+        &mut self,
+        utilization: Option<u8>,
+        memory: Option<u64>,
+        fresh: bool,
+    ) -> bool {
         let seen = Seen {
             busy: utilization.map(|percent| percent > 0),
             memory,

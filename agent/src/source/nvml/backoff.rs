@@ -46,7 +46,10 @@ mod tests {
         let mut backoff = Backoff::new(Duration::from_secs(1), Duration::from_secs(60));
         let waits: Vec<u64> = (0..8).map(|_| backoff.wait(0).as_secs()).collect();
         assert_eq!(waits, [1, 2, 4, 8, 16, 32, 60, 60]);
-        assert_eq!((0..100).map(|_| backoff.wait(0)).max().map(|w| w.as_secs()), Some(60));
+        assert_eq!(
+            (0..100).map(|_| backoff.wait(0)).max().map(|w| w.as_secs()),
+            Some(60)
+        );
         backoff.reset();
         assert_eq!(backoff.wait(0), Duration::from_secs(1));
     }

@@ -2,18 +2,15 @@
 
 use std::{
     io,
-    path::{Path, PathBuf},
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
     sync::mpsc::SyncSender,
     thread,
-    time::Duration,
 };
 
-use super::frame::{self, Answer, FrameError, Request};
-
-/// The one variable that the child keeps: a simulated library finds its fleet by it. A driver's
-/// library does not know it, and everything else could steer a library that is loaded later.
-const FLEET_VARIABLE: &str = "AFFIANT_NVML_SIM";
+use super::{
+    frame::{self, Answer, FrameError, Request},
+    options::{FLEET_VARIABLE, Options},
+};
 
 /// What a child said, and which child.
 #[derive(Debug)]
@@ -47,26 +44,24 @@ impl Reader {
     /// # Errors
     /// When the system refuses a process, a pipe or a thread.
     pub(super) fn start(
-        program: &Path,
-        library: &Path,
-        period: Duration,
+        options: &Options,
         generation: u64,
         notes: &SyncSender<Note>,
     ) -> io::Result<Self> {
-        let mut command = Command::new(program);
+        let mut command = Command::new(&options.program);
         command
             .arg("nvml-reader")
             .arg("--library")
-            .arg(library)
+            .arg(&options.library)
             .arg("--period-ms")
-            .arg(period.as_millis().to_string())
+            .arg(options.period.as_millis().to_string())
             .env_clear()
-            .current_dir(PathBuf::from("/"))
+            .current_dir("/")
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             // A foreign library could write anything, in any amount, into the agent's log.
             .stderr(Stdio::null());
-        if let Some(fleet) = std::env::var_os(FLEET_VARIABLE) {
+        if let Some(fleet) = &options.fleet {
             command.env(FLEET_VARIABLE, fleet);
         }
         // No other descriptor is inherited: the standard library opens all of them close-on-exec.
@@ -86,9 +81,14 @@ impl Reader {
         }
     }
 
-    fn wire(process: &mut Child, generation: u64, notes: &SyncSender<Note>) -> io::Result<ChildStdin> {
+    fn wire(
+        process: &mut Child,
+        generation: u64,
+        notes: &SyncSender<Note>,
+    ) -> io::Result<ChildStdin> {
         let pipes = process.stdin.take().zip(process.stdout.take());
-        let (requests, answers) = pipes.ok_or_else(|| io::Error::other("no pipe to the nvml reader"))?;
+        let (requests, answers) =
+            pipes.ok_or_else(|| io::Error::other("no pipe to the nvml reader"))?;
         // A child that does not read must not stop the parent once the pipe is full.
         rustix::io::ioctl_fionbio(&requests, true)?;
         let notes = notes.clone();
@@ -127,7 +127,9 @@ impl Reader {
 
 fn hear(mut pipe: ChildStdout, generation: u64, notes: &SyncSender<Note>) {
     loop {
-        let said = match frame::read::<Answer>(&mut pipe).and_then(|answer| answer.map(Answer::check).transpose()) {
+        let said = match frame::read::<Answer>(&mut pipe)
+            .and_then(|answer| answer.map(Answer::check).transpose())
+        {
             Ok(Some(answer)) => Said::Answer(answer),
             Ok(None) => Said::Ended("the nvml reader ended".into()),
             Err(error) => Said::Ended(error.to_string()),

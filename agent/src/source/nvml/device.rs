@@ -81,7 +81,10 @@ impl Opened {
         let power_mw = figure(self.card.power(), &mut failed)?;
         let energy_mj = figure(self.card.energy(), &mut failed)?;
         // One figure that fails is missing; a device that gives none at all has failed itself.
-        let silent = utilization.is_none() && memory_used.is_none() && power_mw.is_none() && energy_mj.is_none();
+        let silent = utilization.is_none()
+            && memory_used.is_none()
+            && power_mw.is_none()
+            && energy_mj.is_none();
         if let Some(cause) = failed.filter(|_| silent) {
             return Err(cause);
         }
@@ -178,9 +181,15 @@ mod tests {
     #[test]
     fn a_lost_device_gives_no_figure_and_a_refusal_is_remembered() {
         let mut failed = None;
-        assert_eq!(figure::<u8>(Err(Fault::Lost), &mut failed), Err(Cause::Lost));
+        assert_eq!(
+            figure::<u8>(Err(Fault::Lost), &mut failed),
+            Err(Cause::Lost)
+        );
         assert_eq!(figure::<u8>(Err(Fault::Permission), &mut failed), Ok(None));
-        assert_eq!(figure::<u8>(Err(Fault::Driver("x".into())), &mut failed), Ok(None));
+        assert_eq!(
+            figure::<u8>(Err(Fault::Driver("x".into())), &mut failed),
+            Ok(None)
+        );
         assert_eq!(failed, Some(Cause::Permission));
     }
 }

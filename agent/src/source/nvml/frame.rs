@@ -226,7 +226,7 @@ impl Answer {
 
 impl Identity {
     fn check(&self) -> Result<(), FrameError> {
-        let optional = |text: &Option<String>| text.as_deref().is_none_or(|t| is_name(t));
+        let optional = |text: &Option<String>| text.as_deref().is_none_or(is_name);
         bound("a device's uuid", is_name(&self.uuid))?;
         bound("a device's name", is_name(&self.name))?;
         bound("a device's serial", optional(&self.serial))?;

@@ -102,8 +102,14 @@ mod tests {
             assert_eq!(
                 holders,
                 [
-                    Holder { pid: 41, used_memory: Some(7 << 30) },
-                    Holder { pid: 42, used_memory: None },
+                    Holder {
+                        pid: 41,
+                        used_memory: Some(7 << 30)
+                    },
+                    Holder {
+                        pid: 42,
+                        used_memory: None
+                    },
                 ]
             );
         }
@@ -122,7 +128,13 @@ mod tests {
         let layout = Layout::Published;
         let bytes = [entry(layout, 41, 10), entry(layout, 41, 5)].concat();
         let holders = decode(&bytes, layout, 2).unwrap();
-        assert_eq!(holders, [Holder { pid: 41, used_memory: Some(15) }]);
+        assert_eq!(
+            holders,
+            [Holder {
+                pid: 41,
+                used_memory: Some(15)
+            }]
+        );
     }
 
     #[test]

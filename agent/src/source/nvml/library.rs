@@ -28,10 +28,14 @@ pub struct Library {
 #[derive(Debug, thiserror::Error)]
 pub enum LibraryError {
     /// A relative path would be searched for in directories that others may write to.
-    #[error("nvml library {0} is not an absolute path; give the whole path in the agent's configuration")]
+    #[error(
+        "nvml library {0} is not an absolute path; give the whole path in the agent's configuration"
+    )]
     Relative(PathBuf),
     /// The file is not there or may not be read.
-    #[error("cannot read nvml library {path}: {error}; install the NVIDIA driver or set the path in the agent's configuration")]
+    #[error(
+        "cannot read nvml library {path}: {error}; install the NVIDIA driver or set the path in the agent's configuration"
+    )]
     Unreadable {
         /// Where it was looked for.
         path: PathBuf,
@@ -39,7 +43,9 @@ pub enum LibraryError {
         error: std::io::Error,
     },
     /// No driver's library is that large.
-    #[error("nvml library {0} is larger than {MAX_LIBRARY} bytes, which no driver's is; check the path")]
+    #[error(
+        "nvml library {0} is larger than {MAX_LIBRARY} bytes, which no driver's is; check the path"
+    )]
     TooLarge(PathBuf),
 }
 
@@ -109,7 +115,10 @@ mod tests {
         std::fs::write(&path, b"\x7fELF nvmlInit_v2\0").unwrap();
         assert_eq!(Library::read(&path).unwrap().source(), SourceKind::Nvml);
         std::fs::write(&path, b"\x7fELF nvmlInit_v2\0affiantSimulatedNvml\0").unwrap();
-        assert_eq!(Library::read(&path).unwrap().source(), SourceKind::Simulated);
+        assert_eq!(
+            Library::read(&path).unwrap().source(),
+            SourceKind::Simulated
+        );
     }
 
     #[test]
@@ -117,7 +126,10 @@ mod tests {
         let relative = Library::read(Path::new("libnvidia-ml.so.1")).unwrap_err();
         assert!(matches!(relative, LibraryError::Relative(_)));
         let missing = Library::read(Path::new("/nowhere/libnvidia-ml.so.1")).unwrap_err();
-        assert!(missing.to_string().contains("/nowhere/libnvidia-ml.so.1"), "{missing}");
+        assert!(
+            missing.to_string().contains("/nowhere/libnvidia-ml.so.1"),
+            "{missing}"
+        );
         let directory = Library::read(Path::new("/tmp")).unwrap_err();
         assert!(matches!(directory, LibraryError::Unreadable { .. }));
     }

@@ -14,16 +14,19 @@ mod backoff;
 mod child;
 mod device;
 mod frame;
+mod handle;
 mod holders;
 mod library;
+mod options;
 mod raw;
 mod reader;
 mod roster;
 mod supervisor;
 
+pub use handle::NvmlSource;
 pub use library::{Library, LibraryError};
+pub use options::{Clock, Options, StartError};
 pub use reader::reader_main;
-pub use supervisor::{Clock, NvmlSource, Options, StartError};
 
 /// Most devices of one host that are read: four times the 16 GPUs of the largest HGX host, which
 /// leaves room for MIG and switched chassis, and bounds a driver that lies about its count.

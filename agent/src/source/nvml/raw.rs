@@ -166,7 +166,11 @@ impl Card {
         });
         if vgpu {
             Sharing::Vgpu
-        } else if self.device.mig_mode().is_ok_and(|mode| mode.current == MIG_ENABLED) {
+        } else if self
+            .device
+            .mig_mode()
+            .is_ok_and(|mode| mode.current == MIG_ENABLED)
+        {
             Sharing::Mig
         } else {
             Sharing::Whole
@@ -203,7 +207,8 @@ impl Card {
         let library = self.driver.nvml.lib();
         let compute = nvml_sym(library.nvmlDeviceGetComputeRunningProcesses_v3.as_ref())?;
         // SAFETY: the symbol has nvml.h's signature; see `list` for the buffer.
-        let mut found = self.list(|count, infos| unsafe { compute(self.handle(), count, infos) })?;
+        let mut found =
+            self.list(|count, infos| unsafe { compute(self.handle(), count, infos) })?;
         if let Ok(mps) = library.nvmlDeviceGetMPSComputeRunningProcesses_v3.as_ref() {
             // SAFETY: as above.
             match self.list(|count, infos| unsafe { mps(self.handle(), count, infos) }) {
@@ -230,14 +235,16 @@ impl Card {
     }
 
     /// Gives (SM, tensor) activity between two measurements, in thousandths.
-    pub(super) fn between(&self, before: &Activity, after: &Activity) -> (Option<u32>, Option<u32>) {
+    pub(super) fn between(
+        &self,
+        before: &Activity,
+        after: &Activity,
+    ) -> (Option<u32>, Option<u32>) {
         let wanted = [GpmMetricId::SmUtil, GpmMetricId::AnyTensorUtil];
         let found = gpm_metrics_get(self.driver.nvml, &before.0, &after.0, &wanted);
         let mut values = found.unwrap_or_default().into_iter().map(|metric| {
             let percent = metric.ok()?.value;
-            (0.0..=100.0)
-                .contains(&percent)
-                .then(|| permille(percent))
+            (0.0..=100.0).contains(&percent).then(|| permille(percent))
         });
         (values.next().flatten(), values.next().flatten())
     }
@@ -251,13 +258,16 @@ impl Card {
         // The room told to the driver is counted in entries; in the longer layout it writes
         // entries of 32 bytes, for which there is space.
         let mut buffer = vec![0_u64; WORDS];
+        #[allow(clippy::cast_possible_truncation)] // 256
         let mut count = ROOM as c_uint;
         nvml_try(call(&raw mut count, buffer.as_mut_ptr().cast()))?;
         let bytes: Vec<u8> = buffer.iter().flat_map(|word| word.to_ne_bytes()).collect();
         usize::try_from(count)
             .ok()
             .and_then(|count| holders::decode(&bytes, self.driver.layout, count))
-            .ok_or_else(|| Fault::Driver(format!("a list of {count} processes that makes no sense")))
+            .ok_or_else(|| {
+                Fault::Driver(format!("a list of {count} processes that makes no sense"))
+            })
     }
 
     fn handle(&self) -> nvmlDevice_t {
@@ -280,7 +290,9 @@ fn permille(percent: f64) -> u32 {
 /// Makes a call that fills a buffer with text.
 fn text(call: impl FnOnce(*mut c_char, c_uint) -> nvmlReturn_t) -> Result<String, Fault> {
     let mut buffer = [0 as c_char; MAX_TEXT];
-    nvml_try(call(buffer.as_mut_ptr(), MAX_TEXT as c_uint))?;
+    #[allow(clippy::cast_possible_truncation)] // 96
+    let size = MAX_TEXT as c_uint;
+    nvml_try(call(buffer.as_mut_ptr(), size))?;
     bounded(&buffer)
 }
 
@@ -321,6 +333,9 @@ mod tests {
         assert_eq!(Fault::from(NvmlError::NotSupported), Fault::Unsupported);
         assert_eq!(Fault::from(NvmlError::GpuLost), Fault::Lost);
         assert_eq!(Fault::from(NvmlError::NoPermission), Fault::Permission);
-        assert!(matches!(Fault::from(NvmlError::UnexpectedVariant(27)), Fault::Driver(_)));
+        assert!(matches!(
+            Fault::from(NvmlError::UnexpectedVariant(27)),
+            Fault::Driver(_)
+        ));
     }
 }

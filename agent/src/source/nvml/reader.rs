@@ -182,7 +182,14 @@ impl Panel {
             let results = results.clone();
             thread::Builder::new()
                 .name(format!("gpu-{index}"))
-                .spawn(move || work(DeviceReader::new(driver, index), index as usize, &orders, &results))?;
+                .spawn(move || {
+                    work(
+                        DeviceReader::new(driver, index),
+                        index as usize,
+                        &orders,
+                        &results,
+                    )
+                })?;
             posts.push(Post {
                 jobs,
                 busy: false,
@@ -221,7 +228,10 @@ impl Panel {
             }
         }
         while pending > 0 {
-            match self.done.recv_timeout(until.saturating_duration_since(Instant::now())) {
+            match self
+                .done
+                .recv_timeout(until.saturating_duration_since(Instant::now()))
+            {
                 Ok(done) => pending -= usize::from(self.take(done, tick, &mut outcomes)),
                 Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => break,
             }
@@ -251,14 +261,23 @@ impl Panel {
         self.news = false;
         let answer = Answer::Devices {
             driver_version: version.to_owned(),
-            devices: self.posts.iter().map(|post| post.identity.clone()).collect(),
+            devices: self
+                .posts
+                .iter()
+                .map(|post| post.identity.clone())
+                .collect(),
         };
         frame::write(answers, &answer)
     }
 }
 
 /// One device's thread. It may hang in the driver for ever; nothing waits for it.
-fn work(mut device: DeviceReader, place: usize, orders: &Receiver<Job>, results: &SyncSender<Done>) {
+fn work(
+    mut device: DeviceReader,
+    place: usize,
+    orders: &Receiver<Job>,
+    results: &SyncSender<Done>,
+) {
     let mut known = false;
     while let Ok(job) = orders.recv() {
         let mut identity = None;

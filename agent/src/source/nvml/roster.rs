@@ -45,15 +45,25 @@ impl Roster {
         // Known names first, then new ones, then the nameless: a name never loses its seat.
         for (index, identity) in entries() {
             let Some(identity) = identity else { continue };
-            let seat = self.seats.iter().position(|seat| seat.named && seat.device.uuid == identity.uuid);
+            let seat = self
+                .seats
+                .iter()
+                .position(|seat| seat.named && seat.device.uuid == identity.uuid);
             self.sit(&mut places, &mut taken, index, seat, Some(identity));
         }
         for (index, identity) in entries() {
             let Some(identity) = identity else { continue };
-            if self.seats.iter().any(|seat| seat.named && seat.device.uuid == identity.uuid) {
+            if self
+                .seats
+                .iter()
+                .any(|seat| seat.named && seat.device.uuid == identity.uuid)
+            {
                 continue;
             }
-            let seat = self.seats.iter().position(|seat| !seat.named && seat.index == index);
+            let seat = self
+                .seats
+                .iter()
+                .position(|seat| !seat.named && seat.index == index);
             let seat = seat.or_else(|| self.add(index));
             self.sit(&mut places, &mut taken, index, seat, Some(identity));
         }
@@ -74,7 +84,11 @@ impl Roster {
     }
 
     /// Lays the child's outcomes on the seats. A known device that the child does not have is lost.
-    pub(super) fn lay(&self, places: &Places, outcomes: Vec<Outcome>) -> Vec<Result<Reading, v1::Reason>> {
+    pub(super) fn lay(
+        &self,
+        places: &Places,
+        outcomes: Vec<Outcome>,
+    ) -> Vec<Result<Reading, v1::Reason>> {
         let mut laid: Vec<_> = self.all(v1::Reason::DeviceLost);
         for (place, outcome) in places.0.iter().zip(outcomes) {
             if let Some(seat) = place.and_then(|at| laid.get_mut(at)) {
@@ -118,9 +132,11 @@ impl Roster {
         identity: Option<&Identity>,
     ) {
         let Some(at) = seat else { return };
-        let (Some(seat), Some(taken), Some(place)) =
-            (self.seats.get_mut(at), taken.get_mut(at), places.0.get_mut(index))
-        else {
+        let (Some(seat), Some(taken), Some(place)) = (
+            self.seats.get_mut(at),
+            taken.get_mut(at),
+            places.0.get_mut(index),
+        ) else {
             return;
         };
         if std::mem::replace(taken, true) {
@@ -199,7 +215,11 @@ mod tests {
     }
 
     fn uuids(roster: &Roster) -> Vec<String> {
-        roster.devices().into_iter().map(|device| device.uuid).collect()
+        roster
+            .devices()
+            .into_iter()
+            .map(|device| device.uuid)
+            .collect()
     }
 
     fn lit(power_mw: u32) -> Outcome {
@@ -222,7 +242,12 @@ mod tests {
             .collect();
         assert_eq!(
             watts,
-            [Ok(Some(1)), Err(v1::Reason::DeviceLost), Ok(Some(3)), Ok(Some(4))]
+            [
+                Ok(Some(1)),
+                Err(v1::Reason::DeviceLost),
+                Ok(Some(3)),
+                Ok(Some(4))
+            ]
         );
     }
 
@@ -255,7 +280,9 @@ mod tests {
         roster.merge(&[named("a"), named("a")]);
         assert_eq!(uuids(&roster), ["a"]);
         for round in 0..5 {
-            let names: Vec<_> = (0..MAX_DEVICES).map(|n| named(&format!("{round}-{n}"))).collect();
+            let names: Vec<_> = (0..MAX_DEVICES)
+                .map(|n| named(&format!("{round}-{n}")))
+                .collect();
             roster.merge(&names);
         }
         assert_eq!(roster.devices().len(), MAX_DEVICES);

@@ -2,11 +2,10 @@
 //! there is none.
 
 use std::{
-    path::PathBuf,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
-        mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
+        mpsc::{Receiver, RecvTimeoutError, SyncSender},
     },
     thread,
     time::{Duration, Instant},
@@ -21,16 +20,11 @@ use super::{
     backoff::Backoff,
     child::{Note, Reader, Said},
     frame::{Answer, Cause, Outcome},
-    library::{Library, LibraryError},
+    library::Library,
+    options::Options,
     roster::{Places, Roster},
 };
-use crate::{
-    sample::{self, Event, Inventory, Reading, Sample},
-    source::GpuSource,
-};
-
-/// Tells the time that samples are stamped with.
-pub type Clock = fn() -> sample::Instant;
+use crate::sample::{Event, Inventory, Reading, Sample};
 
 /// Share of a tick that the parent waits for the child's answer, which is due after 60 %.
 const PATIENCE_PERCENT: u32 = 85;
@@ -42,189 +36,17 @@ const HUNG_TICKS: u32 = 3;
 /// started again: NVML has to be opened anew after a driver was reloaded or a device reset.
 const FAILING_TICKS: u32 = 30;
 
-/// Events that wait for a consumer that is late: half a minute of samples at 1 Hz. When it is
-/// full no reading is taken, so that none is thrown away.
-const EVENT_QUEUE: usize = 32;
-
-/// Notes of a child that wait for the supervisor; one answer is expected per tick.
-const NOTE_QUEUE: usize = 8;
-
 /// Wait for a child that was told to end, before it is killed.
 const FAREWELL: Duration = Duration::from_millis(1000);
 
 /// Wait for a killed child to go; with `FAREWELL` under the two seconds that `close` may take.
 const BURIAL: Duration = Duration::from_millis(500);
 
-/// Most that `close` waits for the supervisor.
-const CLOSING: Duration = Duration::from_millis(1900);
-
 /// Step in which a killed child is asked for: no event tells of its end once its pipe is closed.
 const REAP_STEP: Duration = Duration::from_millis(10);
 
-/// How the NVML source runs.
-#[derive(Clone, Debug)]
-pub struct Options {
-    /// The binary whose hidden subcommand `nvml-reader` is [`super::reader_main`].
-    pub program: PathBuf,
-    /// Absolute path of the driver's library.
-    pub library: PathBuf,
-    /// Time between two ticks, 10 ms to 60 s.
-    pub period: Duration,
-    /// Time that a child gets to open NVML and find the devices.
-    pub start_deadline: Duration,
-    /// Wait before the second child, doubled for each further one.
-    pub restart_first: Duration,
-    /// Longest wait between two children; a child that lives as long has made good the failures
-    /// before it.
-    pub restart_most: Duration,
-    /// Time by which the first inventory is given, empty if no device is known by then.
-    pub first_inventory: Duration,
-    /// Stamps the samples.
-    pub clock: Clock,
-}
-
-impl Options {
-    /// Gives what a host uses: this very binary, 1 Hz, a minute for NVML to open (a driver
-    /// without persistence mode wakes eight GPUs in about half of that), restarts after 1 to 60 s.
-    pub fn new(library: PathBuf, clock: Clock) -> Self {
-        Self {
-            // Not `current_exe`: this still names the running binary after an upgrade replaced it.
-            program: PathBuf::from("/proc/self/exe"),
-            library,
-            period: Duration::from_secs(1),
-            start_deadline: Duration::from_secs(60),
-            restart_first: Duration::from_secs(1),
-            restart_most: Duration::from_secs(60),
-            first_inventory: Duration::from_secs(10),
-            clock,
-        }
-    }
-}
-
-/// Why the source cannot be started at all. A library that is missing is no such reason: it may
-/// come, and until then every tick says that nothing was observed.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// The library's path is not absolute.
-    #[error(transparent)]
-    Library(#[from] LibraryError),
-    /// The period is outside its range.
-    #[error("a sampling period of {0:?} is outside 10 ms to 60 s; correct it in the agent's configuration")]
-    Period(Duration),
-    /// The system refused a thread.
-    #[error("cannot start the thread that minds the nvml reader: {0}")]
-    Thread(std::io::Error),
-}
-
-/// The devices of this host, read through NVML in a child process.
-#[derive(Debug)]
-pub struct NvmlSource {
-    events: mpsc::Receiver<Event>,
-    stop: Stop,
-    fault: Arc<Mutex<Option<String>>>,
-}
-
-/// Ends the supervisor when it is dropped.
-#[derive(Debug)]
-struct Stop {
-    told: Arc<AtomicBool>,
-    notes: SyncSender<Note>,
-}
-
-impl Stop {
-    fn tell(&self) {
-        self.told.store(true, Ordering::Release);
-        // Wakes the supervisor; where the queue is full it is awake.
-        let _ = self.notes.try_send(Note {
-            generation: 0,
-            said: Said::Ended(String::new()),
-        });
-    }
-}
-
-impl Drop for Stop {
-    fn drop(&mut self) {
-        self.tell();
-    }
-}
-
-impl NvmlSource {
-    /// Starts the source.
-    ///
-    /// # Errors
-    /// When the options make no sense or the system refuses a thread; not when the driver does.
-    pub fn start(options: Options) -> Result<Self, StartError> {
-        if !options.library.is_absolute() {
-            return Err(LibraryError::Relative(options.library).into());
-        }
-        let range = Duration::from_millis(10)..=Duration::from_secs(60);
-        if !range.contains(&options.period) {
-            return Err(StartError::Period(options.period));
-        }
-        let (events, receiver) = mpsc::channel(EVENT_QUEUE);
-        let (notes, inbox) = sync_channel(NOTE_QUEUE);
-        let stop = Stop {
-            told: Arc::new(AtomicBool::new(false)),
-            notes: notes.clone(),
-        };
-        let fault = Arc::new(Mutex::new(None));
-        let supervisor = Supervisor {
-            backoff: Backoff::new(options.restart_first, options.restart_most),
-            options,
-            events,
-            stop: Arc::clone(&stop.told),
-            notes,
-            inbox,
-            fault: Arc::clone(&fault),
-            random: SystemRandom::new(),
-            roster: Roster::default(),
-            abandoned: Abandoned::none(),
-            library: None,
-            driver_version: String::new(),
-            announced: None,
-            state: State::Down {
-                retry_at: Instant::now(),
-            },
-            reason: v1::Reason::ReaderDied,
-            generation: 0,
-            fresh: true,
-        };
-        thread::Builder::new()
-            .name("nvml-supervisor".into())
-            .spawn(move || supervisor.run())
-            .map_err(StartError::Thread)?;
-        Ok(Self {
-            events: receiver,
-            stop,
-            fault,
-        })
-    }
-
-    /// Says what keeps the driver from being read; `None` while a child answers.
-    pub fn fault(&self) -> Option<String> {
-        self.fault.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-}
-
-impl GpuSource for NvmlSource {
-    async fn next(&mut self) -> Event {
-        match self.events.recv().await {
-            Some(event) => event,
-            // Closed: nothing comes any more.
-            None => std::future::pending().await,
-        }
-    }
-
-    async fn close(&mut self) {
-        self.stop.tell();
-        let drained = async { while self.events.recv().await.is_some() {} };
-        // A supervisor that is still at it is left behind; it holds nothing but the dying child.
-        let _ = tokio::time::timeout(CLOSING, drained).await;
-        self.events.close();
-    }
-}
-
-struct Supervisor {
+/// Minds the child; runs on a thread of its own that lives as long as the source.
+pub(super) struct Supervisor {
     options: Options,
     events: mpsc::Sender<Event>,
     stop: Arc<AtomicBool>,
@@ -264,12 +86,47 @@ enum State {
 }
 
 impl Supervisor {
-    fn run(mut self) {
+    /// Has no child yet. `fault` is where it says what keeps the driver from being read.
+    pub(super) fn new(
+        options: Options,
+        events: mpsc::Sender<Event>,
+        stop: Arc<AtomicBool>,
+        (notes, inbox): (SyncSender<Note>, Receiver<Note>),
+        fault: Arc<Mutex<Option<String>>>,
+    ) -> Self {
+        Self {
+            backoff: Backoff::new(options.restart_first, options.restart_most),
+            options,
+            events,
+            stop,
+            notes,
+            inbox,
+            fault,
+            random: SystemRandom::new(),
+            roster: Roster::default(),
+            abandoned: Abandoned::none(),
+            library: None,
+            driver_version: String::new(),
+            announced: None,
+            state: State::Down {
+                retry_at: Instant::now(),
+            },
+            reason: v1::Reason::ReaderDied,
+            generation: 0,
+            fresh: true,
+        }
+    }
+
+    /// Runs until it is told to stop or nobody listens any more.
+    pub(super) fn run(mut self) {
         let mut due = Instant::now();
         self.start_child(due);
         let patience = due + self.options.first_inventory;
         // The first inventory waits a little for the devices, so that it is rarely an empty one.
-        while matches!(self.state, State::Opening { .. }) && Instant::now() < patience && !self.stopped() {
+        while matches!(self.state, State::Opening { .. })
+            && Instant::now() < patience
+            && !self.stopped()
+        {
             self.hear_one(patience);
         }
         due = due.max(Instant::now());
@@ -282,7 +139,7 @@ impl Supervisor {
                 break;
             }
             self.look_after_child();
-            // Room for an inventory and a sample, or no reading: see `EVENT_QUEUE`.
+            // Room for an inventory and a sample, or no reading: see `handle::EVENT_QUEUE`.
             if self.events.capacity() >= 2 {
                 tick += 1;
                 self.tick(tick);
@@ -361,12 +218,20 @@ impl Supervisor {
 
     /// Counts the ticks in which nothing was learned, and ends a child that is of no use.
     fn judge(&mut self, outcomes: Option<&[Outcome]>) {
-        let State::Up { hung: hung_ticks, failing, since, .. } = &mut self.state else {
+        let State::Up {
+            hung: hung_ticks,
+            failing,
+            since,
+            ..
+        } = &mut self.state
+        else {
             return;
         };
         let missing = |outcome: &Outcome| matches!(outcome, Outcome::Missing(_));
         let hung = |outcome: &Outcome| matches!(outcome, Outcome::Missing(Cause::Hung));
-        let all = |test: fn(&Outcome) -> bool| outcomes.is_none_or(|o| !o.is_empty() && o.iter().all(test));
+        let all = |test: fn(&Outcome) -> bool| {
+            outcomes.is_none_or(|o| !o.is_empty() && o.iter().all(test))
+        };
         *hung_ticks = if all(hung) { *hung_ticks + 1 } else { 0 };
         *failing = if all(missing) { *failing + 1 } else { 0 };
         let well = *failing == 0;
@@ -466,8 +331,7 @@ impl Supervisor {
             Err(error) => return self.fell(v1::Reason::DriverError, &error.to_string()),
         };
         self.generation += 1;
-        let Options { program, period, .. } = &self.options;
-        let started = Reader::start(program, library.path(), *period, self.generation, &self.notes);
+        let started = Reader::start(&self.options, self.generation, &self.notes);
         self.library = Some(library);
         match started {
             Ok(reader) => {
@@ -477,7 +341,10 @@ impl Supervisor {
                 }
             }
             Err(error) => {
-                let text = format!("cannot start the nvml reader {}: {error}", program.display());
+                let text = format!(
+                    "cannot start the nvml reader {}: {error}",
+                    self.options.program.display()
+                );
                 self.fell(v1::Reason::ReaderDied, &text);
             }
         }
@@ -492,7 +359,9 @@ impl Supervisor {
         let retry_at = Instant::now() + self.backoff.wait(random);
         match std::mem::replace(&mut self.state, State::Down { retry_at }) {
             State::Down { .. } => {}
-            State::Opening { reader, .. } | State::Up { reader, .. } => self.abandoned.add(reader.kill()),
+            State::Opening { reader, .. } | State::Up { reader, .. } => {
+                self.abandoned.add(reader.kill())
+            }
         }
         self.reason = reason;
         self.set_fault(Some(text));
@@ -523,8 +392,15 @@ impl Supervisor {
                 let left = until.saturating_duration_since(Instant::now());
                 match self.inbox.recv_timeout(left) {
                     Ok(note) if note.generation != reader.generation() => {}
-                    Ok(Note { said: Said::Answer(_), .. }) => {}
-                    Ok(Note { said: Said::Ended(_), .. }) | Err(_) => break,
+                    Ok(Note {
+                        said: Said::Answer(_),
+                        ..
+                    }) => {}
+                    Ok(Note {
+                        said: Said::Ended(_),
+                        ..
+                    })
+                    | Err(_) => break,
                 }
             }
             self.abandoned.add(reader.kill());
