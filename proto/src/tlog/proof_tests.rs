@@ -118,6 +118,20 @@ fn the_empty_tree_has_one_root_and_equal_sizes_have_equal_roots() {
 }
 
 #[test]
+fn a_log_that_claims_growth_under_its_old_root_is_refused() {
+    let tree = tree(8);
+    for (old, proof) in [(2, vec![]), (4, vec![]), (3, vec![leaf(2)])] {
+        let root = tree.root(old).unwrap();
+        assert!(verify_consistency(old, &root, 8, &root, &proof).is_err());
+    }
+    let root = tree.root(4).unwrap();
+    assert_eq!(
+        verify_consistency(4, &root, 8, &root, &[]),
+        Err(ProofError::TooShort)
+    );
+}
+
+#[test]
 fn sizes_and_indices_that_cannot_be_are_errors_at_once() {
     let (h, long) = (leaf(0), vec![leaf(1); 100_000]);
     for size in [MAX_SIZE + 1, u64::MAX] {
