@@ -1,0 +1,273 @@
+//! The lock: which head the log has, decided before anything is signed.
+//!
+//! Trusted. Beside the keys it is the only state that cannot be derived: whoever can turn it back
+//! can make the verifier sign two histories. Backup and restore leave it out.
+//!
+//! The file is text, one value a line and nothing else, the last line the SHA-256 of all before it:
+//!
+//! ```text
+//! affiant lock v1
+//! origin <origin>
+//! epoch <decimal>
+//! size <decimal>
+//! root <64 hexadecimal digits>
+//! segment <start>-<end>-<sha256>.seg
+//! sha256 <64 hexadecimal digits>
+//! ```
+
+use std::{
+    fmt, io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use affiant_proto::{
+    digest,
+    tlog::{Hash, Origin},
+};
+
+use super::{
+    disk::{self, Access, Disk},
+    segment::SegmentName,
+};
+
+/// Most bytes of the file: six short lines, an origin of at most 100 bytes and a segment's name of
+/// at most 110; 1 KiB is twice their sum.
+const MAX_LOCK_BYTES: usize = 1024;
+
+/// What the lock holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// The first line of every checkpoint.
+    pub origin: Origin,
+    /// Counts the writers: each that opens the log adds one, so that an older one's swap fails.
+    pub epoch: u64,
+    /// How many entries the log has.
+    pub size: u64,
+    /// The root of the tree over them.
+    pub root: Hash,
+    /// The segment that ends at `size`.
+    pub segment: SegmentName,
+}
+
+/// Holds the head of the log and changes it by compare-and-swap.
+pub trait Lock: fmt::Debug + Send {
+    /// Reads the head; `None` where the log was never made.
+    fn read(&self) -> Result<Option<Head>, LockError>;
+
+    /// Sets the first head; fails when there is one already.
+    fn create(&mut self, head: &Head) -> Result<(), LockError>;
+
+    /// Sets `next` if the head is still `expected`, durably and as one step.
+    fn swap(&mut self, expected: &Head, next: &Head) -> Result<(), LockError>;
+}
+
+/// Why the lock could not be read or swapped.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum LockError {
+    /// It could not be read.
+    #[error("lock {path} cannot be read: {source}")]
+    Unreadable {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Its text is not that of a lock, or its last line does not match the others.
+    #[error(
+        "lock {path} is damaged: {fault}; set it by hand from the newest checkpoint that a witness \
+         or agent holds, never from a backup"
+    )]
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        fault: &'static str,
+    },
+    /// Somebody else has moved it.
+    #[error("lock holds size {found} at epoch {epoch} where this writer left {expected}; another writer runs")]
+    Moved {
+        /// The size that this writer expected.
+        expected: u64,
+        /// The size found; 0 where there is no lock any more.
+        found: u64,
+        /// The epoch found.
+        epoch: u64,
+    },
+    /// Whether the swap happened is not known.
+    #[error("lock {path} may or may not have been written: {source}; start again to read it back")]
+    Unknown {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// The lock as a file of its own: temporary file, fsync, rename, directory fsync.
+///
+/// Comparing and writing are one step only because the ledger holds its directory for itself.
+#[derive(Debug)]
+pub struct FileLock {
+    path: PathBuf,
+    disk: Arc<dyn Disk>,
+}
+
+impl FileLock {
+    /// Takes the file at `path` as the lock.
+    pub fn new(path: &Path, disk: Arc<dyn Disk>) -> Self {
+        Self {
+            path: path.to_owned(),
+            disk,
+        }
+    }
+
+    fn unknown(&self, source: io::Error) -> LockError {
+        LockError::Unknown {
+            path: self.path.clone(),
+            source,
+        }
+    }
+}
+
+impl Lock for FileLock {
+    fn read(&self) -> Result<Option<Head>, LockError> {
+        let bytes = disk::read(&self.path, MAX_LOCK_BYTES).map_err(|source| {
+            LockError::Unreadable {
+                path: self.path.clone(),
+                source,
+            }
+        })?;
+        let Some(bytes) = bytes else { return Ok(None) };
+        parse(&bytes).map(Some).map_err(|fault| LockError::Damaged {
+            path: self.path.clone(),
+            fault,
+        })
+    }
+
+    fn create(&mut self, head: &Head) -> Result<(), LockError> {
+        self.disk
+            .create(&self.path, print(head).as_bytes())
+            .map_err(|source| self.unknown(source))
+    }
+
+    fn swap(&mut self, expected: &Head, next: &Head) -> Result<(), LockError> {
+        match self.read()? {
+            Some(found) if found == *expected => {}
+            found => {
+                return Err(LockError::Moved {
+                    expected: expected.size,
+                    found: found.as_ref().map_or(0, |head| head.size),
+                    epoch: found.as_ref().map_or(0, |head| head.epoch),
+                });
+            }
+        }
+        self.disk
+            .replace(&self.path, print(next).as_bytes(), Access::Private)
+            .map_err(|source| self.unknown(source))
+    }
+}
+
+fn print(head: &Head) -> String {
+    let mut text = format!(
+        "affiant lock v1\norigin {}\nepoch {}\nsize {}\nroot {}\nsegment {}\n",
+        head.origin, head.epoch, head.size, head.root, head.segment
+    );
+    let sum = digest(text.as_bytes());
+    text.push_str(&format!("sha256 {sum}\n"));
+    text
+}
+
+fn parse(bytes: &[u8]) -> Result<Head, &'static str> {
+    let text = std::str::from_utf8(bytes).map_err(|_| "it is not text")?;
+    let mut lines = text.split('\n');
+    let mut value = |key: &str| lines.next()?.strip_prefix(key)?.strip_prefix(' ');
+    let head = (|| {
+        value("affiant").filter(|version| *version == "lock v1")?;
+        let head = Head {
+            origin: value("origin")?.parse().ok()?,
+            epoch: value("epoch")?.parse().ok()?,
+            size: value("size")?.parse().ok()?,
+            root: value("root")?.parse().ok()?,
+            segment: value("segment")?.parse().ok()?,
+        };
+        Some(head)
+    })();
+    let head = head.ok_or("its lines are not those of a lock of version 1")?;
+    // Printing again checks the sum, the spelling of the numbers and that nothing follows.
+    if print(&head) != text {
+        return Err("its sha-256 line does not match");
+    }
+    if head.segment.end() != head.size {
+        return Err("its segment does not end at its size");
+    }
+    Ok(head)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::ledger::disk::LocalDisk;
+
+    fn head(size: u64) -> Head {
+        let name = format!("0-{size}-{}.seg", digest(b"segment"));
+        Head {
+            origin: "example.org/log".parse().unwrap(),
+            epoch: 3,
+            size,
+            root: affiant_proto::tlog::leaf_hash(b"root"),
+            segment: name.parse().unwrap(),
+        }
+    }
+
+    fn lock() -> (tempfile::TempDir, FileLock) {
+        let dir = tempfile::tempdir().unwrap();
+        let lock = FileLock::new(&dir.path().join("lock"), Arc::new(LocalDisk));
+        (dir, lock)
+    }
+
+    #[test]
+    fn a_head_is_read_back_as_it_was_swapped_in() {
+        let (_dir, mut lock) = lock();
+        assert_eq!(lock.read().unwrap(), None);
+        lock.create(&head(5)).unwrap();
+        lock.swap(&head(5), &head(9)).unwrap();
+        assert_eq!(lock.read().unwrap(), Some(head(9)));
+    }
+
+    #[test]
+    fn a_writer_that_was_overtaken_cannot_swap() {
+        let (_dir, mut lock) = lock();
+        lock.create(&head(5)).unwrap();
+        let newer = Head { epoch: 4, ..head(5) };
+        lock.swap(&head(5), &newer).unwrap();
+        let late = lock.swap(&head(5), &head(9)).unwrap_err();
+        assert!(matches!(late, LockError::Moved { expected: 5, found: 5, epoch: 4 }), "{late}");
+        assert_eq!(lock.read().unwrap(), Some(newer));
+    }
+
+    #[test]
+    fn a_log_is_created_once() {
+        let (_dir, mut lock) = lock();
+        lock.create(&head(5)).unwrap();
+        assert!(lock.create(&head(9)).is_err());
+        assert_eq!(lock.read().unwrap(), Some(head(5)));
+    }
+
+    #[test]
+    fn every_changed_bit_and_every_missing_byte_of_the_lock_is_seen() {
+        let text = print(&head(5)).into_bytes();
+        assert_eq!(parse(&text), Ok(head(5)));
+        for at in 0..text.len() {
+            assert!(parse(&text[..at]).is_err(), "cut at {at}");
+            for bit in 0..8 {
+                let mut changed = text.clone();
+                changed[at] ^= 1 << bit;
+                assert!(parse(&changed).is_err(), "bit {bit} of byte {at}");
+            }
+        }
+        assert!(parse(&[text.as_slice(), b"\n"].concat()).is_err());
+    }
+}

@@ -1,0 +1,41 @@
+//! The ledger: the tamper-evident log on one local disk.
+//!
+//! One writer, synchronous. The order of a write never changes:
+//!
+//! ```text
+//! Ledger::append          write-ahead file ─ one fdatasync ─▶ an index, durable
+//! Ledger::close_segment   segment, create-only ─▶ compare-and-swap in the lock ─▶ signature
+//!                         ─▶ tiles ─▶ checkpoint ─▶ write-ahead file cut
+//! ```
+//!
+//! The swap comes before the signature, so no two inconsistent checkpoints are ever signed. Any
+//! failure in between is fatal and never retried: [`Ledger::open`] starts from the lock, which is
+//! the one thing here that is trusted, checks everything that it names and finishes the rest.
+//!
+//! [`Reader`] reads what is published, from any thread, while the writer writes.
+
+mod disk;
+mod entry;
+mod fields;
+mod hold;
+mod lock;
+mod places;
+mod reader;
+mod recovery;
+mod segment;
+mod tiles;
+mod wal;
+mod writer;
+
+pub use disk::{Access, Disk, LocalDisk};
+pub use entry::{Entry, NotAnEntry};
+pub use hold::NotHeld;
+pub use lock::{FileLock, Head, Lock, LockError};
+pub use reader::{Entries, ReadError, Reader};
+pub use recovery::{OpenError, Recovery, Replay, Replayed, Store};
+pub use segment::{
+    BadSegment, MAX_FRAME_BYTES, MAX_FRAME_ENTRIES, MAX_SEGMENT_BYTES, MAX_SEGMENT_ENTRIES,
+    NotASegmentName, SegmentName,
+};
+pub use wal::BadWal;
+pub use writer::{AppendError, Fatal, Ledger, RESERVE_BYTES, Step};

@@ -1,0 +1,430 @@
+//! Reads segments; every byte of them is foreign.
+
+use std::{
+    fs::File,
+    io,
+    os::unix::fs::FileExt as _,
+    path::{Path, PathBuf},
+};
+
+use affiant_proto::Digest;
+use ring::digest as sha;
+
+use super::{
+    FOOTER, Frame, HEADER, MAGIC, MAX_FILE_BYTES, MAX_FRAME_BYTES, MAX_FRAME_ENTRIES, MAX_FRAMES,
+    SegmentName, TABLE_ROW, finished,
+};
+use crate::ledger::{
+    entry::Entry,
+    fields::{Cursor, read_entries},
+};
+
+/// What is wrong with a segment on disk.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BadSegment {
+    /// It could not be read.
+    #[error("segment {path} cannot be read: {source}")]
+    Io {
+        /// Where it should be.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// There is no such file.
+    #[error("segment {0} is missing; put it back from a copy of the log")]
+    Missing(PathBuf),
+    /// Its bytes are not those that it is named by.
+    #[error("segment {0} was changed: its sha-256 is not that of its name; put it back from a copy")]
+    Changed(PathBuf),
+    /// Its header, table or footer do not hold together.
+    #[error("segment {path} is malformed: {fault}; put it back from a copy of the log")]
+    Malformed {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong.
+        fault: &'static str,
+    },
+}
+
+/// A segment on disk whose header, table and footer hold together.
+#[derive(Debug)]
+pub(in crate::ledger) struct Segment {
+    path: PathBuf,
+    file: File,
+    length: u64,
+    name: SegmentName,
+    clock: u64,
+    previous: Option<SegmentName>,
+    frames: Vec<Frame>,
+}
+
+impl Segment {
+    /// Opens the segment of that name and reads its header, table and footer. Its hash is not
+    /// computed; see [`Segment::verify`].
+    pub(in crate::ledger) fn open(directory: &Path, name: &SegmentName) -> Result<Self, BadSegment> {
+        let path = directory.join(name.to_string());
+        let file = match File::open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Err(BadSegment::Missing(path));
+            }
+            Err(source) => return Err(BadSegment::Io { path, source }),
+        };
+        match read_layout(&file, name) {
+            Ok((length, clock, previous, frames)) => Ok(Self {
+                path,
+                file,
+                length,
+                name: *name,
+                clock,
+                previous,
+                frames,
+            }),
+            Err(Fault::Io(source)) => Err(BadSegment::Io { path, source }),
+            Err(Fault::Malformed(fault)) => Err(BadSegment::Malformed { path, fault }),
+        }
+    }
+
+    /// The writer's clock at the first entry.
+    pub(in crate::ledger) fn clock(&self) -> u64 {
+        self.clock
+    }
+
+    /// The segment before; `None` for the first of the log.
+    pub(in crate::ledger) fn previous(&self) -> Option<&SegmentName> {
+        self.previous.as_ref()
+    }
+
+    /// How many frames it has.
+    pub(in crate::ledger) fn frames(&self) -> usize {
+        self.frames.len()
+    }
+
+    /// Holds the whole file against the SHA-256 of its name and that of its footer.
+    pub(in crate::ledger) fn verify(&self) -> Result<(), BadSegment> {
+        const CHUNK: usize = 1024 * 1024;
+        let mut hash = sha::Context::new(&sha::SHA256);
+        let mut chunk = vec![0; CHUNK];
+        let mut offset = 0;
+        // The footer's own digest covers all before it; both come out of one pass.
+        let covered = self.length - 32;
+        let mut footer = None;
+        while offset < self.length {
+            let bound = if offset < covered { covered } else { self.length };
+            let want = usize::try_from(bound - offset).unwrap_or(CHUNK).min(CHUNK);
+            let part = chunk.get_mut(..want).unwrap_or_default();
+            self.file.read_exact_at(part, offset).map_err(|source| self.io(source))?;
+            hash.update(part);
+            offset += want as u64;
+            if offset == covered {
+                footer = Some(finished(hash.clone()));
+            } else if offset == self.length && footer.as_ref().is_none_or(|f| f.as_bytes() != part) {
+                return Err(self.malformed("the sha-256 of its footer is not that of its bytes"));
+            }
+        }
+        if finished(hash) != self.name.digest {
+            return Err(BadSegment::Changed(self.path.clone()));
+        }
+        Ok(())
+    }
+
+    /// Reads the entries of the frame `number`, with the index of the first of them.
+    pub(in crate::ledger) fn frame(&self, number: usize) -> Result<(u64, Vec<Entry>), BadSegment> {
+        let Some((earlier, frame)) = self.frames.get(..=number).and_then(|upto| {
+            let (frame, earlier) = upto.split_last()?;
+            Some((earlier, frame))
+        }) else {
+            return Err(self.malformed("a frame beyond its table was asked for"));
+        };
+        let first = self.name.start + earlier.iter().map(|f| u64::from(f.entries)).sum::<u64>();
+        let mut stored = vec![0; frame.stored as usize];
+        self.file
+            .read_exact_at(&mut stored, frame.offset)
+            .map_err(|source| self.io(source))?;
+        let content = zstd::bulk::decompress(&stored, frame.content as usize)
+            .map_err(|_| self.malformed("a frame does not decompress"))?;
+        if content.len() != frame.content as usize {
+            return Err(self.malformed("a frame is not as long as the table says"));
+        }
+        let entries = read_entries(&content, frame.entries)
+            .ok_or_else(|| self.malformed("a frame does not hold the entries that the table says"))?;
+        Ok((first, entries))
+    }
+
+    /// The number of the frame that holds the entry `index`.
+    pub(in crate::ledger) fn frame_of(&self, index: u64) -> Option<usize> {
+        let mut end = self.name.start;
+        if index < end {
+            return None;
+        }
+        self.frames.iter().position(|frame| {
+            end += u64::from(frame.entries);
+            index < end
+        })
+    }
+
+    fn io(&self, source: io::Error) -> BadSegment {
+        BadSegment::Io {
+            path: self.path.clone(),
+            source,
+        }
+    }
+
+    fn malformed(&self, fault: &'static str) -> BadSegment {
+        BadSegment::Malformed {
+            path: self.path.clone(),
+            fault,
+        }
+    }
+}
+
+enum Fault {
+    Io(io::Error),
+    Malformed(&'static str),
+}
+
+impl From<io::Error> for Fault {
+    fn from(error: io::Error) -> Self {
+        Self::Io(error)
+    }
+}
+
+type Layout = (u64, u64, Option<SegmentName>, Vec<Frame>);
+
+/// Reads header, footer and table; every number in them is bounded before it is used.
+fn read_layout(file: &File, name: &SegmentName) -> Result<Layout, Fault> {
+    let malformed = |fault| Err(Fault::Malformed(fault));
+    let length = file.metadata()?.len();
+    if length < (HEADER + FOOTER) as u64 {
+        return malformed("it is shorter than its header and footer");
+    }
+    if length > MAX_FILE_BYTES {
+        return malformed("it is longer than a segment may be");
+    }
+    let mut header = [0; HEADER];
+    file.read_exact_at(&mut header, 0)?;
+    let mut header = Cursor(&header);
+    if header.take::<8>() != Some(*MAGIC) {
+        return malformed("it does not begin as a segment of version 1");
+    }
+    let (Some(start), Some(end), Some(clock), Some(before), Some(digest)) =
+        (header.u64(), header.u64(), header.u64(), header.u64(), header.take::<32>())
+    else {
+        return malformed("its header is cut off");
+    };
+    if (start, end) != (name.start, name.end) {
+        return malformed("its range is not that of its name");
+    }
+    let previous = match start {
+        0 if before == 0 && digest == [0; 32] => None,
+        0 => return malformed("it is the first segment and names one before"),
+        _ => match SegmentName::new(before, start, Digest::new(digest)) {
+            Some(previous) => Some(previous),
+            None => return malformed("the segment before it is empty or runs backwards"),
+        },
+    };
+    let mut footer = [0; FOOTER];
+    file.read_exact_at(&mut footer, length - FOOTER as u64)?;
+    let mut footer = Cursor(&footer);
+    let (Some(table), Some(count)) = (footer.u64(), footer.u32()) else {
+        return malformed("its footer is cut off");
+    };
+    let count = count as usize;
+    if count > MAX_FRAMES {
+        return malformed("it has more frames than a segment may have");
+    }
+    let rows = count * TABLE_ROW;
+    if table.checked_add((rows + FOOTER) as u64) != Some(length) {
+        return malformed("its table does not lie between frames and footer");
+    }
+    let mut bytes = vec![0; rows];
+    file.read_exact_at(&mut bytes, table)?;
+    let frames = read_table(&bytes, table, end - start)?;
+    Ok((length, clock, previous, frames))
+}
+
+fn read_table(bytes: &[u8], table: u64, entries: u64) -> Result<Vec<Frame>, Fault> {
+    let malformed = |fault| Err(Fault::Malformed(fault));
+    let mut cursor = Cursor(bytes);
+    let mut frames = Vec::with_capacity(bytes.len() / TABLE_ROW);
+    let (mut offset, mut seen) = (HEADER as u64, 0_u64);
+    while let (Some(at), Some(stored), Some(content), Some(entries)) =
+        (cursor.u64(), cursor.u32(), cursor.u32(), cursor.u32())
+    {
+        if at != offset {
+            return malformed("its frames do not follow each other");
+        }
+        if content as usize > MAX_FRAME_BYTES || entries == 0 || entries as usize > MAX_FRAME_ENTRIES {
+            return malformed("a frame is larger than a frame may be");
+        }
+        offset = at.saturating_add(u64::from(stored));
+        if offset > table {
+            return malformed("a frame reaches into the table");
+        }
+        seen += u64::from(entries);
+        frames.push(Frame {
+            offset: at,
+            stored,
+            content,
+            entries,
+        });
+    }
+    if offset != table || seen != entries {
+        return malformed("its frames do not add up to its range");
+    }
+    Ok(frames)
+}
+
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+    use crate::ledger::segment::Builder;
+    use affiant_proto::{digest, v1};
+    use prost::Message as _;
+
+    fn entry(number: u64, leaf_bytes: usize) -> Entry {
+        let message = v1::Envelope {
+            statement: format!("statement {number}").into_bytes(),
+            leaves: vec![vec![b'x'; leaf_bytes]],
+            seed: vec![3; 16],
+        };
+        Entry::parse(message.encode_to_vec()).unwrap()
+    }
+
+    fn put(entries: &[Entry], start: u64) -> (tempfile::TempDir, SegmentName, Vec<u8>) {
+        let dir = tempfile::tempdir().unwrap();
+        let mut builder = Builder::new(start, 77).unwrap();
+        entries.iter().for_each(|entry| builder.push(entry).unwrap());
+        let before = SegmentName::new(0, start, digest(b"before"));
+        let (name, file) = builder.finish(before.as_ref()).unwrap();
+        fs::write(dir.path().join(name.to_string()), &file).unwrap();
+        (dir, name, file)
+    }
+
+    #[test]
+    fn entries_come_back_in_order_and_each_from_the_frame_that_holds_it() {
+        let entries: Vec<_> = (0..600).map(|number| entry(number, 10)).collect();
+        let (dir, name, _) = put(&entries, 40);
+        let segment = Segment::open(dir.path(), &name).unwrap();
+        segment.verify().unwrap();
+        assert_eq!((segment.frames(), segment.clock()), (3, 77));
+        assert_eq!(segment.previous().map(SegmentName::end), Some(40));
+        let mut read = Vec::new();
+        for number in 0..segment.frames() {
+            let (first, part) = segment.frame(number).unwrap();
+            assert_eq!(first, 40 + read.len() as u64);
+            for index in first..first + part.len() as u64 {
+                assert_eq!(segment.frame_of(index), Some(number));
+            }
+            read.extend(part);
+        }
+        assert_eq!(read, entries);
+        assert_eq!((segment.frame_of(39), segment.frame_of(640)), (None, None));
+        assert!(segment.frame(3).is_err());
+    }
+
+    #[test]
+    fn the_largest_envelopes_share_no_frame_beyond_its_limit() {
+        let entries: Vec<_> = (0..5).map(|number| entry(number, 2_000_000)).collect();
+        let (dir, name, _) = put(&entries, 0);
+        let segment = Segment::open(dir.path(), &name).unwrap();
+        assert_eq!(segment.frames(), 3);
+        assert_eq!(segment.frame(2).unwrap().1.as_slice(), &entries[4..]);
+    }
+
+    #[test]
+    fn the_name_is_the_sha_256_of_the_file() {
+        let (_dir, name, file) = put(&[entry(1, 1)], 0);
+        assert_eq!(name.to_string(), format!("0-1-{}.seg", digest(&file)));
+        assert_eq!(file[file.len() - 32..], *digest(&file[..file.len() - 32]).as_bytes());
+        assert_eq!(name.to_string().parse(), Ok(name));
+    }
+
+    #[test]
+    fn a_name_has_one_spelling() {
+        let sum = digest(b"x");
+        for bad in ["00-1", "0-01", "+0-1", "1-1", "2-1", "0", "0-1-2", "-0-1"] {
+            assert!(format!("{bad}-{sum}.seg").parse::<SegmentName>().is_err(), "{bad}");
+        }
+        assert!(format!("0-1-{sum}").parse::<SegmentName>().is_err());
+    }
+
+    #[test]
+    fn every_changed_bit_and_every_cut_of_a_segment_is_seen() {
+        let (dir, name, file) = put(&[entry(1, 1), entry(2, 20)], 9);
+        let path = dir.path().join(name.to_string());
+        let seen = |bytes: &[u8]| {
+            fs::write(&path, bytes).unwrap();
+            Segment::open(dir.path(), &name).and_then(|segment| segment.verify()).is_err()
+        };
+        for at in 0..file.len() {
+            assert!(seen(&file[..at]), "cut at {at}");
+            for bit in 0..8 {
+                let mut changed = file.clone();
+                changed[at] ^= 1 << bit;
+                assert!(seen(&changed), "bit {bit} of byte {at}");
+            }
+        }
+        assert!(seen(&[file.as_slice(), b"x"].concat()));
+        assert!(!seen(&file));
+    }
+
+    /// A file that somebody made, named and summed as is right, with other bytes in it.
+    fn forge(file: &[u8], change: impl FnOnce(&mut Vec<u8>)) -> Result<(), BadSegment> {
+        let dir = tempfile::tempdir().unwrap();
+        let mut file = file[..file.len() - 32].to_vec();
+        change(&mut file);
+        let sum = digest(&file);
+        file.extend_from_slice(sum.as_bytes());
+        let name = SegmentName::new(9, 11, digest(&file)).unwrap();
+        fs::write(dir.path().join(name.to_string()), &file).unwrap();
+        let segment = Segment::open(dir.path(), &name)?;
+        segment.verify()?;
+        for number in 0..segment.frames() {
+            segment.frame(number)?;
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn a_forged_table_gives_an_error_and_never_a_large_allocation() {
+        let (_dir, _, file) = put(&[entry(1, 1), entry(2, 20)], 9);
+        forge(&file, |_| {}).unwrap();
+        let row = file.len() - FOOTER - TABLE_ROW;
+        // Every field of the one table row, of the footer and of the header, at its extremes.
+        let fields = [(row, 8), (row + 8, 4), (row + 12, 4), (row + 16, 4), (row + 20, 8), (row + 28, 4)];
+        let header = [(0, 8), (8, 8), (16, 8), (32, 8)];
+        for (at, length) in fields.into_iter().chain(header) {
+            for value in [0x00, 0x7f, 0xff] {
+                if file[at..at + length].iter().all(|byte| *byte == value) {
+                    continue;
+                }
+                let forged = forge(&file, |file| file[at..at + length].fill(value));
+                assert!(forged.is_err(), "{length} bytes at {at} set to {value:#x}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_frame_that_unpacks_to_more_than_it_says_is_refused() {
+        let (_dir, _, file) = put(&[entry(1, 1), entry(2, 20)], 9);
+        let bomb = zstd::bulk::compress(&vec![0; 64 * 1024 * 1024], 3).unwrap();
+        let refused = forge(&file, |file| {
+            let row = file.len() - 12 - TABLE_ROW;
+            let mut table = file.split_off(row);
+            file.truncate(HEADER);
+            file.extend_from_slice(&bomb);
+            table[8..12].copy_from_slice(&u32::try_from(bomb.len()).unwrap().to_be_bytes());
+            let end = file.len() as u64;
+            table[TABLE_ROW..TABLE_ROW + 8].copy_from_slice(&end.to_be_bytes());
+            file.extend_from_slice(&table);
+        });
+        let fault = refused.unwrap_err().to_string();
+        assert!(fault.contains("a frame does not decompress"), "{fault}");
+    }
+}
