@@ -6,19 +6,35 @@
 /// Ticks after which the list is read even if nothing changed: a minute at 1 Hz.
 const RARELY: u32 = 60;
 
-/// Ticks that lie between two reads at least, unless a sample was lost: 4.5 ms in 5 s is 0.09 % of
-/// the time, under the 0.1 % that a device may be held up by its reader.
-const APART: u32 = 5;
+/// Ticks that pay for one read: 4.5 ms in 5 s is 0.09 % of the time, under the 0.1 % that a device
+/// may be held up by its reader.
+const PRICE: u32 = 5;
+
+/// Most ticks that are saved up: six reads, so that a job that ends and its successors are each
+/// seen at once, while a load that flickers for hours is not read more often than it pays for.
+const SAVINGS: u32 = 6 * PRICE;
 
 /// Bytes by which memory must have changed since the last read: a context takes hundreds of MiB.
 const CHANGE: u64 = 1 << 20;
 
 /// Remembers what the last list was read under.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Attention {
     read: Option<Seen>,
     since: u32,
     changed: bool,
+    saved: u32,
+}
+
+impl Default for Attention {
+    fn default() -> Self {
+        Self {
+            read: None,
+            since: 0,
+            changed: false,
+            saved: SAVINGS,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,7 +47,7 @@ impl Attention {
     /// Says whether the list is due on this tick, and takes it as read if so.
     ///
     /// `fresh` is set when the reader of the samples lost one, so that the last list may never
-    /// have reached it. A change that comes too soon after a read is remembered, not forgotten.
+    /// have reached it. A change that comes when reads are used up is remembered, not forgotten.
     pub(super) fn due(
         &mut self,
         utilization: Option<u8>,
@@ -43,11 +59,12 @@ impl Attention {
             memory,
         };
         self.since = self.since.saturating_add(1);
+        self.saved = (self.saved + 1).min(SAVINGS);
         let due = match self.read {
             None => true,
             Some(read) => {
                 self.changed |= differs(read, seen);
-                fresh || self.since >= RARELY || (self.changed && self.since >= APART)
+                fresh || self.since >= RARELY || (self.changed && self.saved >= PRICE)
             }
         };
         if due {
@@ -55,12 +72,13 @@ impl Attention {
                 read: Some(seen),
                 since: 0,
                 changed: false,
+                saved: self.saved.saturating_sub(PRICE),
             };
         }
         due
     }
 
-    /// Takes the last read back: it failed, and is due again as soon as reads may follow.
+    /// Takes the last read back: it failed, and is due again.
     pub(super) fn failed(&mut self) {
         self.changed = true;
     }
@@ -99,17 +117,32 @@ mod tests {
     }
 
     #[test]
-    fn a_flickering_load_is_listed_every_fifth_tick_and_its_last_change_is_not_forgotten() {
+    fn jobs_that_follow_each_other_within_seconds_are_each_listed_at_once() {
         let mut attention = Attention::default();
-        let reads: Vec<u8> = (0..20)
-            .filter(|tick| attention.due(Some(tick % 2), Some(GIB), false))
-            .collect();
-        assert_eq!(reads, [0, 5, 10, 15]);
+        attention.due(Some(0), Some(0), false);
+        for job in 1..=4 {
+            assert!(attention.due(Some(90), Some(job * GIB), false), "job {job}");
+        }
+    }
+
+    #[test]
+    fn a_load_that_flickers_for_hours_is_listed_every_fifth_tick() {
         let mut attention = Attention::default();
-        assert!(attention.due(Some(0), Some(0), false));
-        assert!(!attention.due(Some(0), Some(GIB), false));
-        let late = (0..4).filter(|_| attention.due(Some(0), Some(GIB), false));
-        assert_eq!(late.count(), 1);
+        let reads = (0..7200_u32)
+            .filter(|tick| attention.due(Some(u8::from(tick % 2 == 0)), Some(GIB), false))
+            .count();
+        assert!((1400..=1450).contains(&reads), "{reads}");
+    }
+
+    #[test]
+    fn a_change_that_comes_when_reads_are_used_up_is_not_forgotten() {
+        let mut attention = Attention::default();
+        let mut memory = 0;
+        while attention.due(Some(50), Some(memory), false) {
+            memory += GIB;
+        }
+        let later = (0..PRICE).filter(|_| attention.due(Some(50), Some(memory), false));
+        assert_eq!(later.count(), 1);
     }
 
     #[test]

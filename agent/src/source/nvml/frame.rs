@@ -359,12 +359,31 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_bytes_make_the_parent_panic_or_accept_what_is_out_of_bounds(
-            bytes in proptest::collection::vec(any::<u8>(), 0..200)
-        ) {
-            if let Ok(Some(answer)) = read::<Answer>(&mut bytes.as_slice()) {
-                let _ = answer.check();
+        fn no_bytes_make_the_parent_panic(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let claimed = u32::try_from(bytes.len()).unwrap();
+            for bytes in [framed(claimed, &bytes), bytes] {
+                if let Ok(Some(answer)) = read::<Answer>(&mut bytes.as_slice()) {
+                    let _ = answer.check();
+                }
             }
+        }
+
+        #[test]
+        fn a_reading_is_accepted_exactly_when_it_is_within_its_bounds(
+            utilization in 0_u8..=255, sm in 0_u32..2000, pid in 0_u32..3, holders in 0_usize..1000
+        ) {
+            let figures = Figures {
+                utilization: Some(utilization),
+                sm_permille: Some(sm),
+                processes: Listing::Read(vec![Holder { pid, used_memory: None }; holders]),
+                ..Figures::default()
+            };
+            let answer = Answer::Tick { tick: 1, devices: vec![Outcome::Read(figures)] };
+            let within = utilization <= 100
+                && sm <= 1000
+                && holders <= MAX_PROCESSES
+                && (pid > 0 || holders == 0);
+            prop_assert_eq!(answer.check().is_ok(), within);
         }
 
         #[test]

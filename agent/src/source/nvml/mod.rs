@@ -28,6 +28,6 @@ pub use library::{Library, LibraryError};
 pub use options::{Clock, Options, StartError};
 pub use reader::reader_main;
 
-/// Most devices of one host that are read: four times the 16 GPUs of the largest HGX host, which
-/// leaves room for MIG and switched chassis, and bounds a driver that lies about its count.
-pub const MAX_DEVICES: usize = 64;
+/// Most devices of one host that are read: as many as a record can speak of. Bounds a driver that
+/// lies about its count.
+pub const MAX_DEVICES: usize = affiant_proto::usage::MAX_DEVICES;
