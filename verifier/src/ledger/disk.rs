@@ -176,7 +176,11 @@ mod tests {
         let second = LocalDisk.create(&path, b"second").unwrap_err();
         assert_eq!(second.kind(), io::ErrorKind::AlreadyExists);
         assert_eq!(fs::read(&path).unwrap(), b"first");
-        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "nothing left beside");
+        assert_eq!(
+            fs::read_dir(dir.path()).unwrap().count(),
+            1,
+            "nothing left beside"
+        );
     }
 
     #[test]
@@ -187,7 +191,9 @@ mod tests {
             metadata.permissions().mode() & 0o077
         };
         LocalDisk.create(&dir.path().join("a"), b"1").unwrap();
-        LocalDisk.replace(&dir.path().join("b"), b"1", Access::Private).unwrap();
+        LocalDisk
+            .replace(&dir.path().join("b"), b"1", Access::Private)
+            .unwrap();
         assert_eq!((mode("a"), mode("b")), (0, 0));
         LocalDisk.publish(&dir.path().join("p/q/r"), b"1").unwrap();
         assert_ne!(mode("p/q/r") & 0o044, 0);
@@ -199,7 +205,10 @@ mod tests {
         let path = dir.path().join("a");
         fs::write(&path, b"12345").unwrap();
         assert_eq!(read(&path, 5).unwrap().unwrap(), b"12345");
-        assert_eq!(read(&path, 4).unwrap_err().kind(), io::ErrorKind::FileTooLarge);
+        assert_eq!(
+            read(&path, 4).unwrap_err().kind(),
+            io::ErrorKind::FileTooLarge
+        );
         assert_eq!(read(&dir.path().join("b"), 4).unwrap(), None);
     }
 }

@@ -110,6 +110,9 @@ mod tests {
         assert_eq!(Entry::parse(Vec::new()), Err(NotAnEntry::NoStatement));
         assert_eq!(Entry::parse(vec![0xff; 9]), Err(NotAnEntry::NoStatement));
         let long = vec![0; MAX_ENVELOPE_BYTES + 1];
-        assert_eq!(Entry::parse(long.clone()), Err(NotAnEntry::TooLong(long.len())));
+        assert_eq!(
+            Entry::parse(long.clone()),
+            Err(NotAnEntry::TooLong(long.len()))
+        );
     }
 }

@@ -38,7 +38,10 @@ pub enum NotHeld {
 }
 
 fn holder(pid: &Option<u32>) -> String {
-    pid.map_or_else(|| "another verifier".to_owned(), |pid| format!("process {pid}"))
+    pid.map_or_else(
+        || "another verifier".to_owned(),
+        |pid| format!("process {pid}"),
+    )
 }
 
 impl Hold {
@@ -91,7 +94,10 @@ mod tests {
         let refused = Hold::take(&path).unwrap_err();
         let pid = std::process::id();
         assert!(matches!(refused, NotHeld::Busy { pid: Some(found), .. } if found == pid));
-        assert!(refused.to_string().contains(&format!("process {pid}")), "{refused}");
+        assert!(
+            refused.to_string().contains(&format!("process {pid}")),
+            "{refused}"
+        );
         drop(first);
         Hold::take(&path).unwrap();
     }

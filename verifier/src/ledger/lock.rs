@@ -86,7 +86,10 @@ pub enum LockError {
         fault: &'static str,
     },
     /// Somebody else has moved it.
-    #[error("lock holds size {found} at epoch {epoch} where this writer left {expected}; another writer runs")]
+    #[error(
+        "lock holds size {found} at epoch {epoch} where this writer left {expected}; another \
+         writer runs, stop one of them"
+    )]
     Moved {
         /// The size that this writer expected.
         expected: u64,
@@ -133,12 +136,11 @@ impl FileLock {
 
 impl Lock for FileLock {
     fn read(&self) -> Result<Option<Head>, LockError> {
-        let bytes = disk::read(&self.path, MAX_LOCK_BYTES).map_err(|source| {
-            LockError::Unreadable {
+        let bytes =
+            disk::read(&self.path, MAX_LOCK_BYTES).map_err(|source| LockError::Unreadable {
                 path: self.path.clone(),
                 source,
-            }
-        })?;
+            })?;
         let Some(bytes) = bytes else { return Ok(None) };
         parse(&bytes).map(Some).map_err(|fault| LockError::Damaged {
             path: self.path.clone(),
@@ -241,10 +243,23 @@ mod tests {
     fn a_writer_that_was_overtaken_cannot_swap() {
         let (_dir, mut lock) = lock();
         lock.create(&head(5)).unwrap();
-        let newer = Head { epoch: 4, ..head(5) };
+        let newer = Head {
+            epoch: 4,
+            ..head(5)
+        };
         lock.swap(&head(5), &newer).unwrap();
         let late = lock.swap(&head(5), &head(9)).unwrap_err();
-        assert!(matches!(late, LockError::Moved { expected: 5, found: 5, epoch: 4 }), "{late}");
+        assert!(
+            matches!(
+                late,
+                LockError::Moved {
+                    expected: 5,
+                    found: 5,
+                    epoch: 4
+                }
+            ),
+            "{late}"
+        );
         assert_eq!(lock.read().unwrap(), Some(newer));
     }
 

@@ -14,6 +14,8 @@
 //!
 //! [`Reader`] reads what is published, from any thread, while the writer writes.
 
+mod check;
+mod create;
 mod disk;
 mod entry;
 mod fields;
@@ -22,6 +24,9 @@ mod lock;
 mod places;
 mod reader;
 mod recovery;
+mod refusal;
+mod repair;
+mod replay;
 mod segment;
 mod tiles;
 mod wal;
@@ -32,7 +37,9 @@ pub use entry::{Entry, NotAnEntry};
 pub use hold::NotHeld;
 pub use lock::{FileLock, Head, Lock, LockError};
 pub use reader::{Entries, ReadError, Reader};
-pub use recovery::{OpenError, Recovery, Replay, Replayed, Store};
+pub use recovery::Store;
+pub use refusal::OpenError;
+pub use replay::{Recovery, Replay, Replayed};
 pub use segment::{
     BadSegment, MAX_FRAME_BYTES, MAX_FRAME_ENTRIES, MAX_SEGMENT_BYTES, MAX_SEGMENT_ENTRIES,
     NotASegmentName, SegmentName,

@@ -108,15 +108,27 @@ impl Reader {
 
     /// Shows a larger tree to all handles.
     pub(super) fn show(&self, published: Published, segment: SegmentName) {
-        let mut segments = self.0.segments.write().unwrap_or_else(PoisonError::into_inner);
+        let mut segments = self
+            .0
+            .segments
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
         segments.push(segment);
         drop(segments);
-        let mut current = self.0.published.write().unwrap_or_else(PoisonError::into_inner);
+        let mut current = self
+            .0
+            .published
+            .write()
+            .unwrap_or_else(PoisonError::into_inner);
         *current = Arc::new(published);
     }
 
     fn published(&self) -> Arc<Published> {
-        let published = self.0.published.read().unwrap_or_else(PoisonError::into_inner);
+        let published = self
+            .0
+            .published
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
         Arc::clone(&published)
     }
 
@@ -159,7 +171,11 @@ impl Reader {
     }
 
     /// Proves that entry `index` is in the tree of `size` entries.
-    pub fn inclusion_proof(&self, index: u64, size: u64) -> Result<Vec<Hash>, TreeError<ReadError>> {
+    pub fn inclusion_proof(
+        &self,
+        index: u64,
+        size: u64,
+    ) -> Result<Vec<Hash>, TreeError<ReadError>> {
         inclusion_proof(self, index, size)
     }
 
@@ -169,12 +185,20 @@ impl Reader {
     }
 
     /// Proves that the entries at `indices`, strictly rising, are in the tree of `size` entries.
-    pub fn multi_proof(&self, indices: &[u64], size: u64) -> Result<Vec<Hash>, TreeError<ReadError>> {
+    pub fn multi_proof(
+        &self,
+        indices: &[u64],
+        size: u64,
+    ) -> Result<Vec<Hash>, TreeError<ReadError>> {
         multi_proof(self, indices, size)
     }
 
     fn segment_of(&self, index: u64) -> Result<Segment, ReadError> {
-        let segments = self.0.segments.read().unwrap_or_else(PoisonError::into_inner);
+        let segments = self
+            .0
+            .segments
+            .read()
+            .unwrap_or_else(PoisonError::into_inner);
         let at = segments.partition_point(|name| name.end() <= index);
         let name = segments.get(at).copied();
         drop(segments);
@@ -230,7 +254,9 @@ impl Nodes for Reader {
         let published = self.published();
         let edge = &published.edge;
         let size = edge.size();
-        let end = index.checked_add(1).and_then(|end| end.checked_mul(1_u64.checked_shl(level.into())?));
+        let end = index
+            .checked_add(1)
+            .and_then(|end| end.checked_mul(1_u64.checked_shl(level.into())?));
         let place = node_place(level, index).filter(|_| end.is_some_and(|end| end <= size));
         let Some(place) = place else {
             let asked = end.unwrap_or(u64::MAX);
@@ -268,7 +294,10 @@ pub struct Entries {
 impl Entries {
     /// Loads the frame that holds the next entry, up to that entry.
     fn load(&mut self) -> Result<(), ReadError> {
-        let held = self.segment.take().filter(|segment| segment.frame_of(self.next).is_some());
+        let held = self
+            .segment
+            .take()
+            .filter(|segment| segment.frame_of(self.next).is_some());
         let segment = match held {
             Some(segment) => segment,
             None => self.reader.segment_of(self.next)?,

@@ -11,9 +11,7 @@ use std::{
 
 use affiant_proto::{
     Digest,
-    tlog::{
-        CompactRange, Hash, TILE_WIDTH, TileKind, TilePath, leaf_hash, new_tiles,
-    },
+    tlog::{CompactRange, Hash, TILE_WIDTH, TileKind, TilePath, leaf_hash, new_tiles},
 };
 
 use super::disk::{self, Disk};
@@ -73,7 +71,12 @@ impl Edge {
             let Some(tile) = tile else { return };
             tile.push(hash);
             if tile.len() == WIDTH {
-                full_tile(TileKind::Hashes { level }, index, tile_bytes(tile), &mut full);
+                full_tile(
+                    TileKind::Hashes { level },
+                    index,
+                    tile_bytes(tile),
+                    &mut full,
+                );
                 tile.clear();
             }
         });
@@ -174,5 +177,84 @@ impl Public {
     /// Where the newest checkpoint lies.
     pub(super) fn checkpoint(&self) -> PathBuf {
         self.0.join("checkpoint")
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::ledger::disk::LocalDisk;
+    use affiant_proto::{
+        digest,
+        tlog::{MemoryTree, Nodes as _, Tile},
+    };
+
+    /// Publishes a tree that grows by `steps`, and gives the tree in memory beside the edge.
+    fn grow(public: &Public, steps: &[u64]) -> (MemoryTree, Edge) {
+        let (mut tree, mut edge) = (MemoryTree::new(), Edge::default());
+        for step in steps {
+            let old = edge.size();
+            let mut made = Vec::new();
+            for number in old..old + step {
+                let digest = digest(&number.to_be_bytes());
+                tree.push(leaf_hash(digest.as_bytes()));
+                edge.push(&digest, |full| made.push(full));
+            }
+            made.extend(edge.partial(old));
+            made.iter()
+                .for_each(|made| public.write(&LocalDisk, made).unwrap());
+        }
+        (tree, edge)
+    }
+
+    #[test]
+    fn every_tile_of_every_level_holds_the_hashes_of_its_subtrees() {
+        let dir = tempfile::tempdir().unwrap();
+        let public = Public(dir.path().to_owned());
+        let (tree, edge) = grow(&public, &[1, 254, 1, 1, 300, 65_200, 100]);
+        let size = tree.size();
+        assert_eq!(edge.root(), tree.root(size).unwrap());
+        for path in new_tiles(0, size) {
+            let TileKind::Hashes { level } = path.kind() else {
+                panic!("a bundle among hash tiles");
+            };
+            let tile = Tile::parse(&public.read(&path).unwrap().unwrap()).unwrap();
+            assert_eq!(tile.hashes().len(), usize::from(path.width()));
+            for (position, hash) in (path.index() * 256..).zip(tile.hashes()) {
+                assert_eq!(*hash, tree.node(8 * level, position).unwrap());
+                let held = edge.at(level, position);
+                assert_eq!(held, path.partial().map(|_| *hash));
+            }
+            let bundle = TilePath::new(TileKind::Entries, path.index(), path.partial());
+            if level == 0 {
+                let bundle = public.read(&bundle.unwrap()).unwrap().unwrap();
+                for (entry, hash) in bundle.chunks(34).zip(tile.hashes()) {
+                    assert_eq!(entry[..2], [0, 32]);
+                    assert_eq!(leaf_hash(&entry[2..]), *hash);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_full_tile_takes_the_place_of_its_partial_ones() {
+        let dir = tempfile::tempdir().unwrap();
+        let public = Public(dir.path().to_owned());
+        grow(&public, &[5, 6]);
+        for tile in ["tile/0/000.p/5", "tile/0/000.p/11", "tile/entries/000.p/11"] {
+            assert!(
+                dir.path().join(tile).exists(),
+                "{tile}: an older checkpoint needs it"
+            );
+        }
+        grow(&public, &[5, 6, 245]);
+        for (gone, full) in [
+            ("tile/0/000.p", "tile/0/000"),
+            ("tile/entries/000.p", "tile/entries/000"),
+        ] {
+            assert!(!dir.path().join(gone).exists() && dir.path().join(full).exists());
+        }
+        assert!(dir.path().join("tile/1/000.p/1").exists());
     }
 }

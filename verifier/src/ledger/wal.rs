@@ -48,8 +48,7 @@ const GROUP_HEADER: usize = 36;
 
 /// Most bytes of the file: one segment's content, 64 MiB, in groups of one entry each with 36 bytes
 /// of header (2^17 · 36 = 4.5 MiB). It is cut before the next segment's entries come.
-const MAX_WAL_BYTES: usize =
-    MAX_SEGMENT_BYTES + MAX_SEGMENT_ENTRIES * GROUP_HEADER + FILE_HEADER;
+const MAX_WAL_BYTES: usize = MAX_SEGMENT_BYTES + MAX_SEGMENT_ENTRIES * GROUP_HEADER + FILE_HEADER;
 
 /// Entries that were appended together.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -111,7 +110,10 @@ pub enum BadWal {
         offset: usize,
     },
     /// A group that does not follow the one before, or the lock.
-    #[error("write-ahead file {path} goes on at entry {found} where the lock or the group before leads to {due}; lock and file are not of one time")]
+    #[error(
+        "write-ahead file {path} goes on at entry {found} where {due} is due; lock and file are \
+         not of one time, restore the newer of each"
+    )]
     Gap {
         /// The file.
         path: PathBuf,
@@ -145,7 +147,12 @@ impl Wal {
             .map_err(|_| io::Error::other("the system gave no random bytes"))?;
         let mut bytes = file_header(&salt);
         for group in groups {
-            bytes.extend(group_bytes(&salt, group.start, group.clock, &group.entries)?);
+            bytes.extend(group_bytes(
+                &salt,
+                group.start,
+                group.clock,
+                &group.entries,
+            )?);
         }
         disk.replace(path, &bytes, Access::Private)?;
         let file = OpenOptions::new().append(true).open(path)?;
@@ -209,7 +216,10 @@ pub(super) fn read(path: &Path, size: u64) -> Result<Tail, BadWal> {
         });
     }
     Ok(Tail {
-        groups: groups.into_iter().filter(|group| group.start >= size).collect(),
+        groups: groups
+            .into_iter()
+            .filter(|group| group.start >= size)
+            .collect(),
         torn: torn.to_vec(),
     })
 }
@@ -302,7 +312,14 @@ fn piece<'a>(salt: &[u8; SALT], bytes: &'a [u8]) -> Piece<'a> {
     match read_entries(content, header.entries) {
         Some(entries) if header.start.checked_add(entries.len() as u64).is_some() => {
             let (start, clock) = (header.start, header.clock);
-            Piece::Whole(Group { start, clock, entries }, rest)
+            Piece::Whole(
+                Group {
+                    start,
+                    clock,
+                    entries,
+                },
+                rest,
+            )
         }
         _ => Piece::Damaged,
     }
@@ -316,7 +333,12 @@ fn file_header(salt: &[u8; SALT]) -> Vec<u8> {
     bytes
 }
 
-fn group_bytes(salt: &[u8; SALT], start: u64, clock: u64, entries: &[Entry]) -> io::Result<Vec<u8>> {
+fn group_bytes(
+    salt: &[u8; SALT],
+    start: u64,
+    clock: u64,
+    entries: &[Entry],
+) -> io::Result<Vec<u8>> {
     let mut content = Vec::with_capacity(entries.iter().map(stored_size).sum());
     for entry in entries {
         write_entry(&mut content, entry)?;
@@ -366,7 +388,9 @@ mod tests {
             .map(|(start, count)| Group {
                 start,
                 clock: 100 + start,
-                entries: (start..start + count).map(|n| entry(&n.to_be_bytes())).collect(),
+                entries: (start..start + count)
+                    .map(|n| entry(&n.to_be_bytes()))
+                    .collect(),
             })
             .to_vec()
     }
@@ -375,7 +399,8 @@ mod tests {
         let mut bytes = file_header(&SALT_USED);
         let mut ends = vec![bytes.len()];
         for group in groups {
-            bytes.extend(group_bytes(&SALT_USED, group.start, group.clock, &group.entries).unwrap());
+            bytes
+                .extend(group_bytes(&SALT_USED, group.start, group.clock, &group.entries).unwrap());
             ends.push(bytes.len());
         }
         (bytes, ends)
@@ -391,7 +416,11 @@ mod tests {
             assert_eq!(torn.len(), cut - ends[whole], "cut at {cut}");
         }
         for cut in 0..ends[0] {
-            assert_eq!(parse(&bytes[..cut]).unwrap_err(), Fault::Header, "cut at {cut}");
+            assert_eq!(
+                parse(&bytes[..cut]).unwrap_err(),
+                Fault::Header,
+                "cut at {cut}"
+            );
         }
     }
 
@@ -459,7 +488,8 @@ mod tests {
         let groups = groups();
         let mut wal = Wal::start(&path, Arc::new(LocalDisk), &groups[..1]).unwrap();
         for group in &groups[1..] {
-            wal.append(group.start, group.clock, &group.entries).unwrap();
+            wal.append(group.start, group.clock, &group.entries)
+                .unwrap();
         }
         wal.sync().unwrap();
         assert_eq!(read(&path, 5).unwrap().groups, groups);
@@ -478,10 +508,23 @@ mod tests {
         assert_eq!(read(&path, 11).unwrap().groups, []);
         for size in [4, 6, 9, 10, 12, 99] {
             let found = read(&path, size);
-            assert!(matches!(found, Err(BadWal::Gap { .. })), "size {size}: {found:?}");
+            assert!(
+                matches!(found, Err(BadWal::Gap { .. })),
+                "size {size}: {found:?}"
+            );
         }
         fs::write(&path, file_of(&[groups().remove(0), groups().remove(2)]).0).unwrap();
-        assert!(matches!(read(&path, 5), Err(BadWal::Gap { due: 7, found: 8, .. })));
-        assert!(matches!(read(&dir.path().join("none"), 5), Err(BadWal::Missing(_))));
+        assert!(matches!(
+            read(&path, 5),
+            Err(BadWal::Gap {
+                due: 7,
+                found: 8,
+                ..
+            })
+        ));
+        assert!(matches!(
+            read(&dir.path().join("none"), 5),
+            Err(BadWal::Missing(_))
+        ));
     }
 }

@@ -1,11 +1,6 @@
 //! The one writer: the write order of the log.
 
-use std::{
-    io,
-    ops::Range,
-    path::PathBuf,
-    sync::Arc,
-};
+use std::{io, ops::Range, path::PathBuf, sync::Arc};
 
 use affiant_proto::{
     Digest, PublicKey, Signer,
@@ -175,7 +170,9 @@ pub enum AppendError {
         bytes: usize,
     },
     /// A new segment would not be later than the one before it.
-    #[error("the clock says {now} ms where the last segment began at {last} ms; set the clock right")]
+    #[error(
+        "the clock says {now} ms where the last segment began at {last} ms; set the clock right"
+    )]
     ClockStoodStill {
         /// The caller's clock.
         now: u64,
@@ -297,7 +294,9 @@ impl Ledger {
             self.step(Step::Tiles, public.write(&*self.disk, made))?;
         }
         let published = Published::new(signed, self.edge.clone());
-        let written = self.disk.replace(&public.checkpoint(), &published.note, Access::Public);
+        let written = self
+            .disk
+            .replace(&public.checkpoint(), &published.note, Access::Public);
         self.step(Step::Checkpoint, written)?;
         let signed = published.checkpoint.clone();
         self.reader.show(published, name);

@@ -2,8 +2,10 @@
 
 use std::fs;
 
-use affiant_verifier::ledger::{BadSegment, BadWal, Ledger, LockError, NotHeld, OpenError, ReadError};
 use affiant_proto::{Ed25519Signer, tlog::TreeError};
+use affiant_verifier::ledger::{
+    BadSegment, BadWal, Ledger, LockError, NotHeld, OpenError, ReadError,
+};
 
 use super::fixture::{House, assert_one_history, entries};
 
@@ -38,7 +40,10 @@ fn a_changed_bit_anywhere_in_any_named_segment_is_refused() {
         for at in (0..kept.len()).step_by(step) {
             flip(&path, at);
             let refused = refusal(&house);
-            assert!(matches!(refused, OpenError::Segment(_)), "byte {at}: {refused}");
+            assert!(
+                matches!(refused, OpenError::Segment(_)),
+                "byte {at}: {refused}"
+            );
             fs::write(&path, &kept).unwrap();
         }
     }
@@ -69,7 +74,10 @@ fn a_changed_or_missing_lock_is_refused() {
     for at in (0..kept.len()).step_by(20) {
         flip(&path, at);
         let refused = refusal(&house);
-        assert!(matches!(refused, OpenError::Lock(LockError::Damaged { .. })), "byte {at}: {refused}");
+        assert!(
+            matches!(refused, OpenError::Lock(LockError::Damaged { .. })),
+            "byte {at}: {refused}"
+        );
         fs::write(&path, &kept).unwrap();
     }
     fs::remove_file(&path).unwrap();
@@ -87,10 +95,20 @@ fn a_published_checkpoint_ahead_of_the_lock_is_refused_and_nothing_is_touched() 
     fs::write(house.at("lock"), old).unwrap();
     let refused = refusal(&house);
     assert!(
-        matches!(refused, OpenError::Ahead { published: 710, locked: 700, .. }),
+        matches!(
+            refused,
+            OpenError::Ahead {
+                published: 710,
+                locked: 700,
+                ..
+            }
+        ),
         "{refused}"
     );
-    assert!(house.segment("700-").exists(), "evidence is left where it is");
+    assert!(
+        house.segment("700-").exists(),
+        "evidence is left where it is"
+    );
 }
 
 #[test]
@@ -104,7 +122,10 @@ fn a_lock_turned_back_below_the_write_ahead_file_is_refused() {
     drop(ledger);
     fs::write(house.at("lock"), old).unwrap();
     fs::remove_file(house.at("public/checkpoint")).unwrap();
-    assert!(matches!(refusal(&house), OpenError::Wal(BadWal::Gap { .. })));
+    assert!(matches!(
+        refusal(&house),
+        OpenError::Wal(BadWal::Gap { .. })
+    ));
 }
 
 #[test]
@@ -115,7 +136,10 @@ fn segments_of_another_history_are_refused_by_root_and_by_checkpoint() {
     // All of the other log but the checkpoint that was published: same key, same sizes.
     fs::write(other.at("public/checkpoint"), keep).unwrap();
     let refused = refusal(&other);
-    assert!(matches!(refused, OpenError::Forked { size: 700, .. }), "{refused}");
+    assert!(
+        matches!(refused, OpenError::Forked { size: 700, .. }),
+        "{refused}"
+    );
 }
 
 fn grown_otherwise() -> House {
@@ -138,20 +162,29 @@ fn a_changed_published_checkpoint_is_refused_and_a_deleted_one_is_made_again() {
     for at in (0..kept.len()).step_by(11) {
         flip(&path, at);
         let refused = refusal(&house);
-        assert!(matches!(refused, OpenError::Published { .. }), "byte {at}: {refused}");
+        assert!(
+            matches!(refused, OpenError::Published { .. }),
+            "byte {at}: {refused}"
+        );
         fs::write(&path, &kept).unwrap();
     }
     fs::remove_file(&path).unwrap();
     let (_, replay) = house.try_open().unwrap();
     assert!(replay.recovery().published);
-    assert_eq!(fs::read(&path).unwrap(), kept, "a signature of ed25519 is always the same");
+    assert_eq!(
+        fs::read(&path).unwrap(),
+        kept,
+        "a signature of ed25519 is always the same"
+    );
 }
 
 #[test]
 fn a_checkpoint_of_another_key_is_refused() {
     let house = grown();
     let other = Ed25519Signer::from_seed(&[6; 32]).unwrap();
-    let refused = Ledger::open_in(house.store(), Box::new(other)).map(|_| ()).unwrap_err();
+    let refused = Ledger::open_in(house.store(), Box::new(other))
+        .map(|_| ())
+        .unwrap_err();
     assert!(matches!(refused, OpenError::Published { .. }), "{refused}");
 }
 
@@ -160,7 +193,7 @@ fn damage_inside_the_write_ahead_file_is_refused_and_its_torn_end_is_cut_and_kep
     let mut house = grown();
     let (mut ledger, _) = house.open();
     house.append(&mut ledger, 700..703);
-    let first_ends = fs::metadata(house.at("wal")).unwrap().len() as usize;
+    let first_ends = fs::read(house.at("wal")).unwrap().len();
     house.append(&mut ledger, 703..704);
     drop(ledger);
     let path = house.at("wal");
@@ -172,14 +205,20 @@ fn damage_inside_the_write_ahead_file_is_refused_and_its_torn_end_is_cut_and_kep
     }
     let aside = house.at("aside");
     fs::rename(&path, &aside).unwrap();
-    assert!(matches!(refusal(&house), OpenError::Wal(BadWal::Missing(_))));
+    assert!(matches!(
+        refusal(&house),
+        OpenError::Wal(BadWal::Missing(_))
+    ));
     fs::rename(&aside, &path).unwrap();
 
     fs::write(&path, &kept[..kept.len() - 1]).unwrap();
     let (mut ledger, replay) = house.try_open().unwrap();
     let recovery = replay.recovery().clone();
     assert_eq!(recovery.torn_bytes, kept.len() - 1 - first_ends);
-    assert_eq!(fs::read(&recovery.swept[0]).unwrap(), kept[first_ends..kept.len() - 1]);
+    assert_eq!(
+        fs::read(&recovery.swept[0]).unwrap(),
+        kept[first_ends..kept.len() - 1]
+    );
     assert_eq!(replay.count(), 703);
     let closed = ledger.close_segment().unwrap();
     assert_one_history(&house, &ledger, &closed);
@@ -199,13 +238,21 @@ fn a_changed_tile_is_an_error_to_its_reader_and_is_made_again_at_the_next_open()
             matches!(&refused, TreeError::Node { source: ReadError::Tile(tile), .. } if *tile == path),
             "{refused}"
         );
-        assert!(reader.inclusion_proof(3, 700).is_ok(), "other tiles are still read");
+        assert!(
+            reader.inclusion_proof(3, 700).is_ok(),
+            "other tiles are still read"
+        );
         fs::write(&path, &kept).unwrap();
     }
     drop(ledger);
     let tiles = [
-        "tile/0/000", "tile/0/001", "tile/0/002.p/188", "tile/1/000.p/2",
-        "tile/entries/000", "tile/entries/001", "tile/entries/002.p/188",
+        "tile/0/000",
+        "tile/0/001",
+        "tile/0/002.p/188",
+        "tile/1/000.p/2",
+        "tile/entries/000",
+        "tile/entries/001",
+        "tile/entries/002.p/188",
     ];
     let kept = tiles.map(|tile| fs::read(house.at("public").join(tile)).unwrap());
     for tile in tiles {
@@ -213,24 +260,37 @@ fn a_changed_tile_is_an_error_to_its_reader_and_is_made_again_at_the_next_open()
     }
     let (_, replay) = house.try_open().unwrap();
     assert_eq!(replay.recovery().tiles_made, 7);
-    assert_eq!(tiles.map(|tile| fs::read(house.at("public").join(tile)).unwrap()), kept);
+    assert_eq!(
+        tiles.map(|tile| fs::read(house.at("public").join(tile)).unwrap()),
+        kept
+    );
     drop(replay);
     fs::remove_dir_all(house.at("public")).unwrap();
     let (_, replay) = house.try_open().unwrap();
     assert_eq!(replay.recovery().tiles_made, 7);
-    assert_eq!(tiles.map(|tile| fs::read(house.at("public").join(tile)).unwrap()), kept);
+    assert_eq!(
+        tiles.map(|tile| fs::read(house.at("public").join(tile)).unwrap()),
+        kept
+    );
 }
 
 #[test]
 fn a_segment_that_the_lock_does_not_name_is_swept_and_not_deleted() {
     let house = grown();
     let stray = house.segment("600-");
-    let name = stray.file_name().unwrap().to_string_lossy().replace("600-700", "700-800");
+    let name = stray
+        .file_name()
+        .unwrap()
+        .to_string_lossy()
+        .replace("600-700", "700-800");
     fs::copy(&stray, house.at("segments").join(&name)).unwrap();
     fs::write(house.at("segments/700-801.seg.part"), b"half").unwrap();
     let (_, replay) = house.try_open().unwrap();
     assert_eq!(replay.recovery().swept, [house.at("swept").join(&name)]);
-    assert_eq!(fs::read(house.at("swept").join(&name)).unwrap(), fs::read(&stray).unwrap());
+    assert_eq!(
+        fs::read(house.at("swept").join(&name)).unwrap(),
+        fs::read(&stray).unwrap()
+    );
     assert_eq!(fs::read_dir(house.at("segments")).unwrap().count(), 3);
 }
 

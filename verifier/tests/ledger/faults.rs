@@ -2,7 +2,10 @@
 
 use affiant_verifier::ledger::{AppendError, Fatal, Ledger, OpenError, Replayed};
 
-use super::fixture::{Faults, House, Leaves, Step, WRITE_ORDER, When, assert_one_history, entries, entry};
+use super::fixture::{
+    Faults, House, Leaves, Step, WRITE_ORDER, When, assert_one_history, assert_order_was_kept,
+    entries, entry,
+};
 
 const LEAVES: [Leaves; 3] = [Leaves::Nothing, Leaves::All, Leaves::Part];
 
@@ -19,7 +22,14 @@ struct Told {
 
 /// Appends and closes until the fault strikes or the run is over.
 fn run(house: &mut House, ledger: &mut Ledger, told: &mut Told) {
-    for (group, closes) in [(3, false), (5, true), (300, true), (1, false), (2, true), (4, false)] {
+    for (group, closes) in [
+        (3, false),
+        (5, true),
+        (300, true),
+        (1, false),
+        (2, true),
+        (4, false),
+    ] {
         let clock = house.now();
         told.attempted = group;
         match ledger.append(&entries(told.appended..told.appended + group), clock) {
@@ -47,7 +57,10 @@ fn assert_nothing_lost_or_doubled(replayed: &[Replayed], told: &Told, case: &str
     );
     for (index, read) in (0..).zip(replayed) {
         assert_eq!((read.index, &read.entry), (index, &entry(index)), "{case}");
-        assert!(read.included || index >= told.included, "{case}: {index} was included");
+        assert!(
+            read.included || index >= told.included,
+            "{case}: {index} was included"
+        );
     }
 }
 
@@ -55,7 +68,11 @@ fn assert_recovers(house: &mut House, told: &Told, case: &str) {
     let (mut ledger, replayed) = house.open();
     assert_nothing_lost_or_doubled(&replayed, told, case);
     let included = replayed.iter().filter(|read| read.included).count() as u64;
-    assert_eq!(included + ledger.pending() as u64, replayed.len() as u64, "{case}");
+    assert_eq!(
+        included + ledger.pending() as u64,
+        replayed.len() as u64,
+        "{case}"
+    );
     let closed = ledger.close_segment().unwrap();
     assert_one_history(house, &ledger, &closed);
     let next = ledger.next_index();
@@ -96,8 +113,12 @@ fn a_fault_at_any_step_loses_and_doubles_nothing_that_was_answered() {
                     matches!(after, Err(AppendError::Fatal(Fatal::Failed(_)))),
                     "{case}: a failed ledger took an entry"
                 );
-                assert!(matches!(ledger.close_segment(), Err(Fatal::Failed(_))), "{case}");
+                assert!(
+                    matches!(ledger.close_segment(), Err(Fatal::Failed(_))),
+                    "{case}"
+                );
                 drop(ledger);
+                assert_order_was_kept(&house, &case);
                 assert_recovers(&mut house, &told, &case);
             }
         }
@@ -125,8 +146,11 @@ fn a_fault_at_any_moment_and_then_one_in_the_recovery_lose_nothing() {
             return;
         }
         house.faults.heal();
-        house.faults.arm(When::After(moment % 7), LEAVES[(moment / 7) % 2]);
+        house
+            .faults
+            .arm(When::After(moment % 7), LEAVES[(moment / 7) % 2]);
         drop(house.try_open());
+        assert_order_was_kept(&house, &case);
         house.faults.heal();
         assert_recovers(&mut house, &told, &case);
     }
@@ -149,7 +173,10 @@ fn a_crash_while_a_ledger_is_made_leaves_one_that_opens_or_none() {
             house.faults.heal();
             let again =
                 Ledger::create_in(house.store(), origin(), house.key(), &entries(0..3), 1_000);
-            assert!(matches!(again, Err(OpenError::Exists(_))), "moment {moment}");
+            assert!(
+                matches!(again, Err(OpenError::Exists(_))),
+                "moment {moment}"
+            );
             match house.try_open() {
                 Ok((ledger, replay)) => {
                     let read: Vec<_> = replay.map(|read| read.unwrap().entry).collect();
@@ -168,7 +195,9 @@ fn a_full_disk_is_refused_before_an_index_is_given_and_nothing_is_written() {
     let mut house = House::new();
     let mut ledger = house.create(2);
     let wal = std::fs::read(house.at("wal")).unwrap();
-    house.faults.set_free(affiant_verifier::ledger::RESERVE_BYTES);
+    house
+        .faults
+        .set_free(affiant_verifier::ledger::RESERVE_BYTES);
     let clock = house.now();
     let refused = ledger.append(&entries(2..4), clock).unwrap_err();
     assert!(matches!(refused, AppendError::Full { .. }), "{refused}");
@@ -212,7 +241,10 @@ fn a_clock_that_stood_still_begins_no_segment() {
     let mut ledger = house.create(2);
     let clock = ledger.clock();
     let refused = ledger.append(&entries(2..3), clock).unwrap_err();
-    assert!(matches!(refused, AppendError::ClockStoodStill { .. }), "{refused}");
+    assert!(
+        matches!(refused, AppendError::ClockStoodStill { .. }),
+        "{refused}"
+    );
     ledger.append(&entries(2..3), clock + 1).unwrap();
     // Within a segment only its first clock counts.
     ledger.append(&entries(3..4), clock).unwrap();
@@ -230,11 +262,16 @@ fn a_segment_takes_no_more_than_its_limits() {
     house.append(&mut ledger, 1..most);
     house.append(&mut ledger, most..most + 1);
     let clock = house.now();
-    let refused = ledger.append(&entries(most + 1..most + 2), clock).unwrap_err();
+    let refused = ledger
+        .append(&entries(most + 1..most + 2), clock)
+        .unwrap_err();
     assert!(matches!(refused, AppendError::SegmentFull(1)), "{refused}");
     let refused = ledger.append(&entries(0..most + 1), clock).unwrap_err();
     assert!(matches!(refused, AppendError::TooMuch { .. }), "{refused}");
-    assert!(matches!(ledger.append(&[], clock), Err(AppendError::Nothing)));
+    assert!(matches!(
+        ledger.append(&[], clock),
+        Err(AppendError::Nothing)
+    ));
     ledger.close_segment().unwrap();
     drop(ledger);
     let (ledger, replayed) = house.open();

@@ -10,17 +10,20 @@ use std::{
 use affiant_proto::{
     Ed25519Signer, PublicKey, Signer,
     keys::SignError,
-    tlog::{Checkpoint, MemoryTree, SignedCheckpoint, verify_consistency},
+    tlog::{
+        Checkpoint, MemoryTree, SignedCheckpoint, TileKind, TilePath, new_tiles, tile_path,
+        verify_consistency,
+    },
     v1,
 };
 use affiant_verifier::ledger::{
-    Access, Disk, Entry, Ledger, LocalDisk, OpenError, Replay, Replayed, Store,
+    Access, Disk, Entry, FileLock, Ledger, LocalDisk, Lock as _, OpenError, Replay, Replayed, Store,
 };
 use prost::Message as _;
 
 /// The steps of the write order, as the disk and the key see them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Step {
+pub(crate) enum Step {
     Append,
     Sync,
     Segment,
@@ -33,7 +36,7 @@ pub enum Step {
     Other,
 }
 
-pub const WRITE_ORDER: [Step; 8] = [
+pub(crate) const WRITE_ORDER: [Step; 8] = [
     Step::Append,
     Step::Sync,
     Step::Segment,
@@ -46,7 +49,7 @@ pub const WRITE_ORDER: [Step; 8] = [
 
 /// What a failing step leaves behind. The ledger sees the same error each time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Leaves {
+pub(crate) enum Leaves {
     Nothing,
     All,
     /// Where bytes are appended or synced: the power failed in the middle of them.
@@ -54,7 +57,7 @@ pub enum Leaves {
 }
 
 #[derive(Clone, Copy, Debug)]
-pub enum When {
+pub(crate) enum When {
     /// The next time that step comes.
     At(Step),
     /// After that many steps of any kind.
@@ -75,7 +78,7 @@ struct Plan {
 
 /// The shared plan of a disk and a key.
 #[derive(Clone, Debug, Default)]
-pub struct Faults(Arc<Mutex<Plan>>);
+pub(crate) struct Faults(Arc<Mutex<Plan>>);
 
 enum Verdict {
     Do,
@@ -85,32 +88,35 @@ enum Verdict {
 }
 
 impl Faults {
-    pub fn arm(&self, when: When, leaves: Leaves) {
+    pub(crate) fn arm(&self, when: When, leaves: Leaves) {
         self.0.lock().unwrap().fault = Some((when, leaves));
     }
 
-    pub fn heal(&self) {
+    pub(crate) fn heal(&self) {
         let mut plan = self.0.lock().unwrap();
         plan.fault = None;
         plan.crashed = false;
     }
 
-    pub fn struck(&self) -> bool {
+    pub(crate) fn struck(&self) -> bool {
         self.0.lock().unwrap().crashed
     }
 
-    pub fn set_free(&self, free: u64) {
+    pub(crate) fn set_free(&self, free: u64) {
         self.0.lock().unwrap().free = Some(free);
     }
 
-    pub fn ignore_create_only(&self) {
+    pub(crate) fn ignore_create_only(&self) {
         self.0.lock().unwrap().ignores_create_only = true;
     }
 
     /// The text of every checkpoint that was ever signed, published or not.
-    pub fn signed(&self) -> Vec<Checkpoint> {
+    pub(crate) fn signed(&self) -> Vec<Checkpoint> {
         let plan = self.0.lock().unwrap();
-        plan.signed.iter().map(|text| text.parse().unwrap()).collect()
+        plan.signed
+            .iter()
+            .map(|text| text.parse().unwrap())
+            .collect()
     }
 
     fn judge(&self, step: Step) -> Verdict {
@@ -259,14 +265,14 @@ impl Signer for Key {
 }
 
 /// A ledger's directory with its faults and the time of its writer.
-pub struct House {
-    pub faults: Faults,
-    pub clock: u64,
+pub(crate) struct House {
+    pub(crate) faults: Faults,
+    pub(crate) clock: u64,
     _dir: tempfile::TempDir,
     path: PathBuf,
 }
 
-pub fn entry(number: u64) -> Entry {
+pub(crate) fn entry(number: u64) -> Entry {
     let message = v1::Envelope {
         statement: format!("statement {number}").into_bytes(),
         leaves: vec![number.to_be_bytes().to_vec(); 3],
@@ -276,12 +282,12 @@ pub fn entry(number: u64) -> Entry {
 }
 
 /// Entries by number: the entry at index i of an undisturbed log is number i.
-pub fn entries(numbers: std::ops::Range<u64>) -> Vec<Entry> {
+pub(crate) fn entries(numbers: std::ops::Range<u64>) -> Vec<Entry> {
     numbers.map(entry).collect()
 }
 
 impl House {
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
         Self {
             faults: Faults::default(),
@@ -291,24 +297,24 @@ impl House {
         }
     }
 
-    pub fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         &self.path
     }
 
-    pub fn at(&self, place: &str) -> PathBuf {
+    pub(crate) fn at(&self, place: &str) -> PathBuf {
         self.path.join(place)
     }
 
-    pub fn now(&mut self) -> u64 {
+    pub(crate) fn now(&mut self) -> u64 {
         self.clock += 1;
         self.clock
     }
 
-    pub fn store(&self) -> Store {
+    pub(crate) fn store(&self) -> Store {
         Store::on(&self.path, Arc::new(self.faults.clone()))
     }
 
-    pub fn key(&self) -> Box<dyn Signer> {
+    pub(crate) fn key(&self) -> Box<dyn Signer> {
         Box::new(Key {
             inner: Ed25519Signer::from_seed(&[5; 32]).unwrap(),
             faults: self.faults.clone(),
@@ -316,31 +322,31 @@ impl House {
     }
 
     /// Makes a ledger with entries `0..count`.
-    pub fn create(&mut self, count: u64) -> Ledger {
+    pub(crate) fn create(&mut self, count: u64) -> Ledger {
         let origin = "log.example/1".parse().unwrap();
         let clock = self.now();
         Ledger::create_in(self.store(), origin, self.key(), &entries(0..count), clock).unwrap()
     }
 
-    pub fn try_open(&self) -> Result<(Ledger, Replay), OpenError> {
+    pub(crate) fn try_open(&self) -> Result<(Ledger, Replay), OpenError> {
         Ledger::open_in(self.store(), self.key())
     }
 
     /// Opens it and gives all that it replays.
-    pub fn open(&self) -> (Ledger, Vec<Replayed>) {
+    pub(crate) fn open(&self) -> (Ledger, Vec<Replayed>) {
         let (ledger, replay) = self.try_open().unwrap();
         let replayed = replay.map(Result::unwrap).collect();
         (ledger, replayed)
     }
 
-    pub fn append(&mut self, ledger: &mut Ledger, numbers: std::ops::Range<u64>) {
+    pub(crate) fn append(&mut self, ledger: &mut Ledger, numbers: std::ops::Range<u64>) {
         let clock = self.now();
         let given = ledger.append(&entries(numbers.clone()), clock).unwrap();
         assert_eq!(given, numbers);
     }
 
     /// The one segment file whose name begins so.
-    pub fn segment(&self, start: &str) -> PathBuf {
+    pub(crate) fn segment(&self, start: &str) -> PathBuf {
         let files = std::fs::read_dir(self.at("segments")).unwrap();
         files
             .map(|file| file.unwrap().path())
@@ -354,7 +360,7 @@ impl House {
 
 /// Holds every checkpoint that was ever signed, and the proofs that the log gives, against a tree
 /// made of the very entries that the log gives now.
-pub fn assert_one_history(house: &House, ledger: &Ledger, newest: &SignedCheckpoint) {
+pub(crate) fn assert_one_history(house: &House, ledger: &Ledger, newest: &SignedCheckpoint) {
     let reader = ledger.reader();
     let tree: MemoryTree = reader
         .entries(0..u64::MAX)
@@ -364,11 +370,67 @@ pub fn assert_one_history(house: &House, ledger: &Ledger, newest: &SignedCheckpo
     assert_eq!(newest.size(), tree.size());
     assert_eq!(*newest.root(), tree.root(tree.size()).unwrap());
     for signed in house.faults.signed() {
-        assert!(signed.size() <= newest.size(), "signed {} of {}", signed.size(), newest.size());
-        let proof = reader.consistency_proof(signed.size(), newest.size()).unwrap();
-        verify_consistency(signed.size(), signed.root(), newest.size(), newest.root(), &proof)
-            .unwrap_or_else(|error| panic!("checkpoint of size {}: {error}", signed.size()));
+        assert!(
+            signed.size() <= newest.size(),
+            "signed {} of {}",
+            signed.size(),
+            newest.size()
+        );
+        let proof = reader
+            .consistency_proof(signed.size(), newest.size())
+            .unwrap();
+        verify_consistency(
+            signed.size(),
+            signed.root(),
+            newest.size(),
+            newest.root(),
+            &proof,
+        )
+        .unwrap_or_else(|error| panic!("checkpoint of size {}: {error}", signed.size()));
     }
     let published = std::fs::read(house.at("public/checkpoint")).unwrap();
     assert_eq!(*published, *reader.checkpoint());
+}
+
+/// Holds what a crash left, before anybody opens it, against the order of a write: what is
+/// published has its tiles, what is signed is in the lock, what the lock names is there.
+pub(crate) fn assert_order_was_kept(house: &House, case: &str) {
+    let disk: Arc<dyn Disk> = Arc::new(LocalDisk);
+    let lock = FileLock::new(&house.at("lock"), disk)
+        .read()
+        .unwrap()
+        .unwrap();
+    assert!(
+        house.at("segments").join(lock.segment.to_string()).exists(),
+        "{case}"
+    );
+    for signed in house.faults.signed() {
+        assert!(
+            signed.size() <= lock.size,
+            "{case}: signed before it was locked"
+        );
+    }
+    let note = std::fs::read_to_string(house.at("public/checkpoint")).unwrap();
+    let (text, _) = note.split_once("\n\n").unwrap();
+    let published: Checkpoint = format!("{text}\n").parse().unwrap();
+    assert!(
+        published.size() <= lock.size,
+        "{case}: published before it was locked"
+    );
+    for tile in new_tiles(0, published.size()) {
+        let path = tile_path(level_of(&tile), tile.index(), None).unwrap();
+        let full = house.at("public").join(path);
+        let partial = house.at("public").join(tile.to_string());
+        assert!(
+            full.exists() || partial.exists(),
+            "{case}: {tile} is published late"
+        );
+    }
+}
+
+fn level_of(tile: &TilePath) -> u8 {
+    match tile.kind() {
+        TileKind::Hashes { level } => level,
+        TileKind::Entries => panic!("a bundle among hash tiles"),
+    }
 }

@@ -40,7 +40,10 @@ fn reopen(house: &House, model: &mut Model) -> Ledger {
     let opened = match house.try_open() {
         Ok(opened) => Some(opened),
         Err(_) => {
-            assert!(house.faults.struck(), "only a fault keeps a ledger from opening");
+            assert!(
+                house.faults.struck(),
+                "only a fault keeps a ledger from opening"
+            );
             None
         }
     };
@@ -54,7 +57,10 @@ fn reopen(house: &House, model: &mut Model) -> Ledger {
         found.push(read.entry);
     }
     let with = [model.answered.as_slice(), &model.unanswered].concat();
-    assert!(found == model.answered || found == with, "lost, doubled or reordered");
+    assert!(
+        found == model.answered || found == with,
+        "lost, doubled or reordered"
+    );
     model.answered = found;
     model.unanswered.clear();
     ledger
@@ -117,7 +123,11 @@ fn play(acts: Vec<Act>) {
     let mut ledger = reopen(&house, &mut model);
     let closed = ledger.close_segment().unwrap();
     assert_one_history(&house, &ledger, &closed);
-    let held: Vec<_> = ledger.reader().entries(0..u64::MAX).map(|read| read.unwrap().1).collect();
+    let held: Vec<_> = ledger
+        .reader()
+        .entries(0..u64::MAX)
+        .map(|read| read.unwrap().1)
+        .collect();
     assert_eq!(held, model.answered);
 }
 

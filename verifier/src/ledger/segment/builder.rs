@@ -97,7 +97,10 @@ impl Builder {
     }
 
     /// Ends the segment: its name and the bytes of its file.
-    pub(in crate::ledger) fn finish(mut self, previous: Option<&SegmentName>) -> io::Result<(SegmentName, Vec<u8>)> {
+    pub(in crate::ledger) fn finish(
+        mut self,
+        previous: Option<&SegmentName>,
+    ) -> io::Result<(SegmentName, Vec<u8>)> {
         self.close_frame()?;
         let end = self.start + self.entries as u64;
         let zero = [0; 32];
@@ -133,4 +136,3 @@ impl Builder {
             .ok_or_else(|| io::Error::other("a segment without entries cannot be named"))
     }
 }
-

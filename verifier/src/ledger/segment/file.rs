@@ -35,7 +35,9 @@ pub enum BadSegment {
     #[error("segment {0} is missing; put it back from a copy of the log")]
     Missing(PathBuf),
     /// Its bytes are not those that it is named by.
-    #[error("segment {0} was changed: its sha-256 is not that of its name; put it back from a copy")]
+    #[error(
+        "segment {0} was changed: its sha-256 is not that of its name; put it back from a copy"
+    )]
     Changed(PathBuf),
     /// Its header, table or footer do not hold together.
     #[error("segment {path} is malformed: {fault}; put it back from a copy of the log")]
@@ -62,7 +64,10 @@ pub(in crate::ledger) struct Segment {
 impl Segment {
     /// Opens the segment of that name and reads its header, table and footer. Its hash is not
     /// computed; see [`Segment::verify`].
-    pub(in crate::ledger) fn open(directory: &Path, name: &SegmentName) -> Result<Self, BadSegment> {
+    pub(in crate::ledger) fn open(
+        directory: &Path,
+        name: &SegmentName,
+    ) -> Result<Self, BadSegment> {
         let path = directory.join(name.to_string());
         let file = match File::open(&path) {
             Ok(file) => file,
@@ -111,15 +116,22 @@ impl Segment {
         let covered = self.length - 32;
         let mut footer = None;
         while offset < self.length {
-            let bound = if offset < covered { covered } else { self.length };
+            let bound = if offset < covered {
+                covered
+            } else {
+                self.length
+            };
             let want = usize::try_from(bound - offset).unwrap_or(CHUNK).min(CHUNK);
             let part = chunk.get_mut(..want).unwrap_or_default();
-            self.file.read_exact_at(part, offset).map_err(|source| self.io(source))?;
+            self.file
+                .read_exact_at(part, offset)
+                .map_err(|source| self.io(source))?;
             hash.update(part);
             offset += want as u64;
             if offset == covered {
                 footer = Some(finished(hash.clone()));
-            } else if offset == self.length && footer.as_ref().is_none_or(|f| f.as_bytes() != part) {
+            } else if offset == self.length && footer.as_ref().is_none_or(|f| f.as_bytes() != part)
+            {
                 return Err(self.malformed("the sha-256 of its footer is not that of its bytes"));
             }
         }
@@ -147,8 +159,9 @@ impl Segment {
         if content.len() != frame.content as usize {
             return Err(self.malformed("a frame is not as long as the table says"));
         }
-        let entries = read_entries(&content, frame.entries)
-            .ok_or_else(|| self.malformed("a frame does not hold the entries that the table says"))?;
+        let entries = read_entries(&content, frame.entries).ok_or_else(|| {
+            self.malformed("a frame does not hold the entries that the table says")
+        })?;
         Ok((first, entries))
     }
 
@@ -208,9 +221,13 @@ fn read_layout(file: &File, name: &SegmentName) -> Result<Layout, Fault> {
     if header.take::<8>() != Some(*MAGIC) {
         return malformed("it does not begin as a segment of version 1");
     }
-    let (Some(start), Some(end), Some(clock), Some(before), Some(digest)) =
-        (header.u64(), header.u64(), header.u64(), header.u64(), header.take::<32>())
-    else {
+    let (Some(start), Some(end), Some(clock), Some(before), Some(digest)) = (
+        header.u64(),
+        header.u64(),
+        header.u64(),
+        header.u64(),
+        header.take::<32>(),
+    ) else {
         return malformed("its header is cut off");
     };
     if (start, end) != (name.start, name.end) {
@@ -255,7 +272,10 @@ fn read_table(bytes: &[u8], table: u64, entries: u64) -> Result<Vec<Frame>, Faul
         if at != offset {
             return malformed("its frames do not follow each other");
         }
-        if content as usize > MAX_FRAME_BYTES || entries == 0 || entries as usize > MAX_FRAME_ENTRIES {
+        if content as usize > MAX_FRAME_BYTES
+            || entries == 0
+            || entries as usize > MAX_FRAME_ENTRIES
+        {
             return malformed("a frame is larger than a frame may be");
         }
         offset = at.saturating_add(u64::from(stored));
@@ -275,7 +295,6 @@ fn read_table(bytes: &[u8], table: u64, entries: u64) -> Result<Vec<Frame>, Faul
     }
     Ok(frames)
 }
-
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
@@ -299,7 +318,9 @@ mod tests {
     fn put(entries: &[Entry], start: u64) -> (tempfile::TempDir, SegmentName, Vec<u8>) {
         let dir = tempfile::tempdir().unwrap();
         let mut builder = Builder::new(start, 77).unwrap();
-        entries.iter().for_each(|entry| builder.push(entry).unwrap());
+        entries
+            .iter()
+            .for_each(|entry| builder.push(entry).unwrap());
         let before = SegmentName::new(0, start, digest(b"before"));
         let (name, file) = builder.finish(before.as_ref()).unwrap();
         fs::write(dir.path().join(name.to_string()), &file).unwrap();
@@ -341,7 +362,10 @@ mod tests {
     fn the_name_is_the_sha_256_of_the_file() {
         let (_dir, name, file) = put(&[entry(1, 1)], 0);
         assert_eq!(name.to_string(), format!("0-1-{}.seg", digest(&file)));
-        assert_eq!(file[file.len() - 32..], *digest(&file[..file.len() - 32]).as_bytes());
+        assert_eq!(
+            file[file.len() - 32..],
+            *digest(&file[..file.len() - 32]).as_bytes()
+        );
         assert_eq!(name.to_string().parse(), Ok(name));
     }
 
@@ -349,7 +373,10 @@ mod tests {
     fn a_name_has_one_spelling() {
         let sum = digest(b"x");
         for bad in ["00-1", "0-01", "+0-1", "1-1", "2-1", "0", "0-1-2", "-0-1"] {
-            assert!(format!("{bad}-{sum}.seg").parse::<SegmentName>().is_err(), "{bad}");
+            assert!(
+                format!("{bad}-{sum}.seg").parse::<SegmentName>().is_err(),
+                "{bad}"
+            );
         }
         assert!(format!("0-1-{sum}").parse::<SegmentName>().is_err());
     }
@@ -360,7 +387,9 @@ mod tests {
         let path = dir.path().join(name.to_string());
         let seen = |bytes: &[u8]| {
             fs::write(&path, bytes).unwrap();
-            Segment::open(dir.path(), &name).and_then(|segment| segment.verify()).is_err()
+            Segment::open(dir.path(), &name)
+                .and_then(|segment| segment.verify())
+                .is_err()
         };
         for at in 0..file.len() {
             assert!(seen(&file[..at]), "cut at {at}");
@@ -397,7 +426,14 @@ mod tests {
         forge(&file, |_| {}).unwrap();
         let row = file.len() - FOOTER - TABLE_ROW;
         // Every field of the one table row, of the footer and of the header, at its extremes.
-        let fields = [(row, 8), (row + 8, 4), (row + 12, 4), (row + 16, 4), (row + 20, 8), (row + 28, 4)];
+        let fields = [
+            (row, 8),
+            (row + 8, 4),
+            (row + 12, 4),
+            (row + 16, 4),
+            (row + 20, 8),
+            (row + 28, 4),
+        ];
         let header = [(0, 8), (8, 8), (16, 8), (32, 8)];
         for (at, length) in fields.into_iter().chain(header) {
             for value in [0x00, 0x7f, 0xff] {

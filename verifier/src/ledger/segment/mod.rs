@@ -125,7 +125,9 @@ impl FromStr for SegmentName {
         };
         // One spelling: no sign, no leading zero.
         let name = parse().ok_or(NotASegmentName)?;
-        (name.to_string() == text).then_some(name).ok_or(NotASegmentName)
+        (name.to_string() == text)
+            .then_some(name)
+            .ok_or(NotASegmentName)
     }
 }
 
@@ -143,4 +145,3 @@ fn finished(hash: sha::Context) -> Digest {
     out.copy_from_slice(hash.finish().as_ref());
     Digest::new(out)
 }
-

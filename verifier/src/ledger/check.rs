@@ -1,0 +1,141 @@
+//! What must hold of a directory before a ledger in it is opened. Nothing here changes it but the
+//! probe, which leaves nothing.
+
+use std::{fs, io};
+
+use affiant_proto::tlog::{Checkpoint, MAX_NOTE_BYTES, NoteKey, SignedCheckpoint};
+
+use super::{
+    disk::{self, Disk},
+    entry::Entry,
+    lock::Head,
+    places::Places,
+    refusal::{OpenError, at},
+    segment::{Segment, SegmentName},
+    tiles::Edge,
+};
+
+/// Puts a file twice. A store that takes the second would let two writers both believe that their
+/// segment is the one.
+pub(super) fn probe(places: &Places, disk: &dyn Disk) -> Result<(), OpenError> {
+    let path = places.directory().join("probe");
+    match fs::remove_file(&path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(at(&path)(error)),
+        _ => {}
+    }
+    disk.create(&path, b"first\n").map_err(at(&path))?;
+    let second = disk.create(&path, b"second\n");
+    fs::remove_file(&path).map_err(at(&path))?;
+    match second {
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        Err(error) => Err(at(&path)(error)),
+        Ok(()) => Err(OpenError::NotCreateOnly(places.directory().to_owned())),
+    }
+}
+
+/// Follows the names from the lock's segment back to the first; gives them in order.
+pub(super) fn chain(places: &Places, head: &Head) -> Result<Vec<SegmentName>, OpenError> {
+    let mut names = Vec::new();
+    let mut next = Some(head.segment);
+    let mut later: Option<(SegmentName, u64)> = None;
+    // Each ends where the later one starts and none is empty, so this ends.
+    while let Some(name) = next {
+        let segment = Segment::open(&places.segments(), &name)?;
+        if let Some((later, clock)) = later
+            && clock <= segment.clock()
+        {
+            return Err(OpenError::Clock(later));
+        }
+        later = Some((name, segment.clock()));
+        names.push(name);
+        next = segment.previous().copied();
+    }
+    names.reverse();
+    Ok(names)
+}
+
+pub(super) fn published(
+    places: &Places,
+    head: &Head,
+    key: &NoteKey,
+) -> Result<Option<SignedCheckpoint>, OpenError> {
+    let path = places.public().checkpoint();
+    let Some(note) = disk::read(&path, MAX_NOTE_BYTES).map_err(at(&path))? else {
+        return Ok(None);
+    };
+    let signed = match Checkpoint::open(&note, key) {
+        Ok(signed) => signed,
+        Err(fault) => return Err(OpenError::Published { path, fault }),
+    };
+    let checkpoint = signed.checkpoint();
+    if *checkpoint.origin() != head.origin {
+        return Err(OpenError::OtherLog {
+            path,
+            found: checkpoint.origin().clone(),
+            due: head.origin.clone(),
+        });
+    }
+    if checkpoint.size() > head.size {
+        return Err(OpenError::Ahead {
+            path,
+            published: checkpoint.size(),
+            locked: head.size,
+        });
+    }
+    Ok(Some(signed))
+}
+
+/// What one pass over all segments gives.
+pub(super) struct Scan {
+    pub(super) edge: Edge,
+    /// The first clock of the last segment.
+    pub(super) clock: u64,
+    /// How many full tiles and bundles are not on disk as they should be.
+    pub(super) wrong_tiles: u64,
+}
+
+/// Reads every segment whole, holds it against its name, and builds the tree.
+pub(super) fn scan(
+    places: &Places,
+    names: &[SegmentName],
+    published: Option<&SignedCheckpoint>,
+) -> Result<Scan, OpenError> {
+    let public = places.public();
+    let mut scan = Scan {
+        edge: Edge::default(),
+        clock: 0,
+        wrong_tiles: 0,
+    };
+    for name in names {
+        let segment = Segment::open(&places.segments(), name)?;
+        segment.verify()?;
+        scan.clock = segment.clock();
+        each_entry(&segment, |entry| {
+            scan.edge.push(entry.digest(), |made| {
+                scan.wrong_tiles += u64::from(!public.holds(&made));
+            });
+            let checkpoint = published.map(SignedCheckpoint::checkpoint);
+            match checkpoint.filter(|checkpoint| checkpoint.size() == scan.edge.size()) {
+                Some(checkpoint) if *checkpoint.root() != scan.edge.root() => {
+                    Err(OpenError::Forked {
+                        path: public.checkpoint(),
+                        size: checkpoint.size(),
+                    })
+                }
+                _ => Ok(()),
+            }
+        })?;
+    }
+    Ok(scan)
+}
+
+pub(super) fn each_entry(
+    segment: &Segment,
+    mut visit: impl FnMut(&Entry) -> Result<(), OpenError>,
+) -> Result<(), OpenError> {
+    for number in 0..segment.frames() {
+        let (_, entries) = segment.frame(number)?;
+        entries.iter().try_for_each(&mut visit)?;
+    }
+    Ok(())
+}

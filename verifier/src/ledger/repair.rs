@@ -1,0 +1,97 @@
+//! Putting a directory right once all that must hold of it does.
+
+use std::{fs, io};
+
+use super::{
+    check::{Scan, each_entry},
+    disk::{self, Access, Disk, TEMPORARY},
+    lock::Head,
+    places::Places,
+    refusal::{OpenError, at},
+    replay::Recovery,
+    segment::{Segment, SegmentName},
+    tiles::{Edge, Made},
+};
+
+/// Takes away what lies among the segments and is not named by the lock.
+pub(super) fn sweep(
+    places: &Places,
+    names: &[SegmentName],
+    recovery: &mut Recovery,
+) -> Result<(), OpenError> {
+    let (segments, swept) = (places.segments(), places.swept());
+    disk::create_directories(&swept, Access::Private).map_err(at(&swept))?;
+    for found in fs::read_dir(&segments).map_err(at(&segments))? {
+        let found = found.map_err(at(&segments))?;
+        let name = found.file_name();
+        let text = name.to_string_lossy();
+        let named = text.parse::<SegmentName>();
+        if named.is_ok_and(|name| names.binary_search(&name).is_ok()) {
+            continue;
+        }
+        if text.ends_with(TEMPORARY) {
+            // Never had its name, so nothing can have relied on it.
+            fs::remove_file(found.path()).map_err(at(&found.path()))?;
+            continue;
+        }
+        let to = swept.join(&name);
+        fs::rename(found.path(), &to).map_err(at(&found.path()))?;
+        recovery.swept.push(to);
+    }
+    disk::sync_directory_of(&segments.join("any")).map_err(at(&segments))
+}
+
+/// Keeps the torn end of the write-ahead file: it was never answered, but it may be evidence.
+pub(super) fn keep_torn(
+    places: &Places,
+    disk: &dyn Disk,
+    head: &Head,
+    torn: &[u8],
+    recovery: &mut Recovery,
+) -> Result<(), OpenError> {
+    if torn.is_empty() {
+        return Ok(());
+    }
+    let name = format!("wal-{}-{}.torn", head.size, affiant_proto::digest(torn));
+    let path = places.swept().join(name);
+    match disk.create(&path, torn) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(at(&path)(error)),
+        _ => {
+            recovery.swept.push(path);
+            Ok(())
+        }
+    }
+}
+
+/// Makes the tiles that are missing or changed. A second pass over the segments is made only where
+/// a full one is.
+pub(super) fn publish(
+    places: &Places,
+    disk: &dyn Disk,
+    names: &[SegmentName],
+    scan: &Scan,
+    recovery: &mut Recovery,
+) -> Result<(), OpenError> {
+    let public = places.public();
+    disk::create_directories(&public.0, Access::Public).map_err(at(&public.0))?;
+    let mut write = |made: &Made| {
+        if public.holds(made) {
+            return Ok(());
+        }
+        recovery.tiles_made += 1;
+        public
+            .write(disk, made)
+            .map_err(at(&public.path(&made.path)))
+    };
+    if scan.wrong_tiles > 0 {
+        let mut edge = Edge::default();
+        for name in names {
+            each_entry(&Segment::open(&places.segments(), name)?, |entry| {
+                let mut tiles = Vec::new();
+                edge.push(entry.digest(), |made| tiles.push(made));
+                tiles.iter().try_for_each(&mut write)
+            })?;
+        }
+    }
+    scan.edge.partial(0).iter().try_for_each(write)
+}
