@@ -1,1 +1,45 @@
+//! The verifier: the judge plus a socket and a disk.
+//!
+//! ```text
+//! tls ─ intake, enrol ─ judge's admission ─ writer ─ ledger ─▶ published checkpoint ─▶ INCLUDED
+//!                                             └─▶ live judge ─▶ findings, registry, reports
+//! admin socket ◀─ every other command
+//! ```
 
+pub mod admin;
+pub mod cli;
+pub mod client;
+pub mod clock;
+pub mod command;
+pub mod config;
+pub mod data;
+pub mod dossier_file;
+pub mod enrol;
+pub mod hosts;
+pub mod init;
+pub mod intake;
+pub mod keyfile;
+pub mod ledger;
+pub mod lines;
+pub mod live;
+pub mod pki;
+pub mod registry;
+pub mod replay;
+pub mod report;
+pub mod serve;
+pub mod tls;
+pub mod token;
+pub mod witness;
+pub mod wording;
+pub mod writer;
+
+/// gRPC stubs as the `.proto` files give them.
+#[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic)]
+pub mod rpc {
+    include!("gen/affiant.v1.rs");
+
+    /// The admin socket.
+    pub mod admin {
+        include!("gen/affiant.v1.admin.rs");
+    }
+}

@@ -361,6 +361,11 @@ impl Authorities {
         self.officers.get(chain)
     }
 
+    /// Every officer's chain, by chain.
+    pub fn officers(&self) -> impl Iterator<Item = &ChainState> {
+        self.officers.values()
+    }
+
     /// Tells whether `chain` is the operator's or an officer's.
     pub fn knows(&self, chain: &Digest) -> bool {
         *chain == self.genesis || self.officers.contains_key(chain)

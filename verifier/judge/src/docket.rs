@@ -8,7 +8,7 @@ use affiant_proto::{Body, Broken, Digest, Disclosure, Envelope, Statement};
 use serde::Serialize;
 
 use crate::{
-    Judge, Parameters,
+    Judge,
     admission::{Admitted, Authorities, Content, HostChain, Refusal, Sources},
 };
 
@@ -38,12 +38,12 @@ pub struct Seen {
 pub const MAX_HOLES: usize = 1_000;
 
 impl Docket {
-    /// Begins with the genesis, entry `index` of the log.
+    /// Begins with the genesis, entry `index` of the log, and a judge who has heard nothing yet.
     pub fn open(
         index: u64,
         genesis: Statement,
         sources: Sources,
-        parameters: Parameters,
+        judge: Judge,
     ) -> Result<(Self, Admitted), Refusal> {
         let (authorities, admitted) = Authorities::open(genesis)?;
         let mut docket = Self {
@@ -51,7 +51,7 @@ impl Docket {
             hosts: BTreeMap::new(),
             seen: BTreeMap::new(),
             sources,
-            judge: Judge::new(parameters),
+            judge,
         };
         docket.note(&admitted);
         hear(&mut docket.judge, index, &admitted);

@@ -1,0 +1,247 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Keeps signed usage records in a tamper-evident log, matches them to vetted tenants and raises
+/// findings.
+#[derive(Debug, Parser)]
+#[command(name = "affiant-verifier", version, max_term_width = 100)]
+pub struct Cli {
+    /// Configuration; unknown keys are refused
+    #[arg(long, global = true, value_name = "FILE", help = "Configuration [default: /etc/affiant/verifier.toml]")]
+    pub config: Option<PathBuf>,
+    /// Data directory, in place of the configuration's
+    #[arg(long, global = true, value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// What to do
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands. All but `init`, `serve`, `officer new` and `check-config` are clients of the
+/// running server.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Make a data directory: authority, log, genesis with its first two officers
+    #[command(after_help = "Example:\n  affiant-verifier init --data /var/lib/affiant --origin log.example.org/affiant/1 \\\n    --operator \"Example Cloud\" --officer alice.pub --officer bob.pub")]
+    Init(Init),
+    /// Run the verifier
+    #[command(after_help = "Example:\n  affiant-verifier serve --config /etc/affiant/verifier.toml")]
+    Serve(Serve),
+    /// Show what the server holds
+    #[command(after_help = "Example:\n  affiant-verifier status --json")]
+    Status(Json),
+    /// Issue one-use enrolment tokens, each into a file of its own
+    #[command(after_help = "Examples:\n  affiant-verifier token --host gpu-01 --out gpu-01.token\n  affiant-verifier token --hosts fleet.txt --out-dir tokens/ --valid 72h")]
+    Token(Token),
+    /// List hosts, approve, evict, ban or retire one
+    #[command(subcommand, after_help = "Example:\n  affiant-verifier host list")]
+    Host(Host),
+    /// Make officers' keys, list officers
+    #[command(subcommand, after_help = "Example:\n  affiant-verifier officer new --name alice --out alice.key")]
+    Officer(Officer),
+    /// Vet tenants
+    #[command(subcommand, after_help = "Example:\n  affiant-verifier tenant apply tenants.toml --key alice.key")]
+    Tenant(Tenant),
+    /// List parties
+    #[command(subcommand, after_help = "Example:\n  affiant-verifier party list --json")]
+    Party(ListOnly),
+    /// List bindings, withdraw one
+    #[command(subcommand, after_help = "Example:\n  affiant-verifier binding list")]
+    Binding(Binding),
+    /// Show findings; exits 1 when there are any
+    #[command(after_help = "Example:\n  affiant-verifier findings --json")]
+    Findings(Json),
+    /// Write a report that carries its own proof
+    #[command(after_help = "Example:\n  affiant-verifier report --from 2026-11-01 --to 2026-12-01 --out november/")]
+    Report(Report),
+    /// Make the registry again from the log
+    #[command(after_help = "Example:\n  affiant-verifier rebuild")]
+    Rebuild,
+    /// Check the configuration, all faults at once
+    #[command(after_help = "Example:\n  affiant-verifier check-config --config verifier.toml")]
+    CheckConfig,
+}
+
+/// `init`
+#[derive(Debug, Args)]
+pub struct Init {
+    /// First line of every checkpoint; a name that is yours, with a generation
+    #[arg(long, value_name = "NAME")]
+    pub origin: String,
+    /// The operator's name, for people
+    #[arg(long, value_name = "NAME")]
+    pub operator: String,
+    /// Public key file of a first officer, made by `officer new`; exactly two
+    #[arg(long = "officer", value_name = "FILE", required = true)]
+    pub officers: Vec<PathBuf>,
+}
+
+/// `serve`
+#[derive(Debug, Args)]
+pub struct Serve {
+    /// Believe recorded traces and simulated libraries too: for demonstrations and tests
+    #[arg(long)]
+    pub accept_recorded: bool,
+    /// Write the address that agents can reach into this file, once it is bound
+    #[arg(long, value_name = "FILE")]
+    pub address_file: Option<PathBuf>,
+}
+
+/// `--json`
+#[derive(Debug, Args)]
+pub struct Json {
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `token`
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("which").required(true).args(["host", "hosts"]))]
+pub struct Token {
+    /// One host
+    #[arg(long, value_name = "NAME", requires = "out")]
+    pub host: Option<String>,
+    /// A file with one host name a line
+    #[arg(long, value_name = "FILE", requires = "out_dir")]
+    pub hosts: Option<PathBuf>,
+    /// Where the token of --host is written, mode 0600
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// Directory for the tokens of --hosts, one file each
+    #[arg(long, value_name = "DIR")]
+    pub out_dir: Option<PathBuf>,
+    /// How long it works: 90s, 15m, 24h or 7d
+    #[arg(long, default_value = "24h", value_parser = crate::wording::parse_duration_ms)]
+    pub valid: u64,
+    /// Site, for the operator's own books
+    #[arg(long, default_value = "")]
+    pub site: String,
+}
+
+/// `host …`
+#[derive(Debug, Subcommand)]
+pub enum Host {
+    /// List all hosts
+    List(Json),
+    /// Let a pending host send
+    Approve(HostChange),
+    /// Put a host out; it may enrol again, by approval
+    Evict(HostChange),
+    /// Put a host out for good
+    Ban(HostChange),
+    /// End a host's chain in order
+    Retire(HostChange),
+}
+
+/// Which host, and why.
+#[derive(Debug, Args)]
+pub struct HostChange {
+    /// Name, or chain in hexadecimal
+    pub host: String,
+    /// Logged with the event
+    #[arg(long, default_value = "")]
+    pub reason: String,
+}
+
+/// `officer …`
+#[derive(Debug, Subcommand)]
+pub enum Officer {
+    /// Make a key pair on this machine; no server is asked
+    New {
+        /// One word
+        #[arg(long)]
+        name: String,
+        /// Private key file, mode 0600; the public one gets the ending .pub
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
+    /// List officers
+    List(Json),
+}
+
+/// `tenant …`
+#[derive(Debug, Subcommand)]
+pub enum Tenant {
+    /// Log the parties, edges, tenants and bindings of a file, signed by an officer
+    Apply {
+        /// TOML; see deploy/registry.toml for an example
+        file: PathBuf,
+        /// The officer's private key
+        #[arg(long, value_name = "FILE")]
+        key: PathBuf,
+    },
+    /// Approve a tenant as it stands; takes effect when a second officer does the same
+    Approve(TenantChange),
+    /// Reject a tenant
+    Reject(TenantChange),
+    /// Suspend a tenant
+    Suspend(TenantChange),
+    /// Close a tenant
+    Close(TenantChange),
+    /// Show what an approval would cover
+    Show {
+        /// Its id
+        tenant: String,
+    },
+    /// List tenants with their state
+    List(Json),
+}
+
+/// Which tenant, who says so, and why.
+#[derive(Debug, Args)]
+pub struct TenantChange {
+    /// Its id
+    pub tenant: String,
+    /// The officer's private key
+    #[arg(long, value_name = "FILE")]
+    pub key: PathBuf,
+    /// Logged with the decision
+    #[arg(long, default_value = "")]
+    pub reason: String,
+    /// When it takes effect: now unless given; what permits never works before it is logged
+    #[arg(long, value_name = "TIME", value_parser = crate::wording::parse_time_ms)]
+    pub effective: Option<u64>,
+}
+
+/// `party …`
+#[derive(Debug, Subcommand)]
+pub enum ListOnly {
+    /// List all
+    List(Json),
+}
+
+/// `binding …`
+#[derive(Debug, Subcommand)]
+pub enum Binding {
+    /// List all
+    List(Json),
+    /// Withdraw one
+    Withdraw {
+        /// Its id
+        binding: String,
+        /// The officer's private key
+        #[arg(long, value_name = "FILE")]
+        key: PathBuf,
+    },
+}
+
+/// `report`
+#[derive(Debug, Args)]
+pub struct Report {
+    /// Begin of the period: 2026-11-01, 2026-11-01T08:00:00Z or milliseconds since 1970
+    #[arg(long, value_parser = crate::wording::parse_time_ms)]
+    pub from: u64,
+    /// End of the period, not included
+    #[arg(long, value_parser = crate::wording::parse_time_ms)]
+    pub to: u64,
+    /// Show the lines of this tenant alone; all others stay hashes that are still counted
+    #[arg(long)]
+    pub tenant: Option<String>,
+    /// A new directory
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+}

@@ -1,0 +1,192 @@
+//! The commands beside `serve`: clients of the running server.
+
+mod listing;
+mod officers;
+mod reports;
+mod tokens;
+
+use std::{fmt, path::PathBuf, process::ExitCode};
+
+use affiant_proto::v1;
+use serde_json::Value;
+
+use crate::{
+    cli::{Binding, Cli, Command, Host, HostChange, ListOnly, Officer, Tenant},
+    client::{Client, ClientError},
+    clock::Clock,
+    config::Config,
+    data::DataDir,
+    init,
+    keyfile::{KeyFileError, OfficerKey},
+    rpc::admin::{self as rpc, list_request::What},
+};
+
+/// What a command needs to know.
+pub struct Context {
+    data: DataDir,
+    clock: Clock,
+}
+
+/// Why a command ends with an error, with the exit code that says which.
+#[derive(Debug)]
+pub struct Failure {
+    code: u8,
+    text: String,
+}
+
+impl Failure {
+    /// Misuse, or a configuration that cannot be.
+    pub const USAGE: u8 = 64;
+    /// Input or output.
+    pub const IO: u8 = 74;
+
+    /// Misuse.
+    pub fn usage(error: impl fmt::Display) -> Self {
+        Self { code: Self::USAGE, text: error.to_string() }
+    }
+
+    /// Input or output.
+    pub fn io(error: impl fmt::Display) -> Self {
+        Self { code: Self::IO, text: error.to_string() }
+    }
+
+    /// The exit code.
+    pub fn exit_code(&self) -> u8 {
+        self.code
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.text)
+    }
+}
+
+impl From<ClientError> for Failure {
+    fn from(error: ClientError) -> Self {
+        Self::io(error)
+    }
+}
+
+impl From<KeyFileError> for Failure {
+    fn from(error: KeyFileError) -> Self {
+        Self::io(error)
+    }
+}
+
+impl From<tonic::Status> for Failure {
+    fn from(status: tonic::Status) -> Self {
+        match status.code() {
+            tonic::Code::InvalidArgument | tonic::Code::NotFound => Self::usage(status.message()),
+            _ => Self::io(status.message()),
+        }
+    }
+}
+
+impl Context {
+    /// Takes what the configuration says.
+    pub fn new(config: &Config) -> Self {
+        Self { data: DataDir::at(&config.data), clock: Clock::system() }
+    }
+
+    async fn client(&self) -> Result<Client, Failure> {
+        Ok(Client::connect(&self.data.socket()).await?)
+    }
+}
+
+/// Runs the commands that need neither a configuration nor a server.
+pub fn without_config(cli: &Cli) -> Option<Result<ExitCode, Failure>> {
+    match &cli.command {
+        Command::Init(options) => Some(make(options, cli.data.clone())),
+        Command::Officer(Officer::New { name, out }) => Some(officers::new(name, out)),
+        Command::CheckConfig => Some(check_config(cli)),
+        _ => None,
+    }
+}
+
+fn make(options: &crate::cli::Init, data: Option<PathBuf>) -> Result<ExitCode, Failure> {
+    let data = data.unwrap_or_else(|| crate::config::DEFAULT_DATA.into());
+    let said = init::init(options, &data, &Clock::system()).map_err(|error| match error {
+        init::InitError::Usage(_) => Failure::usage(error),
+        _ => Failure::io(error),
+    })?;
+    println!("{said}");
+    Ok(ExitCode::SUCCESS)
+}
+
+fn check_config(cli: &Cli) -> Result<ExitCode, Failure> {
+    let config = Config::load(cli.config.as_deref()).map_err(Failure::usage)?;
+    println!(
+        "data       {}\nlisten     {}\nnames      {}\nwitnesses  {}\nhost certificates last {} h",
+        config.data.display(),
+        config.listen,
+        config.names.join(", "),
+        config.witnesses.len(),
+        config.certificate_life.as_secs() / 3_600,
+    );
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Runs one command against the running server.
+pub async fn run(command: Command, context: Context) -> Result<ExitCode, Failure> {
+    match command {
+        Command::Status(options) => listing::status(&context, options.json).await,
+        Command::Token(options) => tokens::issue(&context, &options).await,
+        Command::Host(Host::List(options)) => listing::list(&context, What::Hosts, options.json).await,
+        Command::Host(Host::Approve(change)) => host(&context, change, v1::HostEventKind::Approve).await,
+        Command::Host(Host::Evict(change)) => host(&context, change, v1::HostEventKind::Evict).await,
+        Command::Host(Host::Ban(change)) => host(&context, change, v1::HostEventKind::Ban).await,
+        Command::Host(Host::Retire(change)) => host(&context, change, v1::HostEventKind::Retire).await,
+        Command::Officer(Officer::List(options)) => listing::list(&context, What::Officers, options.json).await,
+        Command::Tenant(command) => tenant(&context, command).await,
+        Command::Party(ListOnly::List(options)) => listing::list(&context, What::Parties, options.json).await,
+        Command::Binding(Binding::List(options)) => listing::list(&context, What::Bindings, options.json).await,
+        Command::Binding(Binding::Withdraw { binding, key }) => officers::withdraw(&context, &binding, &key).await,
+        Command::Findings(options) => listing::findings(&context, options.json).await,
+        Command::Report(options) => reports::write(&context, &options).await,
+        Command::Rebuild => listing::rebuild(&context).await,
+        // Dispatched before a client is made.
+        Command::Init(_) | Command::Serve(_) | Command::CheckConfig | Command::Officer(Officer::New { .. }) => {
+            Err(Failure::usage("this command runs without a server"))
+        }
+    }
+}
+
+async fn tenant(context: &Context, command: Tenant) -> Result<ExitCode, Failure> {
+    use officers::Act;
+    match command {
+        Tenant::Apply { file, key } => officers::apply(context, &file, &key).await,
+        Tenant::Approve(change) => officers::decide(context, change, Act::Approve).await,
+        Tenant::Reject(change) => officers::decide(context, change, Act::Reject).await,
+        Tenant::Suspend(change) => officers::decide(context, change, Act::State(v1::TenantState::Suspended)).await,
+        Tenant::Close(change) => officers::decide(context, change, Act::State(v1::TenantState::Closed)).await,
+        Tenant::Show { tenant } => officers::show(context, &tenant).await,
+        Tenant::List(options) => listing::list(context, What::Tenants, options.json).await,
+    }
+}
+
+async fn host(context: &Context, change: HostChange, kind: v1::HostEventKind) -> Result<ExitCode, Failure> {
+    let request = rpc::ChangeHostRequest { host: change.host, kind: kind.into(), reason: change.reason };
+    let logged = context.client().await?.calls().change_host(request).await?.into_inner();
+    println!("logged at {}", indices(&logged.indices));
+    Ok(ExitCode::SUCCESS)
+}
+
+fn indices(indices: &[u64]) -> String {
+    indices.iter().map(u64::to_string).collect::<Vec<_>>().join(", ")
+}
+
+fn text<'a>(value: &'a Value, key: &str) -> &'a str {
+    value.get(key).and_then(Value::as_str).unwrap_or("")
+}
+
+/// Reads an officer's private key and the `.pub` beside it, which has the name.
+fn officer(key: &std::path::Path) -> Result<(OfficerKey, affiant_proto::Ed25519Signer), Failure> {
+    use affiant_proto::Signer as _;
+    let signer = crate::keyfile::read_signer(key)?;
+    let public = OfficerKey::read(&key.with_extension("pub"))?;
+    if &public.key != signer.public_key() {
+        return Err(Failure::usage(format!("{}: the .pub beside it holds another key", key.display())));
+    }
+    Ok((public, signer))
+}

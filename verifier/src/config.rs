@@ -1,0 +1,214 @@
+//! `verifier.toml`: unknown keys are refused, and all faults are reported at once.
+
+use std::{
+    fmt,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use affiant_judge::Parameters;
+use affiant_proto::tlog::CosignerKey;
+use serde::Deserialize;
+
+use crate::keyfile;
+
+/// Where the configuration lies unless `--config` says otherwise.
+pub const DEFAULT_PATH: &str = "/etc/affiant/verifier.toml";
+
+/// Where the data lies unless the configuration says otherwise.
+pub const DEFAULT_DATA: &str = "/var/lib/affiant";
+
+/// The file as written.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct File {
+    data: PathBuf,
+    listen: String,
+    names: Vec<String>,
+    enrolment: Enrolment,
+    judge: Option<PathBuf>,
+    witness: Vec<WitnessEntry>,
+    log: LogFormat,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Enrolment {
+    certificate_hours: u64,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WitnessEntry {
+    url: String,
+    key: String,
+}
+
+/// How the journal is written to standard error.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogFormat {
+    /// A line for people.
+    #[default]
+    Text,
+    /// A JSON object a line.
+    Json,
+}
+
+impl Default for File {
+    fn default() -> Self {
+        Self {
+            data: DEFAULT_DATA.into(),
+            listen: "0.0.0.0:7443".into(),
+            names: vec!["localhost".into(), "127.0.0.1".into()],
+            enrolment: Enrolment::default(),
+            judge: None,
+            witness: Vec::new(),
+            log: LogFormat::default(),
+        }
+    }
+}
+
+impl Default for Enrolment {
+    fn default() -> Self {
+        Self { certificate_hours: 24 }
+    }
+}
+
+/// The configuration, checked.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Data directory. Trusted as [`crate::data::DataDir`] says of each thing in it.
+    pub data: PathBuf,
+    /// Where agents connect.
+    pub listen: SocketAddr,
+    /// Names and addresses in the server's certificate.
+    pub names: Vec<String>,
+    /// Life of a host's certificate.
+    pub certificate_life: Duration,
+    /// What the judge goes by.
+    pub parameters: Parameters,
+    /// Witnesses asked to cosign. Not trusted: what they sign is checked.
+    pub witnesses: Vec<WitnessAddress>,
+    /// Format of the journal.
+    pub log: LogFormat,
+}
+
+/// A witness by C2SP tlog-witness.
+#[derive(Clone, Debug)]
+pub struct WitnessAddress {
+    /// `http://host:port[/prefix]`: what goes there is public, what comes back is signed.
+    pub url: String,
+    /// Its cosigning key.
+    pub key: CosignerKey,
+}
+
+/// Every fault of the file, each with its key.
+#[derive(Debug)]
+pub struct Faults {
+    path: PathBuf,
+    faults: Vec<String>,
+}
+
+impl fmt::Display for Faults {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.path.display(), self.faults.join("\n  "))
+    }
+}
+
+impl std::error::Error for Faults {}
+
+impl Config {
+    /// Reads and checks the file; a missing file at the default path means the defaults.
+    pub fn load(path: Option<&Path>) -> Result<Self, Faults> {
+        let given = path.unwrap_or(Path::new(DEFAULT_PATH));
+        if path.is_none() && !given.exists() {
+            return Self::check(File::default(), given);
+        }
+        let fault = |text: String| Faults { path: given.to_owned(), faults: vec![text] };
+        let text = keyfile::read_text(given).map_err(|e| fault(e.to_string()))?;
+        let file: File = toml::from_str(&text).map_err(|e| fault(e.to_string()))?;
+        Self::check(file, given)
+    }
+
+    fn check(file: File, path: &Path) -> Result<Self, Faults> {
+        let mut faults = Vec::new();
+        let listen = file.listen.parse().map_err(|_| {
+            faults.push(format!("listen: `{}` is not ADDRESS:PORT, such as 0.0.0.0:7443", file.listen));
+        });
+        if !file.data.is_absolute() {
+            faults.push(format!("data: `{}` is not an absolute path", file.data.display()));
+        }
+        if file.names.is_empty() {
+            faults.push("names: empty; agents need a name or address to connect to".into());
+        }
+        if !(1..=24 * 90).contains(&file.enrolment.certificate_hours) {
+            faults.push("enrolment.certificate_hours: not from 1 to 2160".into());
+        }
+        let mut witnesses = Vec::new();
+        for (n, entry) in file.witness.iter().enumerate() {
+            let url = entry.url.trim_end_matches('/');
+            if !url.starts_with("http://") || url.parse::<hyper::Uri>().ok().and_then(|u| u.host().map(|_| ())).is_none() {
+                faults.push(format!("witness[{n}].url: `{url}` is not http://HOST:PORT[/PREFIX]"));
+            }
+            match entry.key.parse() {
+                Ok(key) => witnesses.push(WitnessAddress { url: url.to_owned(), key }),
+                Err(error) => faults.push(format!("witness[{n}].key: {error}")),
+            }
+        }
+        let parameters = match &file.judge {
+            None => Ok(Parameters::default()),
+            Some(path) => keyfile::read_text(path)
+                .map_err(|e| e.to_string())
+                .and_then(|text| toml::from_str(&text).map_err(|e| e.to_string()))
+                .map_err(|error| faults.push(format!("judge: {error}"))),
+        };
+        match (listen, parameters, faults.is_empty()) {
+            (Ok(listen), Ok(parameters), true) => Ok(Self {
+                data: file.data,
+                listen,
+                names: file.names,
+                certificate_life: Duration::from_secs(file.enrolment.certificate_hours * 3_600),
+                parameters,
+                witnesses,
+                log: file.log,
+            }),
+            _ => Err(Faults { path: path.to_owned(), faults }),
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn load(text: &str) -> Result<Config, Faults> {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("verifier.toml");
+        std::fs::write(&path, text).unwrap();
+        Config::load(Some(&path))
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused_by_name() {
+        let error = load("lisen = \"0.0.0.0:1\"").unwrap_err().to_string();
+        assert!(error.contains("lisen"), "{error}");
+    }
+
+    #[test]
+    fn all_faults_are_reported_at_once() {
+        let error = load("listen = \"x\"\ndata = \"here\"\nnames = []\n[enrolment]\ncertificate_hours = 0").unwrap_err().to_string();
+        for key in ["listen", "data", "names", "certificate_hours"] {
+            assert!(error.contains(key), "{key} in {error}");
+        }
+    }
+
+    #[test]
+    fn the_defaults_stand_by_themselves() {
+        let config = load("").unwrap();
+        assert_eq!(config.listen.port(), 7443);
+        assert_eq!(config.data, Path::new(DEFAULT_DATA));
+    }
+}

@@ -1,0 +1,277 @@
+//! Intake: one stream per host, statements in, watermarks out.
+
+use std::{sync::Arc, time::Duration};
+
+use affiant_judge::admission::{Refusal, Sources};
+use affiant_proto::{Envelope, v1};
+use tokio::sync::{mpsc, watch};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status, Streaming};
+
+use crate::{
+    hosts::{Head, Host, Hosts, Standing},
+    ledger::Reader,
+    pki::Peer,
+    rpc::intake_server::Intake,
+    writer::{Closed, Published, Submit},
+};
+
+/// How long a stream may be open before its hello.
+const HELLO: Duration = Duration::from_secs(10);
+
+/// Replies that wait for a slow host; a watermark is cumulative, so few suffice.
+const REPLIES: usize = 4;
+
+/// How long a host may leave its replies unread.
+const REPLY: Duration = Duration::from_secs(30);
+
+/// The service.
+pub struct IntakeService {
+    /// All hosts.
+    pub hosts: Arc<Hosts>,
+    /// Which measurements are believed.
+    pub sources: Sources,
+    /// The writer.
+    pub submit: Submit,
+    /// The newest checkpoint.
+    pub published: watch::Receiver<Published>,
+    /// The published log.
+    pub reader: Reader,
+}
+
+/// Why a session ends; the host is told, and so is the operator's journal.
+enum End {
+    /// The host closed it, or it broke.
+    Gone,
+    /// A newer session of the host, or a change of its standing.
+    Superseded,
+    /// A statement was not admitted.
+    Refused,
+    /// The verifier stops.
+    Stopping,
+}
+
+#[tonic::async_trait]
+impl Intake for IntakeService {
+    type UploadStream = ReceiverStream<Result<v1::UploadReply, Status>>;
+
+    async fn upload(
+        &self,
+        request: Request<Streaming<v1::UploadRequest>>,
+    ) -> Result<Response<Self::UploadStream>, Status> {
+        let peer = peer(&request)?;
+        let mut inbound = request.into_inner();
+        let hello = match tokio::time::timeout(HELLO, inbound.message()).await {
+            Ok(Ok(Some(v1::UploadRequest { body: Some(v1::upload_request::Body::Hello(hello)) }))) => hello,
+            _ => return Err(Status::invalid_argument("a stream begins with a hello")),
+        };
+        if hello.chain != peer.chain.as_bytes() {
+            return Err(Status::permission_denied("hello names another chain than the certificate"));
+        }
+        let host = self.host(&peer)?;
+        let session = Session {
+            number: host.begin_session(),
+            host,
+            sources: self.sources,
+            submit: self.submit.clone(),
+            published: self.published.clone(),
+        };
+        let (replies, outbound) = mpsc::channel(REPLIES);
+        tokio::spawn(async move {
+            let host = session.host.clone();
+            let end = session.run(inbound, replies).await;
+            let why = match end {
+                End::Gone => "closed by the host",
+                End::Superseded => "superseded, or the host may no longer send",
+                End::Refused => "a statement was refused",
+                End::Stopping => "the verifier stops",
+            };
+            tracing::info!(host = host.name(), why, "session ended");
+        });
+        Ok(Response::new(ReceiverStream::new(outbound)))
+    }
+
+    async fn prove(&self, request: Request<v1::ProveRequest>) -> Result<Response<v1::ProveReply>, Status> {
+        let peer = peer(&request)?;
+        self.host(&peer)?;
+        let index = request.into_inner().index;
+        let published = self.published.borrow().clone();
+        if index >= published.size {
+            return Err(Status::not_found("the newest checkpoint does not reach this index"));
+        }
+        let reader = self.reader.clone();
+        let path = tokio::task::spawn_blocking(move || reader.inclusion_proof(index, published.size))
+            .await
+            .map_err(|_| Status::internal("proof was interrupted"))?
+            .map_err(|error| {
+                tracing::error!(%error, index, "could not prove inclusion");
+                Status::internal("the log could not be read")
+            })?;
+        Ok(Response::new(v1::ProveReply {
+            checkpoint: published.note.to_vec(),
+            path: path.iter().map(|hash| hash.as_bytes().to_vec()).collect(),
+        }))
+    }
+}
+
+impl IntakeService {
+    fn host(&self, peer: &Peer) -> Result<Arc<Host>, Status> {
+        let host = self.hosts.get(&peer.chain).ok_or_else(|| {
+            Status::permission_denied("host is not enrolled here: run `affiant-agent enroll`")
+        })?;
+        match host.standing() {
+            Standing::Active => Ok(host),
+            Standing::Pending => Err(Status::failed_precondition("host waits for the operator's approval")),
+            Standing::Evicted => Err(Status::permission_denied("host was evicted: enrol again, by approval")),
+            Standing::Banned => Err(Status::permission_denied("host is banned")),
+            Standing::Retired => Err(Status::permission_denied("host is retired")),
+        }
+    }
+}
+
+/// Reads who is at the other end out of the certificate that TLS verified.
+fn peer<T>(request: &Request<T>) -> Result<Peer, Status> {
+    let certificates = request.peer_certs().filter(|chain| !chain.is_empty());
+    let leaf = certificates.as_ref().and_then(|chain| chain.first());
+    let leaf = leaf.ok_or_else(|| Status::unauthenticated("a client certificate is due"))?;
+    Peer::read(leaf).map_err(|error| Status::unauthenticated(error.to_string()))
+}
+
+struct Session {
+    number: u64,
+    host: Arc<Host>,
+    sources: Sources,
+    submit: Submit,
+    published: watch::Receiver<Published>,
+}
+
+type Replies = mpsc::Sender<Result<v1::UploadReply, Status>>;
+
+impl Session {
+    async fn run(self, mut inbound: Streaming<v1::UploadRequest>, replies: Replies) -> End {
+        tracing::info!(host = self.host.name(), "session began");
+        let welcome = {
+            let head = self.host.admission.lock().await;
+            v1::Welcome {
+                sequence: head.chain.state().sequence(),
+                head: head.chain.state().head().as_bytes().to_vec(),
+                included: Some(self.included()),
+            }
+        };
+        if let Err(end) = self.reply(&replies, v1::upload_reply::Body::Welcome(welcome)).await {
+            return end;
+        }
+        let mut told = self.host.included();
+        loop {
+            tokio::select! {
+                () = self.host.changed() => {}
+                message = inbound.message() => match message {
+                    Ok(Some(v1::UploadRequest { body: Some(v1::upload_request::Body::Envelope(envelope)) })) => {
+                        if let Err(end) = self.take(envelope, &replies).await {
+                            return end;
+                        }
+                    }
+                    Ok(Some(_)) | Ok(None) | Err(_) => return End::Gone,
+                },
+            }
+            if !self.host.holds(self.number) {
+                let status = Status::aborted("a newer session, or the host may no longer send");
+                let _ = replies.send(Err(status)).await;
+                return End::Superseded;
+            }
+            let included = self.host.included();
+            if included != told {
+                told = included;
+                let body = v1::upload_reply::Body::Included(self.included());
+                if let Err(end) = self.reply(&replies, body).await {
+                    return end;
+                }
+            }
+        }
+    }
+
+    async fn take(&self, message: v1::Envelope, replies: &Replies) -> Result<(), End> {
+        let envelope = match Envelope::open(message) {
+            Ok(envelope) => envelope,
+            Err(bad) => return self.refuse(0, &bad.into(), replies).await,
+        };
+        let (sequence, digest) = (envelope.statement().header().sequence(), envelope.statement().digest());
+        let mut head = self.host.admission.lock().await;
+        if !self.host.holds(self.number) {
+            return Err(End::Superseded);
+        }
+        if sequence <= head.chain.state().sequence() {
+            return self.again(&mut head, envelope, replies).await;
+        }
+        let bytes = envelope.to_bytes();
+        match head.chain.admit(envelope, self.sources) {
+            Ok(admitted) => {
+                head.remember(sequence, digest);
+                // The lock is held until the writer has it: the log keeps the chain's order.
+                self.submit.admitted(admitted, bytes).await.map_err(|Closed| End::Stopping)
+            }
+            Err(refusal) => {
+                drop(head);
+                self.refuse(sequence, &refusal, replies).await
+            }
+        }
+    }
+
+    /// A statement from the past of the chain: the same one sent again gets the old receipt, a
+    /// different one that the host's key signed is a fork.
+    async fn again(&self, head: &mut Head, envelope: Envelope, replies: &Replies) -> Result<(), End> {
+        let statement = envelope.statement().clone();
+        let sequence = statement.header().sequence();
+        match head.recall(sequence) {
+            Some(known) if known != statement.digest() && head.chain.state().vouch(statement.clone()).is_ok() => {
+                head.chain.freeze(sequence);
+                let fork = v1::Fork {
+                    header: None,
+                    chain: self.host.chain().as_bytes().to_vec(),
+                    sequence,
+                    first: known.as_bytes().to_vec(),
+                    second: statement.as_bytes().to_vec(),
+                };
+                tracing::error!(host = self.host.name(), sequence, "two statements were signed at one sequence");
+                self.submit.operator(fork).await.map_err(|Closed| End::Stopping)?;
+                self.refuse(sequence, &Refusal::Frozen(sequence), replies).await
+            }
+            Some(known) if known != statement.digest() => {
+                let due = head.chain.state().sequence().saturating_add(1);
+                let past = affiant_proto::Broken::Past { due, got: sequence };
+                self.refuse(sequence, &past.into(), replies).await
+            }
+            _ => Ok(()),
+        }
+    }
+
+    async fn refuse(&self, sequence: u64, refusal: &Refusal, replies: &Replies) -> Result<(), End> {
+        tracing::warn!(host = self.host.name(), sequence, code = refusal.code(), %refusal, "statement refused");
+        let missing = matches!(refusal, Refusal::Chain(affiant_proto::Broken::Missing { .. }));
+        let body = v1::upload_reply::Body::Refused(v1::Refused {
+            sequence,
+            code: refusal.code().into(),
+            text: refusal.to_string(),
+            permanent: !missing,
+        });
+        self.reply(replies, body).await?;
+        Err(End::Refused)
+    }
+
+    fn included(&self) -> v1::Included {
+        let watermark = self.host.included();
+        v1::Included {
+            sequence: watermark.map(|w| w.sequence),
+            index: watermark.map(|w| w.index).unwrap_or_default(),
+            checkpoint: self.published.borrow().note.to_vec(),
+        }
+    }
+
+    async fn reply(&self, replies: &Replies, body: v1::upload_reply::Body) -> Result<(), End> {
+        let reply = v1::UploadReply { body: Some(body) };
+        match tokio::time::timeout(REPLY, replies.send(Ok(reply))).await {
+            Ok(Ok(())) => Ok(()),
+            _ => Err(End::Gone),
+        }
+    }
+}

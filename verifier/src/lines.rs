@@ -1,0 +1,114 @@
+//! What the registry's listings say, a line each.
+
+use affiant_judge::{Bindings, Registry, admission::Authorities};
+use serde::Serialize;
+
+/// One line of `officer list`.
+#[derive(Serialize)]
+pub struct OfficerLine {
+    name: String,
+    key: String,
+    chain: String,
+    statements: u64,
+}
+
+/// One line of `tenant list`.
+#[derive(Serialize)]
+pub struct TenantLine {
+    id: String,
+    state: &'static str,
+    customer: String,
+    intermediaries: Vec<String>,
+    end_customer: String,
+    ultimate_parent: String,
+}
+
+/// One line of `party list`.
+#[derive(Serialize)]
+pub struct PartyLine {
+    id: String,
+    name: String,
+    incorporation: String,
+    headquarters: String,
+    other_names: Vec<String>,
+}
+
+/// One line of `binding list`.
+#[derive(Serialize)]
+pub struct BindingLine {
+    id: String,
+    tenant: String,
+    selects: String,
+    withdrawn: bool,
+}
+
+/// The officers whose chains are open; those of the genesis who never signed have none.
+pub fn officers(authorities: &Authorities) -> Vec<OfficerLine> {
+    let named = |key: &[u8]| {
+        let first = authorities.body().officers.iter().find(|officer| officer.key == key);
+        first.map_or_else(String::new, |officer| officer.name.clone())
+    };
+    let line = |state: &affiant_proto::ChainState| OfficerLine {
+        name: named(state.key().as_bytes()),
+        key: state.key().id().to_string(),
+        chain: state.chain().to_string(),
+        statements: state.sequence() + 1,
+    };
+    authorities.officers().map(line).collect()
+}
+
+/// The tenants, by id.
+pub fn tenants(registry: &Registry) -> Vec<TenantLine> {
+    let line = |tenant: &affiant_proto::v1::Tenant| TenantLine {
+        id: tenant.id.clone(),
+        state: registry.state(&tenant.id),
+        customer: tenant.customer.clone(),
+        intermediaries: tenant.intermediaries.clone(),
+        end_customer: or(&tenant.end_customer, "undeclared"),
+        ultimate_parent: or(&tenant.ultimate_parent, "unresolved"),
+    };
+    registry.tenants().map(line).collect()
+}
+
+/// The parties, by id.
+pub fn parties(registry: &Registry) -> Vec<PartyLine> {
+    let line = |party: &affiant_proto::v1::Party| {
+        let mut names = party.names.iter().map(|name| name.text.clone());
+        PartyLine {
+            id: party.id.clone(),
+            name: names.next().unwrap_or_default(),
+            incorporation: party.incorporation.clone(),
+            headquarters: party.headquarters.clone(),
+            other_names: names.collect(),
+        }
+    };
+    registry.parties().all().map(line).collect()
+}
+
+/// The bindings, by id.
+pub fn bindings(bindings: &Bindings) -> Vec<BindingLine> {
+    let line = |(binding, withdrawn): (&affiant_proto::v1::Binding, bool)| {
+        let selectors = [
+            ("cluster", &binding.cluster),
+            ("namespace", &binding.namespace),
+            ("service-account", &binding.service_account),
+            ("slurm-account", &binding.slurm_account),
+            ("unit", &binding.unit),
+            ("user", &binding.user),
+            ("image", &binding.image),
+            ("host", &binding.host),
+        ];
+        let given = selectors.iter().filter(|(_, value)| !value.is_empty());
+        BindingLine {
+            id: binding.id.clone(),
+            tenant: binding.tenant.clone(),
+            selects: given.map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(" "),
+            withdrawn,
+        }
+    };
+    bindings.all().map(line).collect()
+}
+
+fn or(text: &str, none: &str) -> String {
+    if text.is_empty() { none.to_owned() } else { text.to_owned() }
+}

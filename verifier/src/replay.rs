@@ -1,0 +1,109 @@
+//! Reads the log from its beginning: everything the server knows, it knows from there.
+
+use std::collections::BTreeMap;
+
+use affiant_judge::{
+    Judge, Parameters,
+    admission::{Admitted, Authorities, HostChain, Refusal, Sources},
+    docket::Docket,
+};
+use affiant_proto::{Body, Digest, Envelope, envelope::BadEnvelope};
+
+use crate::{
+    hosts::{Hosts, Watermark},
+    ledger::{Entry, ReadError},
+};
+
+/// Why the log could not be read back.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BadLog {
+    /// Its files.
+    #[error("log: {0}")]
+    Read(#[from] ReadError),
+    /// An entry that is no envelope.
+    #[error("log entry {index}: {bad}")]
+    Envelope {
+        /// Which entry.
+        index: u64,
+        /// What is wrong.
+        bad: BadEnvelope,
+    },
+    /// An entry that would not be admitted today. With `--accept-recorded` once given and now
+    /// missing, this is the first record of such a source.
+    #[error("log entry {index}: {refusal}")]
+    Refused {
+        /// Which entry.
+        index: u64,
+        /// Why.
+        refusal: Refusal,
+    },
+    /// Nothing in it.
+    #[error("log is empty: run `affiant-verifier init` on a new directory")]
+    Empty,
+}
+
+/// What the log says, all of it admitted again.
+pub struct Replayed {
+    /// Operator and officers.
+    pub authorities: Authorities,
+    /// The hosts, each at the head of its chain.
+    pub hosts: Hosts,
+    /// The judge, who has heard everything.
+    pub judge: Judge,
+    /// The genesis statement.
+    pub genesis: Vec<u8>,
+    /// The newest `cosigned` note with the index that it was logged at.
+    pub cosigned: Option<Vec<u8>>,
+    /// How many entries there are.
+    pub size: u64,
+}
+
+/// Reads entries in order from the first.
+pub fn replay(
+    entries: impl Iterator<Item = Result<(u64, Entry), ReadError>>,
+    sources: Sources,
+    parameters: &Parameters,
+) -> Result<Replayed, BadLog> {
+    let mut docket: Option<Docket> = None;
+    let mut genesis = Vec::new();
+    let mut events: Vec<Admitted> = Vec::new();
+    let mut watermarks: BTreeMap<Digest, Watermark> = BTreeMap::new();
+    let (mut cosigned, mut size) = (None, 0);
+    for entry in entries {
+        let (index, entry) = entry?;
+        let envelope = Envelope::parse(entry.envelope()).map_err(|bad| BadLog::Envelope { index, bad })?;
+        let refused = |refusal| BadLog::Refused { index, refusal };
+        let admitted = match &mut docket {
+            None => {
+                let statement = envelope.into_parts().0;
+                genesis = statement.as_bytes().to_vec();
+                let (opened, admitted) =
+                    Docket::open(index, statement, sources, Judge::new(parameters.clone())).map_err(refused)?;
+                docket = Some(opened);
+                admitted
+            }
+            Some(docket) => docket.take_whole(index, envelope).map_err(refused)?,
+        };
+        let verified = admitted.verified();
+        let sequence = verified.statement().header().sequence();
+        watermarks.insert(verified.chain(), Watermark { sequence, index });
+        match verified.body() {
+            Body::Enrolment(_) | Body::HostEvent(_) => events.push(admitted),
+            Body::Cosigned(body) => cosigned = Some(body.note.clone()),
+            _ => {}
+        }
+        size = index + 1;
+    }
+    let (authorities, mut chains, judge) = docket.ok_or(BadLog::Empty)?.into_parts();
+    let hosts = Hosts::default();
+    for event in &events {
+        let opened: Option<HostChain> = chains.remove(&event.verified().chain());
+        if let Some(host) = hosts.hear(event, opened)
+            && let Some(watermark) = watermarks.get(&host.chain())
+        {
+            host.include(*watermark);
+        }
+    }
+    Ok(Replayed { authorities, hosts, judge, genesis, cosigned, size })
+}

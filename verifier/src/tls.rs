@@ -1,0 +1,100 @@
+//! TLS: the one place that names rustls. TLS 1.3 only, ring only.
+
+use std::{sync::Arc, time::Duration};
+
+use arc_swap::ArcSwap;
+use rustls::{
+    RootCertStore, ServerConfig,
+    crypto::{CryptoProvider, ring},
+    server::WebPkiClientVerifier,
+};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::{Semaphore, mpsc},
+};
+use tokio_rustls::{TlsAcceptor, server::TlsStream};
+use tokio_util::sync::CancellationToken;
+
+use crate::pki::{Ca, Identity};
+
+/// How long a handshake may take.
+const HANDSHAKE: Duration = Duration::from_secs(5);
+
+/// Handshakes at one time. Each costs some 0.3 ms of CPU and 20 KiB: 256 bound a reconnecting
+/// fleet to what two cores do, and 5 MiB.
+const HANDSHAKES: usize = 256;
+
+/// Connections that are through their handshake and wait to be served.
+const READY: usize = 256;
+
+/// The TLS side could not be set up.
+#[derive(Debug, thiserror::Error)]
+#[error("tls: {0}")]
+pub struct TlsError(String);
+
+/// Makes ring the process's provider; the first line of `main`.
+pub fn install_provider() {
+    // A second call finds the same provider in place.
+    let _ = ring::default_provider().install_default();
+}
+
+/// A server that shows `identity` and takes client certificates of `ca`, or none: which calls
+/// need one is for the services to say.
+pub fn server_config(ca: &Ca, identity: Identity) -> Result<ServerConfig, TlsError> {
+    let provider: Arc<CryptoProvider> = Arc::new(ring::default_provider());
+    let mut roots = RootCertStore::empty();
+    roots.add(ca.certificate().clone()).map_err(|e| TlsError(e.to_string()))?;
+    let clients = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone())
+        .allow_unauthenticated()
+        .build()
+        .map_err(|e| TlsError(e.to_string()))?;
+    let mut config = ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .map_err(|e| TlsError(e.to_string()))?
+        .with_client_cert_verifier(clients)
+        .with_single_cert(identity.chain, identity.key)
+        .map_err(|e| TlsError(e.to_string()))?;
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    Ok(config)
+}
+
+/// Accepts connections and hands on those that finish their handshake in time.
+pub fn accept(
+    listener: TcpListener,
+    config: Arc<ArcSwap<ServerConfig>>,
+    stop: CancellationToken,
+) -> mpsc::Receiver<std::io::Result<TlsStream<TcpStream>>> {
+    let (ready, served) = mpsc::channel(READY);
+    let room = Arc::new(Semaphore::new(HANDSHAKES));
+    tokio::spawn(async move {
+        loop {
+            let Ok(permit) = room.clone().acquire_owned().await else { return };
+            let (socket, peer) = tokio::select! {
+                () = stop.cancelled() => return,
+                accepted = listener.accept() => match accepted {
+                    Ok(accepted) => accepted,
+                    Err(error) => {
+                        // Out of file descriptors, most likely: give others time to close.
+                        tracing::warn!(%error, "could not accept a connection");
+                        tokio::time::sleep(Duration::from_millis(100)).await;
+                        continue;
+                    }
+                },
+            };
+            let acceptor = TlsAcceptor::from(config.load_full());
+            let ready = ready.clone();
+            tokio::spawn(async move {
+                let _permit = permit;
+                // A record must not wait for a full packet.
+                let _ = socket.set_nodelay(true);
+                match tokio::time::timeout(HANDSHAKE, acceptor.accept(socket)).await {
+                    // The server is stopping when nobody takes it.
+                    Ok(Ok(stream)) => drop(ready.send(Ok(stream)).await),
+                    Ok(Err(error)) => tracing::debug!(%peer, %error, "handshake failed"),
+                    Err(_) => tracing::debug!(%peer, "handshake took longer than 5 s"),
+                }
+            });
+        }
+    });
+    served
+}
