@@ -207,7 +207,10 @@ fn holders_share_time_and_energy_equally_where_sm_time_is_not_told() {
         lines.iter().map(|l| l.time_ms).collect::<Vec<_>>(),
         [3_340, 3_330, 3_330]
     );
-    assert_eq!(lines.iter().filter_map(|l| l.energy_mj).sum::<u64>(), 10_000);
+    assert_eq!(
+        lines.iter().filter_map(|l| l.energy_mj).sum::<u64>(),
+        10_000
+    );
     for line in lines {
         assert_eq!(line.allocated_ms, Some(10_000), "held whole, not divided");
         assert_eq!(line.busy_ms, Some(line.time_ms));
@@ -239,7 +242,10 @@ fn the_share_of_a_holder_that_could_not_be_resolved_is_unattributed() {
     });
     assert_eq!(
         kinds(&interval),
-        [(LineKind::Attributed, 5_000), (LineKind::Unattributed, 5_000)]
+        [
+            (LineKind::Attributed, 5_000),
+            (LineKind::Unattributed, 5_000)
+        ]
     );
 }
 
@@ -271,10 +277,19 @@ fn energy_of_a_counter_that_was_silent_at_the_end_is_not_carried_into_the_next_r
             energy_mj: (n != 10).then_some(n * 1_000),
             ..reading(0, 0)
         };
-        all.extend(push(&mut meter, n * 1_000, Ok(device), Holding::Known(vec![])));
+        all.extend(push(
+            &mut meter,
+            n * 1_000,
+            Ok(device),
+            Holding::Known(vec![]),
+        ));
     }
     assert_eq!(all[0].lines()[0].energy_mj, None);
-    assert_eq!(all[1].lines()[0].energy_mj, None, "its first second is unknown");
+    assert_eq!(
+        all[1].lines()[0].energy_mj,
+        None,
+        "its first second is unknown"
+    );
 }
 
 #[test]
@@ -309,7 +324,11 @@ fn a_long_sleep_is_said_in_pieces_that_abut() {
     all.iter().for_each(admitted);
     assert_eq!(all[4].end(), at(long));
     assert_eq!(kinds(&all[4]), [(LineKind::Idle, 1_000)]);
-    assert_eq!(all[4].lines()[0].energy_mj, None, "the rise was not in this second alone");
+    assert_eq!(
+        all[4].lines()[0].energy_mj,
+        None,
+        "the rise was not in this second alone"
+    );
     let asleep: u64 = all[1..4].iter().map(Interval::length_ms).sum();
     assert_eq!(asleep, long - 2_000);
 }
@@ -318,7 +337,15 @@ fn a_long_sleep_is_said_in_pieces_that_abut() {
 fn the_time_since_the_last_record_before_a_restart_is_agent_stopped() {
     let pace = Pace::new(1_000, 10_000).unwrap();
     let mut meter = Meter::new(1, pace, Some(at(100_000))).unwrap();
-    assert!(push(&mut meter, 102_500, Ok(reading(0, 9)), Holding::Known(vec![])).is_empty());
+    assert!(
+        push(
+            &mut meter,
+            102_500,
+            Ok(reading(0, 9)),
+            Holding::Known(vec![])
+        )
+        .is_empty()
+    );
     let interval = meter.finish().unwrap();
     admitted(&interval);
     assert_eq!(interval.start(), at(100_000));
@@ -328,7 +355,12 @@ fn the_time_since_the_last_record_before_a_restart_is_agent_stopped() {
 
     let mut meter = Meter::new(1, pace, Some(at(100_000))).unwrap();
     let day = 24 * MAX_INTERVAL_MS;
-    let all = push(&mut meter, 100_000 + day, Ok(reading(0, 9)), Holding::Known(vec![]));
+    let all = push(
+        &mut meter,
+        100_000 + day,
+        Ok(reading(0, 9)),
+        Holding::Known(vec![]),
+    );
     assert_eq!(all.len(), 24);
     assert!(all[0].workloads_changed() && !all[1].workloads_changed());
     all.iter().for_each(admitted);
@@ -382,7 +414,9 @@ fn the_table_is_stated_first_and_when_it_changes_and_not_otherwise() {
 #[test]
 fn a_crowd_of_workloads_stays_within_a_records_lines() {
     let interval = interval(|n| {
-        let crowd = (0..40).map(|i| holder(&format!("{}", n * 40 + i))).collect();
+        let crowd = (0..40)
+            .map(|i| holder(&format!("{}", n * 40 + i)))
+            .collect();
         (Ok(reading(100, 0)), Holding::Known(crowd))
     });
     let attributed = kinds(&interval);

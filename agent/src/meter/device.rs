@@ -179,10 +179,10 @@ impl DeviceMeter {
                 room -= usize::from(new);
                 key
             };
-            groups.entry(key).or_default().add(
-                holder.sm_percent.map(u64::from),
-                holder.memory,
-            );
+            groups
+                .entry(key)
+                .or_default()
+                .add(holder.sm_percent.map(u64::from), holder.memory);
         }
         let told: Option<Vec<u64>> = groups.values().map(|group| group.sm).collect();
         let weights = told.unwrap_or_else(|| vec![0; groups.len()]);

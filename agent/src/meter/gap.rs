@@ -56,6 +56,13 @@ impl Iterator for Gap {
         let lines = (0..self.devices).map(line).collect();
         let state = std::mem::take(&mut self.state_workloads);
         let workloads = Arc::clone(&self.workloads);
-        Some(Interval::new(start, end, self.devices, lines, workloads, state))
+        Some(Interval::new(
+            start,
+            end,
+            self.devices,
+            lines,
+            workloads,
+            state,
+        ))
     }
 }

@@ -55,7 +55,9 @@ pub enum BadMeter {
         interval_ms: u64,
     },
     /// A sample that is not of the devices in force.
-    #[error("sample of {sample} devices with holders of {holdings}, but {due} devices are in force")]
+    #[error(
+        "sample of {sample} devices with holders of {holdings}, but {due} devices are in force"
+    )]
     Mismatch {
         /// Entries of the sample.
         sample: usize,

@@ -5,6 +5,7 @@ use std::future::Future;
 use crate::sample::Event;
 
 pub mod nvml;
+pub mod recorded;
 
 /// Yields the devices of a host and one sample per tick of them.
 pub trait GpuSource: Send {

@@ -154,7 +154,10 @@ fn container(parts: &[&str], unit: Option<&str>) -> Result<Option<String>, Unkno
     };
     let of_user = parts.first() == Some(&"user.slice");
     let may = match parts {
-        ["docker" | "libpod_parent" | "default" | "k8s.io" | "moby", ..] => true,
+        [
+            "docker" | "libpod_parent" | "default" | "k8s.io" | "moby",
+            ..,
+        ] => true,
         _ if of_user => parts.iter().any(|part| part.starts_with("libpod-")),
         _ => unit.is_some_and(|unit| runtime(unit) && container_id(unit).is_some()),
     };
@@ -255,12 +258,18 @@ mod tests {
     fn pods_are_found_with_either_driver_and_any_quality_of_service() {
         let low = UID.replace('-', "_");
         for path in [
-            format!("/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod{low}.slice/cri-containerd-ID.scope"),
+            format!(
+                "/kubepods.slice/kubepods-burstable.slice/kubepods-burstable-pod{low}.slice/cri-containerd-ID.scope"
+            ),
             format!("/kubepods.slice/kubepods-pod{low}.slice/crio-ID.scope"),
             format!("/kubepods/besteffort/pod{UID}/ID"),
             format!("/kubepods/pod{UID}/ID"),
-            format!("/kubelet.slice/kubelet-kubepods.slice/kubelet-kubepods-pod{low}.slice/cri-containerd-ID.scope"),
-            format!("/system.slice/containerd.service/kubepods-burstable-pod{low}.slice:cri-containerd:ID"),
+            format!(
+                "/kubelet.slice/kubelet-kubepods.slice/kubelet-kubepods-pod{low}.slice/cri-containerd-ID.scope"
+            ),
+            format!(
+                "/system.slice/containerd.service/kubepods-burstable-pod{low}.slice:cri-containerd:ID"
+            ),
             format!("/kubepods/pod{UID}/ID/init.scope"),
         ] {
             assert_eq!(v2(&path), of_pod(Some(ID)), "{path}");
@@ -290,13 +299,25 @@ mod tests {
     #[test]
     fn slurm_jobs_are_found_by_number_and_by_sluid() {
         for (path, id) in [
-            ("/system.slice/slurmstepd.scope/job_42/step_0/user/task_0", "42"),
-            ("/system.slice/node7_slurmstepd.scope/job_42/step_batch/user", "42"),
-            ("/system.slice/slurmstepd.scope/s6A7N0GYSPG000/step_0/user/task_1", "s6A7N0GYSPG000"),
+            (
+                "/system.slice/slurmstepd.scope/job_42/step_0/user/task_0",
+                "42",
+            ),
+            (
+                "/system.slice/node7_slurmstepd.scope/job_42/step_batch/user",
+                "42",
+            ),
+            (
+                "/system.slice/slurmstepd.scope/s6A7N0GYSPG000/step_0/user/task_1",
+                "s6A7N0GYSPG000",
+            ),
             ("/slurm/uid_1000/job_42/step_0/task_0", "42"),
             ("/slurm_node7/uid_1000/job_42", "42"),
             // What the job makes below its own step changes nothing.
-            ("/system.slice/slurmstepd.scope/job_42/step_0/user/job_43/step_0", "42"),
+            (
+                "/system.slice/slurmstepd.scope/job_42/step_0/user/job_43/step_0",
+                "42",
+            ),
         ] {
             assert_eq!(v2(path), job(id), "{path}");
         }
@@ -312,16 +333,26 @@ mod tests {
         for tail in [
             "/system.slice/slurmstepd.scope/job_42/step_0/user".to_owned(),
             "/slurm/uid_0/job_42/step_0".to_owned(),
-            format!("/kubepods.slice/kubepods-pod{}.slice/cri-containerd-ID.scope", UID.replace('-', "_")),
+            format!(
+                "/kubepods.slice/kubepods-pod{}.slice/cri-containerd-ID.scope",
+                UID.replace('-', "_")
+            ),
             format!("/kubepods/pod{UID}/ID"),
             "/docker-ID.scope".to_owned(),
             "/app.slice/training.service".to_owned(),
             "/machine.slice/machine-qemu\\x2d1\\x2dvm.scope".to_owned(),
         ] {
-            assert_eq!(v2(&format!("{own}{tail}")), in_unit("user@1000.service"), "{tail}");
+            assert_eq!(
+                v2(&format!("{own}{tail}")),
+                in_unit("user@1000.service"),
+                "{tail}"
+            );
         }
         for (path, unit) in [
-            ("/system.slice/web.service/slurmstepd.scope/job_42/step_0", "web.service"),
+            (
+                "/system.slice/web.service/slurmstepd.scope/job_42/step_0",
+                "web.service",
+            ),
             ("/system.slice/web.service/kubepods/pod/ID", "web.service"),
             ("/system.slice/web.service/docker-ID.scope", "web.service"),
         ] {
@@ -337,7 +368,10 @@ mod tests {
                 unit: unit.map(|unit| unit.replace("ID", ID)),
             })
         };
-        assert_eq!(v2("/system.slice/docker-ID.scope"), container(Some("docker-ID.scope")));
+        assert_eq!(
+            v2("/system.slice/docker-ID.scope"),
+            container(Some("docker-ID.scope"))
+        );
         assert_eq!(v2("/docker/ID"), container(None));
         assert_eq!(
             v2("/machine.slice/libpod-ID.scope/container"),
@@ -353,8 +387,14 @@ mod tests {
                 domain: "fine-tune".into()
             })
         );
-        assert_eq!(v2("/system.slice/run-u77.service"), in_unit("run-u77.service"));
-        assert_eq!(v2("/user.slice/user-1000.slice/session-3.scope"), in_unit("session-3.scope"));
+        assert_eq!(
+            v2("/system.slice/run-u77.service"),
+            in_unit("run-u77.service")
+        );
+        assert_eq!(
+            v2("/user.slice/user-1000.slice/session-3.scope"),
+            in_unit("session-3.scope")
+        );
         assert_eq!(
             v2("/system.slice/crio-conmon-ID.scope"),
             in_unit(&format!("crio-conmon-{ID}.scope"))
@@ -377,7 +417,10 @@ mod tests {
 
     #[test]
     fn a_view_from_inside_another_cgroup_namespace_says_so() {
-        assert_eq!(v2("/../../system.slice/x.service"), Err(Unknown::CgroupNamespace));
+        assert_eq!(
+            v2("/../../system.slice/x.service"),
+            Err(Unknown::CgroupNamespace)
+        );
         assert_eq!(v2("/system.slice/x.service (deleted)"), Err(Unknown::Gone));
         assert_eq!(parse("0:no path\n"), Err(Unknown::Malformed));
         assert_eq!(parse("0::relative\n"), Err(Unknown::Malformed));

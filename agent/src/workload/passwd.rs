@@ -32,7 +32,8 @@ mod tests {
     #[test]
     fn a_user_is_named_by_the_first_line_of_its_number_or_not_at_all() {
         let file = tempfile::NamedTempFile::new().unwrap();
-        let text = "root:x:0:0::/root:/bin/sh\nbroken\nmaria:x:1000:1000::/h:/bin/sh\nm2:x:1000:1::\n";
+        let text =
+            "root:x:0:0::/root:/bin/sh\nbroken\nmaria:x:1000:1000::/h:/bin/sh\nm2:x:1000:1::\n";
         std::fs::write(file.path(), text).unwrap();
         assert_eq!(user_name(file.path(), 1_000).as_deref(), Some("maria"));
         assert_eq!(user_name(file.path(), 7), None);

@@ -5,7 +5,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{bounded, cgroup::{self, Place}};
+use super::{
+    bounded,
+    cgroup::{self, Place},
+};
 
 /// Most bytes of `/proc/PID/stat`: 52 numbers of at most 20 digits and a name of 64.
 const MAX_STAT_BYTES: u64 = 4_096;
@@ -24,7 +27,9 @@ pub enum Unknown {
     #[error("its cgroup names more than one container, pod or job")]
     Ambiguous,
     /// The agent sees cgroups relative to its own.
-    #[error("its cgroup lies outside of the agent's view: run the agent in the host's cgroup namespace")]
+    #[error(
+        "its cgroup lies outside of the agent's view: run the agent in the host's cgroup namespace"
+    )]
     CgroupNamespace,
     /// It ended, or another took its number, before it could be read.
     #[error("it ended before it could be read")]
