@@ -1,0 +1,396 @@
+//! `agent.toml`: unknown keys are refused, and all faults are reported at once.
+
+mod host;
+mod section;
+mod verifier;
+
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    str::FromStr,
+    time::Duration,
+};
+
+use toml::Table;
+
+pub use host::{HostName, NotAHostName};
+pub use section::Fault;
+pub use verifier::{NotAVerifierUrl, VerifierUrl};
+
+use crate::{
+    durable::{self, FileError, Secrecy},
+    spool::Limits,
+    workload::Endpoint,
+};
+use section::Section;
+
+/// Where the configuration lies unless `--config` says otherwise.
+pub const DEFAULT_PATH: &str = "/etc/affiant/agent.toml";
+
+/// Where the data lies unless the configuration says otherwise.
+pub const DEFAULT_DATA: &str = "/var/lib/affiant-agent";
+
+/// Where Slurm's prolog leaves a file per job unless the configuration says otherwise.
+pub const DEFAULT_PROLOG: &str = "/run/affiant/slurm";
+
+/// Where a driver's library is looked for, in this order, when the configuration names none:
+/// Debian and Ubuntu, Red Hat and SUSE, others, the driver container of Kubernetes, WSL. When
+/// none is there, the first is waited for.
+pub const LIBRARIES: [&str; 7] = [
+    "/usr/lib/x86_64-linux-gnu/libnvidia-ml.so.1",
+    "/usr/lib/aarch64-linux-gnu/libnvidia-ml.so.1",
+    "/usr/lib64/libnvidia-ml.so.1",
+    "/usr/lib/libnvidia-ml.so.1",
+    "/run/nvidia/driver/usr/lib/x86_64-linux-gnu/libnvidia-ml.so.1",
+    "/run/nvidia/driver/usr/lib64/libnvidia-ml.so.1",
+    "/usr/lib/wsl/lib/libnvidia-ml.so.1",
+];
+
+/// Most bytes of the file: sixty lines of at most 300 bytes are 18 KiB.
+const MAX_FILE: u64 = 64 << 10;
+
+/// Default budget of the spool: 30 days without a verifier of an 8-GPU host at 10 s (30 × 12 MiB)
+/// are 360 MiB; three times that for hosts with many workloads.
+const SPOOL_BYTES: u64 = 1 << 30;
+
+/// Least budget of the spool: eight segments, so that it is never full of one that is kept.
+const LEAST_SPOOL_BYTES: u64 = 8 * crate::spool::MAX_SEGMENT;
+
+/// How long INCLUDED records are kept: 72 hours.
+const KEEP_SECONDS: u64 = 72 * 3_600;
+
+/// Longest time between two attempts to connect, milliseconds.
+const RECONNECT_MAX_MS: u64 = 60_000;
+
+/// The configuration, checked.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where records go.
+    pub verifier: VerifierUrl,
+    /// The one certificate authority that is believed, as a PEM file.
+    pub ca: PathBuf,
+    /// The data directory.
+    pub data: PathBuf,
+    /// The name under which the host enrols.
+    pub host: HostName,
+    /// Length of a record's interval, 1 to 60 s.
+    pub interval: Duration,
+    /// Where readings and names come from.
+    pub measuring: Measuring,
+    /// How much is kept on disk.
+    pub spool: Limits,
+    /// Longest time between two attempts to connect.
+    pub reconnect_max: Duration,
+}
+
+/// The part that says where readings and names come from: all that `inspect` needs.
+#[derive(Clone, Debug)]
+pub struct Measuring {
+    /// NVML or a trace.
+    pub source: Source,
+    /// The cluster's name, for workloads of Kubernetes and Slurm; empty when it has none.
+    pub cluster: String,
+    /// The kubelet, for names of pods.
+    pub kubelet: Option<Endpoint>,
+    /// The kubelet's URL as it was written.
+    kubelet_url: Option<String>,
+    /// Where Slurm's prolog leaves a file per job.
+    pub prolog: PathBuf,
+    /// How the journal is written.
+    pub log: Log,
+}
+
+/// Where readings come from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// The driver.
+    Nvml {
+        /// Absolute path of its library.
+        library: PathBuf,
+        /// Time between two samples.
+        period: Duration,
+    },
+    /// A trace of one, which every record then says.
+    Recorded {
+        /// Absolute path of the trace.
+        trace: PathBuf,
+        /// Whether it begins anew at its end; else the agent ends there.
+        repeat: bool,
+    },
+}
+
+/// How the journal is written to standard error.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Log {
+    /// `error`, `warn`, `info`, `debug` or `trace`.
+    pub level: String,
+    /// One JSON object a line, not text.
+    pub json: bool,
+}
+
+/// Why there is no configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// There is none.
+    #[error("there is no configuration {0}; write one, or name another with --config")]
+    Missing(PathBuf),
+    /// It is no TOML at all.
+    #[error("{path} is not TOML: {text}")]
+    Toml {
+        /// The file.
+        path: PathBuf,
+        /// Where and what.
+        text: String,
+    },
+    /// Everything that is wrong with it.
+    #[error("{path} has {} faults:{}", faults.len(), Lines(faults))]
+    Faults {
+        /// The file.
+        path: PathBuf,
+        /// Each with its key.
+        faults: Vec<Fault>,
+    },
+}
+
+struct Lines<'a>(&'a [Fault]);
+
+impl fmt::Display for Lines<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|fault| write!(f, "\n  {fault}"))
+    }
+}
+
+impl Config {
+    /// Reads and checks the file.
+    pub fn load(path: &Path) -> Result<Self, ConfigError> {
+        let (config, _, faults) = read(table(path)?);
+        match config {
+            Some(config) if faults.is_empty() => Ok(config),
+            _ => Err(ConfigError::Faults {
+                path: path.to_owned(),
+                faults,
+            }),
+        }
+    }
+}
+
+impl Measuring {
+    /// Reads the file for what `inspect` needs: it may leave out the verifier, and where nobody
+    /// named a file, be missing.
+    pub fn load(path: Option<&Path>) -> Result<Self, ConfigError> {
+        let given = path.unwrap_or(Path::new(DEFAULT_PATH));
+        let table = match table(given) {
+            Err(ConfigError::Missing(_)) if path.is_none() => Table::new(),
+            table => table?,
+        };
+        let (_, measuring, mut faults) = read(table);
+        faults.retain(|fault| !fault.missing || !matches!(fault.key.as_str(), "verifier" | "ca"));
+        if !faults.is_empty() {
+            let path = given.to_owned();
+            return Err(ConfigError::Faults { path, faults });
+        }
+        Ok(measuring)
+    }
+}
+
+fn table(path: &Path) -> Result<Table, ConfigError> {
+    let bytes = durable::read(path, MAX_FILE, Secrecy::Public)?;
+    let bytes = bytes.ok_or_else(|| ConfigError::Missing(path.to_owned()))?;
+    let not_toml = |text: String| ConfigError::Toml {
+        path: path.to_owned(),
+        text,
+    };
+    let text = std::str::from_utf8(&bytes).map_err(|error| not_toml(error.to_string()))?;
+    text.parse().map_err(|error: toml::de::Error| not_toml(error.to_string()))
+}
+
+fn read(table: Table) -> (Option<Config>, Measuring, Vec<Fault>) {
+    let mut faults = Vec::new();
+    let mut root = Section::root(table, &mut faults);
+    let interval = root.number("interval", 1..=60).unwrap_or(10);
+    let measuring = Measuring::read(&mut root, interval);
+    let spool = spool(root.section("spool"));
+    if !root.has("verifier") {
+        root.missing("verifier", "give the verifier as https://HOST:PORT");
+    }
+    let verifier = root.parsed("verifier", |text| {
+        VerifierUrl::from_str(text).map_err(|error| error.to_string())
+    });
+    if !root.has("ca") {
+        root.missing("ca", "give the file of the verifier's CA certificate (PEM)");
+    }
+    let ca = root.path("ca");
+    let data = root.path("data").unwrap_or_else(|| DEFAULT_DATA.into());
+    let host = if root.has("host") {
+        root.parsed("host", |text| HostName::from_str(text).map_err(|error| error.to_string()))
+    } else {
+        let host = HostName::of_this_host();
+        if host.is_none() {
+            root.missing("host", "and the kernel knows no name of this host");
+        }
+        host
+    };
+    let reconnect_max = root.number("reconnect_max_ms", 10..=3_600_000);
+    root.end();
+    let config = verifier.zip(ca).zip(host).map(|((verifier, ca), host)| Config {
+        verifier,
+        ca,
+        data,
+        host,
+        interval: Duration::from_secs(interval),
+        measuring: measuring.clone(),
+        spool,
+        reconnect_max: Duration::from_millis(reconnect_max.unwrap_or(RECONNECT_MAX_MS)),
+    });
+    (config, measuring, faults)
+}
+
+fn spool(mut section: Section<'_>) -> Limits {
+    // Sixteen TiB and ten years are more than any host has or any verifier is away.
+    let max_bytes = section.number("max_bytes", LEAST_SPOOL_BYTES..=1 << 44);
+    let keep = section.number("max_age", 0..=10 * 366 * 86_400);
+    section.end();
+    Limits {
+        max_bytes: max_bytes.unwrap_or(SPOOL_BYTES),
+        keep: Duration::from_secs(keep.unwrap_or(KEEP_SECONDS)),
+    }
+}
+
+impl Measuring {
+    fn read(root: &mut Section<'_>, interval: u64) -> Self {
+        let source = Source::read(root.section("source"), interval);
+        let cluster = root.parsed("cluster", |text| {
+            let fits = text.len() <= 253 && !text.chars().any(char::is_control);
+            fits.then(|| text.to_owned()).ok_or_else(|| "is longer than 253 bytes".into())
+        });
+        let (kubelet, kubelet_url) = kubelet(root.section("kubernetes"));
+        let mut slurm = root.section("slurm");
+        let prolog = slurm.path("prolog").unwrap_or_else(|| DEFAULT_PROLOG.into());
+        slurm.end();
+        Self {
+            source,
+            cluster: cluster.unwrap_or_default(),
+            kubelet,
+            kubelet_url,
+            prolog,
+            log: Log::read(root.section("log")),
+        }
+    }
+}
+
+fn kubelet(mut section: Section<'_>) -> (Option<Endpoint>, Option<String>) {
+    let ca = section.path("ca");
+    let token = section.path("token");
+    let server_name = section.text("server_name");
+    let given = ca.is_some() || token.is_some() || server_name.is_some();
+    if given && !section.has("url") {
+        section.missing("url", "give the kubelet as https://HOST:10250");
+    }
+    let url = section.text("url");
+    let endpoint = url.as_ref().and_then(|url| {
+        let endpoint = Endpoint::new(url, ca.as_deref(), token, server_name.as_deref());
+        endpoint.map_err(|error| section.fault::<()>("url", error.to_string())).ok()
+    });
+    section.end();
+    (endpoint, url)
+}
+
+impl Source {
+    fn read(mut section: Section<'_>, interval: u64) -> Self {
+        let kind = section.text("kind").unwrap_or_else(|| "nvml".into());
+        let recorded = kind == "recorded";
+        if !recorded && kind != "nvml" {
+            section.fault::<()>("kind", format!("{kind:?} is neither \"nvml\" nor \"recorded\""));
+        }
+        let only = |section: &mut Section<'_>, keys: &[&str], kind: &str| {
+            for key in keys.iter().filter(|key| section.has(key)).collect::<Vec<_>>() {
+                section.fault::<()>(key, format!("has a meaning only with kind = {kind:?}"));
+            }
+        };
+        if recorded {
+            only(&mut section, &["library", "period_ms"], "nvml");
+            if !section.has("trace") {
+                section.missing("trace", "give the path of the trace to play");
+            }
+        } else {
+            only(&mut section, &["trace", "loop"], "recorded");
+        }
+        let library = section.path("library");
+        // At least two samples in an interval, or it could not tell use from idleness.
+        let period = section.number("period_ms", 10..=(interval * 500).min(60_000));
+        let trace = section.path("trace");
+        let repeat = section.flag("loop").unwrap_or(false);
+        section.end();
+        if recorded {
+            let trace = trace.unwrap_or_default();
+            return Self::Recorded { trace, repeat };
+        }
+        // At one second to an interval of one second there would be a single sample.
+        let usual = (interval * 500).min(1_000);
+        Self::Nvml {
+            library: library.unwrap_or_else(default_library),
+            period: Duration::from_millis(period.unwrap_or(usual)),
+        }
+    }
+}
+
+fn default_library() -> PathBuf {
+    let found = LIBRARIES.iter().find(|path| Path::new(path).exists());
+    found.unwrap_or(&LIBRARIES[0]).into()
+}
+
+impl Log {
+    fn read(mut section: Section<'_>) -> Self {
+        let one_of = |choices: &'static [&'static str]| {
+            move |text: &str| {
+                let known = choices.contains(&text).then(|| text.to_owned());
+                known.ok_or_else(|| format!("{text:?} is none of {}", choices.join(", ")))
+            }
+        };
+        let level = section.parsed("level", one_of(&["error", "warn", "info", "debug", "trace"]));
+        let format = section.parsed("format", one_of(&["text", "json"]));
+        section.end();
+        Self {
+            level: level.unwrap_or_else(|| "info".into()),
+            json: format.as_deref() == Some("json"),
+        }
+    }
+}
+
+impl fmt::Display for Config {
+    /// Prints the values in effect, as a file that gives the same ones.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let quoted = |path: &Path| toml::Value::String(path.to_string_lossy().into_owned());
+        writeln!(f, "verifier = \"{}\"", self.verifier)?;
+        writeln!(f, "ca = {}", quoted(&self.ca))?;
+        writeln!(f, "data = {}", quoted(&self.data))?;
+        writeln!(f, "host = \"{}\"", self.host)?;
+        writeln!(f, "interval = {}", self.interval.as_secs())?;
+        writeln!(f, "reconnect_max_ms = {}", self.reconnect_max.as_millis())?;
+        writeln!(f, "cluster = {}", toml::Value::String(self.measuring.cluster.clone()))?;
+        match &self.measuring.source {
+            Source::Nvml { library, period } => {
+                writeln!(f, "\n[source]\nkind = \"nvml\"\nlibrary = {}", quoted(library))?;
+                writeln!(f, "period_ms = {}", period.as_millis())?;
+            }
+            Source::Recorded { trace, repeat } => {
+                writeln!(f, "\n[source]\nkind = \"recorded\"\ntrace = {}", quoted(trace))?;
+                writeln!(f, "loop = {repeat}")?;
+            }
+        }
+        if let Some(url) = &self.measuring.kubelet_url {
+            writeln!(f, "\n[kubernetes]\nurl = \"{url}\"")?;
+        }
+        writeln!(f, "\n[slurm]\nprolog = {}", quoted(&self.measuring.prolog))?;
+        writeln!(f, "\n[spool]\nmax_bytes = {}", self.spool.max_bytes)?;
+        writeln!(f, "max_age = {}", self.spool.keep.as_secs())?;
+        writeln!(f, "\n[log]\nlevel = \"{}\"", self.measuring.log.level)?;
+        writeln!(f, "format = \"{}\"", if self.measuring.log.json { "json" } else { "text" })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,125 @@
+//! The data directory: which file is where, and who may change it.
+//!
+//! | file | what it is | who trusts it |
+//! |---|---|---|
+//! | `record.key` | signs every record; whoever has it can speak for this host | the verifier, by enrolment |
+//! | `tls.key` | opens connections; whoever has it can talk, not sign | the verifier's CA |
+//! | `genesis` | the deployment, as it was when the host enrolled | this agent: checkpoints are held against it |
+//! | `enrolment` | the statement that opened this host's chain | nobody: it is signed |
+//! | `certificates.pem` | what the verifier's CA gave for `tls.key` | nobody: TLS checks it |
+//! | `boot` | which boot was counted last | this agent: a lost one counts a boot too many |
+//! | `halt` | why sending stopped, for people | nobody |
+//! | `spool/` | sealed records and how far the log has them | nobody: records are signed |
+
+use std::{
+    fs::{File, OpenOptions, TryLockError},
+    os::unix::fs::OpenOptionsExt,
+    path::{Path, PathBuf},
+};
+
+use crate::durable::{self, FileError};
+
+/// The data directory of one agent.
+#[derive(Clone, Debug)]
+pub struct DataDir(PathBuf);
+
+/// The sole right to change a data directory; given back when dropped.
+#[derive(Debug)]
+pub struct DataLock(#[allow(dead_code)] File);
+
+/// Why a data directory cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum DataError {
+    /// A file or the directory itself.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// Another agent has it.
+    #[error("{0} is in use by another affiant-agent; stop that one, or give this one a directory of its own")]
+    InUse(PathBuf),
+}
+
+impl DataDir {
+    /// Names the directory; nothing is looked at.
+    pub fn at(path: impl Into<PathBuf>) -> Self {
+        Self(path.into())
+    }
+
+    /// Makes the directory where there is none, and takes the sole right to change it.
+    pub fn lock(&self) -> Result<DataLock, DataError> {
+        durable::private_directory(&self.0)?;
+        let path = self.0.join("lock");
+        let file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(&path)
+            .map_err(FileError::io("open", &path))?;
+        match file.try_lock() {
+            Ok(()) => Ok(DataLock(file)),
+            Err(TryLockError::WouldBlock) => Err(DataError::InUse(self.0.clone())),
+            Err(TryLockError::Error(error)) => Err(FileError::io("lock", &path)(error).into()),
+        }
+    }
+
+    /// The directory itself.
+    pub fn path(&self) -> &Path {
+        &self.0
+    }
+
+    /// The key that signs records.
+    pub fn record_key(&self) -> PathBuf {
+        self.0.join("record.key")
+    }
+
+    /// The key of TLS connections.
+    pub fn tls_key(&self) -> PathBuf {
+        self.0.join("tls.key")
+    }
+
+    /// The deployment's genesis.
+    pub fn genesis(&self) -> PathBuf {
+        self.0.join("genesis")
+    }
+
+    /// The statement that opened this host's chain.
+    pub fn enrolment(&self) -> PathBuf {
+        self.0.join("enrolment")
+    }
+
+    /// The certificates for the TLS key.
+    pub fn certificates(&self) -> PathBuf {
+        self.0.join("certificates.pem")
+    }
+
+    /// The boot that was counted last.
+    pub fn boot(&self) -> PathBuf {
+        self.0.join("boot")
+    }
+
+    /// Why sending stopped.
+    pub fn halt(&self) -> PathBuf {
+        self.0.join("halt")
+    }
+
+    /// The directory of sealed records.
+    pub fn spool(&self) -> PathBuf {
+        self.0.join("spool")
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_agent_at_a_time_may_change_a_data_directory() {
+        let directory = tempfile::tempdir().unwrap();
+        let data = DataDir::at(directory.path().join("data"));
+        let held = data.lock().unwrap();
+        assert!(matches!(data.lock(), Err(DataError::InUse(_))));
+        drop(held);
+        data.lock().unwrap();
+    }
+}
