@@ -15,6 +15,7 @@ mod child;
 mod device;
 mod frame;
 mod handle;
+mod health;
 mod holders;
 mod library;
 mod options;

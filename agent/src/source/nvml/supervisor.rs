@@ -19,7 +19,8 @@ use super::{
     abandoned::Abandoned,
     backoff::Backoff,
     child::{Note, Reader, Said},
-    frame::{Answer, Cause, Outcome},
+    frame::{Answer, Outcome},
+    health::{Health, Verdict},
     library::Library,
     options::Options,
     roster::{Places, Roster},
@@ -28,13 +29,6 @@ use crate::sample::{Event, Inventory, Reading, Sample};
 
 /// Share of a tick that the parent waits for the child's answer, which is due after 60 %.
 const PATIENCE_PERCENT: u32 = 85;
-
-/// Ticks in a row without one device that answers, after which the child is killed.
-const HUNG_TICKS: u32 = 3;
-
-/// Ticks in a row in which every device fails, though calls return, after which the child is
-/// started again: NVML has to be opened anew after a driver was reloaded or a device reset.
-const FAILING_TICKS: u32 = 30;
 
 /// Wait for a child that was told to end, before it is killed.
 const FAREWELL: Duration = Duration::from_millis(1000);
@@ -80,8 +74,7 @@ enum State {
         reader: Reader,
         places: Places,
         since: Instant,
-        hung: u32,
-        failing: u32,
+        health: Health,
     },
 }
 
@@ -216,41 +209,27 @@ impl Supervisor {
         Some(devices)
     }
 
-    /// Counts the ticks in which nothing was learned, and ends a child that is of no use.
+    /// Ends a child that is of no use, and forgives one that has been well for long.
     fn judge(&mut self, outcomes: Option<&[Outcome]>) {
-        let State::Up {
-            hung: hung_ticks,
-            failing,
-            since,
-            ..
-        } = &mut self.state
-        else {
+        let State::Up { health, since, .. } = &mut self.state else {
             return;
         };
-        let missing = |outcome: &Outcome| matches!(outcome, Outcome::Missing(_));
-        let hung = |outcome: &Outcome| matches!(outcome, Outcome::Missing(Cause::Hung));
-        let all = |test: fn(&Outcome) -> bool| {
-            outcomes.is_none_or(|o| !o.is_empty() && o.iter().all(test))
-        };
-        *hung_ticks = if all(hung) { *hung_ticks + 1 } else { 0 };
-        *failing = if all(missing) { *failing + 1 } else { 0 };
-        let well = *failing == 0;
-        if *hung_ticks >= HUNG_TICKS {
-            let text = format!("no device answered for {HUNG_TICKS} ticks: the driver hangs");
-            self.fell(v1::Reason::DriverHung, &text);
-        } else if *failing >= FAILING_TICKS {
-            let first = outcomes.and_then(|outcomes| outcomes.first());
-            let reason = match first {
-                Some(Outcome::Missing(cause)) => cause.reason(),
-                _ => v1::Reason::DriverError,
-            };
-            let text = format!("every device failed for {FAILING_TICKS} ticks; opening nvml anew");
-            self.fell(reason, &text);
-        } else if well {
-            if since.elapsed() >= self.options.restart_most {
-                self.backoff.reset();
+        match health.after(outcomes) {
+            Verdict::Well => {
+                if since.elapsed() >= self.options.restart_most {
+                    self.backoff.reset();
+                }
+                self.set_fault(None);
             }
-            self.set_fault(None);
+            Verdict::Poorly => {}
+            Verdict::Hung => {
+                let text = "no device answers: the driver hangs; the reader is started anew";
+                self.fell(v1::Reason::DriverHung, text);
+            }
+            Verdict::Failing(cause) => {
+                let text = "every device fails; nvml is opened anew";
+                self.fell(cause.reason(), text);
+            }
         }
     }
 
@@ -279,31 +258,22 @@ impl Supervisor {
             }) => {
                 let found = self.roster.merge(&devices);
                 self.driver_version = driver_version;
-                let placeholder = State::Down {
+                let down = State::Down {
                     retry_at: Instant::now(),
                 };
-                self.state = match std::mem::replace(&mut self.state, placeholder) {
+                self.state = match std::mem::replace(&mut self.state, down) {
                     State::Opening { reader, .. } => State::Up {
                         reader,
                         places: found,
                         since: Instant::now(),
-                        hung: 0,
-                        failing: 0,
+                        health: Health::default(),
                     },
-                    State::Up {
-                        reader,
-                        since,
-                        hung,
-                        failing,
-                        ..
-                    } => State::Up {
-                        reader,
-                        places: found,
-                        since,
-                        hung,
-                        failing,
-                    },
-                    down @ State::Down { .. } => down,
+                    mut other => {
+                        if let State::Up { places, .. } = &mut other {
+                            *places = found;
+                        }
+                        other
+                    }
                 };
             }
         }
