@@ -1,1 +1,308 @@
+//! The judge: what statements of the log mean. Pure, and the same for the server and the auditor.
+//!
+//! [`Judge`] takes admitted statements in the order of the log and holds a verdict: findings and
+//! figures. It has no clock, randomness, file, socket, thread or log output; the log's own
+//! `clock` statements are its time. One module a noun; only this file puts them together.
+//!
+//! ```text
+//! usage ─ hosts ─▶ device, class, workload ─ matching ─▶ tenant ─ registry ─▶ standing ─ rules ─▶ breach ─ episodes ─▶ finding
+//!       ├ coverage ─▶ gaps ────────────────────────────────────────────────────────────────────────┘
+//!       └ accounting ─▶ figures
+//! ```
 
+use std::collections::{BTreeMap, BTreeSet};
+
+use affiant_proto::v1::{self, HostEventKind};
+
+pub mod accounting;
+pub mod admission;
+pub mod approval;
+mod coverage;
+pub mod devices;
+pub mod docket;
+pub mod episodes;
+pub mod figures;
+pub mod findings;
+mod hearing;
+mod hosts;
+pub mod matching;
+pub mod parameters;
+pub mod parties;
+mod record;
+pub mod registry;
+pub mod rules;
+pub mod timeline;
+mod uses;
+mod verdict;
+
+pub use accounting::Amount;
+pub use devices::{Class, DeviceTable};
+pub use docket::Docket;
+pub use figures::{DeviceStatus, Figures, HostFigures, HostStatus};
+pub use findings::{Finding, Known, RULES_VERSION, Rule, Severity, Subject};
+pub use hosts::HostState;
+pub use matching::Bindings;
+pub use parameters::{Country, Parameters};
+pub use registry::Registry;
+
+use accounting::Accounts;
+use coverage::{Coverage, Gap};
+use episodes::Episodes;
+use hosts::{Hosts, Placed};
+use registry::Standing;
+use timeline::Stamp;
+use uses::Uses;
+
+/// Most notes that are listed. 1,024 × 200 bytes are 200 KiB of a report.
+const MAX_NOTES: usize = 1_024;
+
+/// Most kinds that are counted apart as not judged; what comes after counts as "other". The
+/// protocol has some thirty.
+const MAX_KINDS: usize = 64;
+
+/// Judges the statements of one log, given in its order.
+///
+/// It trusts that each was admitted; it believes no number in them: whatever they claim, it gives
+/// a verdict and never panics.
+#[derive(Clone, Debug)]
+pub struct Judge {
+    parameters: Parameters,
+    table: DeviceTable,
+    period: (u64, u64),
+    clock_ms: u64,
+    genesis: Option<v1::Genesis>,
+    registry: Registry,
+    bindings: Bindings,
+    hosts: Hosts,
+    coverage: Coverage,
+    accounts: Accounts,
+    uses: Uses,
+    episodes: Episodes,
+    answers: BTreeMap<String, Answer>,
+    records: u64,
+    lines_withheld: u64,
+    not_judged: BTreeMap<String, u64>,
+    notes: BTreeSet<String>,
+    notes_left_out: u64,
+}
+
+/// A standing that holds for a while: the registry need not be asked per record.
+#[derive(Clone, Debug)]
+struct Answer {
+    revision: u64,
+    steady: (u64, u64),
+    standing: Standing,
+}
+
+impl Judge {
+    /// Judges all that it is given.
+    pub fn new(parameters: Parameters) -> Self {
+        Self::over(parameters, 0, u64::MAX)
+    }
+
+    /// Judges a period: counts the records that end after `from_unix_ms` and no later than
+    /// `to_unix_ms`, and expects hosts to report within it only. Registry events count whenever
+    /// they are, so that evidence of a period may begin with all vetting before it.
+    pub fn over(parameters: Parameters, from_unix_ms: u64, to_unix_ms: u64) -> Self {
+        let period = (from_unix_ms, to_unix_ms.max(from_unix_ms));
+        Self {
+            coverage: Coverage::new(&parameters, period.0, period.1),
+            episodes: Episodes::new(parameters.episode_gap_ms),
+            table: DeviceTable::shipped(),
+            parameters,
+            period,
+            clock_ms: 0,
+            genesis: None,
+            registry: Registry::default(),
+            bindings: Bindings::default(),
+            hosts: Hosts::default(),
+            accounts: Accounts::default(),
+            uses: Uses::default(),
+            answers: BTreeMap::new(),
+            records: 0,
+            lines_withheld: 0,
+            not_judged: BTreeMap::new(),
+            notes: BTreeSet::new(),
+            notes_left_out: 0,
+        }
+    }
+
+    /// Takes another device table than the shipped one; before any inventory.
+    pub fn with_devices(mut self, table: DeviceTable) -> Self {
+        self.table = table;
+        self
+    }
+
+    /// Takes a `clock` statement: the log's time from here on.
+    pub fn clock(&mut self, _index: u64, unix_ms: u64) {
+        self.clock_ms = self.clock_ms.max(unix_ms);
+        self.coverage.clock(unix_ms);
+    }
+
+    /// Takes the genesis.
+    pub fn genesis(&mut self, index: u64, _chain: [u8; 32], genesis: &v1::Genesis) {
+        if self.genesis.is_some() {
+            self.note(format!("another genesis at index {index} is not taken"));
+        } else {
+            self.genesis = Some(genesis.clone());
+        }
+    }
+
+    /// Takes an enrolment. A chain that continues another takes over what was expected of it.
+    pub fn enrolment(&mut self, index: u64, chain: [u8; 32], enrolment: &v1::Enrolment) {
+        self.hosts.enrol(chain, enrolment);
+        let old = enrolment.predecessor.as_ref();
+        let Some(old) = old.and_then(|old| <[u8; 32]>::try_from(old.chain.as_slice()).ok()) else {
+            return;
+        };
+        if old != chain && self.hosts.get(&old).is_some() {
+            self.hosts.of(old).state = HostState::Replaced;
+            let gap = self.coverage.inherit(chain, index, old);
+            self.gaps(old, gap);
+        }
+    }
+
+    /// Takes an event of a host; it works from its inclusion.
+    pub fn host_event(&mut self, index: u64, event: &v1::HostEvent) {
+        let kind = HostEventKind::try_from(event.kind).unwrap_or_default();
+        let Ok(chain) = <[u8; 32]>::try_from(event.host_chain.as_slice()) else {
+            self.note(format!("host event at index {index} names no chain"));
+            return;
+        };
+        let state = match kind {
+            HostEventKind::Unspecified => {
+                self.note(format!(
+                    "host event at index {index} is of no kind that is defined"
+                ));
+                return;
+            }
+            HostEventKind::Approve => HostState::Approved,
+            HostEventKind::Evict => HostState::Evicted,
+            HostEventKind::Ban => HostState::Banned,
+            HostEventKind::Retire => HostState::Retired,
+            HostEventKind::Maintenance => HostState::Maintenance,
+            HostEventKind::Transfer => HostState::Transferred,
+        };
+        self.hosts.of(chain).state = state;
+        if state == HostState::Approved {
+            self.coverage.expect(chain, index);
+        } else {
+            let gap = self.coverage.end(chain, index);
+            self.gaps(chain, gap);
+        }
+    }
+
+    /// Takes a party, edge, tenant or change of state, signed by an officer.
+    pub fn tenant_event(&mut self, index: u64, officer: [u8; 32], event: &v1::TenantEvent) {
+        let stamp = self.stamp(index, event.effective_unix_ms);
+        if let Err(why) = self.registry.tenant_event(stamp, officer, event) {
+            self.note(format!("index {index}: {why}"));
+        }
+    }
+
+    /// Takes one officer's decision.
+    pub fn decision(&mut self, index: u64, officer: [u8; 32], decision: &v1::Decision) {
+        let stamp = self.stamp(index, decision.effective_unix_ms);
+        if let Err(why) = self.registry.decision(stamp, officer, decision) {
+            self.note(format!("index {index}: {why}"));
+        }
+    }
+
+    /// Takes a binding or its withdrawal.
+    pub fn binding_event(&mut self, index: u64, _officer: [u8; 32], event: &v1::BindingEvent) {
+        let stamp = self.stamp(index, event.effective_unix_ms);
+        self.bindings.event(stamp, event);
+    }
+
+    /// Takes the devices of a chain, `None` for one that is not shown.
+    pub fn inventory(
+        &mut self,
+        _index: u64,
+        chain: [u8; 32],
+        sequence: u64,
+        devices: Vec<Option<v1::Device>>,
+    ) {
+        let place = |device| Placed {
+            class: self.table.class(&device),
+            device,
+        };
+        let placed = devices
+            .into_iter()
+            .map(|device| device.map(place))
+            .collect();
+        self.hosts.inventory(chain, sequence, placed);
+    }
+
+    /// Takes the workloads of a chain, `None` for one that is not shown.
+    pub fn workloads(
+        &mut self,
+        _index: u64,
+        chain: [u8; 32],
+        sequence: u64,
+        workloads: Vec<Option<v1::Workload>>,
+    ) {
+        self.hosts.workloads(chain, sequence, workloads);
+    }
+
+    /// Counts a statement of a kind that these rules do not judge.
+    pub fn not_judged(&mut self, _index: u64, kind: &str) {
+        let full = self.not_judged.len() >= MAX_KINDS && !self.not_judged.contains_key(kind);
+        let kind = if full { "other" } else { kind };
+        let count = self.not_judged.entry(kind.to_owned()).or_default();
+        *count = count.saturating_add(1);
+    }
+
+    /// Parties, tenants and their vetting.
+    pub fn registry(&self) -> &Registry {
+        &self.registry
+    }
+
+    /// Bindings of workloads to tenants.
+    pub fn bindings(&self) -> &Bindings {
+        &self.bindings
+    }
+
+    /// The device table in use.
+    pub fn devices(&self) -> &DeviceTable {
+        &self.table
+    }
+
+    /// The parameters in use.
+    pub fn parameters(&self) -> &Parameters {
+        &self.parameters
+    }
+
+    /// The genesis, once it was given.
+    pub fn origin(&self) -> Option<&v1::Genesis> {
+        self.genesis.as_ref()
+    }
+
+    /// The log's time, milliseconds since 1970; 0 before its first clock.
+    pub fn now_unix_ms(&self) -> u64 {
+        self.clock_ms
+    }
+
+    fn stamp(&self, index: u64, effective_ms: u64) -> Stamp {
+        Stamp {
+            index,
+            logged_ms: self.clock_ms,
+            effective_ms,
+        }
+    }
+
+    fn gaps(&mut self, chain: [u8; 32], gaps: impl IntoIterator<Item = Gap>) {
+        for gap in gaps {
+            let episode = self.gap_episode(chain, &gap);
+            self.episodes.add(self.gap_key(chain), episode);
+        }
+    }
+
+    fn note(&mut self, note: String) {
+        let note = note.chars().take(episodes::MAX_DETAIL_CHARS).collect();
+        if self.notes.len() < MAX_NOTES || self.notes.contains(&note) {
+            self.notes.insert(note);
+        } else {
+            self.notes_left_out = self.notes_left_out.saturating_add(1);
+        }
+    }
+}

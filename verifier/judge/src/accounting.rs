@@ -1,0 +1,328 @@
+//! Accounting: how much device time each tenant had, and where all the rest is.
+//!
+//! For every class of device, tenants + unattributed + idle + not observed + withheld = total:
+//! the total comes from the signed totals lines, the parts from the lines that are shown.
+//! Attribution is as known when a record was logged; no later event moves a figure.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use affiant_proto::v1;
+use serde::{Deserialize, Serialize};
+
+use crate::devices::Class;
+
+/// The largest integer that every JSON reader keeps exact: 2^53 − 1.
+const MAX_JSON_INTEGER: u128 = (1 << 53) - 1;
+
+/// A count that never overflows: a JSON number up to 2^53 − 1, a string of digits above.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(try_from = "Spelled", into = "Spelled")]
+pub struct Amount(pub u128);
+
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum Spelled {
+    Number(u64),
+    Text(String),
+}
+
+impl From<Amount> for Spelled {
+    fn from(amount: Amount) -> Self {
+        match u64::try_from(amount.0) {
+            Ok(number) if amount.0 <= MAX_JSON_INTEGER => Self::Number(number),
+            _ => Self::Text(amount.0.to_string()),
+        }
+    }
+}
+
+impl TryFrom<Spelled> for Amount {
+    type Error = std::num::ParseIntError;
+
+    fn try_from(spelled: Spelled) -> Result<Self, Self::Error> {
+        match spelled {
+            Spelled::Number(number) => Ok(Self(number.into())),
+            Spelled::Text(text) => text.parse().map(Self),
+        }
+    }
+}
+
+impl Amount {
+    fn add(&mut self, more: u64) {
+        self.0 = self.0.saturating_add(more.into());
+    }
+}
+
+/// One tenant's use of one class of device.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TenantUse {
+    /// The tenant.
+    pub tenant: String,
+    /// Class of device.
+    pub class: String,
+    /// Device time attributed, milliseconds.
+    pub attributed_ms: Amount,
+    /// Wall time in which a device was held, milliseconds; what was shared counts for each.
+    pub allocated_ms: Amount,
+    /// Time in which kernels ran, milliseconds.
+    pub busy_ms: Amount,
+    /// Energy, millijoules.
+    pub energy_mj: Amount,
+    /// Samples on which this rests.
+    pub samples: Amount,
+    /// Samples that were due and failed.
+    pub samples_missing: Amount,
+    /// Usage lines.
+    pub lines: u64,
+    /// Lines that do not tell how long the device was held.
+    pub lines_without_allocated: u64,
+    /// Lines that do not tell how long kernels ran.
+    pub lines_without_busy: u64,
+    /// Lines that do not tell energy.
+    pub lines_without_energy: u64,
+    /// Records with a line of this tenant and class.
+    pub records: u64,
+    /// Devices, by uuid, on which.
+    pub devices: u64,
+}
+
+/// All device time of one class.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClassUse {
+    /// Class of device; "not shown" for devices that are not disclosed.
+    pub class: String,
+    /// All device time recorded, milliseconds.
+    pub total_ms: Amount,
+    /// Attributed to tenants.
+    pub tenants_ms: Amount,
+    /// Used by nobody whom a binding names.
+    pub unattributed_ms: Amount,
+    /// Idle.
+    pub idle_ms: Amount,
+    /// Not observed, for whatever reason.
+    pub not_observed_ms: Amount,
+    /// In lines that are not shown.
+    pub withheld_ms: Amount,
+    /// Energy of all devices that told it, millijoules.
+    pub energy_mj: Amount,
+    /// Device records that tell no energy.
+    pub without_energy: u64,
+    /// Devices × records.
+    pub device_records: u64,
+}
+
+/// Where one shown line's time goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Share<'a> {
+    Tenant(&'a str),
+    Unattributed,
+    Idle,
+    NotObserved,
+}
+
+/// The books.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Accounts {
+    tenants: BTreeMap<(String, Class), TenantUse>,
+    devices: BTreeMap<(String, Class), BTreeSet<String>>,
+    last: BTreeMap<(String, Class), u64>,
+    classes: BTreeMap<Class, ClassUse>,
+}
+
+impl Accounts {
+    /// Books the totals line's entry of one device.
+    pub(crate) fn device(&mut self, class: Class, totals: &v1::DeviceTotals) {
+        let books = self.classes.entry(class).or_default();
+        let parts = [
+            totals.attributed_ms,
+            totals.idle_ms,
+            totals.unattributed_ms,
+            totals.not_observed_ms,
+        ];
+        parts.into_iter().for_each(|part| books.total_ms.add(part));
+        books.device_records = books.device_records.saturating_add(1);
+        match totals.energy_mj {
+            Some(energy) => books.energy_mj.add(energy),
+            None => books.without_energy = books.without_energy.saturating_add(1),
+        }
+    }
+
+    /// Books one shown line of the record at `index`.
+    pub(crate) fn line(
+        &mut self,
+        index: u64,
+        class: Class,
+        device: &str,
+        share: Share<'_>,
+        line: &v1::UsageLine,
+    ) {
+        let books = self.classes.entry(class).or_default();
+        match share {
+            Share::Unattributed => books.unattributed_ms.add(line.time_ms),
+            Share::Idle => books.idle_ms.add(line.time_ms),
+            Share::NotObserved => books.not_observed_ms.add(line.time_ms),
+            Share::Tenant(tenant) => {
+                books.tenants_ms.add(line.time_ms);
+                self.tenant(index, class, device, tenant, line);
+            }
+        }
+    }
+
+    /// The figures by tenant and class, in order.
+    pub(crate) fn tenants(&self) -> Vec<TenantUse> {
+        let with_names = self.tenants.iter().map(|(key, books)| TenantUse {
+            tenant: key.0.clone(),
+            class: key.1.to_string(),
+            devices: self
+                .devices
+                .get(key)
+                .map_or(0, |devices| devices.len() as u64),
+            ..books.clone()
+        });
+        with_names.collect()
+    }
+
+    /// The figures by class, in order, with what is withheld.
+    pub(crate) fn classes(&self) -> Vec<ClassUse> {
+        let complete = self.classes.iter().map(|(class, books)| {
+            let shown = [
+                books.tenants_ms,
+                books.unattributed_ms,
+                books.idle_ms,
+                books.not_observed_ms,
+            ];
+            let shown = shown
+                .iter()
+                .fold(0_u128, |sum, part| sum.saturating_add(part.0));
+            let withheld_ms = Amount(books.total_ms.0.saturating_sub(shown));
+            ClassUse {
+                class: class.to_string(),
+                withheld_ms,
+                ..books.clone()
+            }
+        });
+        complete.collect()
+    }
+
+    fn tenant(
+        &mut self,
+        index: u64,
+        class: Class,
+        device: &str,
+        tenant: &str,
+        line: &v1::UsageLine,
+    ) {
+        let key = (tenant.to_owned(), class);
+        self.devices
+            .entry(key.clone())
+            .or_default()
+            .insert(device.to_owned());
+        let again = self.last.insert(key.clone(), index) == Some(index);
+        let books = self.tenants.entry(key).or_default();
+        books.records = books.records.saturating_add(u64::from(!again));
+        books.lines = books.lines.saturating_add(1);
+        books.attributed_ms.add(line.time_ms);
+        books.samples.add(line.samples.into());
+        books.samples_missing.add(line.missing.into());
+        for (amount, missing, value) in [
+            (
+                &mut books.allocated_ms,
+                &mut books.lines_without_allocated,
+                line.allocated_ms,
+            ),
+            (
+                &mut books.busy_ms,
+                &mut books.lines_without_busy,
+                line.busy_ms,
+            ),
+            (
+                &mut books.energy_mj,
+                &mut books.lines_without_energy,
+                line.energy_mj,
+            ),
+        ] {
+            match value {
+                Some(value) => amount.add(value),
+                None => *missing = missing.saturating_add(1),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn line(time_ms: u64) -> v1::UsageLine {
+        v1::UsageLine {
+            time_ms,
+            samples: 10,
+            ..Default::default()
+        }
+    }
+
+    #[test]
+    fn the_parts_of_a_class_make_up_its_total_and_what_is_not_shown_is_withheld() {
+        let mut accounts = Accounts::default();
+        let totals = v1::DeviceTotals {
+            attributed_ms: 7_000,
+            idle_ms: 1_000,
+            unattributed_ms: 1_000,
+            not_observed_ms: 1_000,
+            energy_mj: Some(5),
+        };
+        accounts.device(Class::A, &totals);
+        accounts.line(1, Class::A, "g", Share::Tenant("t"), &line(4_000));
+        accounts.line(1, Class::A, "g", Share::Unattributed, &line(1_000));
+        let class = accounts.classes().pop().unwrap();
+        assert_eq!(class.total_ms, Amount(10_000));
+        assert_eq!(class.tenants_ms, Amount(4_000));
+        assert_eq!(class.unattributed_ms, Amount(1_000));
+        assert_eq!(class.withheld_ms, Amount(5_000));
+    }
+
+    #[test]
+    fn a_missing_figure_is_counted_as_missing_and_never_as_zero() {
+        let mut accounts = Accounts::default();
+        accounts.line(1, Class::A, "g", Share::Tenant("t"), &line(10));
+        accounts.line(
+            1,
+            Class::A,
+            "h",
+            Share::Tenant("t"),
+            &v1::UsageLine {
+                busy_ms: Some(0),
+                ..line(10)
+            },
+        );
+        let tenant = accounts.tenants().pop().unwrap();
+        assert_eq!(
+            (tenant.lines, tenant.lines_without_busy, tenant.records),
+            (2, 1, 1)
+        );
+        assert_eq!((tenant.lines_without_energy, tenant.devices), (2, 2));
+    }
+
+    #[test]
+    fn an_amount_reads_back_at_any_size() {
+        for amount in [0, MAX_JSON_INTEGER, MAX_JSON_INTEGER + 1, u128::MAX] {
+            let text = serde_json::to_string(&Amount(amount)).unwrap();
+            assert_eq!(text.contains('"'), amount > MAX_JSON_INTEGER);
+            assert_eq!(
+                serde_json::from_str::<Amount>(&text).unwrap(),
+                Amount(amount)
+            );
+        }
+        assert!(serde_json::from_str::<Amount>("\"-1\"").is_err());
+    }
+
+    #[test]
+    fn sums_beyond_64_bits_stay_exact() {
+        let mut accounts = Accounts::default();
+        for _ in 0..3 {
+            accounts.line(1, Class::A, "g", Share::Tenant("t"), &line(u64::MAX));
+        }
+        let tenant = accounts.tenants().pop().unwrap();
+        assert_eq!(tenant.attributed_ms.0, 3 * u128::from(u64::MAX));
+    }
+}

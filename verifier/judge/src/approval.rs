@@ -1,0 +1,497 @@
+//! The vetting of one tenant: its states, and the decisions that led to them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use affiant_proto::{
+    Digest,
+    v1::{self, TenantState, Verdict},
+};
+use serde::Serialize;
+
+use crate::timeline::{Moment, Stamp};
+
+/// How many officers an approval needs.
+pub const APPROVERS: usize = 2;
+
+/// What an approval allows, read from the dossier that was approved.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Terms {
+    /// Device classes that may be used; `None` when the approval names no conditions.
+    pub classes: Option<BTreeSet<String>>,
+    /// First instant, milliseconds since 1970.
+    pub valid_from_unix_ms: Option<u64>,
+    /// Last instant.
+    pub valid_to_unix_ms: Option<u64>,
+}
+
+impl Terms {
+    /// Reads the terms of a tenant. Conditions bind wherever they stand; an approval with
+    /// conditions that names none allows no class.
+    fn of(tenant: &v1::Tenant, conditional: bool) -> Self {
+        match &tenant.conditions {
+            Some(conditions) => Self {
+                classes: Some(conditions.device_classes.iter().cloned().collect()),
+                valid_from_unix_ms: conditions.valid_from_unix_ms,
+                valid_to_unix_ms: conditions.valid_to_unix_ms,
+            },
+            None => Self {
+                classes: conditional.then(BTreeSet::new),
+                ..Self::default()
+            },
+        }
+    }
+}
+
+/// One change of a tenant's state.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Change {
+    /// Log index of the event that made it.
+    pub index: u64,
+    /// The log's time there, milliseconds since 1970.
+    pub logged_unix_ms: u64,
+    /// From when it works.
+    pub from_unix_ms: u64,
+    /// Whether `from_unix_ms` may lie before the inclusion.
+    pub reaches_back: bool,
+    /// The state, as `under_review`.
+    pub state: &'static str,
+    /// Officers who decided, by the digest that opened their chain, in hexadecimal.
+    pub officers: Vec<String>,
+    /// Their reason, or why the judge lapsed an approval.
+    pub reason: String,
+    /// What an approval allows.
+    pub terms: Option<Terms>,
+}
+
+/// A tenant's vetting as it is at one moment.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Vetting {
+    /// Approved, for these classes; `None` for all.
+    Approved(Option<BTreeSet<String>>),
+    /// Was approved, and the approval ran out.
+    Expired,
+    /// Not approved; the state that it is in.
+    Not(&'static str),
+}
+
+/// Why an officer's act had no effect.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NoEffect {
+    /// Approval by a change of state.
+    #[error(
+        "approval of tenant {0} by one change of state: an approval takes two officers' decisions"
+    )]
+    ApprovalByOne(String),
+    /// A state or verdict that is not defined.
+    #[error("event about tenant {0} names no state or verdict that is defined")]
+    Undefined(String),
+    /// A decision about a tenant nobody stated.
+    #[error("decision about tenant {0}, which no event stated before")]
+    NoTenant(String),
+    /// A decision over something else than the dossier as it stands.
+    #[error(
+        "decision about tenant {0} is over another dossier than stands in the log; decide again"
+    )]
+    OtherDossier(String),
+    /// An event without a body.
+    #[error("tenant event {0} says nothing")]
+    Empty(u64),
+}
+
+#[derive(Clone, Debug)]
+struct Opinion {
+    dossier: Vec<u8>,
+    conditional: bool,
+    effective_ms: u64,
+}
+
+/// All changes and pending decisions of one tenant.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Approval {
+    changes: Vec<Change>,
+    opinions: BTreeMap<[u8; 32], Opinion>,
+    approved: Option<Digest>,
+}
+
+impl Approval {
+    pub(crate) fn changes(&self) -> &[Change] {
+        &self.changes
+    }
+
+    /// The dossier under a standing approval.
+    pub(crate) fn approved(&self) -> Option<Digest> {
+        self.approved
+    }
+
+    /// Takes a change of state by one officer: everything but approval.
+    ///
+    /// Suspension, rejection, expiry and closing reach back to their effective instant; a return
+    /// to draft, application or review works from inclusion. All of them end a standing approval
+    /// and the decisions that led to it.
+    pub(crate) fn change(
+        &mut self,
+        stamp: Stamp,
+        officer: [u8; 32],
+        change: &v1::TenantStateChange,
+    ) -> Result<(), NoEffect> {
+        let state = TenantState::try_from(change.state).unwrap_or_default();
+        let reaches_back = match state {
+            TenantState::Unspecified => return Err(NoEffect::Undefined(change.tenant.clone())),
+            TenantState::Approved | TenantState::ApprovedWithConditions => {
+                return Err(NoEffect::ApprovalByOne(change.tenant.clone()));
+            }
+            TenantState::Draft | TenantState::Applied | TenantState::UnderReview => false,
+            _ => true,
+        };
+        self.restrict(
+            stamp,
+            reaches_back,
+            word(state),
+            vec![officer],
+            change.reason.clone(),
+        );
+        Ok(())
+    }
+
+    /// Takes one officer's decision, `standing` being the tenant and the digest of its dossier as
+    /// they stand at this index.
+    pub(crate) fn decide(
+        &mut self,
+        stamp: Stamp,
+        officer: [u8; 32],
+        decision: &v1::Decision,
+        standing: (&v1::Tenant, Digest),
+    ) -> Result<(), NoEffect> {
+        let (tenant, dossier) = standing;
+        let conditional = match Verdict::try_from(decision.verdict).unwrap_or_default() {
+            Verdict::Unspecified => return Err(NoEffect::Undefined(decision.tenant.clone())),
+            Verdict::Reject => {
+                self.restrict(
+                    stamp,
+                    true,
+                    "rejected",
+                    vec![officer],
+                    decision.reason.clone(),
+                );
+                return Ok(());
+            }
+            Verdict::Approve => false,
+            Verdict::ApproveWithConditions => true,
+        };
+        let effective_ms = stamp.effective_ms;
+        let opinion = Opinion {
+            dossier: decision.dossier.clone(),
+            conditional,
+            effective_ms,
+        };
+        self.opinions.insert(officer, opinion);
+        if decision.dossier != dossier.as_bytes() {
+            return Err(NoEffect::OtherDossier(decision.tenant.clone()));
+        }
+        let agreed = self
+            .opinions
+            .iter()
+            .filter(|(_, opinion)| opinion.dossier == dossier.as_bytes());
+        let agreed: Vec<_> = agreed.collect();
+        if agreed.len() < APPROVERS || self.approved == Some(dossier) {
+            return Ok(());
+        }
+        let conditional = agreed.iter().any(|(_, opinion)| opinion.conditional);
+        let effective_ms = agreed.iter().map(|(_, opinion)| opinion.effective_ms).max();
+        let change = Change {
+            index: stamp.index,
+            logged_unix_ms: stamp.logged_ms,
+            from_unix_ms: effective_ms.unwrap_or(0).max(stamp.logged_ms),
+            reaches_back: false,
+            state: if conditional {
+                "approved_with_conditions"
+            } else {
+                "approved"
+            },
+            officers: agreed.iter().map(|(officer, _)| hex(officer)).collect(),
+            reason: decision.reason.clone(),
+            terms: Some(Terms::of(tenant, conditional)),
+        };
+        self.changes.push(change);
+        self.approved = Some(dossier);
+        Ok(())
+    }
+
+    /// Ends a standing approval whose dossier is no longer the one that was approved. It works
+    /// from inclusion: what was used before was used under an approval that stood.
+    pub(crate) fn lapse(&mut self, stamp: Stamp) {
+        let reason = "the dossier changed after it was approved".to_owned();
+        self.restrict(stamp, false, "under_review", Vec::new(), reason);
+    }
+
+    /// The state at a moment: the last of the log among the changes that work by then. What
+    /// reaches back, and was logged after the use, counts as far as `at` may know it.
+    pub(crate) fn at(&self, at: Moment) -> Vetting {
+        let works = |change: &&Change| change.from_unix_ms <= at.instant_ms;
+        let later = self.changes.iter().rev().filter(works).find(|change| {
+            change.reaches_back && change.index >= at.index && change.index < at.known_before
+        });
+        let then = || {
+            self.changes
+                .iter()
+                .rev()
+                .filter(works)
+                .find(|change| change.index < at.index)
+        };
+        let Some(change) = later.or_else(then) else {
+            return Vetting::Not("draft");
+        };
+        match &change.terms {
+            None if change.state == "expired" => Vetting::Expired,
+            None => Vetting::Not(change.state),
+            Some(terms)
+                if terms
+                    .valid_from_unix_ms
+                    .is_some_and(|from| at.instant_ms < from) =>
+            {
+                Vetting::Not("approved for a later time")
+            }
+            Some(terms) if terms.valid_to_unix_ms.is_some_and(|to| at.instant_ms > to) => {
+                Vetting::Expired
+            }
+            Some(terms) => Vetting::Approved(terms.classes.clone()),
+        }
+    }
+
+    fn restrict(
+        &mut self,
+        stamp: Stamp,
+        reaches_back: bool,
+        state: &'static str,
+        officers: Vec<[u8; 32]>,
+        reason: String,
+    ) {
+        self.opinions.clear();
+        self.approved = None;
+        self.changes.push(Change {
+            index: stamp.index,
+            logged_unix_ms: stamp.logged_ms,
+            from_unix_ms: if reaches_back {
+                stamp.effective_ms
+            } else {
+                stamp.permits_from()
+            },
+            reaches_back,
+            state,
+            officers: officers.iter().map(hex).collect(),
+            reason,
+            terms: None,
+        });
+    }
+}
+
+fn hex(chain: &[u8; 32]) -> String {
+    Digest::new(*chain).to_string()
+}
+
+fn word(state: TenantState) -> &'static str {
+    match state {
+        TenantState::Unspecified => "unspecified",
+        TenantState::Draft => "draft",
+        TenantState::Applied => "applied",
+        TenantState::UnderReview => "under_review",
+        TenantState::Approved => "approved",
+        TenantState::ApprovedWithConditions => "approved_with_conditions",
+        TenantState::Rejected => "rejected",
+        TenantState::Suspended => "suspended",
+        TenantState::Expired => "expired",
+        TenantState::Closed => "closed",
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    const ANN: [u8; 32] = [1; 32];
+    const BO: [u8; 32] = [2; 32];
+
+    fn dossier() -> Digest {
+        affiant_proto::digest(b"dossier")
+    }
+
+    fn stamp(index: u64, effective_ms: u64) -> Stamp {
+        Stamp {
+            index,
+            logged_ms: index * 10,
+            effective_ms,
+        }
+    }
+
+    fn decide(
+        approval: &mut Approval,
+        index: u64,
+        officer: [u8; 32],
+        digest: Digest,
+    ) -> Result<(), NoEffect> {
+        let decision = v1::Decision {
+            dossier: digest.as_bytes().to_vec(),
+            verdict: Verdict::Approve.into(),
+            ..Default::default()
+        };
+        approval.decide(
+            stamp(index, 0),
+            officer,
+            &decision,
+            (&v1::Tenant::default(), dossier()),
+        )
+    }
+
+    fn approved_at_2() -> Approval {
+        let mut approval = Approval::default();
+        decide(&mut approval, 1, ANN, dossier()).unwrap();
+        decide(&mut approval, 2, BO, dossier()).unwrap();
+        approval
+    }
+
+    fn change(state: TenantState) -> v1::TenantStateChange {
+        v1::TenantStateChange {
+            state: state.into(),
+            ..Default::default()
+        }
+    }
+
+    #[test]
+    fn two_officers_approve_and_an_approval_does_not_reach_back() {
+        let approval = approved_at_2();
+        assert_eq!(
+            approval.at(Moment::as_known_then(3, 25)),
+            Vetting::Approved(None)
+        );
+        assert_eq!(
+            approval.at(Moment::as_known_then(3, 15)),
+            Vetting::Not("draft")
+        );
+        assert_eq!(
+            approval.at(Moment::as_known_now(1, 25)),
+            Vetting::Not("draft")
+        );
+    }
+
+    #[test]
+    fn one_officer_twice_is_not_two() {
+        let mut approval = Approval::default();
+        for index in 1..9 {
+            decide(&mut approval, index, ANN, dossier()).unwrap();
+        }
+        assert_eq!(
+            approval.at(Moment::as_known_now(99, 999)),
+            Vetting::Not("draft")
+        );
+    }
+
+    #[test]
+    fn two_officers_over_different_dossiers_do_not_agree() {
+        let mut approval = Approval::default();
+        let other = affiant_proto::digest(b"another");
+        assert!(matches!(
+            decide(&mut approval, 1, ANN, other),
+            Err(NoEffect::OtherDossier(_))
+        ));
+        decide(&mut approval, 2, BO, dossier()).unwrap();
+        assert_eq!(
+            approval.at(Moment::as_known_now(99, 999)),
+            Vetting::Not("draft")
+        );
+    }
+
+    #[test]
+    fn one_officer_cannot_approve_by_a_change_of_state() {
+        let mut approval = Approval::default();
+        let made = approval.change(stamp(1, 0), ANN, &change(TenantState::Approved));
+        assert!(matches!(made, Err(NoEffect::ApprovalByOne(_))));
+        assert_eq!(
+            approval.at(Moment::as_known_now(99, 999)),
+            Vetting::Not("draft")
+        );
+    }
+
+    #[test]
+    fn a_suspension_reaches_back_as_known_now_and_not_as_known_then() {
+        let mut approval = approved_at_2();
+        approval
+            .change(stamp(9, 40), ANN, &change(TenantState::Suspended))
+            .unwrap();
+        assert_eq!(
+            approval.at(Moment::as_known_then(5, 50)),
+            Vetting::Approved(None)
+        );
+        assert_eq!(
+            approval.at(Moment::as_known_now(5, 50)),
+            Vetting::Not("suspended")
+        );
+        assert_eq!(
+            approval.at(Moment::as_known_now(5, 39)),
+            Vetting::Approved(None)
+        );
+    }
+
+    #[test]
+    fn decisions_made_before_a_suspension_do_not_count_after_it() {
+        let mut approval = approved_at_2();
+        approval
+            .change(stamp(9, 90), ANN, &change(TenantState::Suspended))
+            .unwrap();
+        decide(&mut approval, 10, ANN, dossier()).unwrap();
+        assert_eq!(
+            approval.at(Moment::as_known_now(99, 999)),
+            Vetting::Not("suspended")
+        );
+        decide(&mut approval, 11, BO, dossier()).unwrap();
+        assert_eq!(
+            approval.at(Moment::as_known_now(99, 999)),
+            Vetting::Approved(None)
+        );
+    }
+
+    #[test]
+    fn conditions_that_ran_out_are_expired_and_not_unvetted() {
+        let mut approval = Approval::default();
+        let conditions = v1::Conditions {
+            valid_from_unix_ms: Some(100),
+            valid_to_unix_ms: Some(200),
+            device_classes: vec!["3A090.b".into()],
+            ..Default::default()
+        };
+        let tenant = v1::Tenant {
+            conditions: Some(conditions),
+            ..Default::default()
+        };
+        for (index, officer) in [(1, ANN), (2, BO)] {
+            let decision = v1::Decision {
+                dossier: dossier().as_bytes().to_vec(),
+                verdict: Verdict::ApproveWithConditions.into(),
+                ..Default::default()
+            };
+            approval
+                .decide(stamp(index, 0), officer, &decision, (&tenant, dossier()))
+                .unwrap();
+        }
+        let at = |instant| approval.at(Moment::as_known_then(50, instant));
+        assert!(matches!(at(99), Vetting::Not(_)));
+        assert_eq!(
+            at(150),
+            Vetting::Approved(Some(BTreeSet::from(["3A090.b".to_owned()])))
+        );
+        assert_eq!(
+            at(200),
+            Vetting::Approved(Some(BTreeSet::from(["3A090.b".to_owned()])))
+        );
+        assert_eq!(at(201), Vetting::Expired);
+    }
+
+    #[test]
+    fn an_approval_with_conditions_that_names_none_allows_no_class() {
+        assert_eq!(
+            Terms::of(&v1::Tenant::default(), true).classes,
+            Some(BTreeSet::new())
+        );
+        assert_eq!(Terms::of(&v1::Tenant::default(), false).classes, None);
+    }
+}

@@ -1,0 +1,366 @@
+//! Episodes: observations of one rule and subject that lie close together, as one finding.
+//!
+//! An episode is a connected part of the observations under "less than the gap apart". So sets of
+//! episodes merge in any order and grouping, and a verdict may be put together from parts.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use affiant_proto::{Digest, digest};
+
+use crate::{
+    devices::Class,
+    findings::{Evidence, Finding, Known, RULES_VERSION, Rule, Subject, title},
+};
+
+/// Most log indices that a finding lists: sixteen are enough to look at, and the first and last
+/// of all stand beside them. 16 × 8 bytes.
+pub const MAX_INDICES: usize = 16;
+
+/// Most details, and most hosts, that a finding lists.
+pub const MAX_DETAILS: usize = 16;
+
+/// Most characters of one detail: workload names come from hosts.
+pub const MAX_DETAIL_CHARS: usize = 200;
+
+/// What episodes are told apart by.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Key {
+    /// The rule.
+    pub rule: Rule,
+    /// Who or what broke it.
+    pub subject: Subject,
+    /// When that could be known.
+    pub known: Known,
+}
+
+/// Evidence of one breach: a record, a span of records, or a span without.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Episode {
+    from_ms: u64,
+    to_ms: u64,
+    last_index: u64,
+    count: u64,
+    indices: BTreeSet<u64>,
+    logged_first_ms: u64,
+    logged_last_ms: u64,
+    details: BTreeSet<String>,
+    hosts: BTreeSet<String>,
+    classes: BTreeSet<Class>,
+}
+
+impl Episode {
+    /// Begins with `count` pieces of evidence between two log indices and two instants.
+    pub fn new(indices: (u64, u64), span_ms: (u64, u64), logged_ms: u64, count: u64) -> Self {
+        Self {
+            from_ms: span_ms.0.min(span_ms.1),
+            to_ms: span_ms.0.max(span_ms.1),
+            last_index: indices.0.max(indices.1),
+            count,
+            indices: BTreeSet::from([indices.0, indices.1]),
+            logged_first_ms: logged_ms,
+            logged_last_ms: logged_ms,
+            details: BTreeSet::new(),
+            hosts: BTreeSet::new(),
+            classes: BTreeSet::new(),
+        }
+    }
+
+    /// Adds what happened and where; a detail longer than [`MAX_DETAIL_CHARS`] is cut.
+    pub fn with(mut self, detail: &str, host: &str, class: Option<Class>) -> Self {
+        self.tell(detail, host, class);
+        self
+    }
+
+    /// Adds what happened and where to what is there.
+    pub fn tell(&mut self, detail: &str, host: &str, class: Option<Class>) {
+        self.details
+            .insert(detail.chars().take(MAX_DETAIL_CHARS).collect());
+        self.hosts.insert(host.to_owned());
+        self.classes.extend(class);
+        bound(&mut self.details, MAX_DETAILS);
+        bound(&mut self.hosts, MAX_DETAILS);
+    }
+
+    fn near(&self, other: &Self, gap_ms: u64) -> bool {
+        self.from_ms.saturating_sub(other.to_ms) < gap_ms
+            && other.from_ms.saturating_sub(self.to_ms) < gap_ms
+    }
+
+    fn absorb(&mut self, other: Self) {
+        self.from_ms = self.from_ms.min(other.from_ms);
+        self.to_ms = self.to_ms.max(other.to_ms);
+        self.last_index = self.last_index.max(other.last_index);
+        self.count = self.count.saturating_add(other.count);
+        self.logged_first_ms = self.logged_first_ms.min(other.logged_first_ms);
+        self.logged_last_ms = self.logged_last_ms.max(other.logged_last_ms);
+        self.indices.extend(other.indices);
+        self.details.extend(other.details);
+        self.hosts.extend(other.hosts);
+        self.classes.extend(other.classes);
+        bound(&mut self.indices, MAX_INDICES);
+        bound(&mut self.details, MAX_DETAILS);
+        bound(&mut self.hosts, MAX_DETAILS);
+    }
+}
+
+/// Keeps the lowest entries, which is the same in whatever order they came.
+fn bound<T: Ord>(set: &mut BTreeSet<T>, most: usize) {
+    while set.len() > most {
+        set.pop_last();
+    }
+}
+
+/// A set of episodes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Episodes {
+    gap_ms: u64,
+    /// Per key apart by at least the gap, ordered by time.
+    series: BTreeMap<Key, Vec<Episode>>,
+}
+
+impl Episodes {
+    /// Begins empty; observations less than `gap_ms` apart, at least one millisecond, are one.
+    pub fn new(gap_ms: u64) -> Self {
+        Self {
+            gap_ms: gap_ms.max(1),
+            series: BTreeMap::new(),
+        }
+    }
+
+    /// Adds an observation.
+    pub fn add(&mut self, key: Key, mut new: Episode) {
+        let series = self.series.entry(key).or_default();
+        let from =
+            series.partition_point(|old| old.to_ms < new.from_ms && !old.near(&new, self.gap_ms));
+        while let Some(old) = series.get(from).filter(|old| old.near(&new, self.gap_ms)) {
+            new.absorb(old.clone());
+            series.remove(from);
+        }
+        series.insert(from, new);
+    }
+
+    /// Adds all of another set.
+    pub fn merge(&mut self, other: Self) {
+        for (key, series) in other.series {
+            for episode in series {
+                self.add(key.clone(), episode);
+            }
+        }
+    }
+
+    /// Gives the findings as of `now_ms`, by (opened, rule, id).
+    pub fn findings(&self, now_ms: u64) -> Vec<Finding> {
+        let all = self
+            .series
+            .iter()
+            .flat_map(|(key, series)| series.iter().map(move |e| (key, e)));
+        let mut findings: Vec<Finding> = all.map(|(key, e)| self.finding(key, e, now_ms)).collect();
+        findings.sort_by(|a, b| {
+            (a.opened_unix_ms, a.rule, &a.id).cmp(&(b.opened_unix_ms, b.rule, &b.id))
+        });
+        findings
+    }
+
+    fn finding(&self, key: &Key, episode: &Episode, now_ms: u64) -> Finding {
+        let (tenant, host, device) = match &key.subject {
+            Subject::Tenant(tenant) => (Some(tenant.clone()), None, None),
+            Subject::Host(host, chain) | Subject::AllDevices(host, chain) => {
+                (None, Some((host, chain)), None)
+            }
+            Subject::Device(host, chain, device) => {
+                (None, Some((host, chain)), Some(device.clone()))
+            }
+        };
+        let first_index = episode
+            .indices
+            .first()
+            .copied()
+            .unwrap_or(episode.last_index);
+        Finding {
+            id: id(key, first_index),
+            rule: key.rule,
+            severity: key.rule.severity(),
+            title: title(key.rule, &key.subject),
+            tenant,
+            host: host.map(|(name, _)| name.clone()),
+            chain: host.map(|(_, chain)| Digest::new(*chain).to_string()),
+            device,
+            opened_unix_ms: episode.from_ms,
+            last_unix_ms: episode.to_ms,
+            open: now_ms.saturating_sub(episode.to_ms) < self.gap_ms,
+            known: key.known,
+            rules_version: RULES_VERSION.to_owned(),
+            details: episode.details.iter().cloned().collect(),
+            hosts: episode.hosts.iter().cloned().collect(),
+            classes: episode.classes.iter().copied().collect(),
+            evidence: Evidence {
+                first_index,
+                last_index: episode.last_index,
+                count: episode.count,
+                indices: episode.indices.iter().copied().collect(),
+                logged_first_unix_ms: episode.logged_first_ms,
+                logged_last_unix_ms: episode.logged_last_ms,
+            },
+        }
+    }
+}
+
+/// Names an episode by its key and the lowest log index of its evidence, so that nothing that is
+/// logged later changes the name; when two episodes grow together, the older name stays.
+fn id(key: &Key, first_index: u64) -> String {
+    let mut bytes = b"affiant finding v1\0".to_vec();
+    let mut put = |part: &[u8]| {
+        bytes.extend(u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
+        bytes.extend(part);
+    };
+    put(key.rule.as_str().as_bytes());
+    match &key.subject {
+        Subject::Tenant(tenant) => {
+            put(b"tenant");
+            put(tenant.as_bytes());
+        }
+        Subject::Host(_, chain) => {
+            put(b"host");
+            put(chain);
+        }
+        Subject::AllDevices(_, chain) => {
+            put(b"devices");
+            put(chain);
+        }
+        Subject::Device(_, chain, device) => {
+            put(b"device");
+            put(chain);
+            put(device.as_bytes());
+        }
+    }
+    put(if key.known == Known::Then {
+        b"then"
+    } else {
+        b"later"
+    });
+    put(&first_index.to_be_bytes());
+    digest(&bytes).to_string().chars().take(32).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn key(tenant: &str) -> Key {
+        Key {
+            rule: Rule::UseUnvetted,
+            subject: Subject::Tenant(tenant.into()),
+            known: Known::Then,
+        }
+    }
+
+    fn seen(index: u64, from_ms: u64, to_ms: u64) -> Episode {
+        Episode::new((index, index), (from_ms, to_ms), to_ms, 1).with(
+            &format!("d{index}"),
+            "h",
+            None,
+        )
+    }
+
+    #[test]
+    fn an_episode_extends_while_evidence_is_near_and_keeps_its_id() {
+        let mut episodes = Episodes::new(100);
+        episodes.add(key("t"), seen(5, 0, 10));
+        let id = episodes
+            .findings(0)
+            .first()
+            .map(|finding| finding.id.clone());
+        episodes.add(key("t"), seen(6, 109, 120));
+        let findings = episodes.findings(120);
+        assert_eq!(findings.len(), 1);
+        assert_eq!(findings.first().map(|finding| finding.id.clone()), id);
+        episodes.add(key("t"), seen(7, 220, 230));
+        assert_eq!(episodes.findings(230).len(), 2);
+        assert_eq!(
+            episodes
+                .findings(230)
+                .first()
+                .map(|finding| finding.id.clone()),
+            id
+        );
+    }
+
+    #[test]
+    fn an_episode_is_open_until_the_gap_has_passed() {
+        let mut episodes = Episodes::new(100);
+        episodes.add(key("t"), seen(5, 0, 10));
+        let open = |now| episodes.findings(now).first().map(|finding| finding.open);
+        assert_eq!(
+            [open(10), open(109), open(110)],
+            [Some(true), Some(true), Some(false)]
+        );
+    }
+
+    #[test]
+    fn lists_stay_bounded_and_the_count_stays_exact() {
+        let mut episodes = Episodes::new(100);
+        for index in 0..1_000 {
+            let detail = "x".repeat(1_000) + &index.to_string();
+            episodes.add(
+                key("t"),
+                seen(index, index * 10, index * 10 + 10).with(&detail, "h", None),
+            );
+        }
+        let findings = episodes.findings(0);
+        assert_eq!(findings.len(), 1);
+        for finding in findings {
+            assert_eq!(finding.evidence.count, 1_000);
+            assert_eq!(
+                (finding.evidence.first_index, finding.evidence.last_index),
+                (0, 999)
+            );
+            assert_eq!(finding.evidence.indices.len(), MAX_INDICES);
+            assert!(finding.details.len() <= MAX_DETAILS);
+            assert!(
+                finding
+                    .details
+                    .iter()
+                    .all(|detail| detail.chars().count() <= MAX_DETAIL_CHARS)
+            );
+        }
+    }
+
+    fn any_set() -> impl Strategy<Value = Vec<(u8, u64, u64, u64)>> {
+        let one = (0_u8..2, 0_u64..50, 0_u64..3_000, 0_u64..200);
+        proptest::collection::vec(one, 0..40)
+    }
+
+    fn set(observations: &[(u8, u64, u64, u64)]) -> Episodes {
+        let mut episodes = Episodes::new(100);
+        for (tenant, index, from, length) in observations {
+            episodes.add(
+                key(if *tenant == 0 { "a" } else { "b" }),
+                seen(*index, *from, from + length),
+            );
+        }
+        episodes
+    }
+
+    proptest! {
+        #[test]
+        fn verdicts_merge_in_any_order(a in any_set(), b in any_set(), c in any_set()) {
+            let join = |mut left: Episodes, right: Episodes| { left.merge(right); left };
+            let (a, b, c) = (set(&a), set(&b), set(&c));
+            prop_assert_eq!(join(a.clone(), b.clone()), join(b.clone(), a.clone()));
+            let left = join(join(a.clone(), b.clone()), c.clone());
+            let right = join(a.clone(), join(b, c));
+            prop_assert_eq!(left, right);
+            prop_assert_eq!(join(a.clone(), Episodes::new(100)), a);
+        }
+
+        #[test]
+        fn the_order_of_observations_does_not_matter(a in any_set(), seed in any::<u64>()) {
+            let mut other = a.clone();
+            let by = |o: &(u8, u64, u64, u64)| (o.1 ^ seed).wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ o.2;
+            other.sort_by_key(by);
+            prop_assert_eq!(set(&a), set(&other));
+        }
+    }
+}

@@ -1,0 +1,221 @@
+//! The hearing of one usage record: each line's owner, each use's breaches, each device's darkness.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use affiant_proto::v1::{self, LineKind};
+
+use crate::{
+    Answer, Judge,
+    accounting::Share,
+    devices::Class,
+    episodes::{Episode, Key},
+    findings::{Known, Rule, Subject},
+    hosts::HostState,
+    matching::Match,
+    record::{Owner, Record, is_use, words},
+    registry::Standing,
+    rules,
+    timeline::Moment,
+    uses,
+};
+
+impl Judge {
+    /// Takes a usage record with its totals and its lines from leaf 1 on, `None` for one that is
+    /// withheld.
+    pub fn usage(
+        &mut self,
+        index: u64,
+        chain: [u8; 32],
+        _sequence: u64,
+        usage: &v1::Usage,
+        totals: &v1::Totals,
+        lines: &[Option<v1::UsageLine>],
+    ) {
+        if usage.wall_end_ms <= self.period.0 || usage.wall_end_ms > self.period.1 {
+            return;
+        }
+        let gaps = self
+            .coverage
+            .record(chain, index, usage.wall_start_ms, usage.wall_end_ms);
+        self.gaps(chain, gaps);
+        if self.hosts.of(chain).state == HostState::Maintenance {
+            self.hosts.of(chain).state = HostState::Approved;
+        }
+        let record = Record {
+            host: self.hosts.share(chain),
+            chain,
+            index,
+            usage,
+        };
+        self.records = self.records.saturating_add(1);
+        let withheld = lines.iter().filter(|line| line.is_none()).count();
+        self.lines_withheld = self.lines_withheld.saturating_add(withheld as u64);
+
+        for (place, parts) in (0_u32..).zip(&totals.devices) {
+            self.accounts.device(record.class(place), parts);
+        }
+        self.dark(&record, totals, lines);
+        let mut used: BTreeMap<String, BTreeSet<Class>> = BTreeMap::new();
+        let mut nobodys: Option<Episode> = None;
+        for line in lines.iter().flatten() {
+            let (owner, class) = (self.owner(&record, line), record.class(line.device));
+            let share = match &owner {
+                Owner::Tenant(tenant) => Share::Tenant(tenant),
+                Owner::Nobody(_) => Share::Unattributed,
+                Owner::Idle => Share::Idle,
+                Owner::NotObserved => Share::NotObserved,
+                Owner::NotShown => continue,
+            };
+            self.accounts
+                .line(index, class, &record.device(line.device), share, line);
+            match owner {
+                Owner::Tenant(tenant) if is_use(line) => {
+                    used.entry(tenant).or_default().insert(class);
+                }
+                Owner::Nobody(why) if is_use(line) => {
+                    let new = || record.observed(self.clock_ms);
+                    nobodys
+                        .get_or_insert_with(new)
+                        .tell(&why, &record.host.name, Some(class));
+                }
+                _ => {}
+            }
+        }
+        if let Some(episode) = nobodys {
+            self.observe(Rule::UseUnattributed, record.subject(), episode);
+        }
+        for (tenant, classes) in used {
+            self.judge_use(&record, &tenant, classes);
+        }
+    }
+
+    /// Says whose the time of a line is. Not shown is nobody's to tell, and so withheld.
+    fn owner(&self, record: &Record<'_>, line: &v1::UsageLine) -> Owner {
+        match LineKind::try_from(line.kind).unwrap_or_default() {
+            LineKind::Idle => return Owner::Idle,
+            LineKind::NotObserved => return Owner::NotObserved,
+            LineKind::Unattributed => {
+                return Owner::Nobody("the agent could not place the processes".to_owned());
+            }
+            LineKind::Unspecified | LineKind::Attributed => {}
+        }
+        let Some(workload) = record.workload(line) else {
+            return Owner::NotShown;
+        };
+        let host = record.host.name.as_str();
+        match self
+            .bindings
+            .find(workload, host, record.index, record.instant())
+        {
+            Match::Tenant(tenant) => Owner::Tenant(tenant),
+            Match::None => Owner::Nobody(format!("no binding for {}", words(workload))),
+            Match::Ambiguous(tenants) => {
+                let tenants: Vec<_> = tenants.into_iter().collect();
+                Owner::Nobody(format!(
+                    "bindings of {} all match {}",
+                    tenants.join(", "),
+                    words(workload)
+                ))
+            }
+        }
+    }
+
+    fn judge_use(&mut self, record: &Record<'_>, tenant: &str, classes: BTreeSet<Class>) {
+        let standing = self.standing(tenant, record.index, record.instant());
+        // One record is one piece of evidence, whatever classes of device were used in it.
+        let mut found: BTreeMap<Rule, Episode> = BTreeMap::new();
+        for class in classes {
+            let breaches = rules::judge(&standing, class, &self.parameters);
+            for breach in &breaches {
+                let new = || record.observed(self.clock_ms);
+                let episode = found.entry(breach.rule).or_insert_with(new);
+                episode.tell(&breach.detail, &record.host.name, Some(class));
+            }
+            let broken = breaches.into_iter().map(|breach| breach.rule).collect();
+            let key = uses::Key {
+                tenant: tenant.to_owned(),
+                class,
+                chain: record.chain,
+                broken,
+            };
+            let interval = (record.usage.wall_start_ms, record.usage.wall_end_ms);
+            self.uses
+                .add(key, record.index, interval, self.registry.revision());
+        }
+        for (rule, episode) in found {
+            self.observe(rule, Subject::Tenant(tenant.to_owned()), episode);
+        }
+    }
+
+    fn standing(&mut self, tenant: &str, index: u64, instant: u64) -> Standing {
+        let revision = self.registry.revision();
+        let holds = |answer: &&Answer| {
+            let (from, to) = answer.steady;
+            answer.revision == revision && from <= instant && instant < to
+        };
+        if let Some(answer) = self.answers.get(tenant).filter(holds) {
+            return answer.standing.clone();
+        }
+        let standing = self
+            .registry
+            .standing(tenant, Moment::as_known_then(index, instant));
+        for unknown in &standing.unknown {
+            self.note(format!(
+                "tenant {tenant}: headquarters of {unknown} not known"
+            ));
+        }
+        let steady = self.registry.steady(instant);
+        let answer = Answer {
+            revision,
+            steady,
+            standing: standing.clone(),
+        };
+        self.answers.insert(tenant.to_owned(), answer);
+        standing
+    }
+
+    /// Finds devices that went unobserved; all at once are the host's, some are their own.
+    fn dark(&mut self, record: &Record<'_>, totals: &v1::Totals, lines: &[Option<v1::UsageLine>]) {
+        let grace = self.parameters.not_observed_grace_ms;
+        let mut dark: Vec<(u32, Vec<String>)> = Vec::new();
+        for (place, parts) in (0_u32..).zip(&totals.devices) {
+            if parts.not_observed_ms > grace {
+                let of_device = lines.iter().flatten().filter(|line| line.device == place);
+                dark.extend(rules::dark(parts, of_device, grace).map(|why| (place, why)));
+            }
+        }
+        let all = dark.len() == totals.devices.len() && dark.len() > 1;
+        let mut together: Option<Episode> = None;
+        for (place, why) in dark {
+            let mut episode = record.observed(self.clock_ms);
+            let told = if all {
+                together.get_or_insert(episode.clone())
+            } else {
+                &mut episode
+            };
+            for why in why {
+                told.tell(&why, &record.host.name, Some(record.class(place)));
+            }
+            if !all {
+                let name = record.host.name.clone();
+                let subject = Subject::Device(name, record.chain, record.device(place));
+                self.observe(Rule::UsageGap, subject, episode);
+            }
+        }
+        if let Some(episode) = together {
+            let subject = Subject::AllDevices(record.host.name.clone(), record.chain);
+            self.observe(Rule::UsageGap, subject, episode);
+        }
+    }
+
+    fn observe(&mut self, rule: Rule, subject: Subject, episode: Episode) {
+        self.episodes.add(
+            Key {
+                rule,
+                subject,
+                known: Known::Then,
+            },
+            episode,
+        );
+    }
+}

@@ -1,0 +1,181 @@
+//! Hosts: who they are, what devices and workloads their records point at, and how they stand.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use affiant_proto::{Digest, v1};
+use serde::{Deserialize, Serialize};
+
+use crate::devices::Class;
+
+/// Inventories, and as many lists of workloads, kept of one chain. Records point at the newest;
+/// eight leave room for statements that were sealed before one that they follow.
+const KEPT: usize = 8;
+
+/// How a host stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HostState {
+    /// Enrolled; no event since.
+    Enrolled,
+    /// Approved.
+    Approved,
+    /// Evicted: may enrol again.
+    Evicted,
+    /// Banned.
+    Banned,
+    /// Retired.
+    Retired,
+    /// In maintenance until its next record.
+    Maintenance,
+    /// Transferred to another owner.
+    Transferred,
+    /// Continued by another chain.
+    Replaced,
+}
+
+/// A device of an inventory, with its class.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Placed {
+    pub(crate) device: v1::Device,
+    pub(crate) class: Class,
+}
+
+/// What is known of one host's chain.
+#[derive(Clone, Debug)]
+pub(crate) struct Host {
+    pub(crate) name: String,
+    pub(crate) site: String,
+    pub(crate) agent_version: String,
+    pub(crate) state: HostState,
+    inventories: BTreeMap<u64, Vec<Option<Placed>>>,
+    workloads: BTreeMap<u64, Vec<Option<v1::Workload>>>,
+}
+
+impl Host {
+    /// A chain of which the enrolment was not shown: named by the chain's first 16 digits.
+    fn nameless(chain: &[u8; 32]) -> Self {
+        let name = Digest::new(*chain).to_string().chars().take(16).collect();
+        Self {
+            name,
+            site: String::new(),
+            agent_version: String::new(),
+            state: HostState::Enrolled,
+            inventories: BTreeMap::new(),
+            workloads: BTreeMap::new(),
+        }
+    }
+
+    pub(crate) fn device(&self, inventory: u64, place: u32) -> Option<&Placed> {
+        let place = usize::try_from(place).ok()?;
+        self.inventories.get(&inventory)?.get(place)?.as_ref()
+    }
+
+    pub(crate) fn workload(&self, workloads: u64, place: u32) -> Option<&v1::Workload> {
+        let place = usize::try_from(place).ok()?;
+        self.workloads.get(&workloads)?.get(place)?.as_ref()
+    }
+
+    /// The devices of the newest inventory.
+    pub(crate) fn devices(&self) -> impl Iterator<Item = Option<&Placed>> {
+        self.inventories
+            .values()
+            .next_back()
+            .into_iter()
+            .flatten()
+            .map(Option::as_ref)
+    }
+}
+
+/// All hosts, by chain.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Hosts(BTreeMap<[u8; 32], Arc<Host>>);
+
+impl Hosts {
+    pub(crate) fn enrol(&mut self, chain: [u8; 32], enrolment: &v1::Enrolment) {
+        let host = self.of(chain);
+        host.name.clone_from(&enrolment.host);
+        host.site.clone_from(&enrolment.site);
+        host.agent_version.clone_from(&enrolment.agent_version);
+    }
+
+    /// The host of a chain; one whose enrolment was not shown is made up as nameless.
+    pub(crate) fn of(&mut self, chain: [u8; 32]) -> &mut Host {
+        Arc::make_mut(self.entry(chain))
+    }
+
+    /// The same, to hold on to while the judge changes.
+    pub(crate) fn share(&mut self, chain: [u8; 32]) -> Arc<Host> {
+        Arc::clone(self.entry(chain))
+    }
+
+    pub(crate) fn get(&self, chain: &[u8; 32]) -> Option<&Host> {
+        self.0.get(chain).map(Arc::as_ref)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&[u8; 32], &Host)> {
+        self.0.iter().map(|(chain, host)| (chain, host.as_ref()))
+    }
+
+    pub(crate) fn inventory(
+        &mut self,
+        chain: [u8; 32],
+        sequence: u64,
+        devices: Vec<Option<Placed>>,
+    ) {
+        keep(&mut self.of(chain).inventories, sequence, devices);
+    }
+
+    pub(crate) fn workloads(
+        &mut self,
+        chain: [u8; 32],
+        sequence: u64,
+        workloads: Vec<Option<v1::Workload>>,
+    ) {
+        keep(&mut self.of(chain).workloads, sequence, workloads);
+    }
+
+    fn entry(&mut self, chain: [u8; 32]) -> &mut Arc<Host> {
+        self.0
+            .entry(chain)
+            .or_insert_with(|| Arc::new(Host::nameless(&chain)))
+    }
+}
+
+fn keep<T>(kept: &mut BTreeMap<u64, T>, sequence: u64, value: T) {
+    kept.insert(sequence, value);
+    while kept.len() > KEPT {
+        kept.pop_first();
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_out_of_range_or_not_shown_is_nothing() {
+        let mut hosts = Hosts::default();
+        let placed = Placed {
+            device: v1::Device::default(),
+            class: Class::A,
+        };
+        hosts.inventory([1; 32], 5, vec![None, Some(placed.clone())]);
+        let host = hosts.get(&[1; 32]).unwrap();
+        assert_eq!(host.device(5, 1), Some(&placed));
+        for (sequence, place) in [(5, 0), (5, 2), (5, u32::MAX), (4, 1), (u64::MAX, 1)] {
+            assert_eq!(host.device(sequence, place), None);
+        }
+    }
+
+    #[test]
+    fn a_chain_keeps_its_newest_inventories_only() {
+        let mut hosts = Hosts::default();
+        for sequence in 0..100 {
+            hosts.inventory([1; 32], sequence, Vec::new());
+        }
+        let host = hosts.get(&[1; 32]).unwrap();
+        assert_eq!(host.inventories.len(), KEPT);
+        assert!(host.inventories.contains_key(&99));
+    }
+}

@@ -1,0 +1,246 @@
+//! Matching: whose a workload is.
+//!
+//! A binding permits, so it works from its inclusion at the earliest. A withdrawal works from
+//! inclusion too: figures that were reported stay attributed as they were.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use affiant_proto::v1;
+
+use crate::timeline::Stamp;
+
+/// Selectors of a binding, the most telling first: it is filed under the first that it gives.
+const SELECTORS: usize = 8;
+
+/// Whose a workload is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Match {
+    /// Bindings of this one tenant match.
+    Tenant(String),
+    /// No binding matches.
+    None,
+    /// Bindings of several tenants match: nobody's until an officer says whose.
+    Ambiguous(BTreeSet<String>),
+}
+
+/// All bindings, filed by selector.
+#[derive(Clone, Debug, Default)]
+pub struct Bindings {
+    versions: BTreeMap<String, Vec<(Stamp, v1::Binding, bool)>>,
+    filed: BTreeMap<(usize, String), BTreeSet<String>>,
+    /// Bindings without any selector: they match everything.
+    open: BTreeSet<String>,
+}
+
+impl Bindings {
+    /// Takes a binding, or its withdrawal, as it is from now on.
+    pub(crate) fn event(&mut self, stamp: Stamp, event: &v1::BindingEvent) {
+        let Some(binding) = &event.binding else {
+            return;
+        };
+        let given = selectors(binding)
+            .into_iter()
+            .enumerate()
+            .find(|(_, value)| !value.is_empty());
+        match given {
+            Some((place, value)) => {
+                let file = self.filed.entry((place, value.to_owned())).or_default();
+                file.insert(binding.id.clone());
+            }
+            None => {
+                self.open.insert(binding.id.clone());
+            }
+        }
+        let versions = self.versions.entry(binding.id.clone()).or_default();
+        versions.push((stamp, binding.clone(), event.withdrawn));
+    }
+
+    /// All bindings as last stated, by id, with whether they are withdrawn.
+    pub fn all(&self) -> impl Iterator<Item = (&v1::Binding, bool)> {
+        let newest = |versions: &'_ Vec<(Stamp, v1::Binding, bool)>| versions.len().checked_sub(1);
+        self.versions
+            .values()
+            .filter_map(move |versions| versions.get(newest(versions)?))
+            .map(|(_, binding, withdrawn)| (binding, *withdrawn))
+    }
+
+    /// Says whose a workload on a host was at an instant, by the bindings logged before `index`.
+    pub fn find(&self, workload: &v1::Workload, host: &str, index: u64, instant_ms: u64) -> Match {
+        let values = values(workload, host);
+        let filed = values
+            .into_iter()
+            .enumerate()
+            .filter(|(_, value)| !value.is_empty());
+        let filed = filed.filter_map(|(place, value)| self.filed.get(&(place, value.to_owned())));
+        let tenants: BTreeSet<String> = filed
+            .flatten()
+            .chain(&self.open)
+            .filter_map(|id| self.in_force(id, index, instant_ms))
+            .filter(|binding| matches(binding, &values))
+            .map(|binding| binding.tenant.clone())
+            .collect();
+        let mut named = tenants.iter();
+        match (named.next(), named.next()) {
+            (None, _) => Match::None,
+            (Some(tenant), None) => Match::Tenant(tenant.clone()),
+            _ => Match::Ambiguous(tenants),
+        }
+    }
+
+    fn in_force(&self, id: &str, index: u64, instant_ms: u64) -> Option<&v1::Binding> {
+        let known = self.versions.get(id)?.iter().rev();
+        let works = |stamp: &Stamp| stamp.index < index && stamp.permits_from() <= instant_ms;
+        let (_, binding, withdrawn) = known.into_iter().find(|(stamp, _, _)| works(stamp))?;
+        let begun = binding.from_unix_ms.is_none_or(|from| from <= instant_ms);
+        let lasts = binding.to_unix_ms.is_none_or(|to| instant_ms <= to);
+        (!withdrawn && begun && lasts).then_some(binding)
+    }
+}
+
+fn selectors(binding: &v1::Binding) -> [&str; SELECTORS] {
+    [
+        &binding.slurm_account,
+        &binding.service_account,
+        &binding.namespace,
+        &binding.unit,
+        &binding.user,
+        &binding.image,
+        &binding.host,
+        &binding.cluster,
+    ]
+}
+
+fn values<'a>(workload: &'a v1::Workload, host: &'a str) -> [&'a str; SELECTORS] {
+    [
+        &workload.slurm_account,
+        &workload.service_account,
+        &workload.namespace,
+        &workload.unit,
+        &workload.user,
+        &workload.image,
+        host,
+        &workload.cluster,
+    ]
+}
+
+fn matches(binding: &v1::Binding, values: &[&str; SELECTORS]) -> bool {
+    selectors(binding)
+        .iter()
+        .zip(values)
+        .all(|(due, value)| due.is_empty() || due == value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn bind(bindings: &mut Bindings, index: u64, binding: v1::Binding, withdrawn: bool) {
+        let stamp = Stamp {
+            index,
+            logged_ms: index * 10,
+            effective_ms: 0,
+        };
+        let event = v1::BindingEvent {
+            binding: Some(binding),
+            withdrawn,
+            ..Default::default()
+        };
+        bindings.event(stamp, &event);
+    }
+
+    fn binding(id: &str, tenant: &str, namespace: &str, host: &str) -> v1::Binding {
+        v1::Binding {
+            id: id.into(),
+            tenant: tenant.into(),
+            namespace: namespace.into(),
+            host: host.into(),
+            ..Default::default()
+        }
+    }
+
+    fn pod(namespace: &str) -> v1::Workload {
+        v1::Workload {
+            namespace: namespace.into(),
+            ..Default::default()
+        }
+    }
+
+    #[test]
+    fn every_given_selector_must_match_exactly() {
+        let mut bindings = Bindings::default();
+        bind(&mut bindings, 1, binding("b", "t", "lab", "h1"), false);
+        let find = |namespace, host| bindings.find(&pod(namespace), host, 9, 90);
+        assert_eq!(find("lab", "h1"), Match::Tenant("t".into()));
+        assert_eq!(find("lab", "h2"), Match::None);
+        assert_eq!(find("lab2", "h1"), Match::None);
+        assert_eq!(find("", "h1"), Match::None);
+    }
+
+    #[test]
+    fn two_tenants_are_ambiguous_and_one_tenant_twice_is_not() {
+        let mut bindings = Bindings::default();
+        bind(&mut bindings, 1, binding("b1", "t", "lab", ""), false);
+        bind(&mut bindings, 2, binding("b2", "t", "", "h1"), false);
+        assert_eq!(
+            bindings.find(&pod("lab"), "h1", 9, 90),
+            Match::Tenant("t".into())
+        );
+        bind(&mut bindings, 3, binding("b3", "u", "", ""), false);
+        let both = ["t".to_owned(), "u".to_owned()].into();
+        assert_eq!(
+            bindings.find(&pod("lab"), "h1", 9, 90),
+            Match::Ambiguous(both)
+        );
+        assert_eq!(
+            bindings.find(&pod("x"), "h2", 9, 90),
+            Match::Tenant("u".into())
+        );
+    }
+
+    #[test]
+    fn a_binding_never_reaches_back_and_its_withdrawal_neither() {
+        let mut bindings = Bindings::default();
+        bind(&mut bindings, 2, binding("b", "t", "lab", ""), false);
+        bind(&mut bindings, 5, binding("b", "t", "lab", ""), true);
+        let find = |index, instant| bindings.find(&pod("lab"), "h", index, instant);
+        assert_eq!(find(1, 30), Match::None, "logged after the use");
+        assert_eq!(find(3, 19), Match::None, "claimed before it was logged");
+        assert_eq!(find(3, 30), Match::Tenant("t".into()));
+        assert_eq!(
+            find(6, 49),
+            Match::Tenant("t".into()),
+            "used before the withdrawal"
+        );
+        assert_eq!(find(6, 50), Match::None);
+    }
+
+    #[test]
+    fn a_binding_holds_between_its_own_dates_only() {
+        let mut bindings = Bindings::default();
+        let dated = v1::Binding {
+            from_unix_ms: Some(40),
+            to_unix_ms: Some(60),
+            ..binding("b", "t", "lab", "")
+        };
+        bind(&mut bindings, 1, dated, false);
+        let find = |instant| bindings.find(&pod("lab"), "h", 9, instant);
+        assert_eq!([find(39), find(61)], [Match::None, Match::None]);
+        assert_eq!(
+            [find(40), find(60)],
+            [Match::Tenant("t".into()), Match::Tenant("t".into())]
+        );
+    }
+
+    #[test]
+    fn a_binding_that_changes_its_selectors_is_found_by_the_new_ones() {
+        let mut bindings = Bindings::default();
+        bind(&mut bindings, 1, binding("b", "t", "old", ""), false);
+        bind(&mut bindings, 2, binding("b", "t", "new", ""), false);
+        assert_eq!(bindings.find(&pod("old"), "h", 9, 90), Match::None);
+        assert_eq!(
+            bindings.find(&pod("new"), "h", 9, 90),
+            Match::Tenant("t".into())
+        );
+        assert_eq!(bindings.all().count(), 1);
+    }
+}

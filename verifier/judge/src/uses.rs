@@ -1,0 +1,134 @@
+//! What each tenant has used: kept short, so that what the log learns later can be judged too.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use crate::{devices::Class, findings::Rule};
+
+/// Most records of one span. 360 × 10 s is an hour, to which the evidence of a finding that
+/// reaches back is exact.
+const SPAN_RECORDS: u64 = 360;
+
+/// Most spans of one key. 1,024 × 1 h is six weeks of an hour's exactness; of what is older the
+/// two oldest grow together, so that nothing is forgotten. 56 bytes each, 56 KiB a key.
+const SPANS: usize = 1_024;
+
+/// Milliseconds by which the wall clock may step between two records of one span: a second, less
+/// than any interval.
+const SLACK_MS: u64 = 1_000;
+
+/// Records of one host in a row that were judged alike.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Span {
+    pub(crate) from_ms: u64,
+    pub(crate) to_ms: u64,
+    /// Where the last record begins.
+    pub(crate) last_from_ms: u64,
+    pub(crate) first_index: u64,
+    pub(crate) last_index: u64,
+    pub(crate) records: u64,
+    /// Revision of the registry by which they were judged.
+    revision: u64,
+}
+
+/// What the records of a span have in common.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Key {
+    pub(crate) tenant: String,
+    pub(crate) class: Class,
+    pub(crate) chain: [u8; 32],
+    /// The rules that were broken as known then.
+    pub(crate) broken: BTreeSet<Rule>,
+}
+
+/// All uses by tenants.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Uses(BTreeMap<Key, VecDeque<Span>>);
+
+impl Uses {
+    /// Adds one record.
+    pub(crate) fn add(&mut self, key: Key, index: u64, interval_ms: (u64, u64), revision: u64) {
+        let (from_ms, to_ms) = interval_ms;
+        let spans = self.0.entry(key).or_default();
+        let fits = |last: &&mut Span| {
+            last.revision == revision
+                && last.records < SPAN_RECORDS
+                && from_ms.abs_diff(last.to_ms) <= SLACK_MS
+        };
+        if let Some(last) = spans.back_mut().filter(fits) {
+            last.to_ms = last.to_ms.max(to_ms);
+            last.last_from_ms = last.last_from_ms.max(from_ms);
+            last.last_index = index;
+            last.records += 1;
+            return;
+        }
+        spans.push_back(Span {
+            from_ms,
+            to_ms,
+            last_from_ms: from_ms,
+            first_index: index,
+            last_index: index,
+            records: 1,
+            revision,
+        });
+        if spans.len() > SPANS
+            && let (Some(old), Some(next)) = (spans.pop_front(), spans.front_mut())
+        {
+            next.from_ms = next.from_ms.min(old.from_ms);
+            next.to_ms = next.to_ms.max(old.to_ms);
+            next.last_from_ms = next.last_from_ms.max(old.last_from_ms);
+            next.first_index = old.first_index;
+            next.records = next.records.saturating_add(old.records);
+        }
+    }
+
+    /// All spans with what their records have in common.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&Key, &Span)> {
+        self.0
+            .iter()
+            .flat_map(|(key, spans)| spans.iter().map(move |span| (key, span)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key() -> Key {
+        Key {
+            tenant: "t".into(),
+            class: Class::A,
+            chain: [0; 32],
+            broken: BTreeSet::new(),
+        }
+    }
+
+    #[test]
+    fn abutting_records_grow_one_span_until_the_registry_changes_or_time_is_missing() {
+        let mut uses = Uses::default();
+        for (index, from, revision) in [(1, 0, 1), (2, 10, 1), (3, 20, 2), (4, 50, 2)] {
+            uses.add(key(), index, (from * 1_000, (from + 10) * 1_000), revision);
+        }
+        let spans: Vec<_> = uses
+            .iter()
+            .map(|(_, span)| (span.first_index, span.records))
+            .collect();
+        assert_eq!(spans, [(1, 2), (3, 1), (4, 1)]);
+    }
+
+    #[test]
+    fn spans_stay_bounded_and_no_record_is_forgotten() {
+        let mut uses = Uses::default();
+        for index in 0..5_000 {
+            uses.add(key(), index, (index * 20_000, index * 20_000 + 10_000), 1);
+        }
+        assert_eq!(uses.iter().count(), SPANS);
+        assert_eq!(
+            uses.iter().map(|(_, span)| span.records).sum::<u64>(),
+            5_000
+        );
+        assert_eq!(
+            uses.iter().next().map(|(_, span)| span.first_index),
+            Some(0)
+        );
+    }
+}

@@ -1,0 +1,153 @@
+//! The verdict by now: findings and figures of all that was heard.
+
+use affiant_proto::Digest;
+
+use crate::{
+    Judge,
+    accounting::Amount,
+    coverage::Gap,
+    episodes::{Episode, Episodes, Key},
+    figures::{DeviceStatus, Figures, HostFigures, HostStatus},
+    findings::{Finding, Known, RULES_VERSION, Rule, Subject},
+    hosts::Placed,
+    record::first,
+    rules,
+    timeline::Moment,
+    uses,
+};
+
+impl Judge {
+    /// All findings by now, by (opened, rule, id).
+    ///
+    /// What was known when the evidence was logged stands for good. What only later events make
+    /// known is found anew from all that tenants used, and marked [`Known::Later`].
+    pub fn findings(&self) -> Vec<Finding> {
+        let mut episodes = self.episodes.clone();
+        for (chain, gap) in self.coverage.silences() {
+            episodes.add(self.gap_key(*chain), self.gap_episode(*chain, &gap));
+        }
+        for (key, span) in self.uses.iter() {
+            let reach = self.registry.reaches_back_to(span.last_index);
+            if reach.is_some_and(|reach| reach <= span.last_from_ms) {
+                self.judge_again(&mut episodes, key, span);
+            }
+        }
+        episodes.findings(self.clock_ms.min(self.period.1))
+    }
+
+    /// All figures by now.
+    pub fn figures(&self) -> Figures {
+        let hosts = self.hosts.iter().map(|(chain, host)| {
+            let counted = self.coverage.counted(chain);
+            HostFigures {
+                chain: Digest::new(*chain).to_string(),
+                host: host.name.clone(),
+                site: host.site.clone(),
+                state: host.state,
+                records: counted.records,
+                expected_ms: Amount(counted.expected_ms),
+                recorded_ms: Amount(counted.recorded_ms),
+                hole_ms: Amount(counted.hole_ms),
+            }
+        });
+        Figures {
+            rules_version: RULES_VERSION.to_owned(),
+            records: self.records,
+            lines_withheld: self.lines_withheld,
+            tenants: self.accounts.tenants(),
+            classes: self.accounts.classes(),
+            hosts: hosts.collect(),
+            not_judged: self.not_judged.clone(),
+            notes: self.notes.clone(),
+            notes_left_out: self.notes_left_out,
+        }
+    }
+
+    /// All hosts as they stand, by chain, with their devices.
+    pub fn hosts(&self) -> Vec<HostStatus> {
+        let status = self.hosts.iter().map(|(chain, host)| {
+            let counted = self.coverage.counted(chain);
+            HostStatus {
+                chain: Digest::new(*chain).to_string(),
+                host: host.name.clone(),
+                site: host.site.clone(),
+                agent_version: host.agent_version.clone(),
+                state: host.state,
+                records: counted.records,
+                covered_to_unix_ms: counted.covered_to_ms,
+                silent_since_unix_ms: counted.silent_since_ms,
+                devices: host
+                    .devices()
+                    .map(|placed| placed.map(|placed| self.device(placed)))
+                    .collect(),
+            }
+        });
+        status.collect()
+    }
+
+    fn device(&self, placed: &Placed) -> DeviceStatus {
+        let row = self.table.row(&placed.device);
+        DeviceStatus {
+            uuid: placed.device.uuid.clone(),
+            model: placed.device.model.clone(),
+            class: placed.class,
+            tpp: row.and_then(|row| row.tpp),
+            source: row.map(|row| row.source.clone()).unwrap_or_default(),
+        }
+    }
+
+    /// Judges a span again, by all that the log came to say; the rules that were broken as known
+    /// then stand already. What was logged later counts for records that began after it took
+    /// effect: where it falls into a record, the order of the log decides.
+    fn judge_again(&self, episodes: &mut Episodes, key: &uses::Key, span: &uses::Span) {
+        let breaches = |instant| {
+            let at = Moment::as_known_now(span.first_index, instant);
+            let standing = self.registry.standing(&key.tenant, at);
+            let mut breaches = rules::judge(&standing, key.class, &self.parameters);
+            breaches.retain(|breach| !key.broken.contains(&breach.rule));
+            breaches
+        };
+        for breach in breaches(span.last_from_ms) {
+            let breaks = |instant| {
+                breaches(instant)
+                    .iter()
+                    .any(|other| other.rule == breach.rule)
+            };
+            let from = first(span.from_ms, span.last_from_ms, breaks);
+            let indices = (span.first_index, span.last_index);
+            let subject = Subject::Tenant(key.tenant.clone());
+            let host = self
+                .hosts
+                .get(&key.chain)
+                .map_or("", |host| host.name.as_str());
+            let episode = Episode::new(indices, (from, span.to_ms), self.clock_ms, span.records);
+            let episode = episode.with(&breach.detail, host, Some(key.class));
+            episodes.add(
+                Key {
+                    rule: breach.rule,
+                    subject,
+                    known: Known::Later,
+                },
+                episode,
+            );
+        }
+    }
+
+    pub(crate) fn gap_key(&self, chain: [u8; 32]) -> Key {
+        let name = self
+            .hosts
+            .get(&chain)
+            .map_or_else(String::new, |host| host.name.clone());
+        Key {
+            rule: Rule::UsageGap,
+            subject: Subject::Host(name, chain),
+            known: Known::Then,
+        }
+    }
+
+    pub(crate) fn gap_episode(&self, chain: [u8; 32], gap: &Gap) -> Episode {
+        let host = self.hosts.get(&chain).map_or("", |host| host.name.as_str());
+        let (indices, span) = ((gap.first_index, gap.last_index), (gap.from_ms, gap.to_ms));
+        Episode::new(indices, span, self.clock_ms, 1).with(gap.why, host, None)
+    }
+}

@@ -1,0 +1,254 @@
+//! A log in miniature: statements in order, heard by a judge as the server hears them.
+#![allow(dead_code, missing_docs, unreachable_pub, clippy::unwrap_used)]
+
+use affiant_judge::{Finding, Judge, Parameters, Rule};
+use affiant_proto::v1::{self, tenant_event::Body};
+
+pub const HOST: [u8; 32] = [0xaa; 32];
+pub const ANN: [u8; 32] = [1; 32];
+pub const BO: [u8; 32] = [2; 32];
+/// 2024-08-20, when the press told the story.
+pub const START: u64 = 1_724_112_000_000;
+pub const INTERVAL: u64 = 10_000;
+
+pub struct Log {
+    pub judge: Judge,
+    pub index: u64,
+    pub now: u64,
+    sequence: u64,
+    devices: usize,
+}
+
+impl Log {
+    pub fn new(models: &[&str]) -> Self {
+        Self::with(Judge::new(Parameters::default()), models)
+    }
+
+    pub fn with(judge: Judge, models: &[&str]) -> Self {
+        let mut log = Self {
+            judge,
+            index: 0,
+            now: START,
+            sequence: 1,
+            devices: models.len(),
+        };
+        let host = v1::Enrolment {
+            host: "gpu-01".into(),
+            site: "ashburn".into(),
+            ..Default::default()
+        };
+        log.tick(0);
+        let index = log.next();
+        log.judge.enrolment(index, HOST, &host);
+        log.host_event(v1::HostEventKind::Approve);
+        let device = |(place, model): (usize, &&str)| {
+            Some(v1::Device {
+                uuid: format!("GPU-{place}"),
+                model: (*model).into(),
+                ..Default::default()
+            })
+        };
+        let devices = models.iter().enumerate().map(device).collect();
+        let index = log.next();
+        log.judge.inventory(index, HOST, 1, devices);
+        let workload = |namespace: &str| {
+            Some(v1::Workload {
+                namespace: namespace.into(),
+                ..Default::default()
+            })
+        };
+        let index = log.next();
+        log.judge.workloads(
+            index,
+            HOST,
+            2,
+            vec![workload("szu"), workload("clear"), workload("stray"), None],
+        );
+        log
+    }
+
+    pub fn next(&mut self) -> u64 {
+        self.index += 1;
+        self.index
+    }
+
+    /// Lets the log's clock go on.
+    pub fn tick(&mut self, ms: u64) {
+        self.now += ms;
+        let (index, now) = (self.next(), self.now);
+        self.judge.clock(index, now);
+    }
+
+    pub fn host_event(&mut self, kind: v1::HostEventKind) {
+        let event = v1::HostEvent {
+            host_chain: HOST.to_vec(),
+            kind: kind.into(),
+            ..Default::default()
+        };
+        let index = self.next();
+        self.judge.host_event(index, &event);
+    }
+
+    pub fn say_since(&mut self, effective_unix_ms: u64, body: Body) {
+        let event = v1::TenantEvent {
+            effective_unix_ms,
+            body: Some(body),
+            ..Default::default()
+        };
+        let index = self.next();
+        self.judge.tenant_event(index, ANN, &event);
+    }
+
+    pub fn say(&mut self, body: Body) {
+        self.say_since(self.now, body);
+    }
+
+    pub fn party(&mut self, id: &str, name: &str, headquarters: &str) {
+        self.say(party(id, name, headquarters));
+    }
+
+    pub fn tenant(&mut self, tenant: v1::Tenant) {
+        self.say(Body::Tenant(tenant));
+    }
+
+    pub fn state_since(&mut self, effective: u64, tenant: &str, state: v1::TenantState) {
+        let change = v1::TenantStateChange {
+            tenant: tenant.into(),
+            state: state.into(),
+            reason: String::new(),
+        };
+        self.say_since(effective, Body::State(change));
+    }
+
+    /// Both officers approve the dossier as it stands, with conditions where it has them.
+    pub fn approve(&mut self, tenant: &str) {
+        for officer in [ANN, BO] {
+            self.decide(tenant, officer);
+        }
+    }
+
+    pub fn decide(&mut self, tenant: &str, officer: [u8; 32]) {
+        let dossier = self.judge.registry().dossier_digest(tenant).unwrap();
+        let decision = v1::Decision {
+            tenant: tenant.into(),
+            dossier: dossier.as_bytes().to_vec(),
+            verdict: v1::Verdict::Approve.into(),
+            effective_unix_ms: self.now,
+            ..Default::default()
+        };
+        let index = self.next();
+        self.judge.decision(index, officer, &decision);
+    }
+
+    pub fn bind(&mut self, id: &str, tenant: &str, namespace: &str) {
+        let binding = v1::Binding {
+            id: id.into(),
+            tenant: tenant.into(),
+            namespace: namespace.into(),
+            ..Default::default()
+        };
+        let effective_unix_ms = self.now;
+        let event = v1::BindingEvent {
+            effective_unix_ms,
+            binding: Some(binding),
+            ..Default::default()
+        };
+        let index = self.next();
+        self.judge.binding_event(index, ANN, &event);
+    }
+
+    /// One interval goes by in which `workload` had every device; its record is logged.
+    pub fn work(&mut self, workload: u32) {
+        let lines = (0..self.devices).map(|device| Some(line(device, workload)));
+        self.record(lines.collect());
+    }
+
+    /// One interval goes by; its record is logged with these lines, one a device.
+    pub fn record(&mut self, lines: Vec<Option<v1::UsageLine>>) {
+        self.tick(INTERVAL);
+        let parts = |line: &Option<v1::UsageLine>| {
+            let mut parts = v1::DeviceTotals {
+                energy_mj: Some(3_000_000),
+                ..Default::default()
+            };
+            let kind = line
+                .as_ref()
+                .map_or(v1::LineKind::Attributed, |line| line.kind());
+            match kind {
+                v1::LineKind::Idle => parts.idle_ms = INTERVAL,
+                v1::LineKind::Unattributed => parts.unattributed_ms = INTERVAL,
+                v1::LineKind::NotObserved => parts.not_observed_ms = INTERVAL,
+                _ => parts.attributed_ms = INTERVAL,
+            }
+            parts
+        };
+        let totals = v1::Totals {
+            devices: lines.iter().map(parts).collect(),
+        };
+        let usage = self.interval(self.now - INTERVAL, self.now);
+        let (index, sequence) = (self.next(), self.sequence);
+        self.judge
+            .usage(index, HOST, sequence, &usage, &totals, &lines);
+    }
+
+    pub fn interval(&mut self, wall_start_ms: u64, wall_end_ms: u64) -> v1::Usage {
+        self.sequence += 1;
+        v1::Usage {
+            boot: 1,
+            wall_start_ms,
+            wall_end_ms,
+            inventory: 1,
+            workloads: 2,
+            ..Default::default()
+        }
+    }
+
+    pub fn findings(&self) -> Vec<Finding> {
+        self.judge.findings()
+    }
+
+    /// The rules of all findings, in order, each once.
+    pub fn rules(&self) -> Vec<Rule> {
+        let mut rules: Vec<_> = self.findings().iter().map(|finding| finding.rule).collect();
+        rules.sort();
+        rules.dedup();
+        rules
+    }
+}
+
+pub fn party(id: &str, name: &str, headquarters: &str) -> Body {
+    let name = v1::PartyName {
+        text: name.into(),
+        ..Default::default()
+    };
+    Body::Party(v1::Party {
+        id: id.into(),
+        kind: v1::PartyKind::Organisation.into(),
+        names: vec![name],
+        headquarters: headquarters.into(),
+        ..Default::default()
+    })
+}
+
+pub fn owns(from: &str, to: &str) -> Body {
+    Body::Edge(v1::Edge {
+        from: from.into(),
+        to: to.into(),
+        kind: v1::EdgeKind::Owns.into(),
+        ..Default::default()
+    })
+}
+
+pub fn line(device: usize, workload: u32) -> v1::UsageLine {
+    v1::UsageLine {
+        device: u32::try_from(device).unwrap(),
+        kind: v1::LineKind::Attributed.into(),
+        workload: Some(workload),
+        time_ms: INTERVAL,
+        allocated_ms: Some(INTERVAL),
+        busy_ms: Some(9_000),
+        energy_mj: Some(3_000_000),
+        samples: 10,
+        ..Default::default()
+    }
+}
