@@ -62,16 +62,12 @@ impl Ledger {
     /// evidence, so it is never deleted), the lock's epoch grows by one, the write-ahead file is
     /// written anew, missing tiles are made and the checkpoint of the lock's head is published.
     pub fn open_in(store: Store, signer: Box<dyn Signer>) -> Result<(Self, Replay), OpenError> {
-        let places = &store.places;
-        let directory = places.directory();
-        if !directory.is_dir() {
-            return Err(OpenError::NoLedger(directory.to_owned()));
-        }
-        let hold = Hold::take(&places.holder())?;
+        // Before the hold, whose file would make an empty directory look like a ledger begun.
         let Some(head) = store.lock.read()? else {
-            return Err(OpenError::NoLedger(directory.to_owned()));
+            return Err(OpenError::NoLedger(store.places.directory().to_owned()));
         };
         let signer = NoteSigner::new(head.origin.key_name(), LogKey(signer))?;
+        let hold = Hold::take(&store.places.holder())?;
         open(store, hold, signer)
     }
 }

@@ -313,7 +313,8 @@ fn a_ledger_is_made_only_where_nothing_is() {
     let mut house = House::new();
     fs::create_dir(house.path()).unwrap();
     assert!(matches!(refusal(&house), OpenError::NoLedger(_)));
-    let _ = fs::remove_dir_all(house.path());
+    assert_eq!(fs::read_dir(house.path()).unwrap().count(), 0, "left empty");
+    fs::remove_dir(house.path()).unwrap();
     assert!(matches!(refusal(&house), OpenError::NoLedger(_)));
     fs::create_dir(house.path()).unwrap();
     fs::write(house.at("anything"), b"").unwrap();

@@ -209,6 +209,18 @@ fn a_full_disk_is_refused_before_an_index_is_given_and_nothing_is_written() {
 }
 
 #[test]
+fn an_append_of_any_length_is_one_write_and_one_sync() {
+    let mut house = House::new();
+    let mut ledger = house.create(1);
+    let mut next = 1;
+    for (count, group) in [1, 500, 3].into_iter().enumerate() {
+        house.append(&mut ledger, next..next + group);
+        next += group;
+        assert_eq!(house.faults.appends_and_syncs(), (count + 1, count + 1));
+    }
+}
+
+#[test]
 fn a_store_that_ignores_create_only_puts_is_refused() {
     let mut house = House::new();
     drop(house.create(2));

@@ -73,6 +73,8 @@ struct Plan {
     ignores_create_only: bool,
     /// Length of the write-ahead file when it was last synced.
     synced: u64,
+    appends: usize,
+    syncs: usize,
     signed: Vec<String>,
 }
 
@@ -119,8 +121,16 @@ impl Faults {
             .collect()
     }
 
+    /// How many times the write-ahead file was appended to, and how many times synced.
+    pub(crate) fn appends_and_syncs(&self) -> (usize, usize) {
+        let plan = self.0.lock().unwrap();
+        (plan.appends, plan.syncs)
+    }
+
     fn judge(&self, step: Step) -> Verdict {
         let mut plan = self.0.lock().unwrap();
+        plan.appends += usize::from(step == Step::Append);
+        plan.syncs += usize::from(step == Step::Sync);
         if plan.crashed {
             return Verdict::FailBefore;
         }
