@@ -34,8 +34,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
+/// A file's name and its content.
+pub(crate) type Trace = (&'static str, Vec<u8>);
+
 /// Every trace with its file's name.
-pub(crate) fn traces() -> Result<Vec<(&'static str, Vec<u8>)>, Box<dyn Error>> {
+pub(crate) fn traces() -> Result<Vec<Trace>, Box<dyn Error>> {
     hosts()
         .into_iter()
         .map(|host| Ok((host.file, host.trace()?)))

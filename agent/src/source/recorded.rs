@@ -22,14 +22,15 @@ use std::{
 
 use tokio::time::Instant as Due;
 
+mod fault;
+mod header;
 mod row;
 mod trace;
 mod writer;
 
-pub use trace::{
-    BadTrace, FORMAT, Fault, MAX_LINE_BYTES, MAX_NAME_BYTES, MAX_TRACE_BYTES, Origin, Trace,
-    TraceHeader,
-};
+pub use fault::{BadTrace, Fault};
+pub use header::{FORMAT, MAX_NAME_BYTES, Origin, TraceHeader};
+pub use trace::{MAX_LINE_BYTES, MAX_TRACE_BYTES, Trace};
 pub use writer::{TraceWriter, WriteError};
 
 use super::GpuSource;

@@ -6,6 +6,10 @@
 
 use super::process::Unknown;
 
+mod token;
+
+use token::{container_id, pod_uid, unescape};
+
 /// Where a process belongs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Place {
@@ -189,43 +193,6 @@ fn virtual_machine(parts: &[&str], unit: &str) -> Option<String> {
     (digits && !domain.is_empty()).then(|| domain.to_owned())
 }
 
-/// Undoes systemd's `\xNN`.
-fn unescape(name: &str) -> Option<String> {
-    let mut parts = name.split("\\x");
-    let mut bytes = parts.next()?.as_bytes().to_vec();
-    for part in parts {
-        bytes.push(u8::from_str_radix(part.get(..2)?, 16).ok()?);
-        bytes.extend_from_slice(part.get(2..)?.as_bytes());
-    }
-    String::from_utf8(bytes).ok()
-}
-
-/// Exactly 64 hexadecimal digits between separators. CRI-O's monitor stands in a scope named
-/// after the container that it watches and is not in it.
-fn container_id(part: &str) -> Option<String> {
-    let tokens = || part.split(|c: char| !c.is_ascii_alphanumeric());
-    if tokens().any(|token| token == "conmon") {
-        return None;
-    }
-    let hex = |token: &&str| token.len() == 64 && token.bytes().all(|b| b.is_ascii_hexdigit());
-    tokens().find(hex).map(str::to_owned)
-}
-
-/// `pod` and a uid: five groups of 8-4-4-4-12 with `-` or `_` between them, or the 32 digits that
-/// the kubelet gives a pod read from a file.
-fn pod_uid(part: &str) -> Option<String> {
-    let part = part.split(':').next()?.trim_end_matches(".slice");
-    let start = match part.rfind("-pod") {
-        Some(at) => at + "-pod".len(),
-        None => part.strip_prefix("pod").map(|_| "pod".len())?,
-    };
-    let uid = part.get(start..)?.replace('_', "-");
-    let lengths: Vec<usize> = uid.split('-').map(str::len).collect();
-    let shaped = lengths == [8, 4, 4, 4, 12] || lengths == [32];
-    let hex = uid.bytes().all(|b| b == b'-' || b.is_ascii_hexdigit());
-    (shaped && hex).then_some(uid)
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::expect_used)]
 mod tests {
@@ -288,7 +255,7 @@ mod tests {
         for path in [
             format!("/kubepods/pod{UID}/ID/docker/{other}"),
             format!("/kubepods/pod{UID}/ID/pod{}/x", UID.replace('0', "1")),
-            format!("/kubepods/ID"),
+            "/kubepods/ID".to_owned(),
             format!("/docker/ID/docker/{other}"),
             format!("/system.slice/docker-ID.scope/kubepods/pod{UID}/{other}"),
         ] {
@@ -431,8 +398,6 @@ mod tests {
         fn no_file_makes_the_parser_panic(file in "\\PC{0,200}", path in "(/[a-z_.:\\\\é0-9-]{0,20}){0,6}") {
             let _ = parse(&file);
             let _ = parse(&format!("0::{path}"));
-            let _ = unescape(&file);
-            let _ = pod_uid(&file);
         }
 
         #[test]

@@ -6,109 +6,21 @@ use std::{
     path::Path,
 };
 
-use affiant_proto::{usage::MAX_DEVICES, v1};
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use affiant_proto::v1;
+use serde::de::DeserializeOwned;
 
-use super::row::{DeviceRow, ProcessRow, Row};
+use super::{
+    fault::{BadTrace, Fault},
+    header::{TraceHeader, name},
+    row::{ProcessRow, Row},
+};
 use crate::sample::{GpuProcess, Inventory, Processes, Reading};
-
-/// The format's name and version, first in every header.
-pub const FORMAT: &str = "affiant-trace/1";
 
 /// Longest trace: 8 devices × about 120 bytes × two hours at 1 Hz are 7 MB.
 pub const MAX_TRACE_BYTES: u64 = 8 * 1024 * 1024;
 
 /// Longest line: 64 devices with 48 processes of about 300 bytes each are 0.9 MB.
 pub const MAX_LINE_BYTES: usize = 1024 * 1024;
-
-/// Longest name of a device or workload: 253 is the most that Kubernetes gives a name, an image
-/// reference may be longer.
-pub const MAX_NAME_BYTES: usize = 512;
-
-/// Longest and shortest period, milliseconds.
-const PERIOD_MS: std::ops::RangeInclusive<u64> = 10..=60_000;
-
-/// What is wrong with a trace, and where.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("line {line}: {fault}")]
-pub struct BadTrace {
-    /// Counted from 1; the header is line 1.
-    pub line: usize,
-    /// What is wrong there.
-    pub fault: Fault,
-}
-
-/// What is wrong with a line of a trace.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum Fault {
-    /// The line is not there.
-    #[error("is missing: a trace has a header and at least one tick")]
-    Absent,
-    /// It does not hold as many devices as the header.
-    #[error("has {got} devices, the header has {due}; give one entry per device, in its order")]
-    Devices {
-        /// Entries of the line.
-        got: usize,
-        /// Devices of the header.
-        due: usize,
-    },
-    /// A device that is lost and has figures.
-    #[error("device {0}: field `lost` stands beside figures; leave one of them out")]
-    LostWithFigures(usize),
-    /// The first tick does not tell the processes.
-    #[error("device {0}: field `procs` is missing in the first tick; give a list, or null")]
-    NoProcesses(usize),
-    /// Not text, or too long.
-    #[error("is not UTF-8 or longer than {MAX_LINE_BYTES} bytes")]
-    Line,
-    /// A value outside its range.
-    #[error("field `{field}`: {rule}")]
-    Range {
-        /// Which field.
-        field: &'static str,
-        /// What it must be.
-        rule: &'static str,
-    },
-    /// Not JSON, or not of the form.
-    #[error("near field `{field}`: {text}")]
-    Syntax {
-        /// The last field before the fault.
-        field: String,
-        /// What the parser said.
-        text: String,
-    },
-}
-
-/// How a trace came about.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Origin {
-    /// By a program that invented the figures.
-    Generated,
-    /// By an agent that read real devices.
-    Recorded,
-}
-
-/// The first line: where the trace comes from.
-#[derive(Clone, Debug, Deserialize, Serialize)]
-#[serde(deny_unknown_fields)]
-pub struct TraceHeader {
-    pub(super) format: String,
-    /// Invented or read.
-    pub origin: Origin,
-    /// Model of the devices, as the driver names it.
-    pub model: String,
-    /// Version of the driver; empty where there was none.
-    pub driver: String,
-    /// Day on which it was made, ISO 8601.
-    pub date: String,
-    /// What a reader should know of it.
-    pub note: String,
-    /// Milliseconds between two ticks, 10 to 60,000.
-    pub period_ms: u64,
-    pub(super) devices: Vec<DeviceRow>,
-}
 
 /// A trace, whole and checked.
 #[derive(Debug)]
@@ -201,63 +113,6 @@ impl Trace {
             .map(|device| of_device(device).unwrap_or(0))
             .collect()
     }
-}
-
-impl TraceHeader {
-    pub(super) fn check(&self) -> Result<(), Fault> {
-        let range = |field, rule, holds: bool| {
-            if holds {
-                Ok(())
-            } else {
-                Err(Fault::Range { field, rule })
-            }
-        };
-        range(
-            "format",
-            "must be \"affiant-trace/1\"",
-            self.format == FORMAT,
-        )?;
-        range(
-            "period_ms",
-            "must be 10 to 60000",
-            PERIOD_MS.contains(&self.period_ms),
-        )?;
-        range(
-            "devices",
-            "must be 1 to 64",
-            (1..=MAX_DEVICES).contains(&self.devices.len()),
-        )?;
-        let texts = [
-            ("model", &self.model),
-            ("driver", &self.driver),
-            ("date", &self.date),
-            ("note", &self.note),
-        ];
-        for (field, text) in texts {
-            name(field, text)?;
-        }
-        for device in &self.devices {
-            range("uuid", "must not be empty", !device.uuid.is_empty())?;
-            name("uuid", &device.uuid)?;
-            name("model", &device.model)?;
-            name("serial", device.serial.as_deref().unwrap_or_default())?;
-            name(
-                "pci_bus_id",
-                device.pci_bus_id.as_deref().unwrap_or_default(),
-            )?;
-        }
-        Ok(())
-    }
-}
-
-fn name(field: &'static str, text: &str) -> Result<(), Fault> {
-    if text.len() <= MAX_NAME_BYTES && !text.chars().any(char::is_control) {
-        return Ok(());
-    }
-    Err(Fault::Range {
-        field,
-        rule: "must be at most 512 bytes without control characters",
-    })
 }
 
 fn tick(

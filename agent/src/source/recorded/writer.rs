@@ -3,8 +3,10 @@
 use std::io::{self, Write};
 
 use super::{
+    fault::Fault,
+    header::{FORMAT, Origin, TraceHeader},
     row::{DeviceRow, ProcessRow, Row},
-    trace::{FORMAT, Fault, MAX_TRACE_BYTES, Origin, TraceHeader},
+    trace::MAX_TRACE_BYTES,
 };
 use crate::{
     meter::{Holder, Holding},
