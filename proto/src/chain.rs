@@ -145,16 +145,7 @@ impl ChainState {
         if previous != self.head {
             return Err(Broken::Forked { sequence });
         }
-        if let Some(kind) = opener(&statement) {
-            return Err(Broken::Misplaced(kind.name()));
-        }
-        statement.verify(&self.key)?;
-        if let Body::Key(change) = statement.body() {
-            self.key = handed_over(chain, sequence, previous, change)?;
-        }
-        self.sequence = sequence;
-        self.head = statement.digest();
-        Ok(Verified { statement, chain })
+        self.take(statement)
     }
 
     /// Verifies a statement of this chain out of its order: signature and membership only.
@@ -172,6 +163,9 @@ impl ChainState {
             }
             None => return Err(Broken::Misplaced(statement.kind().name())),
         }
+        if let Some(kind) = opener(&statement) {
+            return Err(Broken::Misplaced(kind.name()));
+        }
         statement.verify(&self.key)?;
         Ok(Verified {
             statement,
@@ -180,7 +174,7 @@ impl ChainState {
     }
 
     /// Verifies `statement` like [`ChainState::vouch`] and goes on from it, across what is not
-    /// shown between.
+    /// shown between. A `key` statement hands over here too.
     pub fn skip_to(&mut self, statement: Statement) -> Result<Verified, Broken> {
         let (due, got) = (
             self.sequence.saturating_add(1),
@@ -192,8 +186,25 @@ impl ChainState {
         if got == due {
             return self.follow(statement);
         }
+        self.take(statement)
+    }
+
+    /// Verifies a statement whose place is already judged, and makes it the head.
+    fn take(&mut self, statement: Statement) -> Result<Verified, Broken> {
         let verified = self.vouch(statement)?;
-        self.sequence = got;
+        let place = verified.statement.header().place();
+        if let (
+            Body::Key(change),
+            Place::Link {
+                chain,
+                sequence,
+                previous,
+            },
+        ) = (verified.body(), place)
+        {
+            self.key = handed_over(chain, sequence, previous, change)?;
+        }
+        self.sequence = verified.statement.header().sequence();
         self.head = verified.statement.digest();
         Ok(verified)
     }
@@ -413,5 +424,55 @@ mod tests {
             "the old key is over"
         );
         state.follow(next(&state, 2, v1::Gap::default())).unwrap();
+    }
+
+    #[test]
+    fn a_key_change_after_statements_that_are_not_shown_still_hands_over() {
+        let mut signs = opened(1);
+        let mut reads = signs.clone();
+        signs.follow(next(&signs, 1, v1::Gap::default())).unwrap();
+        let Place::Link {
+            chain,
+            sequence,
+            previous,
+        } = signs.next_place()
+        else {
+            unreachable!()
+        };
+        let new = signer(2);
+        let proof = new.sign(&key_change_bytes(
+            chain,
+            sequence,
+            previous,
+            new.public_key(),
+        ));
+        let change = v1::Key {
+            new_key: new.public_key().as_bytes().to_vec(),
+            proof: proof.unwrap().to_vec(),
+            ..Default::default()
+        };
+        let mut unproved = change.clone();
+        unproved.proof[0] ^= 1;
+        assert_eq!(
+            reads.skip_to(next(&signs, 1, unproved)).unwrap_err(),
+            Broken::Proof
+        );
+        let change = next(&signs, 1, change);
+        signs.follow(change.clone()).unwrap();
+        reads.skip_to(change).unwrap();
+        assert_eq!(reads.key(), new.public_key());
+        reads.follow(next(&signs, 2, v1::Gap::default())).unwrap();
+    }
+
+    #[test]
+    fn an_opener_within_a_chain_is_refused_even_out_of_order() {
+        let mut state = opened(1);
+        let mut ahead = state.clone();
+        ahead.follow(next(&ahead, 1, v1::Gap::default())).unwrap();
+        let opener = next(&ahead, 1, v1::Enrolment::default());
+        assert!(matches!(
+            state.skip_to(opener).unwrap_err(),
+            Broken::Misplaced(_)
+        ));
     }
 }

@@ -68,7 +68,7 @@ impl Envelope {
             return Err(BadEnvelope::TooLong(bytes.len()));
         }
         let message = v1::Envelope::decode(bytes).map_err(|_| BadEnvelope::Spelling)?;
-        if message.encoded_len() != bytes.len() {
+        if message.encode_to_vec() != bytes {
             return Err(BadEnvelope::Spelling);
         }
         Self::open(message)
@@ -159,3 +159,64 @@ pub fn root(body: &Body) -> Option<(&[u8], u32)> {
 
 // A statement, its leaves and seed always fit: the bounds of the parts stay below the whole.
 const _: () = assert!(MAX_STATEMENT_BYTES + 256 * MAX_LEAF_BYTES < MAX_ENVELOPE_BYTES);
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::{keys::Ed25519Signer, statement::Place};
+
+    fn sealed() -> Envelope {
+        let tree = SaltedTree::new(Seed::new([5; 16]), vec![b"one".to_vec(), Vec::new()]).unwrap();
+        let body = v1::Workloads {
+            root: tree.root().as_bytes().to_vec(),
+            count: tree.count(),
+            ..Default::default()
+        };
+        let time = v1::Time {
+            unix_ms: 1,
+            clock: v1::ClockState::Unknown.into(),
+            max_error_ms: None,
+        };
+        let signer = Ed25519Signer::from_seed(&[1; 32]).unwrap();
+        let statement = Statement::seal(body.into(), Place::Opening, time, None, &signer).unwrap();
+        Envelope::join(statement, Some(tree)).unwrap()
+    }
+
+    #[test]
+    fn an_envelope_reads_back_what_it_writes() {
+        let made = sealed();
+        assert_eq!(Envelope::parse(&made.to_bytes()), Ok(made));
+    }
+
+    #[test]
+    fn an_envelope_of_the_same_length_in_another_order_is_refused() {
+        let message = sealed().message();
+        let seed = v1::Envelope {
+            seed: message.seed.clone(),
+            ..Default::default()
+        };
+        let rest = v1::Envelope {
+            seed: Vec::new(),
+            ..message
+        };
+        let reordered = [seed.encode_to_vec(), rest.encode_to_vec()].concat();
+        assert_eq!(reordered.len(), sealed().to_bytes().len());
+        assert_eq!(Envelope::parse(&reordered), Err(BadEnvelope::Spelling));
+    }
+
+    #[test]
+    fn leaves_seed_and_signed_root_belong_together_or_are_refused() {
+        let whole = sealed().message();
+        let change = |change: &dyn Fn(&mut v1::Envelope)| {
+            let mut message = whole.clone();
+            change(&mut message);
+            Envelope::open(message).unwrap_err().code()
+        };
+        assert_eq!(change(&|m| m.seed = Vec::new()), "leaves");
+        assert_eq!(change(&|m| m.seed[0] ^= 1), "leaves");
+        assert_eq!(change(&|m| m.leaves.swap(0, 1)), "leaves");
+        assert_eq!(change(&|m| m.leaves.push(Vec::new())), "leaves");
+        assert_eq!(change(&|m| m.statement.truncate(9)), "spelling");
+    }
+}

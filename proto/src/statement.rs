@@ -481,22 +481,16 @@ fn is_kind_name(name: &str) -> bool {
     word(kind) && number
 }
 
-/// Reads the header that leads a payload of unknown kind; the rest is carried, not read.
+/// Reads the header that leads a payload of unknown kind: field 1 in the one spelling. What comes
+/// after it is carried and not looked at, so that every reader accepts the same bytes.
 fn leading_header(payload: &[u8]) -> Result<v1::Header, Malformed> {
-    /// A message of which only field 1 is known.
-    #[derive(Clone, PartialEq, prost::Message)]
-    struct Leading {
-        #[prost(message, optional, tag = "1")]
-        header: Option<v1::Header>,
-    }
-    let header = Leading::decode(payload)
-        .map_err(|_| Malformed::Payload)?
-        .header
-        .ok_or(Malformed::Header("is missing"))?;
-    let spelled = Leading {
-        header: Some(header.clone()),
-    }
-    .encode_to_vec();
+    let Some(mut rest) = payload.strip_prefix(&[0x0a]) else {
+        return Err(Malformed::Header("is missing"));
+    };
+    let length = prost::decode_length_delimiter(&mut rest).map_err(|_| Malformed::Payload)?;
+    let (header, _) = rest.split_at_checked(length).ok_or(Malformed::Payload)?;
+    let header = v1::Header::decode(header).map_err(|_| Malformed::Payload)?;
+    let spelled = [&[0x0a], header.encode_length_delimited_to_vec().as_slice()].concat();
     if payload.starts_with(&spelled) {
         Ok(header)
     } else {
@@ -656,27 +650,55 @@ mod tests {
         assert!(sample().verify(other.public_key()).is_err());
     }
 
-    #[test]
-    fn an_unknown_kind_keeps_its_place_and_is_not_read() {
+    /// Seals any payload under a kind of which nothing is known.
+    fn unknown(payload: &[u8]) -> Result<Statement, Malformed> {
+        let key = signer();
+        let kind = Kind::Unknown("tea-leaves.v7".into());
+        let protected = protected_header(Algorithm::Ed25519, &kind, &key.public_key().id());
+        let signature = key.sign(&signed_bytes(&protected, payload)).unwrap();
+        Statement::parse(&wrap(&protected, payload, &signature))
+    }
+
+    fn leading() -> Vec<u8> {
         let header = Header {
             place: Place::Opening,
             time: time(),
             checkpoint: None,
+        };
+        let message = v1::Clock {
+            header: Some(header.message()),
+        };
+        message.encode_to_vec()
+    }
+
+    #[test]
+    fn an_unknown_kind_keeps_its_place_and_is_not_read() {
+        for rest in [
+            &[0x12, 0x01, 0xff][..],
+            &leading(),
+            b"\xff\xff not even protobuf",
+        ] {
+            let payload = [&leading(), rest].concat();
+            let read = unknown(&payload).unwrap();
+            assert_eq!(read.kind(), &Kind::Unknown("tea-leaves.v7".into()));
+            assert_eq!(read.header().place(), Place::Opening);
+            assert_eq!(read.body(), &Body::Unknown(payload));
+            read.verify(signer().public_key()).unwrap();
         }
-        .message();
-        let mut payload = v1::Clock {
-            header: Some(header),
-        }
-        .encode_to_vec();
-        payload.extend([0x12, 0x01, 0xff]);
-        let key = signer();
-        let kind = Kind::Unknown("tea-leaves.v7".into());
-        let protected = protected_header(Algorithm::Ed25519, &kind, &key.public_key().id());
-        let signature = key.sign(&signed_bytes(&protected, &payload)).unwrap();
-        let read = Statement::parse(&wrap(&protected, &payload, &signature)).unwrap();
-        assert_eq!(read.kind(), &kind);
-        assert_eq!(read.body(), &Body::Unknown(payload));
-        read.verify(key.public_key()).unwrap();
+    }
+
+    #[test]
+    fn an_unknown_kind_without_a_leading_header_in_its_one_spelling_is_refused() {
+        let whole = leading();
+        let (length, header) = (whole[1], &whole[2..]);
+        let long_length = [&[0x0a, length | 0x80, 0x00], header].concat();
+        assert_eq!(unknown(&long_length), Err(Malformed::Respelled));
+        let spelled_out = [&[0x0a, length + 2], header, &[0x10, 0x00]].concat();
+        assert_eq!(unknown(&spelled_out), Err(Malformed::Respelled));
+        assert_eq!(unknown(&whole[..whole.len() - 1]), Err(Malformed::Payload));
+        let second = [&[0x12, 0x00], whole.as_slice()].concat();
+        assert_eq!(unknown(&second), Err(Malformed::Header("is missing")));
+        assert_eq!(unknown(&[]), Err(Malformed::Header("is missing")));
     }
 
     #[test]

@@ -85,6 +85,16 @@ pub enum BadUsage {
         /// What contradicts.
         fault: &'static str,
     },
+    /// A table longer than [`MAX_DEVICES`] or [`MAX_WORKLOADS`].
+    #[error("{what} has {count} entries where at most {limit} are allowed")]
+    TooMany {
+        /// "inventory" or "workloads".
+        what: &'static str,
+        /// As signed.
+        count: u32,
+        /// The limit.
+        limit: usize,
+    },
     /// The totals line has not one entry per device.
     #[error("totals line has {got} devices, the inventory in force has {due}")]
     Devices {

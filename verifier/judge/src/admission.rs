@@ -239,13 +239,12 @@ impl HostChain {
         match verified.body() {
             Body::Inventory(body) => {
                 believed(body.source, sources)?;
-                if body.count as usize > usage::MAX_DEVICES {
-                    return Err(BadUsage::Devices { due: body.count, got: usage::MAX_DEVICES }.into());
-                }
+                bounded("inventory", body.count, usage::MAX_DEVICES)?;
                 self.inventory = Some((InForce { sequence, count: body.count }, body.source));
                 Ok(Content::Devices(entries(&leaves)?))
             }
             Body::Workloads(body) => {
+                bounded("workloads", body.count, usage::MAX_WORKLOADS)?;
                 self.workloads = InForce { sequence, count: body.count };
                 Ok(Content::Workloads(entries(&leaves)?))
             }
@@ -310,6 +309,10 @@ fn believed(source: i32, sources: Sources) -> Result<(), Refusal> {
         v1::SourceKind::Simulated => Err(Refusal::Source("simulated")),
         v1::SourceKind::Unspecified => Err(BadUsage::Undefined("source").into()),
     }
+}
+
+fn bounded(what: &'static str, count: u32, limit: usize) -> Result<(), BadUsage> {
+    if count as usize > limit { Err(BadUsage::TooMany { what, count, limit }) } else { Ok(()) }
 }
 
 fn entries<M: Message + Default>(leaves: &[Option<Vec<u8>>]) -> Result<Vec<Option<M>>, Refusal> {
