@@ -1,8 +1,8 @@
 //! Coverage: whether a host's time is accounted for, and who is silent.
 //!
-//! A host is expected from its approval, or from its first record, until it is retired, evicted,
-//! banned, transferred or continued by another chain; maintenance excuses it until its next
-//! record. Two things are gaps: a *hole* between the time that one record covers and the next,
+//! A host is expected from its enrolment or approval, at the latest from its first record, until
+//! it is retired, evicted, banned, transferred or continued by another chain; maintenance excuses
+//! it until its next record. For its first record it has as long as for a reconnection. Two things are gaps: a *hole* between the time that one record covers and the next,
 //! and a *silence*, when the log's clock has gone on and no record arrived. A silence stays a gap
 //! even if records come later that cover it; the figures then count its time as recorded.
 
@@ -43,6 +43,8 @@ struct Watch {
     index: u64,
     due_ms: Option<u64>,
     excused: bool,
+    /// Whether it has yet to report for the first time.
+    new: bool,
     silent: bool,
     past: Counted,
 }
@@ -82,8 +84,8 @@ impl Coverage {
 
     /// Takes the log's clock: hosts whose record is overdue fall silent.
     ///
-    /// When the clock leaps by more than an interval the log itself stood still, and so each host
-    /// that is overdue is excused once, long enough to reconnect.
+    /// When the clock leaps by more than two intervals the log itself stood still, and so each
+    /// host that is overdue is excused once, long enough to reconnect.
     pub(crate) fn clock(&mut self, unix_ms: u64) {
         let leap = self.now_ms.map_or(0, |now| unix_ms.saturating_sub(now));
         self.now_ms = self.now_ms.max(Some(unix_ms));
@@ -93,7 +95,7 @@ impl Coverage {
             let Some(watch) = self.watches.get_mut(&chain) else {
                 continue;
             };
-            if leap > self.interval_ms && !watch.excused {
+            if leap > self.interval_ms.saturating_mul(2) && !watch.excused {
                 let more = if leap > self.grace_ms {
                     self.reconnect_ms
                 } else {
@@ -117,7 +119,8 @@ impl Coverage {
             watch.since_ms = Some(now);
             watch.covered_to_ms = now;
             watch.index = index;
-            self.wait(chain, now);
+            watch.new = true;
+            self.wait(chain, now, self.reconnect_ms.max(self.grace_ms));
         }
     }
 
@@ -153,6 +156,7 @@ impl Coverage {
             self.expect(chain, index);
             if let (Some(watch), Some(covered)) = (self.watches.get_mut(&chain), covered) {
                 watch.covered_to_ms = covered.min(watch.covered_to_ms);
+                watch.new = false;
             }
             // The time since is the new chain's to cover, not a hole of the old as well.
             let now = self.now();
@@ -188,6 +192,12 @@ impl Coverage {
             watch.index = index;
         }
         let mut gaps = Vec::new();
+        let first = std::mem::take(&mut watch.new);
+        let grace = if first {
+            self.reconnect_ms.max(self.grace_ms)
+        } else {
+            self.grace_ms
+        };
         let hole = start_ms.saturating_sub(watch.covered_to_ms);
         let gap = Gap {
             from_ms: watch.covered_to_ms,
@@ -197,7 +207,7 @@ impl Coverage {
             why: "nothing covers the time between two records",
         };
         if std::mem::take(&mut watch.silent) {
-            let late = hole <= self.grace_ms;
+            let late = hole <= grace;
             let why = if late {
                 "no record arrived; later ones cover the time"
             } else {
@@ -209,7 +219,7 @@ impl Coverage {
                 ..gap
             });
         }
-        if hole > self.grace_ms {
+        if hole > grace {
             gaps.push(gap);
         }
         let fresh = end_ms.saturating_sub(start_ms.max(watch.covered_to_ms));
@@ -219,14 +229,18 @@ impl Coverage {
         watch.covered_to_ms = watch.covered_to_ms.max(end_ms);
         watch.index = index;
         let heard = self.now_ms.map_or(end_ms, |_| now);
-        self.wait(chain, heard);
+        self.wait(chain, heard, self.grace_ms);
         gaps
     }
 
-    /// The silence of a host that still lasts.
+    /// The silence of a host that still lasts. Once the period watched is over, nobody is excused.
     pub(crate) fn silences(&self) -> impl Iterator<Item = (&Chain, Gap)> {
         let now = self.now();
-        let silent = self.watches.iter().filter(|(_, watch)| watch.silent);
+        let over = self.now_ms >= Some(self.to_ms);
+        let silent = self
+            .watches
+            .iter()
+            .filter(move |(_, watch)| watch.silent || (over && watch.excused));
         silent.map(move |(chain, watch)| {
             let gap = Gap {
                 from_ms: watch.covered_to_ms,
@@ -253,7 +267,7 @@ impl Coverage {
         counted
     }
 
-    fn wait(&mut self, chain: Chain, heard_ms: u64) {
+    fn wait(&mut self, chain: Chain, heard_ms: u64, grace_ms: u64) {
         let Some(watch) = self.watches.get_mut(&chain) else {
             return;
         };
@@ -261,7 +275,7 @@ impl Coverage {
             self.due.remove(&(due, chain));
         }
         watch.excused = false;
-        let due = heard_ms.saturating_add(self.grace_ms);
+        let due = heard_ms.saturating_add(grace_ms);
         watch.due_ms = Some(due);
         self.due.insert((due, chain));
     }
@@ -331,10 +345,31 @@ mod tests {
     fn a_host_that_was_approved_and_never_reports_is_silent() {
         let mut coverage = coverage();
         coverage.expect(HOST, 3);
-        for now in 1_001..1_040 {
+        for now in 1_001..1_300 {
             coverage.clock(now * S);
         }
+        assert_eq!(
+            coverage.silences().count(),
+            0,
+            "it may take its time to begin"
+        );
+        coverage.clock(1_301 * S);
         assert_eq!(coverage.silences().count(), 1);
+    }
+
+    #[test]
+    fn a_host_that_fell_silent_while_the_log_stood_still_is_not_excused_past_the_period() {
+        let mut coverage = Coverage::new(&Parameters::default(), 0, 2_000 * S);
+        coverage.clock(1_000 * S);
+        stream(&mut coverage, 1_000, 1_100);
+        coverage.clock(1_990 * S);
+        assert_eq!(coverage.silences().count(), 0);
+        coverage.clock(2_001 * S);
+        let silence = coverage
+            .silences()
+            .next()
+            .map(|(_, gap)| (gap.from_ms, gap.to_ms));
+        assert_eq!(silence, Some((1_100 * S, 2_000 * S)));
     }
 
     #[test]

@@ -10,7 +10,6 @@ use crate::{
     devices::Class,
     episodes::{Episode, Key},
     findings::{Known, Rule, Subject},
-    hosts::HostState,
     matching::Match,
     record::{Owner, Record, is_use, words},
     registry::Standing,
@@ -34,12 +33,14 @@ impl Judge {
         if usage.wall_end_ms <= self.period.0 || usage.wall_end_ms > self.period.1 {
             return;
         }
+        self.succeed(chain, index);
         let gaps = self
             .coverage
             .record(chain, index, usage.wall_start_ms, usage.wall_end_ms);
         self.gaps(chain, gaps);
-        if self.hosts.of(chain).state == HostState::Maintenance {
-            self.hosts.of(chain).state = HostState::Approved;
+        if !self.hosts.of(chain).state.is_live() {
+            // A late record of a host that is over makes no further one due.
+            self.coverage.end(chain, index);
         }
         let record = Record {
             host: self.hosts.share(chain),
@@ -105,7 +106,7 @@ impl Judge {
         let host = record.host.name.as_str();
         match self
             .bindings
-            .find(workload, host, record.index, record.instant())
+            .find(workload, host, record.index, record.usage.wall_end_ms)
         {
             Match::Tenant(tenant) => Owner::Tenant(tenant),
             Match::None => Owner::Nobody(format!("no binding for {}", words(workload))),

@@ -1,6 +1,9 @@
 //! Hosts: who they are, what devices and workloads their records point at, and how they stand.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use affiant_proto::{Digest, v1};
 use serde::{Deserialize, Serialize};
@@ -15,8 +18,10 @@ const KEPT: usize = 8;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum HostState {
-    /// Enrolled; no event since.
+    /// Enrolled, and free to report; no event since.
     Enrolled,
+    /// Enrolled while another chain of its name is open: waits for approval.
+    Pending,
     /// Approved.
     Approved,
     /// Evicted: may enrol again.
@@ -47,6 +52,8 @@ pub(crate) struct Host {
     pub(crate) site: String,
     pub(crate) agent_version: String,
     pub(crate) state: HostState,
+    /// The chain that it says it continues.
+    predecessor: Option<[u8; 32]>,
     inventories: BTreeMap<u64, Vec<Option<Placed>>>,
     workloads: BTreeMap<u64, Vec<Option<v1::Workload>>>,
 }
@@ -59,7 +66,8 @@ impl Host {
             name,
             site: String::new(),
             agent_version: String::new(),
-            state: HostState::Enrolled,
+            state: HostState::Pending,
+            predecessor: None,
             inventories: BTreeMap::new(),
             workloads: BTreeMap::new(),
         }
@@ -86,16 +94,67 @@ impl Host {
     }
 }
 
+impl HostState {
+    /// Whether records are due, or will be once maintenance is over.
+    pub(crate) fn is_live(self) -> bool {
+        matches!(self, Self::Enrolled | Self::Approved | Self::Maintenance)
+    }
+}
+
 /// All hosts, by chain.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Hosts(BTreeMap<[u8; 32], Arc<Host>>);
+pub(crate) struct Hosts {
+    chains: BTreeMap<[u8; 32], Arc<Host>>,
+    named: BTreeMap<String, BTreeSet<[u8; 32]>>,
+}
 
 impl Hosts {
-    pub(crate) fn enrol(&mut self, chain: [u8; 32], enrolment: &v1::Enrolment) {
+    /// Takes an enrolment: the host may report, unless another chain of its name is open.
+    pub(crate) fn enrol(&mut self, chain: [u8; 32], enrolment: &v1::Enrolment) -> HostState {
+        let same = self.named.entry(enrolment.host.clone()).or_default();
+        same.insert(chain);
+        let live = |other: &[u8; 32]| {
+            self.chains
+                .get(other)
+                .is_some_and(|host| host.state.is_live())
+        };
+        let open = same.iter().any(|other| *other != chain && live(other));
         let host = self.of(chain);
         host.name.clone_from(&enrolment.host);
         host.site.clone_from(&enrolment.site);
         host.agent_version.clone_from(&enrolment.agent_version);
+        let cited = enrolment.predecessor.as_ref();
+        host.predecessor = cited.and_then(|old| old.chain.as_slice().try_into().ok());
+        if host.state == HostState::Pending && !open {
+            host.state = HostState::Enrolled;
+        }
+        host.state
+    }
+
+    /// Lets a chain report. Gives the chains that are over by it: one chain of a name is open.
+    pub(crate) fn open(&mut self, chain: [u8; 32], state: HostState) -> Vec<[u8; 32]> {
+        let host = self.of(chain);
+        host.state = state;
+        let (name, cited) = (host.name.clone(), host.predecessor);
+        let same = self
+            .named
+            .get(&name)
+            .into_iter()
+            .flatten()
+            .copied()
+            .chain(cited);
+        let live = |other: &[u8; 32]| {
+            self.chains
+                .get(other)
+                .is_some_and(|host| host.state.is_live())
+        };
+        let over: BTreeSet<_> = same
+            .filter(|other| *other != chain && live(other))
+            .collect();
+        for old in &over {
+            self.of(*old).state = HostState::Replaced;
+        }
+        over.into_iter().collect()
     }
 
     /// The host of a chain; one whose enrolment was not shown is made up as nameless.
@@ -109,11 +168,13 @@ impl Hosts {
     }
 
     pub(crate) fn get(&self, chain: &[u8; 32]) -> Option<&Host> {
-        self.0.get(chain).map(Arc::as_ref)
+        self.chains.get(chain).map(Arc::as_ref)
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&[u8; 32], &Host)> {
-        self.0.iter().map(|(chain, host)| (chain, host.as_ref()))
+        self.chains
+            .iter()
+            .map(|(chain, host)| (chain, host.as_ref()))
     }
 
     pub(crate) fn inventory(
@@ -135,7 +196,7 @@ impl Hosts {
     }
 
     fn entry(&mut self, chain: [u8; 32]) -> &mut Arc<Host> {
-        self.0
+        self.chains
             .entry(chain)
             .or_insert_with(|| Arc::new(Host::nameless(&chain)))
     }

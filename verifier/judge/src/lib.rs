@@ -148,17 +148,11 @@ impl Judge {
         }
     }
 
-    /// Takes an enrolment. A chain that continues another takes over what was expected of it.
+    /// Takes an enrolment. Records are due from then on; while another chain of the host's name is
+    /// open they are due of that one, until this is approved or reports.
     pub fn enrolment(&mut self, index: u64, chain: [u8; 32], enrolment: &v1::Enrolment) {
-        self.hosts.enrol(chain, enrolment);
-        let old = enrolment.predecessor.as_ref();
-        let Some(old) = old.and_then(|old| <[u8; 32]>::try_from(old.chain.as_slice()).ok()) else {
-            return;
-        };
-        if old != chain && self.hosts.get(&old).is_some() {
-            self.hosts.of(old).state = HostState::Replaced;
-            let gap = self.coverage.inherit(chain, index, old);
-            self.gaps(old, gap);
+        if self.hosts.enrol(chain, enrolment) == HostState::Enrolled {
+            self.coverage.expect(chain, index);
         }
     }
 
@@ -183,10 +177,14 @@ impl Judge {
             HostEventKind::Maintenance => HostState::Maintenance,
             HostEventKind::Transfer => HostState::Transferred,
         };
-        self.hosts.of(chain).state = state;
+        // A ban is for good: nothing that follows takes it back.
+        if self.hosts.of(chain).state == HostState::Banned {
+            return;
+        }
         if state == HostState::Approved {
-            self.coverage.expect(chain, index);
+            self.open(chain, index);
         } else {
+            self.hosts.of(chain).state = state;
             let gap = self.coverage.end(chain, index);
             self.gaps(chain, gap);
         }
@@ -288,6 +286,23 @@ impl Judge {
             logged_ms: self.clock_ms,
             effective_ms,
         }
+    }
+
+    /// A record of a chain that was not free to report says that it is, as far as is shown.
+    fn succeed(&mut self, chain: [u8; 32], index: u64) {
+        match self.hosts.of(chain).state {
+            HostState::Maintenance => self.hosts.of(chain).state = HostState::Approved,
+            HostState::Pending => self.open(chain, index),
+            _ => {}
+        }
+    }
+
+    fn open(&mut self, chain: [u8; 32], index: u64) {
+        for old in self.hosts.open(chain, HostState::Approved) {
+            let gap = self.coverage.inherit(chain, index, old);
+            self.gaps(old, gap);
+        }
+        self.coverage.expect(chain, index);
     }
 
     fn gaps(&mut self, chain: [u8; 32], gaps: impl IntoIterator<Item = Gap>) {

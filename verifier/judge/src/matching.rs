@@ -64,8 +64,13 @@ impl Bindings {
             .map(|(_, binding, withdrawn)| (binding, *withdrawn))
     }
 
-    /// Says whose a workload on a host was at an instant, by the bindings logged before `index`.
-    pub fn find(&self, workload: &v1::Workload, host: &str, index: u64, instant_ms: u64) -> Match {
+    /// Says whose a workload on a host was in the record at log index `index` whose interval ends
+    /// at `end_ms`, by the wall clock.
+    ///
+    /// A binding counts when it was logged before the record and works by the interval's last
+    /// millisecond.
+    pub fn find(&self, workload: &v1::Workload, host: &str, index: u64, end_ms: u64) -> Match {
+        let instant_ms = end_ms.saturating_sub(1);
         let values = values(workload, host);
         let filed = values
             .into_iter()
@@ -202,7 +207,7 @@ mod tests {
         let mut bindings = Bindings::default();
         bind(&mut bindings, 2, binding("b", "t", "lab", ""), false);
         bind(&mut bindings, 5, binding("b", "t", "lab", ""), true);
-        let find = |index, instant| bindings.find(&pod("lab"), "h", index, instant);
+        let find = |index, instant: u64| bindings.find(&pod("lab"), "h", index, instant + 1);
         assert_eq!(find(1, 30), Match::None, "logged after the use");
         assert_eq!(find(3, 19), Match::None, "claimed before it was logged");
         assert_eq!(find(3, 30), Match::Tenant("t".into()));
@@ -223,7 +228,7 @@ mod tests {
             ..binding("b", "t", "lab", "")
         };
         bind(&mut bindings, 1, dated, false);
-        let find = |instant| bindings.find(&pod("lab"), "h", 9, instant);
+        let find = |instant: u64| bindings.find(&pod("lab"), "h", 9, instant + 1);
         assert_eq!([find(39), find(61)], [Match::None, Match::None]);
         assert_eq!(
             [find(40), find(60)],

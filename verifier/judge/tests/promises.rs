@@ -3,7 +3,7 @@
 
 mod log;
 
-use affiant_judge::{Amount, Class, Judge, Known, Parameters, Rule};
+use affiant_judge::{Amount, Class, HostState, Judge, Known, Parameters, Rule};
 use affiant_proto::v1::{self, tenant_event::Body};
 use log::{HOST, INTERVAL, Log, START, line, owns, party};
 use proptest::prelude::*;
@@ -295,6 +295,48 @@ fn a_device_that_hangs_is_a_gap_of_its_own_and_no_other_devices() {
         .into_iter()
         .filter(|finding| finding.device.is_none());
     assert_eq!(hosts.count(), 1, "all devices at once are the host's");
+}
+
+#[test]
+fn a_host_that_enrols_anew_owes_the_time_between_and_its_old_chain_owes_no_more() {
+    let mut log = approved();
+    log.work(0);
+    let again = v1::Enrolment {
+        host: "gpu-01".into(),
+        ..Default::default()
+    };
+    let index = log.next();
+    log.judge.enrolment(index, [9; 32], &again);
+    assert_eq!(log.judge.hosts()[0].state, HostState::Pending);
+    let event = v1::HostEvent {
+        host_chain: vec![9; 32],
+        kind: v1::HostEventKind::Approve.into(),
+        ..Default::default()
+    };
+    let index = log.next();
+    log.judge.host_event(index, &event);
+    for _ in 0..400 {
+        log.tick(1_000);
+    }
+    let states: Vec<_> = log.judge.hosts().iter().map(|host| host.state).collect();
+    assert_eq!(states, [HostState::Approved, HostState::Replaced]);
+    let findings = log.findings();
+    assert_eq!(findings.len(), 1, "{findings:?}");
+    assert_eq!(findings[0].chain.as_deref(), Some("09".repeat(32).as_str()));
+    assert_eq!(findings[0].opened_unix_ms, START + INTERVAL);
+}
+
+#[test]
+fn a_ban_is_for_good() {
+    let mut log = approved();
+    log.host_event(v1::HostEventKind::Ban);
+    log.host_event(v1::HostEventKind::Approve);
+    log.work(0);
+    assert_eq!(log.judge.hosts()[0].state, HostState::Banned);
+    for _ in 0..400 {
+        log.tick(1_000);
+    }
+    assert_eq!(log.findings(), [], "nothing is due of it");
 }
 
 #[test]
