@@ -73,6 +73,8 @@ pub struct Config {
     pub data: PathBuf,
     /// The name under which the host enrols.
     pub host: HostName,
+    /// Where the host stands, as tenants' conditions spell it; empty when nobody says.
+    pub site: String,
     /// Length of a record's interval, 1 to 60 s.
     pub interval: Duration,
     /// Where readings and names come from.
@@ -233,6 +235,7 @@ fn read(table: Table) -> (Option<Config>, Measuring, Vec<Fault>) {
         }
         host
     };
+    let site = root.parsed("site", label).unwrap_or_default();
     let reconnect_max = root.number("reconnect_max_ms", 10..=3_600_000);
     root.end();
     let config = verifier.zip(ca).zip(host).map(|((verifier, ca), host)| Config {
@@ -240,6 +243,7 @@ fn read(table: Table) -> (Option<Config>, Measuring, Vec<Fault>) {
         ca,
         data,
         host,
+        site,
         interval: Duration::from_secs(interval),
         measuring: measuring.clone(),
         spool,
@@ -262,10 +266,7 @@ fn spool(mut section: Section<'_>) -> Limits {
 impl Measuring {
     fn read(root: &mut Section<'_>, interval: u64) -> Self {
         let source = Source::read(root.section("source"), interval);
-        let cluster = root.parsed("cluster", |text| {
-            let fits = text.len() <= 253 && !text.chars().any(char::is_control);
-            fits.then(|| text.to_owned()).ok_or_else(|| "is longer than 253 bytes".into())
-        });
+        let cluster = root.parsed("cluster", label);
         let (kubelet, kubelet_url) = kubelet(root.section("kubernetes"));
         let mut slurm = root.section("slurm");
         let prolog = slurm.path("prolog").unwrap_or_else(|| DEFAULT_PROLOG.into());
@@ -281,6 +282,12 @@ impl Measuring {
     }
 }
 
+/// A name that an operator gives to things of his own.
+fn label(text: &str) -> Result<String, String> {
+    let fits = text.len() <= 253 && !text.chars().any(char::is_control);
+    fits.then(|| text.to_owned()).ok_or_else(|| "is longer than 253 bytes".into())
+}
+
 fn kubelet(mut section: Section<'_>) -> (Option<Endpoint>, Option<String>) {
     let ca = section.path("ca");
     let token = section.path("token");
@@ -292,7 +299,7 @@ fn kubelet(mut section: Section<'_>) -> (Option<Endpoint>, Option<String>) {
     let url = section.text("url");
     let endpoint = url.as_ref().and_then(|url| {
         let endpoint = Endpoint::new(url, ca.as_deref(), token, server_name.as_deref());
-        endpoint.map_err(|error| section.fault::<()>("url", error.to_string())).ok()
+        endpoint.map_err(|error| section.fault("url", error.to_string())).ok()
     });
     section.end();
     (endpoint, url)
@@ -303,11 +310,11 @@ impl Source {
         let kind = section.text("kind").unwrap_or_else(|| "nvml".into());
         let recorded = kind == "recorded";
         if !recorded && kind != "nvml" {
-            section.fault::<()>("kind", format!("{kind:?} is neither \"nvml\" nor \"recorded\""));
+            section.fault("kind", format!("{kind:?} is neither \"nvml\" nor \"recorded\""));
         }
         let only = |section: &mut Section<'_>, keys: &[&str], kind: &str| {
             for key in keys.iter().filter(|key| section.has(key)).collect::<Vec<_>>() {
-                section.fault::<()>(key, format!("has a meaning only with kind = {kind:?}"));
+                section.fault(key, format!("has a meaning only with kind = {kind:?}"));
             }
         };
         if recorded {
@@ -368,6 +375,7 @@ impl fmt::Display for Config {
         writeln!(f, "ca = {}", quoted(&self.ca))?;
         writeln!(f, "data = {}", quoted(&self.data))?;
         writeln!(f, "host = \"{}\"", self.host)?;
+        writeln!(f, "site = {}", toml::Value::String(self.site.clone()))?;
         writeln!(f, "interval = {}", self.interval.as_secs())?;
         writeln!(f, "reconnect_max_ms = {}", self.reconnect_max.as_millis())?;
         writeln!(f, "cluster = {}", toml::Value::String(self.measuring.cluster.clone()))?;

@@ -63,7 +63,10 @@ impl<'a> Section<'a> {
     pub(super) fn text(&mut self, key: &str) -> Option<String> {
         match self.table.remove(key)? {
             Value::String(text) => Some(text),
-            _ => self.fault(key, "is not a text in quotes".into()),
+            _ => {
+                self.fault(key, "is not a text in quotes".into());
+                None
+            }
         }
     }
 
@@ -76,7 +79,10 @@ impl<'a> Section<'a> {
         let text = self.text(key)?;
         match parse(&text) {
             Ok(value) => Some(value),
-            Err(error) => self.fault(key, error),
+            Err(error) => {
+                self.fault(key, error);
+                None
+            }
         }
     }
 
@@ -100,7 +106,8 @@ impl<'a> Section<'a> {
             Some(number) => Some(number),
             None => {
                 let (least, most) = range.into_inner();
-                self.fault(key, format!("is not a whole number from {least} to {most}"))
+                self.fault(key, format!("is not a whole number from {least} to {most}"));
+                None
             }
         }
     }
@@ -109,18 +116,20 @@ impl<'a> Section<'a> {
     pub(super) fn flag(&mut self, key: &str) -> Option<bool> {
         match self.table.remove(key)? {
             Value::Boolean(flag) => Some(flag),
-            _ => self.fault(key, "is neither true nor false".into()),
+            _ => {
+                self.fault(key, "is neither true nor false".into());
+                None
+            }
         }
     }
 
     /// Notes that something is wrong with `key`.
-    pub(super) fn fault<T>(&mut self, key: &str, text: String) -> Option<T> {
+    pub(super) fn fault(&mut self, key: &str, text: String) {
         self.faults.push(Fault {
             key: format!("{}{key}", self.prefix),
             text,
             missing: false,
         });
-        None
     }
 
     /// Notes that `key` is due.
