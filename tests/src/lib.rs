@@ -1,1 +1,17 @@
+//! What the end-to-end tests share: the built binaries, run as their users run them, and a host
+//! that speaks the protocol by itself.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+pub mod host;
+mod process;
+mod verifier;
+
+pub use host::{Host, Outcome};
+pub use process::{Running, binary, until};
+pub use verifier::Deployment;
+
+/// gRPC client stubs as the `.proto` files give them.
+#[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic)]
+pub mod rpc {
+    include!("gen/affiant.v1.rs");
+}

@@ -259,8 +259,7 @@ impl Admin for AdminService {
     }
 
     async fn rebuild(&self, _: Request<rpc::RebuildRequest>) -> Result<Response<rpc::RebuildReply>, Status> {
-        let size = self.published.borrow().size;
-        let rebuilt = self.registry.rebuild(&self.reader, size).await;
+        let rebuilt = self.registry.rebuild(&self.reader, &self.live, &self.hosts).await;
         let rebuilt = rebuilt.map_err(|error| Status::internal(error.to_string()))?;
         Ok(Response::new(rpc::RebuildReply {
             entries: rebuilt.entries,

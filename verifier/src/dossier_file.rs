@@ -159,7 +159,13 @@ fn parse(text: &str, now_ms: u64) -> Result<Vec<Body>, BadFile> {
         bodies.push(event(v1::tenant_event::Body::Edge(edge(entry)?)).into());
     }
     for entry in file.tenant {
+        let applied = v1::TenantStateChange {
+            tenant: entry.id.clone(),
+            state: v1::TenantState::Applied.into(),
+            reason: String::new(),
+        };
         bodies.push(event(v1::tenant_event::Body::Tenant(tenant(entry)?)).into());
+        bodies.push(event(v1::tenant_event::Body::State(applied)).into());
     }
     for entry in file.binding {
         let binding = binding(entry)?;
@@ -344,7 +350,7 @@ mod tests {
     fn parties_tenants_and_bindings_become_statements_in_this_order() {
         let bodies = parse(GOOD, 5).unwrap();
         assert!(matches!(&bodies[0], Body::TenantEvent(e) if matches!(e.body, Some(v1::tenant_event::Body::Party(_)))));
-        assert!(matches!(&bodies[2], Body::BindingEvent(e) if e.effective_unix_ms == 5));
+        assert!(matches!(&bodies[3], Body::BindingEvent(e) if e.effective_unix_ms == 5));
     }
 
     #[test]

@@ -22,6 +22,9 @@ use crate::{
 /// How often the projection follows the judge, at most.
 const EVERY: Duration = Duration::from_secs(1);
 
+/// How long to wait for a segment to be judged.
+const STILL: Duration = Duration::from_millis(20);
+
 /// Rows of one INSERT: 200 rows × 5 columns stay below SQLite's bound of 32,766 parameters.
 const ROWS: usize = 200;
 
@@ -112,8 +115,18 @@ impl Registry {
         }
     }
 
-    /// Makes all rows again from the first `size` entries of the log.
-    pub async fn rebuild(&self, reader: &Reader, size: u64) -> Result<Rebuilt, RegistryError> {
+    /// Makes all rows again from the log, and compares them with what the live judge had.
+    pub async fn rebuild(&self, reader: &Reader, live: &Live, hosts: &Hosts) -> Result<Rebuilt, RegistryError> {
+        // Segments come and go meanwhile: compare at a size at which the judge stood still.
+        let (size, rows) = loop {
+            let size = live.heard();
+            let now = rows(&live.judge(), hosts)?;
+            if live.heard() == size && reader.size() == size {
+                break (size, now);
+            }
+            tokio::time::sleep(STILL).await;
+        };
+        self.write(rows).await?;
         let before = self.dump().await?;
         let (entries, sources, parameters) = (reader.entries(0..size), self.sources, self.parameters.clone());
         let fresh = tokio::task::spawn_blocking(move || from_log(entries, sources, &parameters))

@@ -1,39 +1,115 @@
-//! Makes reports.
-use std::sync::Arc;
+//! Makes reports: built from the published log, logged as issued, anchored, then handed out.
 
-use affiant_judge::{Parameters, admission::Sources};
+use std::{sync::Arc, time::Duration};
+
+use affiant_judge::Parameters;
+use affiant_proto::{
+    Envelope,
+    tlog::{Note, NoteKey, SignedCheckpoint},
+};
+use affiant_report::{Bundle, Order, Period, Scope, build};
 use tokio::sync::{Notify, watch};
 use tonic::Status;
 
-use crate::{clock::Clock, ledger::Reader, live::Live, rpc::admin as rpc, witness::Witnessed, writer::{Published, Submit}};
+use crate::{
+    ledger::Reader,
+    rpc::admin as rpc,
+    witness::Witnessed,
+    writer::Submit,
+};
 
-/// What a report needs.
+/// How long a report waits for witnesses: their round, and a second one.
+const WITNESS_WAIT: Duration = Duration::from_secs(15);
+
+/// Bytes of a file in one message: an eighth of gRPC's default limit.
+const PIECE: usize = 512 * 1024;
+
+/// Makes reports of the published log.
 pub struct Reports {
     /// The published log.
     pub reader: Reader,
+    /// The log's key, to read back its own checkpoints.
+    pub log_key: NoteKey,
     /// The writer.
     pub submit: Submit,
-    /// The newest checkpoint.
-    pub published: watch::Receiver<Published>,
     /// The newest cosigned checkpoint.
     pub witnessed: watch::Receiver<Option<Witnessed>>,
     /// Rings for a round of witnesses.
     pub wanted: Arc<Notify>,
     /// Whether there are any.
     pub has_witnesses: bool,
-    /// Which measurements are believed.
-    pub sources: Sources,
     /// What the judge goes by.
     pub parameters: Parameters,
-    /// The judge.
-    pub live: Live,
-    /// The wall clock.
-    pub clock: Clock,
 }
 
 impl Reports {
-    /// Makes one.
-    pub async fn make(&self, _asked: rpc::ReportRequest) -> Result<Vec<rpc::ReportFile>, Status> {
-        Err(Status::unavailable("not yet"))
+    /// Makes one; gives its files, in pieces.
+    pub async fn make(&self, asked: rpc::ReportRequest) -> Result<Vec<rpc::ReportFile>, Status> {
+        let period = Period::new(asked.from_unix_ms, asked.to_unix_ms);
+        let period = period.map_err(|error| Status::invalid_argument(error.to_string()))?;
+        let basis = self.reader.signed_checkpoint().checkpoint().clone();
+        let (reader, parameters) = (self.reader.clone(), self.parameters.clone());
+        let bundle = blocking(move || {
+            let log = reader.entries(0..basis.size());
+            let log = log.map(|entry| entry.map(|(index, entry)| (index, entry.into_envelope())));
+            let order = Order { period, scope: Scope::of(&asked.tenant), parameters, basis, kept: Default::default() };
+            build(order, log).map_err(|error| error.to_string())
+        })
+        .await?;
+        let index = self.submit.operator(bundle.body()).await;
+        let index = index.map_err(|error| Status::unavailable(error.to_string()))?;
+        let note = self.anchored(index).await;
+        let checkpoint = SignedCheckpoint::of(note, &self.log_key);
+        let checkpoint = checkpoint.map_err(|error| Status::internal(error.to_string()))?;
+        let reader = self.reader.clone();
+        let files = blocking(move || finish(bundle, index, &checkpoint, &reader)).await?;
+        Ok(files.into_iter().flat_map(pieces).collect())
     }
+
+    /// A checkpoint that covers `index`: cosigned, when a witness answers in time.
+    async fn anchored(&self, index: u64) -> Note {
+        let mut witnessed = self.witnessed.clone();
+        if self.has_witnesses {
+            self.wanted.notify_one();
+            let covers = |w: &Option<Witnessed>| w.as_ref().is_some_and(|w| w.size > index);
+            match tokio::time::timeout(WITNESS_WAIT, witnessed.wait_for(covers)).await {
+                Ok(Ok(found)) => {
+                    if let Some(note) = found.as_ref().and_then(|w| Note::parse(&w.note).ok()) {
+                        return note;
+                    }
+                }
+                _ => tracing::warn!("no witness cosigned in time: the report has no anchor of its own"),
+            }
+        }
+        self.reader.signed_checkpoint().into_note()
+    }
+}
+
+fn finish(
+    bundle: Bundle,
+    index: u64,
+    checkpoint: &SignedCheckpoint,
+    reader: &Reader,
+) -> Result<Vec<(String, Vec<u8>)>, String> {
+    let stored = reader.entry(index).map_err(|error| error.to_string())?;
+    let stored = stored.ok_or("the report's own entry is not in the log")?;
+    let envelope = Envelope::parse(&stored).map_err(|error| error.to_string())?;
+    let issued = (index, envelope.into_parts().0);
+    bundle.finish(issued, checkpoint, reader).map_err(|error| error.to_string())
+}
+
+/// Runs what computes for long where it holds nobody up.
+async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, String> + Send + 'static,
+) -> Result<T, Status> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|_| Status::internal("report was interrupted"))?.map_err(|error| {
+        tracing::error!(error, "report could not be made");
+        Status::internal(error)
+    })
+}
+
+fn pieces((name, content): (String, Vec<u8>)) -> Vec<rpc::ReportFile> {
+    let piece = |content: &[u8]| rpc::ReportFile { name: name.clone(), content: content.to_vec() };
+    if content.is_empty() { vec![piece(&[])] } else { content.chunks(PIECE).map(piece).collect() }
 }

@@ -96,6 +96,7 @@ impl Verifier {
         let (queue, queued) = mpsc::channel::<Submission>(writer::QUEUE);
         let submit = Submit(queue);
         let origin = authorities.body().origin.clone();
+        let log_key = affiant_report::trust::log_key(authorities.body()).map_err(failed("genesis"))?;
         let parts = writer::Parts {
             ledger,
             authorities: authorities.clone(),
@@ -142,15 +143,12 @@ impl Verifier {
         };
         let reports = Reports {
             reader: reader.clone(),
+            log_key,
             submit: submit.clone(),
-            published: published.clone(),
             witnessed,
             wanted: wanted.clone(),
             has_witnesses: !config.witnesses.is_empty(),
-            sources,
             parameters: config.parameters.clone(),
-            live: live.clone(),
-            clock: clock.clone(),
         };
         let admin = AdminService {
             hosts: hosts.clone(),

@@ -1,0 +1,288 @@
+//! A host that speaks the protocol by itself, so that tests can make it err.
+
+use std::{path::Path, time::Duration};
+
+use affiant_proto::{
+    Body, ChainState, Digest, Ed25519Signer, Envelope, SaltedTree, Seed, Signer as _, Statement, digest,
+    statement::Place, v1,
+};
+use prost::Message as _;
+use rcgen::{CertificateParams, KeyPair, PublicKeyData as _};
+use ring::rand::{SecureRandom as _, SystemRandom};
+use tokio::sync::mpsc;
+use tonic::{
+    Status,
+    transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity},
+};
+
+use crate::rpc::{admission_client::AdmissionClient, intake_client::IntakeClient};
+
+/// Milliseconds of every interval.
+pub const INTERVAL_MS: u64 = 10_000;
+
+/// How an attempt to send ended.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Everything is INCLUDED.
+    Included,
+    /// The verifier refused a statement: its code.
+    Refused(String),
+    /// The connection broke or ended.
+    Broken(String),
+}
+
+/// One host with its keys and everything that it ever sealed.
+pub struct Host {
+    /// Its name.
+    pub name: String,
+    signer: Ed25519Signer,
+    tls: KeyPair,
+    certificates: Vec<Vec<u8>>,
+    state: ChainState,
+    /// Every envelope, from the enrolment on: its spool.
+    pub sealed: Vec<v1::Envelope>,
+    /// The highest sequence that the verifier said is INCLUDED, and under which index.
+    pub included: Option<(u64, u64)>,
+    boot_ms: u64,
+    wall_ms: u64,
+}
+
+impl Host {
+    /// Enrols with a token; gives the verifier's refusal when there is one.
+    pub async fn enrol(name: &str, address: &str, ca: &Path, token: &str) -> Result<Self, Status> {
+        let mut random = [0; 32];
+        SystemRandom::new().fill(&mut random).unwrap();
+        let signer = Ed25519Signer::from_seed(&random).unwrap();
+        let tls = KeyPair::generate().unwrap();
+        let csr = CertificateParams::new(Vec::new()).unwrap().serialize_request(&tls).unwrap();
+        let channel = connect(address, ca, None).await.map_err(|e| Status::unavailable(e.to_string()))?;
+        let mut admission = AdmissionClient::new(channel);
+        let genesis = admission.describe(v1::DescribeRequest {}).await?.into_inner().genesis;
+        let body = v1::Enrolment {
+            header: None,
+            genesis: digest(&genesis).as_bytes().to_vec(),
+            host: name.into(),
+            record_key: signer.public_key().as_bytes().to_vec(),
+            identity_key: digest(&tls.subject_public_key_info()).as_bytes().to_vec(),
+            agent_version: "test".into(),
+            token: digest(token.as_bytes()).as_bytes().to_vec(),
+            site: String::new(),
+            predecessor: None,
+        };
+        let statement = Statement::seal(body.into(), Place::Opening, now(), None, &signer).unwrap();
+        let enrolment = statement.as_bytes().to_vec();
+        let asked = v1::EnrolRequest { token: token.into(), enrolment: enrolment.clone(), csr: csr.der().to_vec() };
+        let reply = admission.enrol(asked).await?.into_inner();
+        let (state, _) = ChainState::open(statement).unwrap();
+        let mut made = Self {
+            name: name.into(),
+            signer,
+            tls,
+            certificates: reply.certificates,
+            state,
+            sealed: vec![v1::Envelope { statement: enrolment, leaves: Vec::new(), seed: Vec::new() }],
+            included: None,
+            boot_ms: 1_000,
+            wall_ms: now().unix_ms,
+        };
+        let device = v1::Device {
+            uuid: format!("GPU-{name}"),
+            model: "NVIDIA H100 80GB HBM3".into(),
+            coverage: v1::Coverage::Full.into(),
+            ..Default::default()
+        };
+        made.seal_tree(vec![device.encode_to_vec()], |root, count| {
+            v1::Inventory {
+                source: v1::SourceKind::Recorded.into(),
+                library: "/test/trace".into(),
+                library_digest: vec![1; 32],
+                root,
+                count,
+                ..Default::default()
+            }
+            .into()
+        });
+        Ok(made)
+    }
+
+    /// Its chain.
+    pub fn chain(&self) -> Digest {
+        self.state.chain()
+    }
+
+    /// The head of what it sealed.
+    pub fn state(&self) -> &ChainState {
+        &self.state
+    }
+
+    /// Whether an operator must still approve it.
+    pub fn is_pending(&self) -> bool {
+        self.certificates.is_empty()
+    }
+
+    /// Asks for a fresh certificate with the record key.
+    pub async fn renew(&mut self, address: &str, ca: &Path) -> Result<(), Status> {
+        let csr = CertificateParams::new(Vec::new()).unwrap().serialize_request(&self.tls).unwrap();
+        let body = v1::Request { header: None, csr: digest(csr.der()).as_bytes().to_vec() };
+        let request = Statement::seal(body.into(), self.state.next_place(), now(), None, &self.signer).unwrap();
+        let asked = v1::RenewRequest { request: request.as_bytes().to_vec(), csr: csr.der().to_vec() };
+        let channel = connect(address, ca, None).await.map_err(|e| Status::unavailable(e.to_string()))?;
+        self.certificates = AdmissionClient::new(channel).renew(asked).await?.into_inner().certificates;
+        Ok(())
+    }
+
+    /// Seals the next record: one idle device.
+    pub fn seal_usage(&mut self) {
+        let totals = v1::Totals {
+            devices: vec![v1::DeviceTotals { idle_ms: INTERVAL_MS, ..Default::default() }],
+        };
+        let line = v1::UsageLine { kind: v1::LineKind::Idle.into(), time_ms: INTERVAL_MS, samples: 10, ..Default::default() };
+        let (start_ms, wall_start_ms) = (self.boot_ms, self.wall_ms);
+        self.boot_ms += INTERVAL_MS;
+        self.wall_ms += INTERVAL_MS;
+        let (end_ms, wall_end_ms) = (self.boot_ms, self.wall_ms);
+        self.seal_tree(vec![totals.encode_to_vec(), line.encode_to_vec()], |usage_root, usage_count| {
+            v1::Usage {
+                header: None,
+                boot: 1,
+                start_ms,
+                end_ms,
+                wall_start_ms,
+                wall_end_ms,
+                source: v1::SourceKind::Recorded.into(),
+                inventory: 1,
+                workloads: 0,
+                usage_root,
+                usage_count,
+            }
+            .into()
+        });
+    }
+
+    /// Throws away the newest record and seals another in its place: what a restored image does.
+    pub fn fork(&mut self) {
+        self.sealed.pop();
+        let (first, _) = ChainState::open(Statement::parse(&self.sealed[0].statement).unwrap()).unwrap();
+        self.state = first;
+        for envelope in &self.sealed[1..] {
+            self.state.follow(Statement::parse(&envelope.statement).unwrap()).unwrap();
+        }
+        self.wall_ms += 1;
+        self.boot_ms -= INTERVAL_MS;
+        self.seal_usage();
+    }
+
+    fn seal_tree(&mut self, leaves: Vec<Vec<u8>>, body: impl FnOnce(Vec<u8>, u32) -> Body) {
+        let mut seed = [0; 16];
+        SystemRandom::new().fill(&mut seed).unwrap();
+        let tree = SaltedTree::new(Seed::new(seed), leaves).unwrap();
+        let body = body(tree.root().as_bytes().to_vec(), tree.count());
+        let statement = Statement::seal(body, self.state.next_place(), now(), None, &self.signer).unwrap();
+        self.state.follow(statement.clone()).unwrap();
+        self.sealed.push(Envelope::join(statement, Some(tree)).unwrap().message());
+    }
+
+    /// Connects, sends what the verifier does not have, and waits until all of it is INCLUDED.
+    pub async fn send(&mut self, address: &str, ca: &Path) -> Outcome {
+        match self.exchange(address, ca, true).await {
+            Ok(outcome) => outcome,
+            Err(error) => Outcome::Broken(error),
+        }
+    }
+
+    async fn exchange(&mut self, address: &str, ca: &Path, until_included: bool) -> Result<Outcome, String> {
+        let pem = |der: &Vec<u8>| {
+            use base64::{Engine as _, engine::general_purpose::STANDARD};
+            format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", STANDARD.encode(der))
+        };
+        let chain: String = self.certificates.iter().map(pem).collect();
+        let identity = (!chain.is_empty()).then(|| Identity::from_pem(chain, self.tls.serialize_pem()));
+        let channel = connect(address, ca, identity).await.map_err(|e| e.to_string())?;
+        let mut intake = IntakeClient::new(channel);
+        let (send, outbound) = mpsc::channel(64);
+        let hello = v1::Hello {
+            chain: self.chain().as_bytes().to_vec(),
+            sequence: self.state.sequence(),
+            head: self.state.head().as_bytes().to_vec(),
+            agent_version: "test".into(),
+        };
+        let hello = v1::UploadRequest { body: Some(v1::upload_request::Body::Hello(hello)) };
+        send.send(hello).await.map_err(|e| e.to_string())?;
+        let outbound = tokio_stream::wrappers::ReceiverStream::new(outbound);
+        let mut inbound = intake.upload(outbound).await.map_err(|s| s.message().to_owned())?.into_inner();
+        let mut queue: Option<Vec<v1::Envelope>> = None;
+        let mut next = 0;
+        loop {
+            let waiting = queue.as_ref().and_then(|queue| queue.get(next)).cloned();
+            tokio::select! {
+                permit = send.reserve(), if waiting.is_some() => {
+                    let body = waiting.map(v1::upload_request::Body::Envelope);
+                    permit.map_err(|e| e.to_string())?.send(v1::UploadRequest { body });
+                    next += 1;
+                }
+                reply = inbound.message() => match reply.map_err(|s| s.message().to_owned())?.and_then(|r| r.body) {
+                    Some(v1::upload_reply::Body::Welcome(welcome)) => {
+                        let first = usize::try_from(welcome.sequence).unwrap() + 1;
+                        queue = Some(self.sealed.get(first..).unwrap_or_default().to_vec());
+                        self.note(welcome.included);
+                    }
+                    Some(v1::upload_reply::Body::Included(included)) => self.note(Some(included)),
+                    Some(v1::upload_reply::Body::Refused(refused)) => return Ok(Outcome::Refused(refused.code)),
+                    None => return Err("stream ended".into()),
+                },
+            }
+            if until_included && self.included.is_some_and(|(sequence, _)| sequence == self.state.sequence()) {
+                return Ok(Outcome::Included);
+            }
+        }
+    }
+
+    fn note(&mut self, included: Option<v1::Included>) {
+        let Some(included) = included else { return };
+        if let Some(sequence) = included.sequence {
+            assert!(self.included.is_none_or(|(before, _)| sequence >= before), "the watermark went back");
+            self.included = Some((sequence, included.index));
+        }
+    }
+
+    /// Sends one envelope that is not in its spool, after the hello.
+    pub async fn send_one(&mut self, envelope: v1::Envelope, address: &str, ca: &Path) -> Outcome {
+        let kept = std::mem::take(&mut self.sealed);
+        let upto = usize::try_from(self.state.sequence()).unwrap() + 1;
+        let mut sent = kept.clone();
+        sent.truncate(upto);
+        sent.push(envelope);
+        self.sealed = sent;
+        let outcome = tokio::time::timeout(Duration::from_secs(10), self.exchange(address, ca, false)).await;
+        self.sealed = kept;
+        match outcome {
+            Ok(Ok(outcome)) => outcome,
+            Ok(Err(error)) => Outcome::Broken(error),
+            Err(_) => Outcome::Broken("no answer".into()),
+        }
+    }
+}
+
+async fn connect(address: &str, ca: &Path, identity: Option<Identity>) -> Result<Channel, tonic::transport::Error> {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let mut tls = ClientTlsConfig::new()
+        .ca_certificate(Certificate::from_pem(std::fs::read(ca).unwrap()))
+        .domain_name("localhost");
+    if let Some(identity) = identity {
+        tls = tls.identity(identity);
+    }
+    Endpoint::from_shared(format!("https://{address}"))?
+        .tls_config(tls)?
+        .connect_timeout(Duration::from_secs(5))
+        .connect()
+        .await
+}
+
+fn now() -> v1::Time {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    v1::Time {
+        unix_ms: u64::try_from(since.as_millis()).unwrap(),
+        clock: v1::ClockState::Unknown.into(),
+        max_error_ms: None,
+    }
+}

@@ -1,0 +1,205 @@
+//! A deployment of one verifier in a directory of its own.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::{Command, Output, Stdio},
+    time::Duration,
+};
+
+use affiant_judge::{Parameters, admission::Sources};
+use affiant_verifier::{
+    data::DataDir,
+    keyfile,
+    ledger::Ledger,
+    replay::{self, Replayed},
+};
+use tempfile::TempDir;
+
+use crate::process::{Running, binary, until};
+
+/// A verifier with two officers, alice and bob; it listens on a free port of the loopback.
+pub struct Deployment {
+    dir: TempDir,
+    running: Option<Running>,
+}
+
+impl Default for Deployment {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Deployment {
+    /// Initialises one and starts it.
+    pub fn new() -> Self {
+        Self::with_config("")
+    }
+
+    /// The same with more lines in its configuration.
+    pub fn with_config(more: &str) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let mut made = Self { dir, running: None };
+        let config = format!("data = {:?}\nlisten = \"127.0.0.1:0\"\n{more}", made.data());
+        fs::write(made.path("verifier.toml"), config).unwrap();
+        for name in ["alice", "bob"] {
+            made.succeed(&["officer", "new", "--name", name, "--out", made.key(name).to_str().unwrap()]);
+        }
+        let (alice, bob) = (made.path("alice.pub"), made.path("bob.pub"));
+        made.succeed(&[
+            "init", "--data", made.data().to_str().unwrap(), "--origin", "test.example/affiant/1",
+            "--operator", "Test", "--officer", alice.to_str().unwrap(), "--officer", bob.to_str().unwrap(),
+        ]);
+        made.start();
+        made
+    }
+
+    /// A path in the deployment's directory.
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// The verifier's data directory.
+    pub fn data(&self) -> PathBuf {
+        self.path("data")
+    }
+
+    /// An officer's private key.
+    pub fn key(&self, name: &str) -> PathBuf {
+        self.path(&format!("{name}.key"))
+    }
+
+    /// Starts the verifier and waits until it serves.
+    pub fn start(&mut self) {
+        let address = self.path("address");
+        let _ = fs::remove_file(&address);
+        let journal = fs::OpenOptions::new().create(true).append(true).open(self.path("journal")).unwrap();
+        let mut command = Command::new(binary("affiant-verifier"));
+        command.args(["serve", "--accept-recorded", "--config"]).arg(self.path("verifier.toml"));
+        command.arg("--address-file").arg(&address).stderr(journal).stdout(Stdio::null());
+        let mut running = Running::start(&mut command);
+        until("the verifier to serve", Duration::from_secs(60), || {
+            assert!(running.exited().is_none(), "verifier ended: {}", self.journal());
+            address.exists().then_some(())
+        });
+        self.running = Some(running);
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> String {
+        fs::read_to_string(self.path("address")).unwrap()
+    }
+
+    /// What it wrote to its journal.
+    pub fn journal(&self) -> String {
+        fs::read_to_string(self.path("journal")).unwrap_or_default()
+    }
+
+    /// SIGKILL.
+    pub fn kill(&mut self) {
+        self.running.take().unwrap().kill();
+    }
+
+    /// SIGTERM; must end in order.
+    pub fn stop(&mut self) {
+        let (status, _) = self.running.take().unwrap().terminate();
+        assert!(status.success(), "{status}: {}", self.journal());
+    }
+
+    /// The process id of the server.
+    pub fn id(&self) -> u32 {
+        self.running.as_ref().unwrap().id()
+    }
+
+    /// Runs a command of affiant-verifier.
+    pub fn run(&self, arguments: &[&str]) -> Output {
+        let mut command = Command::new(binary("affiant-verifier"));
+        command.args(arguments).arg("--config").arg(self.path("verifier.toml"));
+        command.output().unwrap()
+    }
+
+    /// Runs a command that must succeed, and gives its standard output.
+    pub fn succeed(&self, arguments: &[&str]) -> String {
+        let output = self.run(arguments);
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        let error = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{arguments:?}: {}: {text}{error}", output.status);
+        text
+    }
+
+    /// Runs a command whose standard output is JSON.
+    pub fn json(&self, arguments: &[&str]) -> serde_json::Value {
+        let output = self.run(arguments);
+        serde_json::from_slice(&output.stdout)
+            .unwrap_or_else(|e| panic!("{arguments:?}: {e}: {}", String::from_utf8_lossy(&output.stderr)))
+    }
+
+    /// The findings, as (rule, tenant, host).
+    pub fn findings(&self) -> Vec<(String, String, String)> {
+        let all = self.json(&["findings", "--json"]);
+        let text = |f: &serde_json::Value, key: &str| f[key].as_str().unwrap_or_default().to_owned();
+        all.as_array().unwrap().iter().map(|f| (text(f, "rule"), text(f, "tenant"), text(f, "host"))).collect()
+    }
+
+    /// Issues a token for `host`.
+    pub fn token(&self, host: &str, valid: &str) -> String {
+        let out = self.path(&format!("{host}-{}.token", rand_suffix()));
+        self.succeed(&["token", "--host", host, "--valid", valid, "--out", out.to_str().unwrap()]);
+        fs::read_to_string(out).unwrap().trim().to_owned()
+    }
+
+    /// The CA's certificate file.
+    pub fn ca(&self) -> PathBuf {
+        DataDir::at(&self.data()).ca_certificate()
+    }
+
+    /// Applies a registry file as alice.
+    pub fn apply(&self, toml: &str) {
+        let file = self.path(&format!("registry-{}.toml", rand_suffix()));
+        fs::write(&file, toml).unwrap();
+        self.succeed(&["tenant", "apply", file.to_str().unwrap(), "--key", self.key("alice").to_str().unwrap()]);
+    }
+
+    /// Has both officers approve a tenant.
+    pub fn approve(&self, tenant: &str) {
+        for name in ["alice", "bob"] {
+            self.succeed(&["tenant", "approve", tenant, "--key", self.key(name).to_str().unwrap()]);
+        }
+    }
+
+    /// Reads the whole log back as the verifier does at its start: everything is admitted again,
+    /// every chain held. The verifier must be stopped.
+    pub fn read_log(&self) -> Replayed {
+        assert!(self.running.is_none());
+        let data = DataDir::at(&self.data());
+        let signer = keyfile::read_signer(&data.log_key()).unwrap();
+        let (mut ledger, _) = Ledger::open(&data.ledger(), Box::new(signer)).unwrap();
+        ledger.close_segment().unwrap();
+        let reader = ledger.reader();
+        let sources = Sources { accept_recorded: true };
+        replay::replay(reader.entries(0..reader.size()), sources, &Parameters::default()).unwrap()
+    }
+
+    /// The envelopes of the log in order. The verifier must be stopped.
+    pub fn log_entries(&self) -> Vec<Vec<u8>> {
+        assert!(self.running.is_none());
+        let data = DataDir::at(&self.data());
+        let signer = keyfile::read_signer(&data.log_key()).unwrap();
+        let (mut ledger, _) = Ledger::open(&data.ledger(), Box::new(signer)).unwrap();
+        ledger.close_segment().unwrap();
+        let reader = ledger.reader();
+        reader.entries(0..reader.size()).map(|entry| entry.unwrap().1.into_envelope()).collect()
+    }
+
+    /// The directory that holds everything.
+    pub fn root(&self) -> &Path {
+        self.dir.path()
+    }
+}
+
+fn rand_suffix() -> String {
+    use ring::rand::{SecureRandom as _, SystemRandom};
+    let mut bytes = [0; 6];
+    SystemRandom::new().fill(&mut bytes).unwrap();
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}
