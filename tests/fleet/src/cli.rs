@@ -1,0 +1,231 @@
+//! The command line.
+
+use std::{error::Error, fmt::Write as _, path::PathBuf, time::Duration};
+
+use clap::{Args, Parser, Subcommand};
+use rustix::process::{Resource, getrlimit, setrlimit};
+
+use crate::{
+    load::{self, Load, LoadError, Outcome},
+    primitive::Primitive,
+};
+
+/// Most seconds of a window: a day.
+const MAX_SECONDS: u64 = 86_400;
+
+/// Loads a verifier as a fleet of GPU hosts would, and measures it.
+#[derive(Debug, Parser)]
+#[command(name = "affiant-fleet", version, max_term_width = 100)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Enrol hosts, send their records at a pace, and see that all of them are INCLUDED
+    #[command(
+        after_help = "Example:\n  affiant-fleet load --verifier https://127.0.0.1:7443 --ca ca.pem \
+                      --tokens tokens/ --state fleet/ \\\n    --hosts 64 --rate 500 --seconds 30"
+    )]
+    Load(LoadArgs),
+    /// Measure one bare Ed25519 verification by ring
+    #[command(after_help = "Example:\n  affiant-fleet primitive --bytes 420 --json")]
+    Primitive(PrimitiveArgs),
+}
+
+#[derive(Debug, Args)]
+struct LoadArgs {
+    /// The verifier
+    #[arg(long, value_name = "URL")]
+    verifier: String,
+    /// Certificate of its authority
+    #[arg(long, value_name = "FILE")]
+    ca: PathBuf,
+    /// Tokens, one file HOST.token each, for hosts that are not yet enrolled
+    #[arg(long, value_name = "DIR")]
+    tokens: PathBuf,
+    /// Where keys and certificates of enrolled hosts are kept for the next run
+    #[arg(long, value_name = "DIR")]
+    state: PathBuf,
+    /// Hosts, each with a connection of its own
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=200_000))]
+    hosts: u32,
+    /// Devices of each host
+    #[arg(long, default_value_t = 8)]
+    gpus: u32,
+    /// Length of a record's interval
+    #[arg(long, default_value_t = 10_000, value_name = "MS")]
+    interval_ms: u64,
+    /// Records a second of all hosts together; hosts / 10 is what agents send
+    #[arg(long)]
+    rate: f64,
+    /// Length of the paced window
+    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=MAX_SECONDS))]
+    seconds: u64,
+    /// Threads of the generator
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=256))]
+    threads: u16,
+    /// Seed of all figures and phases
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// The verifier's process, to measure what it uses
+    #[arg(long)]
+    pid: Option<u32>,
+    /// The verifier's log directory, to measure what it stores
+    #[arg(long, value_name = "DIR")]
+    data: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+struct PrimitiveArgs {
+    /// Length of the message: that of what is signed in a usage statement
+    #[arg(long, default_value_t = 420)]
+    bytes: usize,
+    /// CPU time to spend on each of verifying and signing
+    #[arg(long, default_value_t = 2_000, value_parser = clap::value_parser!(u64).range(1..=600_000))]
+    ms: u64,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl Cli {
+    /// Does what is asked; gives the text to print.
+    pub fn run(self) -> Result<String, Box<dyn Error>> {
+        match self.command {
+            Command::Load(args) => args.run(),
+            Command::Primitive(args) => {
+                let measured = Primitive::measure(args.bytes, Duration::from_millis(args.ms))?;
+                if args.json {
+                    return Ok(serde_json::to_string(&measured)?);
+                }
+                let Primitive { message_bytes, calls, verify_us, sign_us } = measured;
+                Ok(format!(
+                    "one Ed25519 verification of {message_bytes} bytes: {verify_us:.1} µs of CPU \
+                     ({calls} calls); one signature: {sign_us:.1} µs"
+                ))
+            }
+        }
+    }
+}
+
+impl LoadArgs {
+    fn run(self) -> Result<String, Box<dyn Error>> {
+        raise_open_files();
+        let load = Load {
+            verifier: self.verifier,
+            ca: self.ca,
+            tokens: self.tokens,
+            state: self.state,
+            hosts: self.hosts,
+            gpus: self.gpus,
+            interval_ms: self.interval_ms,
+            rate: self.rate,
+            window: Duration::from_secs(self.seconds),
+            seed: self.seed,
+            pid: self.pid,
+            data: self.data,
+        };
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(self.threads.into())
+            .enable_all()
+            .build()
+            .map_err(|error| LoadError::Usage(format!("--threads: {error}")))?;
+        let outcome = runtime.block_on(load::run(&load));
+        // Connections that are still open must not hold up the exit.
+        runtime.shutdown_background();
+        let outcome = outcome?;
+        if self.json {
+            return Ok(serde_json::to_string(&outcome)?);
+        }
+        Ok(print(&outcome)?)
+    }
+}
+
+/// A connection is a file: as many as the system lets this user have.
+fn raise_open_files() {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    // Where it may not be raised, the connections that lack will say so.
+    let _ = setrlimit(Resource::Nofile, limit);
+}
+
+fn print(outcome: &Outcome) -> Result<String, std::fmt::Error> {
+    let mut text = String::new();
+    let out = &mut text;
+    let o = outcome;
+    writeln!(out, "hosts       {} × {} GPUs, {} ms a record", o.hosts, o.gpus, o.interval_ms)?;
+    writeln!(out, "enrolled    {} in {:.1} s", o.enrolled, o.enrol_seconds)?;
+    writeln!(out, "connected   in {:.1} s", o.connect_seconds)?;
+    writeln!(
+        out,
+        "records     {} sent, all INCLUDED, in {:.1} s: {:.0}/s (asked {:.0}/s)",
+        o.records, o.seconds, o.rate, o.rate_asked
+    )?;
+    for (name, waits) in [("latency", o.latency), ("late", o.lateness)] {
+        if let Some(w) = waits {
+            writeln!(
+                out,
+                "{name:<11} p50 {:.1} ms, p99 {:.1} ms, at most {:.1} ms",
+                w.p50_ms, w.p99_ms, w.max_ms
+            )?;
+        }
+    }
+    write!(
+        out,
+        "bytes       statement {:.0} ({:.0} signed), envelope {:.0}\ngenerator   {:.0} µs of CPU a record",
+        o.statement_bytes, o.signed_bytes, o.envelope_bytes, o.generator_cpu_us
+    )?;
+    if let Some(p) = &o.process {
+        let busy = if p.quiet { "" } else { ", and still busy: more to come" };
+        write!(
+            out,
+            "\nverifier    {:.0} µs of CPU a record ({:.2} s user, {:.2} s system{busy})\n\
+             memory      {:.1} MiB before, {:.1} MiB after, {} threads",
+            p.cpu_us_per_record, p.user_s, p.system_s, p.resident_mib_before, p.resident_mib_after, p.threads
+        )?;
+    }
+    if let Some(l) = &o.log {
+        write!(
+            out,
+            "\nstored      {:.0} bytes a record, {:.0} a GPU and day ({:.0} in whole blocks)",
+            l.bytes_per_record, l.bytes_per_gpu_day, l.disk_bytes_per_gpu_day
+        )?;
+    }
+    Ok(text)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_one_that_clap_accepts() {
+        use clap::CommandFactory as _;
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_measurement_prints_as_one_json_object() {
+        let cli = Cli::try_parse_from(["affiant-fleet", "primitive", "--ms", "1", "--json"]);
+        let printed = cli.unwrap().run().unwrap();
+        let read: serde_json::Value = serde_json::from_str(&printed).unwrap();
+        assert!(read["verify_us"].as_f64().unwrap() > 0.0);
+        assert_eq!(read["message_bytes"], 420);
+    }
+
+    #[test]
+    fn a_directory_that_is_not_there_is_told_before_anything_is_sent() {
+        let cli = Cli::try_parse_from([
+            "affiant-fleet", "load", "--verifier", "https://127.0.0.1:1", "--ca", "/nonexistent/ca.pem",
+            "--tokens", "/nonexistent", "--state", "/nonexistent", "--rate", "1",
+        ]);
+        let error = cli.unwrap().run().unwrap_err().to_string();
+        assert!(error.contains("/nonexistent/ca.pem"), "{error}");
+    }
+}
