@@ -346,7 +346,7 @@ impl<R: Read> Reader<R> {
             };
             let hashes =
                 hashes.ok_or_else(|| frame("has a proof hash that is not 32 bytes long"))?;
-            let full = proof.len() % HASHES_PER_FRAME == 0;
+            let full = proof.len().is_multiple_of(HASHES_PER_FRAME);
             if !full || hashes.is_empty() || hashes.len() > HASHES_PER_FRAME {
                 return Err(frame("does not fill its proof frames"));
             }

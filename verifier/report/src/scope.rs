@@ -5,8 +5,8 @@ use serde::{Deserialize, Serialize};
 /// Longest period of one report: 366 days. Longer ones are several reports.
 pub const MAX_PERIOD_MS: u64 = 366 * 86_400_000;
 
-/// A span of wall time, milliseconds since 1970; a record belongs to it when its interval starts
-/// in `[from, to)`.
+/// A span of wall time, milliseconds since 1970; a record belongs to it when its interval ends
+/// in `(from, to]`, as the judge counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Ends")]
 pub struct Period {
@@ -16,7 +16,9 @@ pub struct Period {
 
 /// Two instants that are no period.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("period {from}..{to} (unix ms) is empty, reversed or longer than 366 days; swap or split it")]
+#[error(
+    "period {from}..{to} (unix ms) is empty, reversed or longer than 366 days; swap or split it"
+)]
 pub struct NotAPeriod {
     from: u64,
     to: u64,
@@ -41,7 +43,10 @@ impl Period {
     /// Takes two instants as a period; refuses an empty, reversed or too long one.
     pub fn new(from: u64, to: u64) -> Result<Self, NotAPeriod> {
         match to.checked_sub(from) {
-            Some(1..=MAX_PERIOD_MS) => Ok(Self { from_unix_ms: from, to_unix_ms: to }),
+            Some(1..=MAX_PERIOD_MS) => Ok(Self {
+                from_unix_ms: from,
+                to_unix_ms: to,
+            }),
             _ => Err(NotAPeriod { from, to }),
         }
     }
@@ -51,19 +56,14 @@ impl Period {
         self.from_unix_ms
     }
 
-    /// The first instant after it.
+    /// Its last instant.
     pub fn to(self) -> u64 {
         self.to_unix_ms
     }
 
-    /// Tells whether an instant lies in it.
-    pub fn contains(self, unix_ms: u64) -> bool {
-        (self.from_unix_ms..self.to_unix_ms).contains(&unix_ms)
-    }
-
-    /// Tells whether a span of time, both ends included, touches it.
-    pub fn touches(self, from: u64, to: u64) -> bool {
-        from < self.to_unix_ms && to >= self.from_unix_ms
+    /// Tells whether a record whose interval ends at this instant belongs to it.
+    pub fn counts(self, end_unix_ms: u64) -> bool {
+        self.from_unix_ms < end_unix_ms && end_unix_ms <= self.to_unix_ms
     }
 }
 
@@ -79,7 +79,11 @@ pub enum Scope {
 impl Scope {
     /// Reads the spelling of a `report-issued` statement, where an empty tenant means all.
     pub fn of(tenant: &str) -> Self {
-        if tenant.is_empty() { Self::All } else { Self::Tenant(tenant.to_owned()) }
+        if tenant.is_empty() {
+            Self::All
+        } else {
+            Self::Tenant(tenant.to_owned())
+        }
     }
 
     /// The tenant, empty for all.
@@ -97,11 +101,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_period_has_a_first_instant_and_none_at_its_end() {
-        let period = Period::new(10, 20).unwrap();
-        assert!(period.contains(10) && !period.contains(20) && !period.contains(9));
-        assert!(period.touches(0, 10) && period.touches(19, 30));
-        assert!(!period.touches(0, 9) && !period.touches(20, 30));
+    fn a_record_belongs_to_the_period_in_which_it_ends() {
+        let (first, second) = (Period::new(10, 20).unwrap(), Period::new(20, 30).unwrap());
+        for end in 11..=30 {
+            assert_eq!(
+                u8::from(first.counts(end)) + u8::from(second.counts(end)),
+                1,
+                "{end}"
+            );
+        }
+        assert!(!first.counts(10) && !second.counts(31));
     }
 
     #[test]

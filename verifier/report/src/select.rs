@@ -15,7 +15,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use affiant_judge::{Judge, Match};
+use affiant_judge::{Judge, matching::Match};
 use affiant_proto::{Body, Digest, Disclosure, Envelope, Statement, envelope::BadEnvelope, v1};
 use prost::Message as _;
 
@@ -61,7 +61,11 @@ pub struct Selector {
     known: Judge,
     held: BTreeMap<u64, Held>,
     hosts: BTreeMap<Digest, Host>,
+    /// Chains of the operator and the officers.
+    authorities: BTreeSet<Digest>,
     phase: Phase,
+    /// B, once it is reached.
+    whole_to: u64,
     cosigned: Vec<u64>,
     embedded: Vec<u64>,
     issued: bool,
@@ -102,7 +106,9 @@ impl Selector {
             known: Judge::new(affiant_judge::Parameters::default()),
             held: BTreeMap::new(),
             hosts: BTreeMap::new(),
+            authorities: BTreeSet::new(),
             phase: Phase::Before(Vec::new()),
+            whole_to: 0,
             cosigned: Vec::new(),
             embedded: Vec::new(),
             issued: false,
@@ -112,48 +118,71 @@ impl Selector {
 
     /// Takes the next entry of the log.
     pub fn take(&mut self, index: u64, envelope: &[u8]) -> Result<(), BadLog> {
-        let envelope = Envelope::parse(envelope).map_err(|source| BadLog::Entry { index, source })?;
+        let envelope =
+            Envelope::parse(envelope).map_err(|source| BadLog::Entry { index, source })?;
         self.note(index, envelope.statement());
         let time = envelope.statement().header().time().unix_ms;
         let clock = matches!(envelope.statement().body(), Body::Clock(_));
         match &mut self.phase {
             Phase::Before(segment) if clock && time <= self.period.from() => {
                 let past = std::mem::replace(segment, vec![(index, envelope)]);
-                past.into_iter().for_each(|(index, envelope)| self.before(index, envelope));
+                past.into_iter()
+                    .for_each(|(index, envelope)| self.before(index, envelope));
             }
             Phase::Before(segment) if clock => {
                 let past = std::mem::take(segment);
                 self.phase = Phase::Within;
-                past.into_iter().for_each(|(index, envelope)| self.within(index, envelope));
+                past.into_iter()
+                    .for_each(|(index, envelope)| self.within(index, envelope));
                 self.within(index, envelope);
-                self.close(time);
+                self.close(index, time);
             }
             Phase::Before(segment) => segment.push((index, envelope)),
             Phase::Within => {
                 self.within(index, envelope);
                 if clock {
-                    self.close(time);
+                    self.close(index, time);
                 }
             }
             Phase::After => self.after(index, envelope),
         }
-        if self.held.len() as u64 > MAX_ENTRIES { Err(BadLog::TooMany) } else { Ok(()) }
+        if self.held.len() as u64 > MAX_ENTRIES {
+            Err(BadLog::TooMany)
+        } else {
+            Ok(())
+        }
     }
 
     /// Ends the log here.
     pub fn finish(mut self) -> Selection {
         if let Phase::Before(segment) = std::mem::replace(&mut self.phase, Phase::Within) {
-            segment.into_iter().for_each(|(index, envelope)| self.within(index, envelope));
+            segment
+                .into_iter()
+                .for_each(|(index, envelope)| self.within(index, envelope));
         }
         let entry = |(index, held): (u64, Held)| {
             let (statement, tree) = held.envelope.into_parts();
-            let disclosure = tree.map_or_else(Disclosure::default, |tree| tree.disclose(&held.shown));
-            Entry { index, statement, disclosure }
+            let disclosure =
+                tree.map_or_else(Disclosure::default, |tree| tree.disclose(&held.shown));
+            Entry {
+                index,
+                statement,
+                disclosure,
+            }
         };
-        let mut earlier: BTreeSet<u64> = self.cosigned.iter().rev().take(MAX_SIZES).copied().collect();
+        let mut earlier: BTreeSet<u64> = self
+            .cosigned
+            .iter()
+            .rev()
+            .take(MAX_SIZES)
+            .copied()
+            .collect();
         earlier.extend(self.embedded.iter().rev().take(MAX_SIZES));
         earlier.extend(self.reports.iter().rev().take(1));
-        Selection { entries: self.held.into_iter().map(entry).collect(), earlier }
+        Selection {
+            entries: self.held.into_iter().map(entry).collect(),
+            earlier,
+        }
     }
 
     /// Learns what the later choice needs of every entry, held or not.
@@ -172,7 +201,8 @@ impl Selector {
             Body::Cosigned(body) => {
                 let note = affiant_proto::tlog::Note::parse(&body.note).ok();
                 let seen = note.and_then(|note| note.text().parse().ok());
-                self.cosigned.extend(seen.map(|seen: affiant_proto::tlog::Checkpoint| seen.size()));
+                self.cosigned
+                    .extend(seen.map(|seen: affiant_proto::tlog::Checkpoint| seen.size()));
             }
             Body::BindingEvent(body) => {
                 let chain = header.chain().map_or([0; 32], |chain| *chain.as_bytes());
@@ -188,8 +218,9 @@ impl Selector {
         }
     }
 
-    fn close(&mut self, time: u64) {
+    fn close(&mut self, index: u64, time: u64) {
         if time > self.period.to() {
+            self.whole_to = index;
             self.phase = Phase::After;
         }
     }
@@ -203,7 +234,9 @@ impl Selector {
             Body::Usage(_) => {
                 let chain = statement.header().chain();
                 let past = chain.and_then(|chain| self.hosts.get_mut(&chain));
-                let past = past.map(|host| std::mem::take(&mut host.tail)).unwrap_or_default();
+                let past = past
+                    .map(|host| std::mem::take(&mut host.tail))
+                    .unwrap_or_default();
                 past.into_iter().for_each(|old| self.supersede(old));
                 self.hold(index, envelope);
                 self.tail(chain, index);
@@ -224,12 +257,15 @@ impl Selector {
     /// An entry after B.
     fn after(&mut self, index: u64, envelope: Envelope) {
         let statement = envelope.statement();
-        let host = statement.header().chain().and_then(|chain| self.hosts.get(&chain));
+        let chain = statement.header().chain();
+        let host = chain.and_then(|chain| self.hosts.get(&chain));
+        let acts = chain.is_some_and(|chain| self.authorities.contains(&chain));
         match statement.body() {
             Body::Clock(_) => self.hold_clock(index, envelope),
-            Body::Cosigned(_) | Body::RollCall(_) | Body::ReportIssued(_) | Body::Enrolment(_) => {}
-            _ if host.is_some_and(|host| host.done) => {}
-            _ if host.is_none() && of_a_host(statement.body()) => {}
+            Body::Cosigned(_) | Body::RollCall(_) | Body::ReportIssued(_) => {}
+            Body::Officer(_) => self.hold(index, envelope),
+            // A host that was enrolled after the period, or whose record after it is there.
+            _ if !acts && host.is_none_or(|host| host.done) => {}
             _ => self.hold(index, envelope),
         }
     }
@@ -244,6 +280,7 @@ impl Selector {
     fn hold_clock(&mut self, index: u64, envelope: Envelope) {
         if let Some((&last, held)) = self.held.last_key_value()
             && is_clock(held)
+            && (matches!(self.phase, Phase::Before(_)) || last > self.whole_to)
         {
             self.held.remove(&last);
         }
@@ -252,9 +289,14 @@ impl Selector {
 
     /// Drops what a newer record of the chain makes needless, and the clock that told its time.
     fn supersede(&mut self, index: u64) {
-        let Some(held) = self.held.get(&index) else { return };
+        let Some(held) = self.held.get(&index) else {
+            return;
+        };
         let statement = held.envelope.statement();
-        let host = statement.header().chain().and_then(|chain| self.hosts.get_mut(&chain));
+        let host = statement
+            .header()
+            .chain()
+            .and_then(|chain| self.hosts.get_mut(&chain));
         let Some(host) = host else { return };
         let needless = match statement.body() {
             Body::Key(_) => None,
@@ -264,8 +306,16 @@ impl Selector {
         };
         let Some(needless) = needless else { return };
         self.held.remove(&needless);
-        let clock = self.held.range(..needless).next_back().filter(|(_, held)| is_clock(held));
-        let idle = self.held.range(needless..).next().is_some_and(|(_, held)| is_clock(held));
+        let clock = self
+            .held
+            .range(..needless)
+            .next_back()
+            .filter(|(_, held)| is_clock(held));
+        let idle = self
+            .held
+            .range(needless..)
+            .next()
+            .is_some_and(|(_, held)| is_clock(held));
         if let Some((&clock, _)) = clock
             && idle
         {
@@ -275,12 +325,24 @@ impl Selector {
 
     fn hold(&mut self, index: u64, envelope: Envelope) {
         let statement = envelope.statement();
-        if let Body::Enrolment(body) = statement.body() {
-            let host = Host { name: body.host.clone(), ..Host::default() };
-            self.hosts.insert(statement.digest(), host);
+        match statement.body() {
+            Body::Enrolment(body) => {
+                let host = Host {
+                    name: body.host.clone(),
+                    ..Host::default()
+                };
+                self.hosts.insert(statement.digest(), host);
+            }
+            Body::Genesis(_) | Body::Officer(_) => {
+                self.authorities.insert(statement.digest());
+            }
+            _ => {}
         }
         let chain = statement.header().chain();
-        let shown = match (statement.body(), chain.and_then(|chain| self.hosts.get_mut(&chain))) {
+        let shown = match (
+            statement.body(),
+            chain.and_then(|chain| self.hosts.get_mut(&chain)),
+        ) {
             (Body::Inventory(body), _) => (0..body.count).collect(),
             (Body::Workloads(body), Some(host)) => {
                 host.in_force = Some(index);
@@ -290,7 +352,7 @@ impl Selector {
                 }
             }
             (Body::Usage(body), Some(host)) => {
-                host.done |= body.wall_start_ms >= self.period.to();
+                host.done |= body.wall_end_ms > self.period.to();
                 self.lines(index, chain, body, &envelope)
             }
             _ => BTreeSet::new(),
@@ -307,24 +369,39 @@ impl Selector {
         envelope: &Envelope,
     ) -> BTreeSet<u32> {
         let mut shown = BTreeSet::from([0]);
-        if !self.period.contains(body.wall_start_ms) {
+        if !self.period.counts(body.wall_end_ms) {
             return shown;
         }
         let Scope::Tenant(tenant) = &self.scope else {
             return (0..body.usage_count).collect();
         };
-        let Some(host) = chain.and_then(|chain| self.hosts.get(&chain)) else { return shown };
+        let Some(host) = chain.and_then(|chain| self.hosts.get(&chain)) else {
+            return shown;
+        };
         let table = host.in_force.and_then(|index| self.held.get_mut(&index));
         let Some(table) = table else { return shown };
-        let lines = envelope.tree().map(|tree| tree.leaves()).unwrap_or_default();
+        let lines = envelope
+            .tree()
+            .map(|tree| tree.leaves())
+            .unwrap_or_default();
         for (place, leaf) in (0..).zip(lines).skip(1) {
             let line = v1::UsageLine::decode(leaf.as_slice()).unwrap_or_default();
-            let Some(pointer) = line.workload else { continue };
-            let entry = table.envelope.tree().and_then(|tree| tree.leaves().get(pointer as usize));
-            let Some(workload) = entry.and_then(|entry| v1::Workload::decode(entry.as_slice()).ok()) else {
+            let Some(pointer) = line.workload else {
                 continue;
             };
-            let whose = self.known.whose(&workload, &host.name, index, body);
+            let entry = table
+                .envelope
+                .tree()
+                .and_then(|tree| tree.leaves().get(pointer as usize));
+            let Some(workload) =
+                entry.and_then(|entry| v1::Workload::decode(entry.as_slice()).ok())
+            else {
+                continue;
+            };
+            let whose = self
+                .known
+                .bindings()
+                .find(&workload, &host.name, index, body.wall_end_ms);
             if matches!(whose, Match::Tenant(found) if found == *tenant) {
                 shown.insert(place);
                 table.shown.insert(pointer);
@@ -336,17 +413,4 @@ impl Selector {
 
 fn is_clock(held: &Held) -> bool {
     matches!(held.envelope.statement().body(), Body::Clock(_))
-}
-
-/// Tells whether only hosts sign such a statement.
-fn of_a_host(body: &Body) -> bool {
-    matches!(
-        body,
-        Body::Inventory(_)
-            | Body::Workloads(_)
-            | Body::Usage(_)
-            | Body::Gap(_)
-            | Body::HardwareEvidence(_)
-            | Body::ChainRestart(_)
-    )
 }

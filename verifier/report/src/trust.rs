@@ -80,7 +80,9 @@ pub enum BadTrust {
     #[error("trust file, {0} is not 64 hexadecimal digits in lower case")]
     Digest(&'static str),
     /// An officer.
-    #[error("trust file, officers: {0:?} is neither a public key (64 digits) nor an identifier (32)")]
+    #[error(
+        "trust file, officers: {0:?} is neither a public key (64 digits) nor an identifier (32)"
+    )]
     Officer(String),
     /// An officer's key that is refused.
     #[error("trust file, officers: {0}")]
@@ -131,14 +133,22 @@ impl Trust {
     pub fn parse(text: &str) -> Result<Self, BadTrust> {
         let file: File = toml::from_str(text)?;
         let origin: Origin = file.log.origin.parse()?;
-        let log: NoteKey =
-            file.log.key.parse().map_err(|source| BadTrust::Key { place: "log.key", source })?;
+        let log: NoteKey = file.log.key.parse().map_err(|source| BadTrust::Key {
+            place: "log.key",
+            source,
+        })?;
         if *log.name() != origin.key_name() {
             let (key, origin) = (log.name().to_string(), origin.to_string());
             return Err(BadTrust::Name { key, origin });
         }
         let keys = file.witness.iter().map(|witness| {
-            witness.key.parse::<CosignerKey>().map_err(|source| BadTrust::Key { place: "witness.key", source })
+            witness
+                .key
+                .parse::<CosignerKey>()
+                .map_err(|source| BadTrust::Key {
+                    place: "witness.key",
+                    source,
+                })
         });
         let keys = keys.collect::<Result<Vec<_>, _>>()?;
         let witnesses = match (keys.is_empty(), file.quorum) {
@@ -148,9 +158,17 @@ impl Trust {
         };
         Ok(Self {
             log,
-            genesis: file.log.genesis.parse().map_err(|_| BadTrust::Digest("log.genesis"))?,
+            genesis: file
+                .log
+                .genesis
+                .parse()
+                .map_err(|_| BadTrust::Digest("log.genesis"))?,
             ca: file.ca.parse().map_err(|_| BadTrust::Digest("ca"))?,
-            officers: file.officers.iter().map(|text| OfficerMark::parse(text)).collect::<Result<_, _>>()?,
+            officers: file
+                .officers
+                .iter()
+                .map(|text| OfficerMark::parse(text))
+                .collect::<Result<_, _>>()?,
             witnesses,
             parameters: file.parameters.unwrap_or_default(),
             accept_recorded: file.accept_recorded,
@@ -163,8 +181,13 @@ impl Trust {
         let Body::Genesis(body) = genesis.body() else {
             return Err(BadTrust::NotAGenesis(genesis.kind().name()));
         };
-        let officers = body.officers.iter().map(|officer| PublicKey::ed25519(&officer.key));
-        let officers = officers.map(|key| key.map(OfficerMark::Key)).collect::<Result<_, _>>()?;
+        let officers = body
+            .officers
+            .iter()
+            .map(|officer| PublicKey::ed25519(&officer.key));
+        let officers = officers
+            .map(|key| key.map(OfficerMark::Key))
+            .collect::<Result<_, _>>()?;
         Ok(Self {
             log: log_key(body)?,
             genesis: genesis.digest(),
@@ -191,7 +214,10 @@ impl Trust {
     /// Sets whether recorded traces and simulated libraries are believed.
     #[must_use]
     pub fn with_recorded(self, accept_recorded: bool) -> Self {
-        Self { accept_recorded, ..self }
+        Self {
+            accept_recorded,
+            ..self
+        }
     }
 
     /// Writes the file that [`Trust::parse`] reads.
@@ -208,7 +234,15 @@ impl Trust {
                 genesis: self.genesis.to_string(),
             },
             witness: witnesses
-                .map(|policy| policy.witnesses().iter().map(|key| Witness { key: key.to_string() }).collect())
+                .map(|policy| {
+                    policy
+                        .witnesses()
+                        .iter()
+                        .map(|key| Witness {
+                            key: key.to_string(),
+                        })
+                        .collect()
+                })
                 .unwrap_or_default(),
             parameters: (self.parameters != Parameters::default()).then(|| self.parameters.clone()),
         };
@@ -263,7 +297,10 @@ impl Trust {
 pub fn log_key(genesis: &v1::Genesis) -> Result<NoteKey, BadTrust> {
     let origin: Origin = genesis.origin.parse()?;
     let key = PublicKey::ed25519(&genesis.log_key)?;
-    NoteKey::new(origin.key_name(), key).map_err(|source| BadTrust::Key { place: "genesis", source })
+    NoteKey::new(origin.key_name(), key).map_err(|source| BadTrust::Key {
+        place: "genesis",
+        source,
+    })
 }
 
 impl OfficerMark {
@@ -305,7 +342,10 @@ mod tests {
     use super::*;
 
     fn key(seed: u8) -> PublicKey {
-        Ed25519Signer::from_seed(&[seed; 32]).unwrap().public_key().clone()
+        Ed25519Signer::from_seed(&[seed; 32])
+            .unwrap()
+            .public_key()
+            .clone()
     }
 
     fn trust() -> Trust {
@@ -314,9 +354,15 @@ mod tests {
             log: NoteKey::new("log.example/1".parse().unwrap(), key(1)).unwrap(),
             genesis: affiant_proto::digest(b"genesis"),
             ca: affiant_proto::digest(b"ca"),
-            officers: vec![OfficerMark::Key(key(2)), OfficerMark::Id(*key(3).id().as_bytes())],
+            officers: vec![
+                OfficerMark::Key(key(2)),
+                OfficerMark::Id(*key(3).id().as_bytes()),
+            ],
             witnesses: Some(Policy::new(vec![witness], 1).unwrap()),
-            parameters: Parameters { interval_ms: 1_000, ..Parameters::default() },
+            parameters: Parameters {
+                interval_ms: 1_000,
+                ..Parameters::default()
+            },
             accept_recorded: true,
         }
     }
@@ -325,7 +371,10 @@ mod tests {
     fn a_trust_file_reads_back_what_was_printed() {
         for trust in [
             trust(),
-            trust().with_witnesses(None).with_parameters(Parameters::default()).with_recorded(false),
+            trust()
+                .with_witnesses(None)
+                .with_parameters(Parameters::default())
+                .with_recorded(false),
         ] {
             let text = trust.print().unwrap();
             assert_eq!(Trust::parse(&text).unwrap(), trust, "{text}");
@@ -341,9 +390,18 @@ mod tests {
     #[test]
     fn unknown_keys_and_half_given_witnesses_are_refused() {
         let text = trust().print().unwrap();
-        assert!(matches!(Trust::parse(&text.replace("ca =", "cA =")), Err(BadTrust::Toml(_))));
-        assert!(matches!(Trust::parse(&text.replace("quorum = 1\n", "")), Err(BadTrust::Quorum)));
-        assert!(matches!(Trust::parse(&text.replace("quorum = 1", "quorum = 2")), Err(BadTrust::Policy(_))));
+        assert!(matches!(
+            Trust::parse(&text.replace("ca =", "cA =")),
+            Err(BadTrust::Toml(_))
+        ));
+        assert!(matches!(
+            Trust::parse(&text.replace("quorum = 1\n", "")),
+            Err(BadTrust::Quorum)
+        ));
+        assert!(matches!(
+            Trust::parse(&text.replace("quorum = 1", "quorum = 2")),
+            Err(BadTrust::Policy(_))
+        ));
         let other = text.replace("origin = \"log.example/1\"", "origin = \"log.example/2\"");
         assert!(matches!(Trust::parse(&other), Err(BadTrust::Name { .. })));
     }

@@ -1,0 +1,520 @@
+//! Reading evidence: every statement is admitted and judged, and what is missing is noted.
+//!
+//! The one way from evidence to figures: the report is computed by it when it is made, and again
+//! when it is verified.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use affiant_judge::{
+    Docket, Judge, Parameters,
+    admission::{Admitted, Content, Refusal, Sources},
+};
+use affiant_proto::{
+    Body, Digest, Statement,
+    statement::Place,
+    tlog::{Checkpoint, Hash, Note},
+    v1,
+};
+
+use crate::{evidence::Entry, scope::Period};
+
+/// Most faults that are kept, each with its own words; one is enough to break the evidence.
+const MAX_FAULTS: usize = 100;
+
+/// What is wrong with evidence of which each statement holds.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Fault {
+    /// Entries of the period that are not there.
+    #[error("log entries {first} to {last} of the period are not shown; ask for the whole bundle")]
+    NotShown {
+        /// First index.
+        first: u64,
+        /// Last index.
+        last: u64,
+    },
+    /// Records of a host that are neither there nor announced as lost.
+    #[error(
+        "{chain}: statements {first} to {last} are missing, and no gap statement accounts for them"
+    )]
+    Missing {
+        /// Host and chain.
+        chain: String,
+        /// First sequence.
+        first: u64,
+        /// Last sequence.
+        last: u64,
+    },
+    /// The log's clock did not advance.
+    #[error("clock at log index {0} does not advance on the one before it")]
+    Clock(u64),
+    /// Two roots of one size: the log was shown differently to different hosts.
+    #[error(
+        "split view: statement at log index {index} saw the log at size {size} under another root \
+         than the rest of the evidence"
+    )]
+    SplitView {
+        /// Where it was embedded.
+        index: u64,
+        /// The size.
+        size: u64,
+    },
+}
+
+/// Why reading stopped: what follows cannot be judged either.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Unsound {
+    /// The first entry is not the genesis at index 0.
+    #[error("the first entry is not the genesis of the log at index 0")]
+    NoGenesis,
+    /// A statement that is not admitted.
+    #[error("log index {index} ({place}): {source}")]
+    Refused {
+        /// Its log index.
+        index: u64,
+        /// Host or officer and sequence, as far as known.
+        place: String,
+        /// Why.
+        source: Refusal,
+    },
+}
+
+/// One inventory of a host.
+#[derive(Clone, Debug)]
+pub struct InventorySeen {
+    /// Log index.
+    pub index: u64,
+    /// Sequence in its chain.
+    pub sequence: u64,
+    /// The log's time there, milliseconds since 1970.
+    pub logged_ms: u64,
+    /// What it says.
+    pub body: v1::Inventory,
+    /// Its devices; `None` for one that is not shown.
+    pub devices: Vec<Option<v1::Device>>,
+    /// Start of the first and end of the last record of the period that rests on it.
+    pub used_ms: Option<(u64, u64)>,
+}
+
+/// What was read of one host.
+#[derive(Clone, Debug, Default)]
+pub struct HostSeen {
+    /// Name.
+    pub name: String,
+    /// Site, as configured by the operator.
+    pub site: String,
+    /// Version of the agent that enrolled.
+    pub agent_version: String,
+    /// Inventories in order.
+    pub inventories: Vec<InventorySeen>,
+    /// Records of the period by source of measurement.
+    pub sources: BTreeMap<&'static str, u64>,
+    /// Statements that the host announced as lost.
+    pub lost: u64,
+    /// Whether a record after the period is there, so that none of the period can be missing.
+    pub closed: bool,
+}
+
+/// An officer whose chain was read.
+#[derive(Clone, Debug)]
+pub struct OfficerSeen {
+    /// Name.
+    pub name: String,
+    /// Digest that opened the chain.
+    pub chain: Digest,
+    /// Public key.
+    pub key: Vec<u8>,
+    /// Log index of the opening statement.
+    pub index: u64,
+    /// Named by the genesis, or admitted by two others.
+    pub by_genesis: bool,
+    /// Statements signed.
+    pub statements: u64,
+}
+
+/// A chain so far.
+#[derive(Clone, Debug, Default)]
+struct Track {
+    last: u64,
+    holes: Vec<Hole>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Hole {
+    first: u64,
+    last: u64,
+    /// Log index of the statement after it.
+    next_index: u64,
+}
+
+/// Evidence as far as it was read.
+pub struct Reading {
+    period: Period,
+    docket: Docket,
+    entries: u64,
+    last_index: u64,
+    clock: Option<u64>,
+    /// A and B of the selection.
+    span: (u64, Option<u64>),
+    not_shown: Vec<(u64, u64)>,
+    tracks: BTreeMap<Digest, Track>,
+    hosts: BTreeMap<Digest, HostSeen>,
+    officers: BTreeMap<Digest, OfficerSeen>,
+    checkpoints: BTreeMap<u64, (Hash, u64)>,
+    faults: Vec<Fault>,
+}
+
+impl Reading {
+    /// Begins with the genesis.
+    pub fn open(first: Entry, period: Period, parameters: Parameters) -> Result<Self, Unsound> {
+        if first.index != 0 || !matches!(first.statement.body(), Body::Genesis(_)) {
+            return Err(Unsound::NoGenesis);
+        }
+        let judge = Judge::over(parameters, period.from(), period.to());
+        // What is believed of a source is the reader's to say; here it is counted.
+        let sources = Sources {
+            accept_recorded: true,
+        };
+        let refused = |source| Unsound::Refused {
+            index: 0,
+            place: "genesis".into(),
+            source,
+        };
+        let (docket, admitted) =
+            Docket::open(0, first.statement, sources, judge).map_err(refused)?;
+        let mut reading = Self {
+            period,
+            docket,
+            entries: 1,
+            last_index: 0,
+            clock: None,
+            span: (0, None),
+            not_shown: Vec::new(),
+            tracks: BTreeMap::new(),
+            hosts: BTreeMap::new(),
+            officers: BTreeMap::new(),
+            checkpoints: BTreeMap::new(),
+            faults: Vec::new(),
+        };
+        reading.follow(0, &admitted);
+        Ok(reading)
+    }
+
+    /// Reads the next entry.
+    pub fn take(&mut self, entry: Entry) -> Result<(), Unsound> {
+        let Entry {
+            index,
+            statement,
+            disclosure,
+        } = entry;
+        self.place(index, &statement);
+        let chain = statement.header().chain();
+        let sequence = statement.header().sequence();
+        let admitted = self
+            .docket
+            .take(index, statement, disclosure)
+            .map_err(|source| {
+                let place = self.spell(chain, sequence);
+                Unsound::Refused {
+                    index,
+                    place,
+                    source,
+                }
+            })?;
+        self.entries += 1;
+        self.follow(index, &admitted);
+        self.see(index, &admitted);
+        Ok(())
+    }
+
+    /// Admits the report's own statement, which is outside what it reports on.
+    pub fn take_issued(&mut self, entry: Entry) -> Result<(), Unsound> {
+        let (chain, sequence) = (
+            entry.statement.header().chain(),
+            entry.statement.header().sequence(),
+        );
+        let taken = self
+            .docket
+            .take(entry.index, entry.statement, entry.disclosure);
+        match taken {
+            Ok(_) => Ok(()),
+            Err(source) => {
+                let place = self.spell(chain, sequence);
+                Err(Unsound::Refused {
+                    index: entry.index,
+                    place,
+                    source,
+                })
+            }
+        }
+    }
+
+    /// Ends the evidence of a log of `basis` entries and gives all that is wrong with it.
+    pub fn finish(&mut self, basis: u64) -> Vec<Fault> {
+        if self.span.1.is_none() && self.last_index.saturating_add(1) < basis {
+            self.not_shown.push((self.last_index + 1, basis - 1));
+        }
+        let mut faults = std::mem::take(&mut self.faults);
+        for &(first, last) in &self.not_shown {
+            faults.push(Fault::NotShown { first, last });
+        }
+        for (chain, track) in &self.tracks {
+            // Of the operator's chain the log's own order shows what is missing; what a host said
+            // before the period need not be there.
+            let due_from = match (
+                self.hosts.contains_key(chain),
+                self.officers.contains_key(chain),
+            ) {
+                (true, _) => self.span.0,
+                (_, true) => 0,
+                _ => continue,
+            };
+            for hole in track
+                .holes
+                .iter()
+                .filter(|hole| hole.next_index >= due_from)
+            {
+                let chain = self.name(chain);
+                faults.push(Fault::Missing {
+                    chain,
+                    first: hole.first,
+                    last: hole.last,
+                });
+            }
+        }
+        faults.truncate(MAX_FAULTS);
+        faults
+    }
+
+    /// What the judge makes of the period.
+    pub fn judge(&self) -> &Judge {
+        self.docket.judge()
+    }
+
+    /// What the genesis says, and its digest.
+    pub fn genesis(&self) -> (&v1::Genesis, Digest) {
+        (
+            self.docket.authorities().body(),
+            self.docket.authorities().genesis(),
+        )
+    }
+
+    /// Entries read.
+    pub fn entries(&self) -> u64 {
+        self.entries
+    }
+
+    /// First index of the span of which every entry is shown, and the last one; none when it
+    /// goes on to the end.
+    pub fn span(&self) -> (u64, Option<u64>) {
+        self.span
+    }
+
+    /// Hosts by chain.
+    pub fn hosts(&self) -> &BTreeMap<Digest, HostSeen> {
+        &self.hosts
+    }
+
+    /// Officers in the order of the log.
+    pub fn officers(&self) -> Vec<&OfficerSeen> {
+        let mut officers: Vec<_> = self.officers.values().collect();
+        officers.sort_by_key(|officer| officer.index);
+        officers
+    }
+
+    /// Checkpoints that statements embed or that were cosigned: size to root and log index.
+    pub fn checkpoints(&self) -> &BTreeMap<u64, (Hash, u64)> {
+        &self.checkpoints
+    }
+
+    /// Keeps the clock, and the span in which every entry is due.
+    fn place(&mut self, index: u64, statement: &Statement) {
+        let clock = matches!(statement.body(), Body::Clock(_));
+        let time = statement.header().time().unix_ms;
+        if self.span.1.is_none() && self.last_index.saturating_add(1) < index {
+            self.not_shown.push((self.last_index + 1, index - 1));
+        }
+        self.last_index = index;
+        if !clock {
+            return;
+        }
+        if self.clock.is_some_and(|last| time <= last) {
+            self.fault(Fault::Clock(index));
+        }
+        self.clock = Some(time);
+        if time <= self.period.from() {
+            self.span.0 = index;
+            self.not_shown.clear();
+        } else if time > self.period.to() && self.span.1.is_none() {
+            self.span.1 = Some(index);
+        }
+    }
+
+    /// Notes what is missing before a statement in its chain.
+    fn follow(&mut self, index: u64, admitted: &Admitted) {
+        let verified = admitted.verified();
+        let sequence = verified.statement().header().sequence();
+        let chain = verified.chain();
+        let lost = match verified.body() {
+            Body::Gap(gap) => bridges(gap, verified.statement()),
+            _ => None,
+        };
+        let track = self.tracks.entry(chain).or_default();
+        let due = track.last.saturating_add(1);
+        if sequence > due {
+            match lost {
+                Some((first, count)) if first == due => {
+                    if let Some(host) = self.hosts.get_mut(&chain) {
+                        host.lost = host.lost.saturating_add(count);
+                    }
+                }
+                _ => track.holes.push(Hole {
+                    first: due,
+                    last: sequence - 1,
+                    next_index: index,
+                }),
+            }
+        }
+        track.last = sequence;
+    }
+
+    /// Learns what the report says beside the judge's figures.
+    fn see(&mut self, index: u64, admitted: &Admitted) {
+        let verified = admitted.verified();
+        let statement = verified.statement();
+        let chain = verified.chain();
+        if let Some(seen) = statement.header().checkpoint()
+            && let Ok(root) = Hash::try_from(seen.root.as_slice())
+        {
+            self.checkpoint(index, &seen.origin, seen.size, root);
+        }
+        if let Some(officer) = self.officers.get_mut(&chain) {
+            officer.statements += 1;
+        }
+        match (verified.body(), admitted.content()) {
+            (Body::Officer(body), _) => {
+                let named = &self.docket.authorities().body().officers;
+                let officer = OfficerSeen {
+                    name: body.name.clone(),
+                    chain,
+                    key: body.key.clone(),
+                    index,
+                    by_genesis: named.iter().any(|named| named.key == body.key),
+                    statements: 1,
+                };
+                self.officers.insert(chain, officer);
+            }
+            (Body::Enrolment(body), _) => {
+                let host = HostSeen {
+                    name: body.host.clone(),
+                    site: body.site.clone(),
+                    agent_version: body.agent_version.clone(),
+                    ..HostSeen::default()
+                };
+                self.hosts.insert(chain, host);
+            }
+            (Body::Cosigned(body), _) => {
+                let note = Note::parse(&body.note).ok();
+                if let Some(seen) = note.and_then(|note| note.text().parse::<Checkpoint>().ok()) {
+                    let root = *seen.root();
+                    self.checkpoint(index, seen.origin().as_str(), seen.size(), root);
+                }
+            }
+            (Body::Inventory(body), Content::Devices(devices)) => {
+                let seen = InventorySeen {
+                    index,
+                    sequence: statement.header().sequence(),
+                    logged_ms: self.clock.unwrap_or(0),
+                    body: body.clone(),
+                    devices: devices.clone(),
+                    used_ms: None,
+                };
+                if let Some(host) = self.hosts.get_mut(&chain) {
+                    host.inventories.push(seen);
+                }
+            }
+            (Body::Usage(body), _) => self.used(chain, body),
+            _ => {}
+        }
+    }
+
+    fn used(&mut self, chain: Digest, body: &v1::Usage) {
+        let Some(host) = self.hosts.get_mut(&chain) else {
+            return;
+        };
+        host.closed |= body.wall_end_ms > self.period.to();
+        if !self.period.counts(body.wall_end_ms) {
+            return;
+        }
+        *host.sources.entry(source(body.source)).or_default() += 1;
+        let (start, end) = (body.wall_start_ms, body.wall_end_ms);
+        if let Some(inventory) = host.inventories.last_mut() {
+            let used = inventory.used_ms.get_or_insert((start, end));
+            *used = (used.0.min(start), used.1.max(end));
+        }
+    }
+
+    fn checkpoint(&mut self, index: u64, origin: &str, size: u64, root: Hash) {
+        if origin != self.docket.authorities().body().origin {
+            return;
+        }
+        let known = *self.checkpoints.entry(size).or_insert((root, index));
+        if known.0 != root {
+            self.fault(Fault::SplitView { index, size });
+        }
+    }
+
+    fn fault(&mut self, fault: Fault) {
+        if self.faults.len() < MAX_FAULTS {
+            self.faults.push(fault);
+        }
+    }
+
+    fn spell(&self, chain: Option<Digest>, sequence: u64) -> String {
+        match chain {
+            Some(chain) => format!("{}, statement {sequence}", self.name(&chain)),
+            None => "opening a chain".to_owned(),
+        }
+    }
+
+    fn name(&self, chain: &Digest) -> String {
+        if let Some(host) = self.hosts.get(chain) {
+            return format!("host {}", host.name);
+        }
+        match self.officers.get(chain) {
+            Some(officer) => format!("officer {}", officer.name),
+            None if *chain == self.docket.authorities().genesis() => "operator".to_owned(),
+            None => format!("chain {chain}"),
+        }
+    }
+
+    /// Sites of the hosts, as the operator configured them.
+    pub fn sites(&self) -> BTreeSet<&str> {
+        self.hosts
+            .values()
+            .map(|host| host.site.as_str())
+            .filter(|site| !site.is_empty())
+            .collect()
+    }
+}
+
+/// Names a source of measurement as reports do.
+pub fn source(source: i32) -> &'static str {
+    match v1::SourceKind::try_from(source).unwrap_or_default() {
+        v1::SourceKind::Nvml => "nvml",
+        v1::SourceKind::Recorded => "recorded",
+        v1::SourceKind::Simulated => "simulated",
+        v1::SourceKind::Unspecified => "unknown",
+    }
+}
+
+/// The sequences that a gap statement announces as lost, when it continues right after them:
+/// first and number.
+fn bridges(gap: &v1::Gap, statement: &Statement) -> Option<(u64, u64)> {
+    let follows = gap.last.checked_add(1) == Some(statement.header().sequence());
+    let cites = matches!(statement.header().place(), Place::Link { previous, .. }
+        if previous.as_bytes().as_slice() == gap.last_digest);
+    let count = gap.last.checked_sub(gap.first)?.checked_add(1)?;
+    (follows && cites).then_some((gap.first, count))
+}

@@ -1,0 +1,142 @@
+//! The anchor: what outside the operator the bundle's checkpoint is tied to.
+
+use affiant_proto::tlog::{Checkpoint, NotWitnessed, Note, NoteKey, SignedCheckpoint};
+
+use super::verdict::{Anchor, AnchorKind, Witness};
+use crate::{calendar::utc, consistency::Earlier, trust::Trust};
+
+/// What came of a check of the anchor.
+pub(super) enum Found {
+    /// Holds, or there was nothing to check.
+    Fine(String),
+    /// Cannot be told.
+    Unknown(String),
+    /// Contradicts.
+    Broken(String),
+}
+
+/// Checks the cosignatures by the reader's own policy.
+pub(super) fn witnesses(
+    anchor: &mut Anchor,
+    signed: &SignedCheckpoint,
+    trust: Option<&Trust>,
+) -> Found {
+    let Some(policy) = trust.and_then(Trust::witnesses) else {
+        return Found::Fine("no witness is listed in what you trust".to_owned());
+    };
+    let witness = |found: &[affiant_proto::tlog::Cosigned]| -> Vec<Witness> {
+        let one = |one: &affiant_proto::tlog::Cosigned| Witness {
+            name: one.witness.to_string(),
+            unix_s: one.seconds,
+        };
+        found.iter().map(one).collect()
+    };
+    match policy.cosigned(signed.note(), signed.checkpoint()) {
+        Ok(witnessed) => {
+            anchor.kind = AnchorKind::Witnessed;
+            anchor.witnesses = witness(witnessed.cosigned());
+            anchor.witnessed_unix_s = Some(witnessed.by());
+            let names: Vec<&str> = anchor
+                .witnesses
+                .iter()
+                .map(|witness| witness.name.as_str())
+                .collect();
+            let when = utc(witnessed.by().saturating_mul(1_000));
+            Found::Fine(format!(
+                "cosigned by {}, your quorum of {} by {when}",
+                names.join(", "),
+                policy.quorum()
+            ))
+        }
+        Err(NotWitnessed::Quorum { found, quorum }) => {
+            anchor.witnesses = witness(&found);
+            Found::Unknown(format!(
+                "{} of the {quorum} witnesses due have cosigned this checkpoint; ask for a report \
+                 with a witnessed one",
+                found.len()
+            ))
+        }
+        Err(bad) => Found::Broken(format!("a cosignature does not hold: {bad}")),
+    }
+}
+
+/// Relates the checkpoint that the reader kept to the bundle's.
+pub(super) fn kept(
+    anchor: &mut Anchor,
+    kept: &Note,
+    key: &NoteKey,
+    now: &Checkpoint,
+    earlier: &[Earlier],
+) -> Found {
+    let unrelated = |anchor: &mut Anchor, why: String| {
+        if anchor.kind == AnchorKind::None {
+            anchor.kind = AnchorKind::Unrelated;
+        }
+        Found::Unknown(format!(
+            "the checkpoint that you kept cannot be related to this log: {why}"
+        ))
+    };
+    let signed = match SignedCheckpoint::of(kept.clone(), key) {
+        Ok(signed) => signed,
+        Err(bad) => return unrelated(anchor, bad.to_string()),
+    };
+    let (size, root) = (signed.checkpoint().size(), signed.checkpoint().root());
+    if size == 0 {
+        return unrelated(anchor, "it is of the log before its first entry".to_owned());
+    }
+    if size > now.size() {
+        let why = format!(
+            "it is of size {size}, newer than this report's {}; ask for a newer report",
+            now.size()
+        );
+        return unrelated(anchor, why);
+    }
+    let here = if size == now.size() {
+        Some(now.root())
+    } else {
+        earlier
+            .iter()
+            .find(|block| block.size == size)
+            .map(|block| &block.root)
+    };
+    match here {
+        None => unrelated(
+            anchor,
+            format!(
+                "the bundle has no consistency proof from size {size}; ask for a report with one"
+            ),
+        ),
+        Some(here) if here != root => Found::Broken(format!(
+            "the log was rewritten: at size {size} you kept root {root}, and this log has {here}"
+        )),
+        Some(_) => {
+            anchor.kept_size = Some(size);
+            if anchor.kind == AnchorKind::None || anchor.kind == AnchorKind::Unrelated {
+                anchor.kind = AnchorKind::Kept;
+            }
+            Found::Fine(format!(
+                "the log only grew since the checkpoint of size {size} that you kept"
+            ))
+        }
+    }
+}
+
+/// Says in words what the anchor is.
+pub(super) fn words(anchor: &Anchor) -> String {
+    let size = anchor
+        .size
+        .map_or("unknown".to_owned(), |size| size.to_string());
+    let kept = anchor.kept_size.map_or(String::new(), |kept| {
+        format!("; consistent with the checkpoint of size {kept} that you kept")
+    });
+    match anchor.kind {
+        AnchorKind::None => "none: nothing outside the operator vouches for this log; it could have been written anew".to_owned(),
+        AnchorKind::Unrelated => "none: the checkpoint that you kept cannot be related to this log".to_owned(),
+        AnchorKind::Kept => format!("kept: size {size}{kept}"),
+        AnchorKind::Witnessed => {
+            let names: Vec<&str> = anchor.witnesses.iter().map(|witness| witness.name.as_str()).collect();
+            let when = anchor.witnessed_unix_s.map_or(String::new(), |s| format!(" by {}", utc(s.saturating_mul(1_000))));
+            format!("witnessed: size {size}, cosigned by {}{when}{kept}", names.join(", "))
+        }
+    }
+}

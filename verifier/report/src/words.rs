@@ -1,0 +1,98 @@
+//! What reports say in plain words: what they prove, what they cannot, and what a rule means.
+
+use affiant_judge::Rule;
+
+/// What a report proves, given an anchor outside the operator.
+pub const PROVES: [&str; 4] = [
+    "Nothing that was recorded in this period was removed, changed, back-dated or shown differently to others.",
+    "Every figure and every finding can be computed again from the evidence in this bundle.",
+    "Every silence of an enrolled host shows: time that no record covers is counted as such.",
+    "The vetting of each tenant was signed by the officers named here, in the order shown.",
+];
+
+/// The condition of all of that.
+pub const PROVIDED: &str = "All of this holds given an anchor outside the operator: a witness that \
+     you trust, or a checkpoint that you kept. Without one, the operator could have written the \
+     whole log anew.";
+
+/// What a report cannot prove.
+pub const CANNOT_PROVE: [&str; 6] = [
+    "That the administrator of a host did not lie about what its devices did.",
+    "That withheld lines belong to whom the operator says.",
+    "What model was trained or served, or what the work was for.",
+    "Who sat at the keyboard.",
+    "Devices that nobody declared and no agent saw.",
+    "Hosts that fell silent before this period and of which nothing was logged in it.",
+];
+
+/// Fields that regulators have asked for and that no data exists for in this release.
+pub const NOT_COLLECTED: [(&str, &str); 10] = [
+    (
+        "operator.country",
+        "the operator does not state it in the log",
+    ),
+    (
+        "devices.location_evidence",
+        "the site is as the operator configured it, not attested",
+    ),
+    ("tenants.payment", "no payment reference is kept"),
+    (
+        "tenants.contacts",
+        "no e-mail address or telephone number is kept",
+    ),
+    (
+        "tenants.access_addresses",
+        "addresses of access and administration need a feed from the provider",
+    ),
+    (
+        "tenants.screening",
+        "list imports are reserved and not yet judged",
+    ),
+    (
+        "tenants.usage_by_day",
+        "figures are for the period as a whole",
+    ),
+    (
+        "compute_estimate",
+        "operations are not estimated from device time",
+    ),
+    ("large_runs", "runs across devices are not told apart"),
+    (
+        "retention_class",
+        "no retention policy is stated in the log",
+    ),
+];
+
+/// Says what a rule means and what a reader may do.
+pub fn meaning(rule: Rule) -> &'static str {
+    match rule {
+        Rule::UseUnvetted => {
+            "Devices worked for a tenant that no two officers had approved at that time. Ask when \
+             and why it was given access."
+        }
+        Rule::UseUnattributed => {
+            "Devices worked and no binding says for whom. Ask whose the workload was; a binding \
+             made later does not change these figures."
+        }
+        Rule::DeviceNotAllowed => {
+            "The approval names the classes of device that the tenant may use, and this is none of \
+             them. Ask who widened the access."
+        }
+        Rule::VettingExpired => {
+            "The approval had run out when the devices were used. Ask for the review that was due."
+        }
+        Rule::EndCustomerUndeclared => {
+            "Somebody stands between the operator and the user, and nobody has declared who the \
+             end customer is. Ask the intermediary for its customer."
+        }
+        Rule::RestrictedHq => {
+            "A party of the tenant's chain, or one that owns or controls it, is headquartered in a \
+             country of the restricted set, and the devices are of a controlled class. A licence \
+             may be needed."
+        }
+        Rule::UsageGap => {
+            "For this time no record covers the host, or its devices could not be observed. What \
+             ran there is not known."
+        }
+    }
+}

@@ -1,0 +1,633 @@
+//! A small deployment in memory: its log, its keys, two officers, tenants and hosts.
+//!
+//! Every entry passes through the same admission as in the verifier, so that no test rests on a
+//! log that could not be.
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::new_without_default,
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::cast_possible_truncation
+)]
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use affiant_judge::{Docket, Judge, Parameters, admission::Sources};
+use affiant_proto::{
+    Body, ChainState, Digest, Ed25519Signer, Envelope, SaltedTree, Seed, Signer as _, Statement,
+    digest,
+    statement::Place,
+    tlog::{
+        Checkpoint, Cosigner, CosignerKey, MemoryTree, Note, NoteSigner, Policy, SignedCheckpoint,
+        leaf_hash,
+    },
+    v1,
+};
+use affiant_report::{
+    Bundle, Order, Period, Scope, Trust, build,
+    bundle::{Written, assemble},
+    reading::Fault,
+    select::Selector,
+};
+use prost::Message as _;
+
+pub const ORIGIN: &str = "log.example/1";
+/// The first instant, milliseconds since 1970.
+pub const T0: u64 = 1_700_000_000_000;
+pub const INTERVAL: u64 = 10_000;
+
+pub type Files = BTreeMap<String, Vec<u8>>;
+
+pub fn signer(seed: u8) -> Ed25519Signer {
+    Ed25519Signer::from_seed(&[seed; 32]).unwrap()
+}
+
+pub fn key(seed: u8) -> Vec<u8> {
+    signer(seed).public_key().as_bytes().to_vec()
+}
+
+const OPERATOR: u8 = 1;
+const LOG: u8 = 2;
+const OFFICERS: [u8; 2] = [3, 4];
+const WITNESS: u8 = 9;
+
+pub struct Host {
+    pub name: String,
+    pub devices: Vec<v1::Device>,
+    pub source: v1::SourceKind,
+    seed: u8,
+    state: ChainState,
+    inventory: u64,
+    workloads: (u64, Vec<v1::Workload>),
+    uptime: u64,
+    records: u64,
+}
+
+pub struct World {
+    pub log: Vec<Envelope>,
+    pub tree: MemoryTree,
+    pub now: u64,
+    operator: ChainState,
+    officers: Vec<ChainState>,
+    pub hosts: Vec<Host>,
+    docket: Docket,
+    seen: Option<v1::CheckpointRef>,
+    pub kept: BTreeSet<u64>,
+}
+
+/// One attributed line of a record: device, namespace, milliseconds.
+pub type Use<'a> = (usize, &'a str, u64);
+
+fn sealed(
+    body: Body,
+    state: Option<&ChainState>,
+    seed: u8,
+    now: u64,
+    seen: Option<v1::CheckpointRef>,
+) -> Statement {
+    let place = state.map_or(Place::Opening, ChainState::next_place);
+    let time = v1::Time {
+        unix_ms: now,
+        clock: v1::ClockState::Synchronized.into(),
+        max_error_ms: None,
+    };
+    Statement::seal(body, place, time, seen, &signer(seed)).unwrap()
+}
+
+pub fn device(model: &str, number: usize) -> v1::Device {
+    v1::Device {
+        uuid: format!("GPU-00000000-0000-0000-0000-{number:012}"),
+        model: model.to_owned(),
+        serial: Some(format!("13220230{number:05}")),
+        pci_bus_id: Some(format!("00000000:{number:02X}:00.0")),
+        memory_bytes: Some(85_899_345_920),
+        coverage: v1::Coverage::Full.into(),
+        ..v1::Device::default()
+    }
+}
+
+impl World {
+    pub fn new() -> Self {
+        let named = |(seed, name): (u8, &str)| v1::OfficerKey {
+            name: name.into(),
+            key: key(seed),
+        };
+        let genesis = v1::Genesis {
+            origin: ORIGIN.into(),
+            log_key: key(LOG),
+            operator_key: key(OPERATOR),
+            ca: digest(b"the authority's certificate").as_bytes().to_vec(),
+            officers: [(OFFICERS[0], "Ada Novak"), (OFFICERS[1], "Ben Okafor")]
+                .map(named)
+                .into(),
+            operator: "Meridian Cloud".into(),
+            ..v1::Genesis::default()
+        };
+        let genesis = sealed(genesis.into(), None, OPERATOR, T0, None);
+        let judge = Judge::new(Parameters::default());
+        let sources = Sources {
+            accept_recorded: true,
+        };
+        let (docket, _) = Docket::open(0, genesis.clone(), sources, judge).unwrap();
+        let (operator, _) = ChainState::open(genesis.clone()).unwrap();
+        let mut world = Self {
+            log: Vec::new(),
+            tree: MemoryTree::new(),
+            now: T0,
+            operator,
+            officers: Vec::new(),
+            hosts: Vec::new(),
+            docket,
+            seen: None,
+            kept: BTreeSet::new(),
+        };
+        world.tree.push(leaf_hash(genesis.digest().as_bytes()));
+        world.log.push(Envelope::join(genesis, None).unwrap());
+        world.clock();
+        for (place, name) in ["Ada Novak", "Ben Okafor"].into_iter().enumerate() {
+            let body = v1::Officer {
+                genesis: world.genesis().as_bytes().to_vec(),
+                name: name.into(),
+                key: key(OFFICERS[place]),
+                ..v1::Officer::default()
+            };
+            let statement = sealed(body.into(), None, OFFICERS[place], world.now, None);
+            world
+                .officers
+                .push(ChainState::open(statement.clone()).unwrap().0);
+            world.append(Envelope::join(statement, None).unwrap());
+        }
+        world
+    }
+
+    pub fn genesis(&self) -> Digest {
+        self.operator.chain()
+    }
+
+    pub fn append(&mut self, envelope: Envelope) -> u64 {
+        let index = self.log.len() as u64;
+        self.docket.take_whole(index, envelope.clone()).unwrap();
+        self.tree
+            .push(leaf_hash(envelope.statement().digest().as_bytes()));
+        self.log.push(envelope);
+        index
+    }
+
+    pub fn operator(&mut self, body: impl Into<Body>) -> u64 {
+        let statement = sealed(body.into(), Some(&self.operator), OPERATOR, self.now, None);
+        self.operator.follow(statement.clone()).unwrap();
+        self.append(Envelope::join(statement, None).unwrap())
+    }
+
+    pub fn officer(&mut self, place: usize, body: impl Into<Body>) -> u64 {
+        let statement = sealed(
+            body.into(),
+            Some(&self.officers[place]),
+            OFFICERS[place],
+            self.now,
+            None,
+        );
+        self.officers[place].follow(statement.clone()).unwrap();
+        self.append(Envelope::join(statement, None).unwrap())
+    }
+
+    /// A second passes and a segment begins.
+    pub fn clock(&mut self) {
+        self.now += 1_000;
+        self.operator(v1::Clock::default());
+    }
+
+    fn event(&mut self, body: v1::tenant_event::Body) {
+        let event = v1::TenantEvent {
+            effective_unix_ms: self.now,
+            body: Some(body),
+            ..v1::TenantEvent::default()
+        };
+        self.officer(0, event);
+    }
+
+    pub fn party(&mut self, id: &str, names: &[&str], headquarters: &str) {
+        let name = |text: &&str| v1::PartyName {
+            text: (*text).into(),
+            ..v1::PartyName::default()
+        };
+        self.event(v1::tenant_event::Body::Party(v1::Party {
+            id: id.into(),
+            kind: v1::PartyKind::Organisation.into(),
+            names: names.iter().map(name).collect(),
+            incorporation: headquarters.into(),
+            headquarters: headquarters.into(),
+            ..v1::Party::default()
+        }));
+    }
+
+    /// States a tenant and binds the namespace of its name to it.
+    pub fn tenant(&mut self, tenant: v1::Tenant) {
+        let id = tenant.id.clone();
+        self.event(v1::tenant_event::Body::Tenant(tenant));
+        let binding = v1::Binding {
+            id: format!("b-{id}"),
+            tenant: id.clone(),
+            namespace: id,
+            ..v1::Binding::default()
+        };
+        let event = v1::BindingEvent {
+            effective_unix_ms: self.now,
+            binding: Some(binding),
+            ..v1::BindingEvent::default()
+        };
+        self.officer(1, event);
+    }
+
+    /// Both officers approve a tenant as it stands.
+    pub fn approve(&mut self, tenant: &str) {
+        let dossier = self
+            .docket
+            .judge()
+            .registry()
+            .dossier_digest(tenant)
+            .unwrap();
+        for officer in 0..2 {
+            let decision = v1::Decision {
+                tenant: tenant.into(),
+                dossier: dossier.as_bytes().to_vec(),
+                verdict: v1::Verdict::Approve.into(),
+                effective_unix_ms: self.now,
+                reason: "papers complete".into(),
+                ..v1::Decision::default()
+            };
+            self.officer(officer, decision);
+        }
+    }
+
+    pub fn enrol(&mut self, name: &str, models: &[&str], source: v1::SourceKind) -> usize {
+        let seed = 20 + self.hosts.len() as u8;
+        let body = v1::Enrolment {
+            genesis: self.genesis().as_bytes().to_vec(),
+            host: name.into(),
+            record_key: key(seed),
+            agent_version: "0.1.0".into(),
+            site: "fra-1".into(),
+            ..v1::Enrolment::default()
+        };
+        let statement = sealed(body.into(), None, seed, self.now, None);
+        let state = ChainState::open(statement.clone()).unwrap().0;
+        let chain = state.chain();
+        self.append(Envelope::join(statement, None).unwrap());
+        let first = self
+            .hosts
+            .iter()
+            .map(|host| host.devices.len())
+            .sum::<usize>();
+        let devices = models
+            .iter()
+            .enumerate()
+            .map(|(place, model)| device(model, first + place))
+            .collect();
+        self.hosts.push(Host {
+            name: name.into(),
+            devices,
+            source,
+            seed,
+            state,
+            inventory: 0,
+            workloads: (0, Vec::new()),
+            uptime: 5_000,
+            records: 0,
+        });
+        let host = self.hosts.len() - 1;
+        self.operator(v1::HostEvent {
+            host_chain: chain.as_bytes().to_vec(),
+            kind: v1::HostEventKind::Approve.into(),
+            ..v1::HostEvent::default()
+        });
+        self.inventory(host);
+        host
+    }
+
+    pub fn inventory(&mut self, host: usize) {
+        let it = &self.hosts[host];
+        let leaves = it
+            .devices
+            .iter()
+            .map(|device| device.encode_to_vec())
+            .collect();
+        let tree = SaltedTree::new(Seed::new([host as u8; 16]), leaves).unwrap();
+        let body = v1::Inventory {
+            source: it.source.into(),
+            library: "/usr/lib/libnvidia-ml.so.1".into(),
+            library_digest: digest(b"library").as_bytes().to_vec(),
+            driver_version: "550.54.15".into(),
+            root: tree.root().as_bytes().to_vec(),
+            count: tree.count(),
+            ..v1::Inventory::default()
+        };
+        self.hosts[host].inventory = self.host_says(host, body, Some(tree));
+    }
+
+    /// Signs a statement of a host and logs it; gives its sequence.
+    pub fn host_says(
+        &mut self,
+        host: usize,
+        body: impl Into<Body>,
+        tree: Option<SaltedTree>,
+    ) -> u64 {
+        let seen = self.seen.clone();
+        let it = &mut self.hosts[host];
+        let statement = sealed(body.into(), Some(&it.state), it.seed, self.now, seen);
+        it.state.follow(statement.clone()).unwrap();
+        let sequence = it.state.sequence();
+        self.append(Envelope::join(statement, tree).unwrap());
+        sequence
+    }
+
+    /// One record of a host: what is not used is idle.
+    pub fn record(&mut self, host: usize, uses: &[Use<'_>]) {
+        self.workloads(host, uses);
+        let it = &self.hosts[host];
+        let mut lines: Vec<v1::UsageLine> = Vec::new();
+        let mut totals = v1::Totals::default();
+        for device in 0..it.devices.len() {
+            let mut attributed = 0;
+            for (_, namespace, ms) in uses.iter().filter(|(place, ..)| *place == device) {
+                let place = it
+                    .workloads
+                    .1
+                    .iter()
+                    .position(|one| one.namespace == *namespace)
+                    .unwrap();
+                attributed += ms;
+                lines.push(v1::UsageLine {
+                    device: device as u32,
+                    kind: v1::LineKind::Attributed.into(),
+                    workload: Some(place as u32),
+                    time_ms: *ms,
+                    allocated_ms: Some(INTERVAL),
+                    busy_ms: Some(ms - ms / 10),
+                    energy_mj: Some(ms * 600),
+                    samples: 10,
+                    ..v1::UsageLine::default()
+                });
+            }
+            if attributed < INTERVAL {
+                lines.push(v1::UsageLine {
+                    device: device as u32,
+                    kind: v1::LineKind::Idle.into(),
+                    time_ms: INTERVAL - attributed,
+                    energy_mj: Some(1_000),
+                    samples: 10,
+                    ..v1::UsageLine::default()
+                });
+            }
+            let energy = lines.iter().filter(|line| line.device == device as u32);
+            totals.devices.push(v1::DeviceTotals {
+                attributed_ms: attributed,
+                idle_ms: INTERVAL - attributed,
+                energy_mj: Some(energy.filter_map(|line| line.energy_mj).sum()),
+                ..v1::DeviceTotals::default()
+            });
+        }
+        lines.sort_by_key(affiant_proto::usage::order);
+        let leaves = std::iter::once(totals.encode_to_vec())
+            .chain(lines.iter().map(|line| line.encode_to_vec()));
+        let mut seed = [7; 16];
+        seed[..8].copy_from_slice(&it.records.to_be_bytes());
+        seed[8] = host as u8;
+        let tree = SaltedTree::new(Seed::new(seed), leaves.collect()).unwrap();
+        let body = v1::Usage {
+            boot: 1,
+            start_ms: it.uptime,
+            end_ms: it.uptime + INTERVAL,
+            wall_start_ms: self.now - INTERVAL,
+            wall_end_ms: self.now,
+            source: it.source.into(),
+            inventory: it.inventory,
+            workloads: it.workloads.0,
+            usage_root: tree.root().as_bytes().to_vec(),
+            usage_count: tree.count(),
+            ..v1::Usage::default()
+        };
+        self.host_says(host, body, Some(tree));
+        let it = &mut self.hosts[host];
+        it.uptime += INTERVAL;
+        it.records += 1;
+    }
+
+    fn workloads(&mut self, host: usize, uses: &[Use<'_>]) {
+        let names: BTreeSet<&str> = uses.iter().map(|(_, namespace, _)| *namespace).collect();
+        let wanted = names.iter().map(|namespace| v1::Workload {
+            platform: v1::Platform::Kubernetes.into(),
+            namespace: (*namespace).into(),
+            pod: format!("{namespace}-0"),
+            ..v1::Workload::default()
+        });
+        let wanted: Vec<v1::Workload> = wanted.collect();
+        if self.hosts[host].workloads.1 == wanted && self.hosts[host].workloads.0 > 0 {
+            return;
+        }
+        let leaves = wanted
+            .iter()
+            .map(|workload| workload.encode_to_vec())
+            .collect();
+        let tree = SaltedTree::new(Seed::new([100 + host as u8; 16]), leaves).unwrap();
+        let body = v1::Workloads {
+            root: tree.root().as_bytes().to_vec(),
+            count: tree.count(),
+            ..v1::Workloads::default()
+        };
+        let sequence = self.host_says(host, body, Some(tree));
+        self.hosts[host].workloads = (sequence, wanted);
+    }
+
+    /// Ten seconds pass; the log's clock runs and each host reports.
+    pub fn tick(&mut self, uses: &[&[Use<'_>]]) {
+        for _ in 0..10 {
+            self.clock();
+        }
+        for (host, uses) in uses.iter().enumerate() {
+            self.record(host, uses);
+        }
+    }
+
+    pub fn checkpoint(&self) -> SignedCheckpoint {
+        checkpoint_of(&self.tree)
+    }
+
+    /// A witness cosigns the log as it stands; the log and the hosts take note of it.
+    pub fn witness(&mut self) -> Note {
+        let signed = self.checkpoint();
+        let note = cosigned(&signed);
+        let checkpoint = signed.checkpoint();
+        self.seen = Some(v1::CheckpointRef {
+            origin: ORIGIN.into(),
+            size: checkpoint.size(),
+            root: checkpoint.root().as_bytes().to_vec(),
+        });
+        self.operator(v1::Cosigned {
+            note: note.to_string().into_bytes(),
+            ..v1::Cosigned::default()
+        });
+        note
+    }
+
+    pub fn order(&self, period: Period, scope: Scope) -> Order {
+        Order {
+            period,
+            scope,
+            parameters: Parameters::default(),
+            basis: self.checkpoint().checkpoint().clone(),
+            kept: self.kept.clone(),
+        }
+    }
+
+    pub fn entries(
+        &self,
+    ) -> impl Iterator<Item = Result<(u64, Vec<u8>), std::convert::Infallible>> {
+        (0..)
+            .zip(self.log.iter().map(Envelope::to_bytes))
+            .map(Ok)
+            .collect::<Vec<_>>()
+            .into_iter()
+    }
+
+    /// Reports on the log as it stands, witnessed.
+    pub fn report(&mut self, period: Period, scope: Scope) -> Files {
+        let bundle = build(self.order(period, scope), self.entries()).unwrap();
+        self.issue(bundle)
+    }
+
+    /// Reports on a log that may lack something, as only an insider would.
+    pub fn report_anyway(&mut self, period: Period, scope: Scope) -> (Files, Vec<Fault>) {
+        let order = self.order(period, scope.clone());
+        let mut selector = Selector::new(period, scope);
+        for entry in self.entries() {
+            let (index, envelope) = entry.unwrap();
+            selector.take(index, &envelope).unwrap();
+        }
+        let (bundle, faults) = assemble(order, selector.finish()).unwrap();
+        (self.issue(bundle), faults)
+    }
+
+    pub fn issue(&mut self, bundle: Bundle) -> Files {
+        self.now += 1_000;
+        let index = self.operator(bundle.body());
+        let statement = self.log.last().unwrap().statement().clone();
+        let signed = self.checkpoint();
+        let key = NoteSigner::new(ORIGIN.parse().unwrap(), signer(LOG)).unwrap();
+        let signed = SignedCheckpoint::of(cosigned(&signed), key.key()).unwrap();
+        let files: Written = bundle
+            .finish((index, statement), &signed, &self.tree)
+            .unwrap();
+        files.into_iter().collect()
+    }
+
+    /// The same deployment whose log never had the entry at `index`: every signature stays good.
+    pub fn without(mut self, index: usize) -> Self {
+        self.log.remove(index);
+        self.tree = self
+            .log
+            .iter()
+            .map(|one| leaf_hash(one.statement().digest().as_bytes()))
+            .collect();
+        self
+    }
+
+    pub fn trust(&self) -> Trust {
+        let genesis = self.log[0].statement();
+        Trust::of_genesis(genesis)
+            .unwrap()
+            .with_witnesses(Some(policy()))
+    }
+}
+
+pub fn policy() -> Policy {
+    let key = CosignerKey::new(
+        "witness.example".parse().unwrap(),
+        signer(WITNESS).public_key().clone(),
+    )
+    .unwrap();
+    Policy::new(vec![key], 1).unwrap()
+}
+
+pub fn checkpoint_of(tree: &MemoryTree) -> SignedCheckpoint {
+    let size = tree.size();
+    let checkpoint =
+        Checkpoint::new(ORIGIN.parse().unwrap(), size, tree.root(size).unwrap()).unwrap();
+    let signer = NoteSigner::new(ORIGIN.parse().unwrap(), signer(LOG)).unwrap();
+    checkpoint.sign(&signer).unwrap()
+}
+
+pub fn cosigned(signed: &SignedCheckpoint) -> Note {
+    let witness = Cosigner::new("witness.example".parse().unwrap(), signer(WITNESS)).unwrap();
+    let mut note = signed.note().clone();
+    note.add(
+        witness
+            .cosign(signed.checkpoint(), T0 / 1_000 + 900)
+            .unwrap(),
+    )
+    .unwrap();
+    note
+}
+
+pub const H100: &str = "NVIDIA H100 80GB HBM3";
+pub const A100: &str = "NVIDIA A100-SXM4-80GB";
+
+/// The demo's case in small: one tenant in order, one through an intermediary, and a process that
+/// nobody vetted. Records before, in and after the period.
+pub fn played() -> (World, Period) {
+    let mut world = World::new();
+    world.clock();
+    world.party("acme", &["Acme Robotics Inc."], "US");
+    world.party("lumen", &["Lumen Cloud Trading Ltd."], "SG");
+    world.party("nanhai", &["Nanhai University", "南海大学"], "CN");
+    let tenant = |id: &str, customer: &str| v1::Tenant {
+        id: id.into(),
+        customer: customer.into(),
+        end_customer: customer.into(),
+        ultimate_parent: customer.into(),
+        declared_use: "robotics simulation".into(),
+        training_declared: Some(false),
+        ..v1::Tenant::default()
+    };
+    world.tenant(tenant("acme", "acme"));
+    world.approve("acme");
+    world.tenant(v1::Tenant {
+        intermediaries: vec!["lumen".into()],
+        declared_use: "language models".into(),
+        training_declared: Some(true),
+        ..tenant("lumen-research", "nanhai")
+    });
+    world.approve("lumen-research");
+    world.clock();
+    world.enrol("gpu-a", &[H100, H100], v1::SourceKind::Nvml);
+    world.enrol("gpu-b", &[A100], v1::SourceKind::Nvml);
+    let quiet: &[&[Use<'_>]] = &[&[(0, "acme", 10_000)], &[]];
+    world.tick(quiet);
+    world.tick(quiet);
+    let from = world.now;
+    for round in 0..6 {
+        let stray: &[Use<'_>] = if round == 3 {
+            &[(0, "nobody", 4_000)]
+        } else {
+            &[(0, "lumen-research", 10_000)]
+        };
+        world.tick(&[
+            &[
+                (0, "acme", 10_000),
+                (1, "acme", 2_500),
+                (1, "lumen-research", 7_500),
+            ],
+            stray,
+        ]);
+        if round == 2 {
+            world.witness();
+        }
+    }
+    let to = world.now;
+    world.tick(quiet);
+    world.tick(quiet);
+    world.clock();
+    (world, Period::new(from, to).unwrap())
+}
