@@ -103,7 +103,12 @@ impl Cli {
                 if args.json {
                     return Ok(serde_json::to_string(&measured)?);
                 }
-                let Primitive { message_bytes, calls, verify_us, sign_us } = measured;
+                let Primitive {
+                    message_bytes,
+                    calls,
+                    verify_us,
+                    sign_us,
+                } = measured;
                 Ok(format!(
                     "one Ed25519 verification of {message_bytes} bytes: {verify_us:.1} µs of CPU \
                      ({calls} calls); one signature: {sign_us:.1} µs"
@@ -158,8 +163,16 @@ fn print(outcome: &Outcome) -> Result<String, std::fmt::Error> {
     let mut text = String::new();
     let out = &mut text;
     let o = outcome;
-    writeln!(out, "hosts       {} × {} GPUs, {} ms a record", o.hosts, o.gpus, o.interval_ms)?;
-    writeln!(out, "enrolled    {} in {:.1} s", o.enrolled, o.enrol_seconds)?;
+    writeln!(
+        out,
+        "hosts       {} × {} GPUs, {} ms a record",
+        o.hosts, o.gpus, o.interval_ms
+    )?;
+    writeln!(
+        out,
+        "enrolled    {} in {:.1} s",
+        o.enrolled, o.enrol_seconds
+    )?;
     writeln!(out, "connected   in {:.1} s", o.connect_seconds)?;
     writeln!(
         out,
@@ -181,12 +194,21 @@ fn print(outcome: &Outcome) -> Result<String, std::fmt::Error> {
         o.statement_bytes, o.signed_bytes, o.envelope_bytes, o.generator_cpu_us
     )?;
     if let Some(p) = &o.process {
-        let busy = if p.quiet { "" } else { ", and still busy: more to come" };
+        let busy = if p.quiet {
+            ""
+        } else {
+            ", and still busy: more to come"
+        };
         write!(
             out,
             "\nverifier    {:.0} µs of CPU a record ({:.2} s user, {:.2} s system{busy})\n\
              memory      {:.1} MiB before, {:.1} MiB after, {} threads",
-            p.cpu_us_per_record, p.user_s, p.system_s, p.resident_mib_before, p.resident_mib_after, p.threads
+            p.cpu_us_per_record,
+            p.user_s,
+            p.system_s,
+            p.resident_mib_before,
+            p.resident_mib_after,
+            p.threads
         )?;
     }
     if let Some(l) = &o.log {
@@ -222,8 +244,18 @@ mod tests {
     #[test]
     fn a_directory_that_is_not_there_is_told_before_anything_is_sent() {
         let cli = Cli::try_parse_from([
-            "affiant-fleet", "load", "--verifier", "https://127.0.0.1:1", "--ca", "/nonexistent/ca.pem",
-            "--tokens", "/nonexistent", "--state", "/nonexistent", "--rate", "1",
+            "affiant-fleet",
+            "load",
+            "--verifier",
+            "https://127.0.0.1:1",
+            "--ca",
+            "/nonexistent/ca.pem",
+            "--tokens",
+            "/nonexistent",
+            "--state",
+            "/nonexistent",
+            "--rate",
+            "1",
         ]);
         let error = cli.unwrap().run().unwrap_err().to_string();
         assert!(error.contains("/nonexistent/ca.pem"), "{error}");

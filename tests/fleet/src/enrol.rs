@@ -59,7 +59,9 @@ pub enum EnrolError {
         text: String,
     },
     /// A token file.
-    #[error("{path}: {source}; make tokens with `affiant-verifier token --hosts FILE --out-dir DIR`")]
+    #[error(
+        "{path}: {source}; make tokens with `affiant-verifier token --hosts FILE --out-dir DIR`"
+    )]
     Token {
         /// The file.
         path: PathBuf,
@@ -194,9 +196,13 @@ async fn enrol(
     };
     let reply = tokio::time::timeout(ENROL, client.enrol(request)).await;
     let reply = reply.map_err(|_| refused(&"no answer in 60 s"))?;
-    let reply = reply.map_err(|status| refused(&status.message()))?.into_inner();
+    let reply = reply
+        .map_err(|status| refused(&status.message()))?
+        .into_inner();
     if reply.pending {
-        return Err(refused(&"its name is taken, and an operator must approve it"));
+        return Err(refused(
+            &"its name is taken, and an operator must approve it",
+        ));
     }
     Ok(keys.enrolled(genesis, statement.digest(), &reply.certificates))
 }
@@ -235,7 +241,10 @@ mod tests {
 
     #[test]
     fn a_genesis_that_does_not_hold_is_refused() {
-        assert!(matches!(Deployment::read(b"no statement"), Err(EnrolError::Genesis(_))));
+        assert!(matches!(
+            Deployment::read(b"no statement"),
+            Err(EnrolError::Genesis(_))
+        ));
         let keys = FreshKeys::make("h").unwrap();
         let signer = keys.signer().unwrap();
         let enrolment = v1::Enrolment {
@@ -251,7 +260,12 @@ mod tests {
     fn a_token_is_read_without_its_newline_and_a_missing_one_is_told_with_its_path() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("h.token");
-        assert!(read_token(&path).unwrap_err().to_string().contains("h.token"));
+        assert!(
+            read_token(&path)
+                .unwrap_err()
+                .to_string()
+                .contains("h.token")
+        );
         fs::write(&path, "secret\n").unwrap();
         assert_eq!(read_token(&path).unwrap(), "secret");
     }

@@ -47,8 +47,11 @@ impl Gauge {
     /// Reads process `pid`.
     pub fn read(pid: u32) -> Result<Self, Unreadable> {
         let file = |file| {
-            fs::read_to_string(format!("/proc/{pid}/{file}"))
-                .map_err(|source| Unreadable::Io { pid, file, source })
+            fs::read_to_string(format!("/proc/{pid}/{file}")).map_err(|source| Unreadable::Io {
+                pid,
+                file,
+                source,
+            })
         };
         let stat = file("stat")?;
         let status = file("status")?;

@@ -130,7 +130,11 @@ impl Identity {
     /// Reads the identity of `host` in `directory`; `None` when there is none yet.
     ///
     /// One that is of another log than `genesis` opens is an error.
-    pub fn load(directory: &Path, host: &str, genesis: Digest) -> Result<Option<Self>, IdentityError> {
+    pub fn load(
+        directory: &Path,
+        host: &str,
+        genesis: Digest,
+    ) -> Result<Option<Self>, IdentityError> {
         let path = place(directory, host);
         let io = |source| IdentityError::Io {
             path: path.clone(),
@@ -223,7 +227,10 @@ pub fn stems(directory: &Path, ending: &str) -> Result<Vec<String>, IdentityErro
     for entry in fs::read_dir(directory).map_err(io)? {
         let name = entry.map_err(io)?.file_name();
         let name = name.to_str().and_then(|name| name.strip_suffix(ending));
-        names.extend(name.and_then(|name| name.strip_suffix('.')).map(str::to_owned));
+        names.extend(
+            name.and_then(|name| name.strip_suffix('.'))
+                .map(str::to_owned),
+        );
     }
     Ok(names)
 }
@@ -271,7 +278,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let made = enrolled("h").booted().booted();
         made.save(dir.path()).unwrap();
-        let read = Identity::load(dir.path(), "h", digest(b"genesis")).unwrap().unwrap();
+        let read = Identity::load(dir.path(), "h", digest(b"genesis"))
+            .unwrap()
+            .unwrap();
         assert_eq!(read.boots(), 2);
         assert_eq!(read.chain().unwrap(), digest(b"chain"));
         assert_eq!(read.tls(), made.tls());
@@ -279,14 +288,21 @@ mod tests {
         assert_eq!(public(&read), public(&made));
         assert_eq!(kept(dir.path()).unwrap(), ["h"]);
         use std::os::unix::fs::PermissionsExt as _;
-        let mode = fs::metadata(place(dir.path(), "h")).unwrap().permissions().mode();
+        let mode = fs::metadata(place(dir.path(), "h"))
+            .unwrap()
+            .permissions()
+            .mode();
         assert_eq!(mode & 0o777, 0o600);
     }
 
     #[test]
     fn an_identity_of_another_log_is_refused_and_one_that_is_not_there_is_none() {
         let dir = tempfile::tempdir().unwrap();
-        assert!(Identity::load(dir.path(), "h", digest(b"genesis")).unwrap().is_none());
+        assert!(
+            Identity::load(dir.path(), "h", digest(b"genesis"))
+                .unwrap()
+                .is_none()
+        );
         enrolled("h").save(dir.path()).unwrap();
         let other = Identity::load(dir.path(), "h", digest(b"other"));
         assert!(matches!(other, Err(IdentityError::Content { .. })));
@@ -297,8 +313,7 @@ mod tests {
 
     #[test]
     fn a_request_is_for_the_key_that_the_enrolment_names() {
-        use base64::{Engine as _, engine::general_purpose::STANDARD};
-use rcgen::CertificateSigningRequestParams;
+        use rcgen::CertificateSigningRequestParams;
         let keys = FreshKeys::make("h").unwrap();
         let der = keys.request().unwrap();
         let read = CertificateSigningRequestParams::from_der(&der.as_slice().into()).unwrap();

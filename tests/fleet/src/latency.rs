@@ -61,7 +61,10 @@ mod tests {
             .rev()
             .for_each(|ms| waits.add(Duration::from_millis(ms)));
         let told = waits.percentiles().unwrap();
-        assert_eq!((told.p50_ms, told.p99_ms, told.max_ms), (100.0, 198.0, 200.0));
+        assert_eq!(
+            (told.p50_ms, told.p99_ms, told.max_ms),
+            (100.0, 198.0, 200.0)
+        );
     }
 
     #[test]

@@ -124,9 +124,9 @@ pub struct Outcome {
     pub interval_ms: u64,
     /// Records a second that were asked for.
     pub rate_asked: f64,
-    /// Records a second that were sent, from the begin of the window to the last INCLUDED.
+    /// Records a second that were sent.
     pub rate: f64,
-    /// From the begin of the window to the last INCLUDED.
+    /// The window, or from its begin to the last record where the generator fell behind.
     pub seconds: f64,
     /// Records sent in the window, all INCLUDED.
     pub records: u64,
@@ -212,20 +212,23 @@ pub async fn run(load: &Load) -> Result<Outcome, LoadError> {
     let before = Reading::take(load)?;
     let start = Instant::now();
     sessions = each(sessions, Phase::Run(start)).await?;
-    let seconds = start.elapsed().as_secs_f64();
     let (quiet, after) = settled(load).await?;
     sessions = each(sessions, Phase::Prove).await?;
 
     let (mut records, mut statements, mut envelopes) = (0, 0, 0);
     let (mut waits, mut lateness) = (Waits::default(), Waits::default());
+    let mut sending = load.window;
     for (session, _) in sessions {
         let sent = session.close();
         records += sent.records;
+        let last = sent.last.map(|last| last.saturating_duration_since(start));
+        sending = sending.max(last.unwrap_or_default());
         statements += sent.statement_bytes;
         envelopes += sent.envelope_bytes;
         waits.merge(sent.waits);
         lateness.merge(sent.lateness);
     }
+    let seconds = sending.as_secs_f64();
     let per_record = |total: f64| total / float(records);
     let statement_bytes = per_record(float(statements));
     Ok(Outcome {
@@ -245,20 +248,22 @@ pub async fn run(load: &Load) -> Result<Outcome, LoadError> {
         signed_bytes: statement_bytes - NOT_SIGNED,
         envelope_bytes: per_record(float(envelopes)),
         generator_cpu_us: per_record((after.own.cpu_s() - before.own.cpu_s()) * 1e6),
-        process: before.process.zip(after.process).map(|(before, after)| ProcessCost {
-            cpu_us_per_record: per_record((after.cpu_s() - before.cpu_s()) * 1e6),
-            user_s: after.user_s - before.user_s,
-            system_s: after.system_s - before.system_s,
-            resident_mib_before: before.resident_mib,
-            resident_mib_after: after.resident_mib,
-            threads: after.threads,
-            quiet,
-        }),
+        process: before
+            .process
+            .zip(after.process)
+            .map(|(before, after)| ProcessCost {
+                cpu_us_per_record: per_record((after.cpu_s() - before.cpu_s()) * 1e6),
+                user_s: after.user_s - before.user_s,
+                system_s: after.system_s - before.system_s,
+                resident_mib_before: before.resident_mib,
+                resident_mib_after: after.resident_mib,
+                threads: after.threads,
+                quiet,
+            }),
         log: before.log.zip(after.log).map(|(before, after)| {
             let parts = after.since(&before);
-            let a_day = |bytes: i64| {
-                per_record(signed(bytes)) * RECORDS_PER_DAY / f64::from(load.gpus)
-            };
+            let a_day =
+                |bytes: i64| per_record(signed(bytes)) * RECORDS_PER_DAY / f64::from(load.gpus);
             LogCost {
                 bytes_per_record: per_record(signed(parts.total().length)),
                 bytes_per_gpu_day: a_day(parts.total().length),
@@ -313,7 +318,9 @@ fn names(load: &Load) -> Result<Vec<String>, LoadError> {
     let known: BTreeSet<String> = identity::kept(&load.state)?.into_iter().collect();
     let mut names: Vec<String> = known.iter().cloned().collect();
     if names.len() < load.hosts as usize {
-        let tokens: BTreeSet<String> = identity::stems(&load.tokens, "token")?.into_iter().collect();
+        let tokens: BTreeSet<String> = identity::stems(&load.tokens, "token")?
+            .into_iter()
+            .collect();
         names.extend(tokens.difference(&known).cloned());
     }
     names.truncate(load.hosts as usize);
@@ -382,7 +389,10 @@ enum Phase {
     Prove,
 }
 
-async fn each(sessions: Vec<(Session, Pace)>, phase: Phase) -> Result<Vec<(Session, Pace)>, LoadError> {
+async fn each(
+    sessions: Vec<(Session, Pace)>,
+    phase: Phase,
+) -> Result<Vec<(Session, Pace)>, LoadError> {
     let mut running = JoinSet::new();
     for (mut session, pace) in sessions {
         running.spawn(async move {

@@ -8,12 +8,12 @@ impl Random {
     /// Begins the stream of `seed`; `stream` tells hosts of one run apart.
     pub fn new(seed: u64, stream: u64) -> Self {
         let mut mixed = Self(seed);
-        let seed = mixed.next();
+        let seed = mixed.bits();
         Self(seed ^ stream.wrapping_mul(0x9e37_79b9_7f4a_7c15))
     }
 
     /// Gives the next 64 bits.
-    pub fn next(&mut self) -> u64 {
+    pub fn bits(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -26,12 +26,12 @@ impl Random {
     /// The bias of the remainder is below 2⁻³² for the spans used here.
     pub fn within(&mut self, low: u64, high: u64) -> u64 {
         let span = high.saturating_sub(low).saturating_add(1);
-        low + self.next() % span
+        low + self.bits() % span
     }
 
     /// Gives 16 bytes, such as the seed of salts.
     pub fn bytes(&mut self) -> [u8; 16] {
-        (u128::from(self.next()) << 64 | u128::from(self.next())).to_be_bytes()
+        (u128::from(self.bits()) << 64 | u128::from(self.bits())).to_be_bytes()
     }
 }
 

@@ -107,6 +107,8 @@ pub struct Sent {
     pub waits: Waits,
     /// From when a record was due to when it was sent.
     pub lateness: Waits,
+    /// When the last one was sent.
+    pub last: Option<Instant>,
 }
 
 /// An open stream of one host, its inventory and workloads INCLUDED.
@@ -162,7 +164,9 @@ impl Session {
         let opened = client.upload(ReceiverStream::new(messages));
         let opened = tokio::time::timeout(PATIENCE, opened).await;
         let opened = opened.map_err(|_| ended(&"no answer in 60 s"))?;
-        let inbound = opened.map_err(|status| ended(&status.message()))?.into_inner();
+        let inbound = opened
+            .map_err(|status| ended(&status.message()))?
+            .into_inner();
         let mut session = Self {
             signer: identity.signer()?,
             key: deployment.key().clone(),
@@ -217,7 +221,9 @@ impl Session {
         let request = v1::ProveRequest { index: self.index };
         let reply = tokio::time::timeout(PATIENCE, self.client.prove(request)).await;
         let reply = reply.map_err(|_| self.ended(&"no proof in 60 s"))?;
-        let reply = reply.map_err(|status| self.ended(&status.message()))?.into_inner();
+        let reply = reply
+            .map_err(|status| self.ended(&status.message()))?
+            .into_inner();
         let signed = Checkpoint::open(&reply.checkpoint, &self.key);
         let signed = signed.map_err(|error| self.unsound(&error))?;
         let hash = |bytes: &Vec<u8>| Some(Hash::from_bytes(bytes.as_slice().try_into().ok()?));
@@ -256,7 +262,9 @@ impl Session {
         self.sent.statement_bytes += envelope.statement.len() as u64;
         self.sent.envelope_bytes += prost::Message::encoded_len(&envelope) as u64;
         let message = message(upload_request::Body::Envelope(envelope));
-        self.pending.push_back((sequence, Instant::now()));
+        let now = Instant::now();
+        self.sent.last = Some(now);
+        self.pending.push_back((sequence, now));
         self.outbound
             .try_send(message)
             .map_err(|_| self.ended(&"the verifier takes no more"))?;
@@ -311,7 +319,10 @@ impl Session {
         }
         self.included = Some(sequence);
         self.index = included.index;
-        while let Some((_, at)) = self.pending.pop_front_if(|(pending, _)| *pending <= sequence) {
+        while let Some((_, at)) = self
+            .pending
+            .pop_front_if(|(pending, _)| *pending <= sequence)
+        {
             self.sent.waits.add(at.elapsed());
         }
         Ok(())

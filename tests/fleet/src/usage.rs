@@ -21,6 +21,9 @@ const JITTER_MS: u64 = 3;
 /// Memory that a CUDA allocator takes at a time.
 const MEMORY_STEP: u64 = 2 << 20;
 
+/// Memory of one device, as NVML tells it for an H100 with 80 GB.
+const MEMORY: u64 = 81_559 << 20;
+
 const SLURM: u32 = 0;
 const POD: u32 = 1;
 const SERVICE: u32 = 2;
@@ -54,7 +57,9 @@ impl HostModel {
     ) -> Result<Self, NotAHost> {
         let fits = (1..=MAX_DEVICES).contains(&(gpus as usize));
         // One sample a second, and room for the jitter below the longest interval.
-        if !fits || !(1_000..=affiant_proto::usage::MAX_INTERVAL_MS - JITTER_MS).contains(&interval_ms) {
+        if !fits
+            || !(1_000..=affiant_proto::usage::MAX_INTERVAL_MS - JITTER_MS).contains(&interval_ms)
+        {
             return Err(NotAHost);
         }
         Ok(Self {
@@ -72,7 +77,9 @@ impl HostModel {
 
     /// The `inventory` statement with its devices.
     pub fn inventory(&mut self) -> Result<(v1::Inventory, SaltedTree), BadLeaves> {
-        let leaves: Vec<_> = (0..self.gpus).map(|n| self.device(n).encode_to_vec()).collect();
+        let leaves: Vec<_> = (0..self.gpus)
+            .map(|n| self.device(n).encode_to_vec())
+            .collect();
         let tree = self.salted(leaves)?;
         let body = v1::Inventory {
             header: None,
@@ -117,7 +124,10 @@ impl HostModel {
             unit: "bench-inference.service".into(),
             ..Default::default()
         };
-        let leaves = [slurm, pod, service].iter().map(v1::Workload::encode_to_vec).collect();
+        let leaves = [slurm, pod, service]
+            .iter()
+            .map(v1::Workload::encode_to_vec)
+            .collect();
         let tree = self.salted(leaves)?;
         let body = v1::Workloads {
             header: None,
@@ -129,7 +139,11 @@ impl HostModel {
 
     /// The next interval, which abuts on the one before; `inventory` and `workloads` are the
     /// sequences of the statements in force.
-    pub fn usage(&mut self, inventory: u64, workloads: u64) -> Result<(v1::Usage, SaltedTree), BadLeaves> {
+    pub fn usage(
+        &mut self,
+        inventory: u64,
+        workloads: u64,
+    ) -> Result<(v1::Usage, SaltedTree), BadLeaves> {
         let length = self.interval_ms - JITTER_MS + self.random.within(0, 2 * JITTER_MS);
         let (mut totals, mut lines) = (v1::Totals::default(), Vec::new());
         for device in 0..self.gpus {
@@ -164,7 +178,7 @@ impl HostModel {
             0..=3 => vec![self.attributed(device, SLURM, length)],
             4..=5 => vec![self.attributed(device, POD, length)],
             6 => {
-                let first = self.random.within(1_000, length - 1);
+                let first = self.random.within(1, length - 1);
                 vec![
                     self.attributed(device, POD, first),
                     self.attributed(device, SERVICE, length - first),
@@ -172,7 +186,10 @@ impl HostModel {
             }
             _ => {
                 let held = self.random.within(1, length - 1);
-                vec![self.attributed(device, SERVICE, held), self.idle(device, length - held)]
+                vec![
+                    self.attributed(device, SERVICE, held),
+                    self.idle(device, length - held),
+                ]
             }
         }
     }
@@ -182,11 +199,12 @@ impl HostModel {
         let watts = self.random.within(480, 695);
         // An allocator that grows or gives back now and then, as training loops do.
         let memory = self.memory.get_mut(device as usize).map(|memory| {
-            match self.random.within(0, 9) {
-                0 => *memory += MEMORY_STEP * self.random.within(1, 64),
-                1 => *memory -= MEMORY_STEP * self.random.within(1, 64),
-                _ => {}
-            }
+            let step = MEMORY_STEP * self.random.within(1, 64);
+            *memory = match self.random.within(0, 9) {
+                0 => memory.saturating_add(step).min(MEMORY),
+                1 => memory.saturating_sub(step),
+                _ => *memory,
+            };
             *memory
         });
         v1::UsageLine {
@@ -228,7 +246,7 @@ impl HostModel {
             pci_bus_id: Some(format!("00000000:{:02X}:00.0", 0x1b + n)),
             pci_device_id: Some(0x2330_10de),
             pci_subsystem_id: Some(0x16c1_10de),
-            memory_bytes: Some(81_559 << 20),
+            memory_bytes: Some(MEMORY),
             coverage: v1::Coverage::Full.into(),
         }
     }
@@ -242,7 +260,9 @@ impl HostModel {
     }
 
     fn hex(&mut self, bytes: usize) -> String {
-        (0..bytes).map(|_| format!("{:02x}", self.random.within(0, 255))).collect()
+        (0..bytes)
+            .map(|_| format!("{:02x}", self.random.within(0, 255)))
+            .collect()
     }
 
     fn uuid(&mut self) -> String {
@@ -293,7 +313,10 @@ mod tests {
                 if let Some(last) = last {
                     last.abuts(&usage).unwrap();
                 }
-                last = Some(Ended { boot: usage.boot, end_ms: usage.end_ms });
+                last = Some(Ended {
+                    boot: usage.boot,
+                    end_ms: usage.end_ms,
+                });
                 tree.matches(&usage.usage_root, usage.usage_count).unwrap();
                 let (_, lines) = read_leaves(tree.leaves(), 8, 3, length).unwrap();
                 assert_eq!(lines.len(), 10);
