@@ -56,7 +56,7 @@ pub enum Submission {
         /// The envelope's bytes.
         envelope: Vec<u8>,
         /// The chain that an enrolment opens.
-        opens: Option<HostChain>,
+        opens: Option<Box<HostChain>>,
         /// Told the index once it is in a published tree.
         logged: Option<oneshot::Sender<u64>>,
     },
@@ -235,7 +235,7 @@ impl Writer {
             match submission {
                 Submission::Admitted { admitted, envelope, opens, logged } => {
                     entries.push(entry(envelope)?);
-                    waiting.push((admitted, opens, logged));
+                    waiting.push((admitted, opens.map(|chain| *chain), logged));
                 }
                 Submission::Operator { body, logged } => {
                     let (admitted, entry) = self.operators(*body)?;
@@ -357,6 +357,7 @@ impl Submit {
     ) -> Result<oneshot::Receiver<u64>, Closed> {
         let (logged, index) = oneshot::channel();
         let (admitted, envelope) = (Arc::new(admitted), envelope.to_bytes());
+        let opens = opens.map(Box::new);
         let it = Submission::Admitted { admitted, envelope, opens, logged: Some(logged) };
         self.0.send(it).await.map_err(|_| Closed)?;
         Ok(index)

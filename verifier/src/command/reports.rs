@@ -29,7 +29,7 @@ pub(super) async fn write(context: &Context, options: &cli::Report) -> Result<Ex
     };
     let mut files = context.client().await?.calls().report(request).await?.into_inner();
     fs::create_dir_all(out).map_err(io(out))?;
-    let (mut names, mut bytes) = (Vec::new(), 0);
+    let (mut names, mut bytes, mut report) = (Vec::new(), 0, Vec::new());
     while let Some(file) = files.message().await? {
         let name = Path::new(&file.name);
         // The server is trusted with the content, not with the place.
@@ -40,12 +40,49 @@ pub(super) async fn write(context: &Context, options: &cli::Report) -> Result<Ex
         let mut target = OpenOptions::new().create(true).append(true).open(&path).map_err(io(&path))?;
         target.write_all(&file.content).and_then(|()| target.sync_all()).map_err(io(&path))?;
         bytes += file.content.len();
+        if file.name == affiant_report::files::REPORT {
+            report.extend_from_slice(&file.content);
+        }
         if names.last() != Some(&file.name) {
             names.push(file.name);
         }
     }
-    println!("wrote {} ({} files, {} KiB)", out.display(), names.len(), bytes.div_ceil(1_024));
+    use_by_tenant(&report);
+    println!("wrote   {} ({} files, {} KiB)", out.display(), names.len(), bytes.div_ceil(1_024));
     println!("read    {}", out.join("report.html").display());
     println!("verify  affiant-audit verify {} --trust FILE", out.display());
     Ok(ExitCode::SUCCESS)
+}
+
+/// Prints GPU time by tenant and device class, the figures that are asked for first.
+fn use_by_tenant(report: &[u8]) {
+    let report: serde_json::Value = serde_json::from_slice(report).unwrap_or_default();
+    let rows = report.get("tenant_use").and_then(|rows| rows.as_array()).map(Vec::as_slice).unwrap_or_default();
+    println!("{:<16} {:<13} {:>10} {:>10} {:>10} {:>9}", "tenant", "device class", "GPU time", "held", "busy", "energy");
+    for row in rows {
+        println!(
+            "{:<16} {:<13} {:>10} {:>10} {:>10} {:>9}",
+            super::text(row, "tenant"),
+            super::text(row, "class"),
+            hours(amount(row, "attributed_ms")),
+            hours(amount(row, "allocated_ms")),
+            hours(amount(row, "busy_ms")),
+            format!("{} kJ", amount(row, "energy_mj") / 1_000_000),
+        );
+    }
+    println!();
+}
+
+/// A figure that is a number, or a text where it exceeds what JSON numbers keep.
+fn amount(row: &serde_json::Value, key: &str) -> u128 {
+    let value = row.get(key);
+    let number = value.and_then(serde_json::Value::as_u64).map(u128::from);
+    number.or_else(|| value?.as_str()?.parse().ok()).unwrap_or_default()
+}
+
+fn hours(ms: u128) -> String {
+    match ms / 1_000 {
+        s @ 0..3_600 => format!("{} min {:02} s", s / 60, s % 60),
+        s => format!("{} h {:02} min", s / 3_600, s / 60 % 60),
+    }
 }
