@@ -8,6 +8,7 @@ use rustix::process::{Resource, getrlimit, setrlimit};
 use crate::{
     load::{self, Load, LoadError, Outcome},
     primitive::Primitive,
+    watch::watch,
 };
 
 /// Most seconds of a window: a day.
@@ -32,6 +33,9 @@ enum Command {
     /// Measure one bare Ed25519 verification by ring
     #[command(after_help = "Example:\n  affiant-fleet primitive --bytes 420 --json")]
     Primitive(PrimitiveArgs),
+    /// Watch what a process and its children use
+    #[command(after_help = "Example:\n  affiant-fleet watch --pid 4711 --seconds 60 --json")]
+    Watch(WatchArgs),
 }
 
 #[derive(Debug, Args)]
@@ -93,6 +97,19 @@ struct PrimitiveArgs {
     json: bool,
 }
 
+#[derive(Debug, Args)]
+struct WatchArgs {
+    /// The process
+    #[arg(long)]
+    pid: u32,
+    /// For how long
+    #[arg(long, default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=MAX_SECONDS))]
+    seconds: u64,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
 impl Cli {
     /// Does what is asked; gives the text to print.
     pub fn run(self) -> Result<String, Box<dyn Error>> {
@@ -103,15 +120,20 @@ impl Cli {
                 if args.json {
                     return Ok(serde_json::to_string(&measured)?);
                 }
-                let Primitive {
-                    message_bytes,
-                    calls,
-                    verify_us,
-                    sign_us,
-                } = measured;
                 Ok(format!(
-                    "one Ed25519 verification of {message_bytes} bytes: {verify_us:.1} µs of CPU \
-                     ({calls} calls); one signature: {sign_us:.1} µs"
+                    "one Ed25519 verification of {} bytes: {:.1} µs of CPU ({} calls); \
+                     one signature: {:.1} µs",
+                    measured.message_bytes, measured.verify_us, measured.calls, measured.sign_us
+                ))
+            }
+            Command::Watch(args) => {
+                let seen = watch(args.pid, Duration::from_secs(args.seconds))?;
+                if args.json {
+                    return Ok(serde_json::to_string(&seen)?);
+                }
+                Ok(format!(
+                    "{} processes: {:.2} % of a core, {:.1} MiB resident, at most {:.1}",
+                    seen.processes, seen.cpu_percent, seen.resident_mib_end, seen.resident_mib_max
                 ))
             }
         }

@@ -1,6 +1,6 @@
 //! What a process used, as Linux counts it under `/proc`.
 
-use std::{fs, io};
+use std::{collections::BTreeSet, fs, io};
 
 use serde::Serialize;
 
@@ -17,6 +17,8 @@ pub struct Gauge {
     pub resident_peak_mib: f64,
     /// Threads now.
     pub threads: u64,
+    /// Seconds, user and system, of children that ended and were waited for.
+    pub reaped_s: f64,
 }
 
 /// A process that could not be read.
@@ -56,7 +58,7 @@ impl Gauge {
         let stat = file("stat")?;
         let status = file("status")?;
         let content = |file| Unreadable::Content { pid, file };
-        let (user, system) = ticks(&stat).ok_or(content("stat"))?;
+        let [user, system, reaped_user, reaped_system] = ticks(&stat).ok_or(content("stat"))?;
         let second = rustix::param::clock_ticks_per_second();
         let field = |name| field(&status, name).ok_or(content("status"));
         let (kib, a_mib) = (field, 1_024.0);
@@ -66,6 +68,7 @@ impl Gauge {
             resident_mib: float(kib("VmRSS:")?) / a_mib,
             resident_peak_mib: float(kib("VmHWM:")?) / a_mib,
             threads: field("Threads:")?,
+            reaped_s: (float(reaped_user) + float(reaped_system)) / float(second),
         })
     }
 
@@ -75,12 +78,32 @@ impl Gauge {
     }
 }
 
-/// Fields 14 and 15 of proc_pid_stat(5), counted behind the name, which may hold anything.
-fn ticks(stat: &str) -> Option<(u64, u64)> {
+/// Process `root` and all that descend from it now, `root` first.
+///
+/// One that starts or ends meanwhile may be missed.
+pub fn family(root: u32) -> Vec<u32> {
+    let mut known = BTreeSet::from([root]);
+    let mut family = vec![root];
+    let mut next = 0;
+    while let Some(parent) = family.get(next).copied() {
+        next += 1;
+        let tasks = fs::read_dir(format!("/proc/{parent}/task"));
+        for task in tasks.into_iter().flatten().flatten() {
+            let children = fs::read_to_string(task.path().join("children"));
+            let children = children.unwrap_or_default();
+            let pids = children.split_ascii_whitespace().flat_map(str::parse);
+            family.extend(pids.filter(|pid| known.insert(*pid)));
+        }
+    }
+    family
+}
+
+/// Fields 14 to 17 of proc_pid_stat(5), counted behind the name, which may hold anything.
+fn ticks(stat: &str) -> Option<[u64; 4]> {
     let (_, rest) = stat.rsplit_once(')')?;
     let mut fields = rest.split_ascii_whitespace().skip(11);
     let mut next = || fields.next()?.parse().ok();
-    Some((next()?, next()?))
+    Some([next()?, next()?, next()?, next()?])
 }
 
 fn field(status: &str, name: &str) -> Option<u64> {
@@ -102,7 +125,7 @@ mod tests {
     #[test]
     fn a_process_name_with_brackets_and_spaces_shifts_nothing() {
         let stat = "7 (a) b 9 9 (c) S 1 7 7 0 -1 4194304 500 0 0 0 123 45 6 7 20 0 1 0";
-        assert_eq!(ticks(stat), Some((123, 45)));
+        assert_eq!(ticks(stat), Some([123, 45, 6, 7]));
         assert_eq!(ticks("7 (a"), None);
     }
 
@@ -119,6 +142,20 @@ mod tests {
         let after = Gauge::read(pid).unwrap();
         assert!(after.resident_mib > 0.0 && after.resident_peak_mib >= after.resident_mib);
         assert!(after.threads >= 1);
+    }
+
+    #[test]
+    fn a_child_belongs_to_the_family_until_it_ends_and_its_time_stays() {
+        let own = std::process::id();
+        let mut child = std::process::Command::new("cat")
+            .stdin(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        assert!(family(own).contains(&child.id()));
+        drop(child.stdin.take());
+        child.wait().unwrap();
+        assert!(!family(own).contains(&child.id()));
+        assert_eq!(family(own).first(), Some(&own));
     }
 
     #[test]

@@ -22,6 +22,7 @@ pub mod random;
 pub mod session;
 pub mod stored;
 pub mod usage;
+pub mod watch;
 
 /// The agent's gRPC stubs: this generator speaks as agents do.
 #[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic)]

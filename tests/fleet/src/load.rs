@@ -357,16 +357,15 @@ async fn open(
 ) -> Result<Vec<(Session, Pace)>, LoadError> {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
     let now = u64::try_from(now.unwrap_or_default().as_millis()).unwrap_or(0);
-    let window = u64::try_from(load.window.as_millis()).unwrap_or(0);
     let (room, mut running) = (Arc::new(Semaphore::new(CONNECTING)), JoinSet::new());
     for ((identity, pace), stream) in fleet.into_iter().zip(paces).zip(0..) {
         let identity = identity.booted();
         // Before anything is sent: a boot that was used must never be used again.
         identity.save(&load.state)?;
-        // Fewer hosts than the rate asks for send faster than time passes. What they claim then
-        // lies in the past, so that the last record ends now.
-        let claimed = load.interval_ms.saturating_mul(u64::from(pace.count()));
-        let wall_ms = (now + window).saturating_sub(claimed).min(now);
+        // The first record ends when it is sent. Where fewer hosts than the rate asks for send
+        // faster than time passes, what they claim runs ahead of the log's clock.
+        let first = u64::try_from(pace.due(0).unwrap_or_default().as_millis()).unwrap_or(0);
+        let wall_ms = (now + first).saturating_sub(load.interval_ms);
         let random = Random::new(load.seed ^ u64::from(identity.boots()), stream);
         let (gpus, interval, boots) = (load.gpus, load.interval_ms, identity.boots());
         let model = HostModel::new(gpus, interval, boots, wall_ms, random)?;
