@@ -1,9 +1,12 @@
 //! Who this host is: its keys, its deployment and the statement that opened its chain.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use affiant_proto::{
-    Body, Broken, ChainState, Digest, Ed25519Signer, Malformed, Signer as _, Statement, digest,
+    Body, Broken, ChainState, Digest, Ed25519Signer, Malformed, Signer, Statement, digest,
     keys::BadPrivateKey, statement::MAX_STATEMENT_BYTES,
 };
 use rcgen::{CertificateParams, DistinguishedName, KeyPair, PKCS_ECDSA_P256_SHA256, PublicKeyData as _};
@@ -71,7 +74,7 @@ pub enum IdentityError {
 
 /// The two private keys of a host. A key has one use: one signs records, one opens connections.
 pub struct Keys {
-    record: Ed25519Signer,
+    record: Arc<Ed25519Signer>,
     tls: TlsKey,
 }
 
@@ -89,7 +92,10 @@ impl Keys {
             IdentityError::RecordKey { path, error }
         })?;
         let tls = TlsKey::of(&tls).ok_or_else(|| IdentityError::TlsKey(data.tls_key()))?;
-        Ok(Some(Self { record, tls }))
+        Ok(Some(Self {
+            record: Arc::new(record),
+            tls,
+        }))
     }
 
     /// Makes both keys and writes them; only enrolment does so.
@@ -109,15 +115,16 @@ impl Keys {
         &self.record
     }
 
+    /// The same key, for the one who seals.
+    pub fn signer(&self) -> Arc<dyn Signer> {
+        Arc::clone(&self.record) as Arc<dyn Signer>
+    }
+
     /// The key that opens connections.
     pub fn tls(&self) -> &TlsKey {
         &self.tls
     }
 
-    /// Gives up the record key.
-    pub fn into_record(self) -> Ed25519Signer {
-        self.record
-    }
 }
 
 /// A P-256 key for TLS.

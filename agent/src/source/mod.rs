@@ -4,6 +4,7 @@ use std::future::Future;
 
 use crate::sample::Event;
 
+pub mod chosen;
 pub mod nvml;
 pub mod recorded;
 

@@ -1,0 +1,146 @@
+//! The recorder: a plain thread that alone meters, seals and keeps, so that a disk that is slow
+//! holds up neither the devices' readers nor the end of the agent.
+
+mod book;
+
+use std::{thread, time::SystemTime};
+
+use affiant_proto::Digest;
+use tokio::sync::{mpsc, oneshot, watch};
+
+pub use book::{Book, BookError, Opening};
+
+use crate::{
+    deployment::reference,
+    meter::Holding,
+    sample::{Inventory, Sample},
+    spool::{Cursor, SpoolError},
+};
+use affiant_proto::tlog::SignedCheckpoint;
+
+/// Commands that wait: half a minute of samples at 1 Hz. After that the run loop waits, and then
+/// the source, which takes no reading when nobody has room for it.
+const QUEUE: usize = 32;
+
+/// Sequence and digest of the last record that is on disk.
+pub type Head = (u64, Digest);
+
+enum Command {
+    Inventory(Inventory),
+    Sample(Sample, Vec<Holding>),
+    Included(Cursor, SignedCheckpoint),
+    Read {
+        from: u64,
+        most: usize,
+        reply: oneshot::Sender<Result<Vec<(u64, Vec<u8>)>, SpoolError>>,
+    },
+    Close(oneshot::Sender<()>),
+}
+
+/// A handle on the recorder's thread; clones speak to the same one.
+#[derive(Clone)]
+pub struct Recorder {
+    commands: mpsc::Sender<Command>,
+    head: watch::Receiver<Head>,
+}
+
+/// The recorder ended; why, its thread has said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the recorder has ended")]
+pub struct RecorderGone;
+
+/// How the recorder's thread ends.
+pub type Ended = oneshot::Receiver<Result<(), BookError>>;
+
+impl Recorder {
+    /// Starts the thread that keeps `book`.
+    pub fn start(mut book: Book) -> std::io::Result<(Self, Ended)> {
+        let (commands, mut inbox) = mpsc::channel(QUEUE);
+        let (told, head) = watch::channel(book.head());
+        let (end, ended) = oneshot::channel();
+        thread::Builder::new().name("recorder".into()).spawn(move || {
+            let result = keep(&mut book, &mut inbox, &told);
+            // Nobody listens when the agent is past caring.
+            let _ = end.send(result);
+        })?;
+        Ok((Self { commands, head }, ended))
+    }
+
+    /// The last record on disk, as it changes.
+    pub fn head(&self) -> watch::Receiver<Head> {
+        self.head.clone()
+    }
+
+    /// Takes new devices.
+    pub async fn inventory(&self, inventory: Inventory) -> Result<(), RecorderGone> {
+        self.send(Command::Inventory(inventory)).await
+    }
+
+    /// Takes one tick with the holders of its devices.
+    pub async fn sample(&self, sample: Sample, holdings: Vec<Holding>) -> Result<(), RecorderGone> {
+        self.send(Command::Sample(sample, holdings)).await
+    }
+
+    /// Takes note of how far the log is.
+    pub async fn included(
+        &self,
+        cursor: Cursor,
+        checkpoint: SignedCheckpoint,
+    ) -> Result<(), RecorderGone> {
+        self.send(Command::Included(cursor, checkpoint)).await
+    }
+
+    /// Reads records that are on disk from `from` on, at least one if there is one, and on until
+    /// they have `most` bytes.
+    pub async fn read(
+        &self,
+        from: u64,
+        most: usize,
+    ) -> Result<Result<Vec<(u64, Vec<u8>)>, SpoolError>, RecorderGone> {
+        let (reply, read) = oneshot::channel();
+        self.send(Command::Read { from, most, reply }).await?;
+        read.await.map_err(|_| RecorderGone)
+    }
+
+    /// Seals the interval that is open. Commands that come after it are still taken, samples not.
+    pub async fn close(&self) -> Result<(), RecorderGone> {
+        let (reply, closed) = oneshot::channel();
+        self.send(Command::Close(reply)).await?;
+        closed.await.map_err(|_| RecorderGone)
+    }
+
+    async fn send(&self, command: Command) -> Result<(), RecorderGone> {
+        self.commands.send(command).await.map_err(|_| RecorderGone)
+    }
+}
+
+fn keep(
+    book: &mut Book,
+    inbox: &mut mpsc::Receiver<Command>,
+    told: &watch::Sender<Head>,
+) -> Result<(), BookError> {
+    let mut closed = false;
+    while let Some(command) = inbox.blocking_recv() {
+        match command {
+            Command::Inventory(_) | Command::Sample(..) if closed => {}
+            Command::Inventory(inventory) => book.inventory(inventory)?,
+            Command::Sample(sample, holdings) => book.sample(&sample, &holdings)?,
+            Command::Included(cursor, checkpoint) => {
+                book.included(cursor, reference(&checkpoint), SystemTime::now())?;
+            }
+            Command::Read { from, most, reply } => {
+                // The asker may have gone away meanwhile.
+                let _ = reply.send(book.read(from, most));
+            }
+            Command::Close(reply) => {
+                closed = true;
+                book.close()?;
+                told.send_replace(book.head());
+                let _ = reply.send(());
+            }
+        }
+        let head = book.head();
+        told.send_if_modified(|known| std::mem::replace(known, head) != head);
+    }
+    Ok(())
+}

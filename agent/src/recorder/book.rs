@@ -1,0 +1,277 @@
+//! The book of one chain: what was measured goes in, records on disk come out.
+
+use std::{sync::Arc, time::SystemTime};
+
+use affiant_proto::{Signer, Statement, v1};
+use ring::rand::SystemRandom;
+
+use super::Head;
+use crate::{
+    boot::Boot,
+    durable::FileError,
+    meter::{BadMeter, Holding, Interval, Meter, Pace},
+    recover::{Recovered, RecoverError},
+    sample::{Instant, Inventory, Sample},
+    seal::{Draft, Now, Sealer},
+    spool::{AppendError, Cursor, Spool, SpoolError},
+};
+
+/// Bytes after which a draft is written: an eighth of a segment. Only the pieces of a long gap
+/// come to as much.
+const DRAFT_BYTES: usize = 1 << 20;
+
+/// Least time between two complaints about the same trouble, milliseconds.
+const COMPLAIN_MS: u64 = 60_000;
+
+/// Why no more records can be kept: what is on the disk is not known, or not to be trusted. The
+/// agent must start again, and see.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum BookError {
+    /// The disk failed.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// The spool.
+    #[error(transparent)]
+    Spool(#[from] SpoolError),
+    /// The chain on disk.
+    #[error(transparent)]
+    Recover(#[from] RecoverError),
+    /// The spool takes no record that follows its last: it was changed behind the agent's back.
+    #[error("the spool does not continue: {0}; is another process changing it?")]
+    Unfit(AppendError),
+    /// Sampling and sealing do not go together.
+    #[error(transparent)]
+    Meter(#[from] BadMeter),
+}
+
+/// What a book is opened with.
+pub struct Opening {
+    /// The spool, with the enrolment in it.
+    pub spool: Spool,
+    /// Where its chain stands.
+    pub recovered: Recovered,
+    /// Which boot this is.
+    pub boot: Boot,
+    /// How often samples come and records are due.
+    pub pace: Pace,
+    /// The newest checkpoint that is known.
+    pub seen: Option<v1::CheckpointRef>,
+    /// Tells the time.
+    pub clock: fn() -> Now,
+}
+
+/// Keeps the records of one chain.
+pub struct Book {
+    spool: Spool,
+    sealer: Sealer,
+    meter: Option<Meter>,
+    pace: Pace,
+    clock: fn() -> Now,
+    /// Where the last record of this boot ended.
+    ended: Option<Instant>,
+    inventory: Option<Inventory>,
+    /// Whether `inventory` is the one in force.
+    stated: bool,
+    complained_ms: Option<u64>,
+}
+
+impl Book {
+    /// Puts the enrolment into an empty spool: it is record 0, and the log has it already.
+    pub fn begin(spool: &mut Spool, enrolment: &Statement) -> Result<(), BookError> {
+        if spool.last().is_some() {
+            return Ok(());
+        }
+        let envelope = v1::Envelope {
+            statement: enrolment.as_bytes().to_vec(),
+            ..v1::Envelope::default()
+        };
+        let entry = prost::Message::encode_to_vec(&envelope);
+        match spool.append(0, &[entry], SystemTime::now()) {
+            Ok(()) => Ok(()),
+            Err(AppendError::Failed(error)) => Err(error.into()),
+            Err(other) => Err(BookError::Unfit(other)),
+        }
+    }
+
+    /// Opens the book where the chain stands.
+    pub fn open(opening: Opening, signer: Arc<dyn Signer>) -> Self {
+        let Opening {
+            mut spool,
+            recovered,
+            boot,
+            pace,
+            seen,
+            clock,
+        } = opening;
+        let needed = recovered.usage.map_or(0, |(sequence, ..)| sequence);
+        spool.keep_from(needed);
+        let ended = recovered.usage.filter(|_| boot.same).map(|(.., ended)| ended);
+        let random = Box::new(SystemRandom::new());
+        Self {
+            spool,
+            sealer: Sealer::new(signer, recovered.chain, boot.number, seen, random),
+            meter: None,
+            pace,
+            clock,
+            ended,
+            inventory: None,
+            stated: false,
+            complained_ms: None,
+        }
+    }
+
+    /// The last record on disk.
+    pub fn head(&self) -> Head {
+        self.sealer.head()
+    }
+
+    /// Takes new devices; what the old ones did until now is sealed first.
+    pub fn inventory(&mut self, inventory: Inventory) -> Result<(), BookError> {
+        let devices = inventory.devices.len();
+        let closed = match &mut self.meter {
+            Some(meter) => meter.set_devices(devices)?,
+            None => {
+                self.meter = Some(Meter::new(devices, self.pace, self.ended)?);
+                None
+            }
+        };
+        self.seal(closed)?;
+        self.inventory = Some(inventory);
+        self.stated = false;
+        // At once, not with the first interval: an auditor sees the devices of a silent host.
+        self.seal(None)
+    }
+
+    /// Takes one tick; records the intervals that it ends.
+    pub fn sample(&mut self, sample: &Sample, holdings: &[Holding]) -> Result<(), BookError> {
+        let Some(meter) = &mut self.meter else {
+            return Ok(());
+        };
+        match meter.push(sample, holdings) {
+            Ok(intervals) => self.seal_some(intervals),
+            Err(error) => {
+                // The time will be said by the next sample that fits, or as not observed.
+                tracing::error!(%error, "a sample does not fit the devices in force");
+                Ok(())
+            }
+        }
+    }
+
+    /// Seals the interval that is open.
+    pub fn close(&mut self) -> Result<(), BookError> {
+        let last = self.meter.as_mut().and_then(Meter::finish);
+        self.seal(last)
+    }
+
+    /// Takes note that the log has everything up to the cursor, by the checkpoint `seen`.
+    pub fn included(
+        &mut self,
+        cursor: Cursor,
+        seen: Option<v1::CheckpointRef>,
+        now: SystemTime,
+    ) -> Result<(), BookError> {
+        if let Some(seen) = seen {
+            self.sealer.saw(seen);
+        }
+        Ok(self.spool.included(cursor, now)?)
+    }
+
+    /// Reads records; see [`Spool::read`].
+    pub fn read(&mut self, from: u64, most: usize) -> Result<Vec<(u64, Vec<u8>)>, SpoolError> {
+        self.spool.read(from, most)
+    }
+
+    fn seal(&mut self, interval: Option<Interval>) -> Result<(), BookError> {
+        if interval.is_none() && self.stated {
+            return Ok(());
+        }
+        self.seal_some(interval)
+    }
+
+    fn seal_some(
+        &mut self,
+        intervals: impl IntoIterator<Item = Interval>,
+    ) -> Result<(), BookError> {
+        let mut draft = self.sealer.draft();
+        let mut ended = self.ended;
+        let mut usage = None;
+        let mut intervals = intervals.into_iter().peekable();
+        if intervals.peek().is_none() && self.stated {
+            return Ok(());
+        }
+        let now = (self.clock)();
+        let mut stating = false;
+        if let Some(inventory) = self.inventory.as_ref().filter(|_| !self.stated) {
+            if let Err(error) = self.sealer.inventory(&mut draft, inventory, now) {
+                self.put_off(&error);
+                return Ok(());
+            }
+            stating = true;
+        }
+        while let Some(interval) = intervals.next() {
+            if let Err(error) = self.sealer.interval(&mut draft, &interval, now) {
+                self.put_off(&error);
+                return Ok(());
+            }
+            ended = Some(interval.end());
+            usage = Some(draft.last());
+            if draft.bytes() >= DRAFT_BYTES && intervals.peek().is_some() {
+                let full = std::mem::replace(&mut draft, self.sealer.draft());
+                if !self.write(full, ended, usage, stating)? {
+                    return Ok(());
+                }
+                draft = self.sealer.draft();
+                stating = false;
+            }
+        }
+        if !draft.entries().is_empty() {
+            self.write(draft, ended, usage, stating)?;
+        }
+        Ok(())
+    }
+
+    /// Writes a draft; false when there is no room for it now.
+    fn write(
+        &mut self,
+        draft: Draft,
+        ended: Option<Instant>,
+        usage: Option<u64>,
+        stating: bool,
+    ) -> Result<bool, BookError> {
+        match self.spool.append(draft.first(), draft.entries(), SystemTime::now()) {
+            Ok(()) => {
+                self.sealer.commit(draft);
+                self.ended = ended;
+                self.stated |= stating;
+                if let Some(usage) = usage {
+                    self.spool.keep_from(usage);
+                }
+                if self.complained_ms.take().is_some() {
+                    tracing::info!(record = self.head().0, "records are sealed again");
+                }
+                Ok(true)
+            }
+            Err(error @ (AppendError::Full { .. } | AppendError::DiskFull { .. })) => {
+                self.put_off(&error);
+                Ok(false)
+            }
+            Err(AppendError::Failed(error)) => Err(error.into()),
+            Err(unfit) => Err(BookError::Unfit(unfit)),
+        }
+    }
+
+    /// Nothing can be sealed now. Metering goes on from the last record, so that the next one
+    /// says of all the time since then that it was not observed.
+    fn put_off(&mut self, error: &dyn std::fmt::Display) {
+        let now_ms = (self.clock)().boot_ms;
+        let silent = self.complained_ms.is_some_and(|last| now_ms.saturating_sub(last) < COMPLAIN_MS);
+        if !silent {
+            self.complained_ms = Some(now_ms);
+            tracing::error!(%error, "RECORDS ARE NOT SEALED; the time until they are again will be recorded as not observed");
+        }
+        let devices = self.inventory.as_ref().map_or(0, |inventory| inventory.devices.len());
+        // As many devices as were taken before, so there is a meter for them.
+        self.meter = Meter::new(devices, self.pace, self.ended).ok();
+    }
+}

@@ -1,0 +1,308 @@
+//! The daemon: measure, seal, send, until told to stop.
+//!
+//! ```text
+//! source ─ sample ─ attribution ─▶ recorder (own thread): meter ─ seal ─ spool
+//!                                     ▲ records │ cursor
+//!                                  uploader ◀───┘ ═══ verifier
+//! ```
+
+use std::{path::Path, sync::Arc, thread, time::Duration};
+
+use tokio::{
+    signal::unix::{SignalKind, signal},
+    sync::watch,
+    time::{interval, timeout},
+};
+
+use crate::{
+    anchor::Anchor,
+    boot::{self, BOOT_ID, BootError},
+    certificate::{Authority, CertificateError},
+    clock,
+    config::{Config, Measuring},
+    data::{DataDir, DataError},
+    deployment::reference,
+    identity::{Identity, IdentityError},
+    meter::{BadMeter, Pace},
+    notify,
+    recorder::{Book, BookError, Opening, Recorder},
+    recover::{RecoverError, recover},
+    sample::Event,
+    seal::Now,
+    source::{
+        GpuSource,
+        chosen::{ChoiceError, ChosenSource},
+    },
+    spool::{Spool, SpoolError},
+    upload::{self, Uploader},
+    workload::{Attribution, Kubelet, NameSources, PrologFiles, Resolver},
+};
+
+/// Longest time that the last records are waited for: with the two seconds that the source may
+/// take to close, at the same time, and the sealing before, below [`LAST_CALL`].
+const DRAIN: Duration = Duration::from_secs(3);
+
+/// Time after which the process ends whatever still hangs: a disk that does not answer, a name
+/// that does not resolve. Five seconds are promised.
+const LAST_CALL: Duration = Duration::from_millis(4_700);
+
+/// Time that the recorder has to seal the open interval.
+const SEAL: Duration = Duration::from_secs(1);
+
+/// Exit code when the process ended itself at [`LAST_CALL`]: what is sealed is safe in the spool.
+const GAVE_UP: i32 = 74;
+
+/// Why the daemon did not start, or cannot go on.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum RunError {
+    /// The data directory.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// The configured authority.
+    #[error(transparent)]
+    Certificate(#[from] CertificateError),
+    /// The identity.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// The spool.
+    #[error(transparent)]
+    Spool(#[from] SpoolError),
+    /// The chain in the spool.
+    #[error(transparent)]
+    Recover(#[from] RecoverError),
+    /// The boot.
+    #[error(transparent)]
+    Boot(#[from] BootError),
+    /// The records.
+    #[error(transparent)]
+    Book(#[from] BookError),
+    /// The source.
+    #[error(transparent)]
+    Source(#[from] ChoiceError),
+    /// The source's period and the interval.
+    #[error("source and `interval` do not go together: {0}")]
+    Pace(#[from] BadMeter),
+    /// The system refused a thread or signal handler.
+    #[error("the system refuses {what}: {error}")]
+    System {
+        /// What was asked for.
+        what: &'static str,
+        /// What it said.
+        error: std::io::Error,
+    },
+    /// The recorder's thread panicked.
+    #[error("the recorder ended without a reason; report this as a bug")]
+    RecorderDied,
+}
+
+/// How the daemon ended, when nothing failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// As it was told; unsent records are in the spool.
+    Stopped,
+    /// As it was told, after the verifier had refused this host's records for good.
+    Halted,
+}
+
+/// Runs the daemon until SIGTERM or SIGINT, or the end of a trace that is not repeated.
+pub async fn run(config: &Config) -> Result<Outcome, RunError> {
+    let system = |what| move |error| RunError::System { what, error };
+    let mut terminate = signal(SignalKind::terminate()).map_err(system("a signal handler"))?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(system("a signal handler"))?;
+    let data = DataDir::at(&config.data);
+    let _lock = data.lock()?;
+    let authority = Authority::read(&config.ca)?;
+    let identity = Arc::new(Identity::load(&data, &authority)?);
+    let mut spool = Spool::open(&data.spool(), config.spool)?;
+    Book::begin(&mut spool, identity.enrolment())?;
+    let cursor = spool.cursor().cloned();
+    let (mut source, period) = ChosenSource::start(&config.measuring.source)?;
+    let book = open(config, &data, &identity, spool, period)?;
+    let (recorder, mut ended) = Recorder::start(book).map_err(system("a thread"))?;
+    let (drain, draining) = watch::channel(None);
+    let uploader = Uploader {
+        verifier: config.verifier.clone(),
+        authority,
+        identity: Arc::clone(&identity),
+        data,
+        recorder: recorder.clone(),
+        cursor,
+        reconnect_max: config.reconnect_max,
+        drain: draining,
+    };
+    let mut upload = tokio::spawn(uploader.run());
+    let mut attribution = attribution(&config.measuring);
+    let chain = identity.opened().chain();
+    tracing::info!(%chain, host = %config.host, verifier = %config.verifier, "measuring");
+    notify::ready();
+    let failed = tokio::select! {
+        _ = terminate.recv() => None,
+        _ = interrupt.recv() => None,
+        end = &mut ended => Some(died(end)),
+        finished = measure(&mut source, &mut attribution, &recorder) => match finished {
+            Finished::End => None,
+            // Its end comes by `ended`, with the reason.
+            Finished::RecorderGone => Some(died((&mut ended).await)),
+        },
+    };
+    notify::stopping();
+    tracing::info!("stopping");
+    last_call();
+    if let Some(error) = failed {
+        source.close().await;
+        return Err(error);
+    }
+    let drained = async {
+        // A disk that hangs seals nothing; what it has is safe.
+        if timeout(SEAL, recorder.close()).await.is_err() {
+            tracing::error!("the spool does not answer; the open interval is lost");
+        }
+        drain.send_replace(Some(recorder.head().borrow().0));
+        timeout(DRAIN, &mut upload).await
+    };
+    let (drained, ()) = tokio::join!(drained, source.close());
+    let outcome = match drained {
+        Ok(Ok(upload::Outcome::Halted)) => Outcome::Halted,
+        Ok(Ok(upload::Outcome::Drained)) => {
+            tracing::info!("everything is in the log");
+            Outcome::Stopped
+        }
+        Ok(Err(error)) => {
+            tracing::error!(%error, "the uploader panicked; report this as a bug");
+            Outcome::Stopped
+        }
+        Err(_) => {
+            upload.abort();
+            tracing::warn!("records are left in the spool; they are sent at the next start");
+            Outcome::Stopped
+        }
+    };
+    // Its last writes are done when it has ended.
+    drop(recorder);
+    match timeout(SEAL, ended).await {
+        Ok(end) => end.map_err(|_| RunError::RecorderDied)??,
+        Err(_) => tracing::error!("the spool does not answer"),
+    }
+    Ok(outcome)
+}
+
+fn open(
+    config: &Config,
+    data: &DataDir,
+    identity: &Identity,
+    mut spool: Spool,
+    period: Duration,
+) -> Result<Book, RunError> {
+    let recovered = recover(&mut spool, identity.opened())?;
+    let last = recovered.usage.map(|(_, boot, _)| boot);
+    let mut boot = boot::count(&data.boot(), Path::new(BOOT_ID), last)?;
+    // A clock that is behind the last record is another clock, whatever the boot is called.
+    let behind = |ended: u64| clock::now().boot_ms < ended;
+    if boot.same && recovered.usage.is_some_and(|(.., ended)| behind(ended.boot_ms)) {
+        std::fs::remove_file(data.boot())
+            .map_err(crate::durable::FileError::io("remove", &data.boot()))
+            .map_err(BootError::from)?;
+        boot = boot::count(&data.boot(), Path::new(BOOT_ID), last)?;
+    }
+    let known = spool.cursor().map(|cursor| cursor.checkpoint.as_str());
+    let anchor = Anchor::new(identity.deployment().clone(), known);
+    let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+    let opening = Opening {
+        spool,
+        recovered,
+        boot,
+        pace: Pace::new(millis(period), millis(config.interval))?,
+        seen: anchor.newest().and_then(reference),
+        clock: || Now {
+            header: clock::header_time(),
+            boot_ms: clock::now().boot_ms,
+        },
+    };
+    Ok(Book::open(opening, identity.keys().signer()))
+}
+
+/// Makes what names the holders of devices. Needs a tokio runtime.
+pub fn attribution(measuring: &Measuring) -> Attribution {
+    let names = NameSources {
+        cluster: measuring.cluster.clone(),
+        kubelet: measuring.kubelet.clone().map(Kubelet::start),
+        // Root alone may say whose a job is.
+        slurm: Some(PrologFiles::new(&measuring.prolog, 0)),
+    };
+    Attribution::new(Resolver::new("/proc", "/etc/passwd"), names)
+}
+
+/// Why measuring ended by itself.
+enum Finished {
+    /// The trace is over.
+    End,
+    RecorderGone,
+}
+
+/// Hands on what the source says. Dropped in the middle, it loses what is on its way: do so only
+/// at the end.
+async fn measure(
+    source: &mut ChosenSource,
+    attribution: &mut Attribution,
+    recorder: &Recorder,
+) -> Finished {
+    let mut alive = interval(notify::watchdog_period().unwrap_or(Duration::from_secs(3_600)));
+    let mut complained = None;
+    loop {
+        let event = tokio::select! {
+            event = source.next() => event,
+            _ = alive.tick() => {
+                notify::watchdog();
+                continue;
+            }
+        };
+        let told = match event {
+            Event::Inventory(inventory) => {
+                let (devices, driver) = (inventory.devices.len(), &inventory.driver_version);
+                tracing::info!(devices, driver, "devices");
+                recorder.inventory(inventory).await
+            }
+            Event::Sample(sample) => {
+                let holdings = attribution.holdings(&sample).await;
+                recorder.sample(sample, holdings).await
+            }
+            Event::End => return Finished::End,
+        };
+        if told.is_err() {
+            return Finished::RecorderGone;
+        }
+        complain(source, &mut complained);
+    }
+}
+
+/// Says once what keeps the devices from being read, and once that it is over.
+fn complain(source: &ChosenSource, complained: &mut Option<String>) {
+    let fault = source.fault();
+    if fault != *complained {
+        match &fault {
+            Some(fault) => tracing::error!(fault, "devices are not observed"),
+            None => tracing::info!("devices are observed again"),
+        }
+        *complained = fault;
+    }
+}
+
+fn died(end: Result<Result<(), BookError>, tokio::sync::oneshot::error::RecvError>) -> RunError {
+    match end {
+        Ok(Err(error)) => error.into(),
+        Ok(Ok(())) | Err(_) => RunError::RecorderDied,
+    }
+}
+
+/// Ends the process at [`LAST_CALL`], from a thread that waits for nothing else.
+fn last_call() {
+    let spawned = thread::Builder::new().name("last-call".into()).spawn(|| {
+        thread::sleep(LAST_CALL);
+        eprintln!("affiant-agent: gave up waiting; what is sealed is safe in the spool");
+        std::process::exit(GAVE_UP);
+    });
+    if let Err(error) = spawned {
+        tracing::warn!(%error, "no thread is left to end a hanging agent");
+    }
+}

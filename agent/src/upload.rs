@@ -1,0 +1,187 @@
+//! Upload: what is on disk goes to the verifier, and what the log has comes back.
+//!
+//! ```text
+//! certificate due? ─ renew ─ connect ─ hello, welcome ─ resend ─ stream ─┐
+//!     ▲                                                                 │
+//!     └────────────── back-off with full jitter ◀── lost ───────────────┘      halted: never again
+//! ```
+
+mod session;
+
+use std::{sync::Arc, time::Duration};
+
+use affiant_proto::Digest;
+use ring::rand::SystemRandom;
+use tokio::{sync::watch, time::Instant};
+
+pub use session::{Halt, MAX_IN_FLIGHT};
+
+use crate::{
+    anchor::Anchor,
+    backoff::Backoff,
+    certificate::{Authority, HostCertificate},
+    clock,
+    config::VerifierUrl,
+    data::DataDir,
+    durable,
+    identity::Identity,
+    recorder::Recorder,
+    renewal::{RenewalError, renew},
+    rpc::{Admitted, Route, RpcError},
+    spool::Cursor,
+};
+use session::{End, Lost, Session};
+
+/// A session that lived as long as this made good the failures before it.
+const GOOD_SESSION: Duration = Duration::from_secs(60);
+
+/// Time between two attempts to renew a certificate that still holds, milliseconds.
+const RENEWAL_RETRY_MS: u64 = 300_000;
+
+/// What the uploader works with.
+pub struct Uploader {
+    /// Where the verifier is.
+    pub verifier: VerifierUrl,
+    /// Whom TLS believes.
+    pub authority: Authority,
+    /// Who this host is.
+    pub identity: Arc<Identity>,
+    /// Where certificates lie and a halt is written.
+    pub data: DataDir,
+    /// Where records come from.
+    pub recorder: Recorder,
+    /// How far the log was when the agent started.
+    pub cursor: Option<Cursor>,
+    /// Longest wait between two attempts.
+    pub reconnect_max: Duration,
+    /// The last record that there will be, once the agent ends.
+    pub drain: watch::Receiver<Option<u64>>,
+}
+
+/// How uploading ended.
+#[derive(Debug)]
+pub enum Outcome {
+    /// Everything up to the last record is in the log.
+    Drained,
+    /// Nothing may be sent any more.
+    Halted,
+}
+
+/// Why an attempt came to nothing.
+#[derive(Debug, thiserror::Error)]
+enum Attempt {
+    #[error(transparent)]
+    Rpc(#[from] RpcError),
+    #[error("no certificate: {0}")]
+    Renewal(#[from] RenewalError),
+    #[error("this host waits for approval: have the verifier's operator approve it (`affiant-verifier host approve`)")]
+    Pending,
+    #[error("cannot store the certificate: {0}")]
+    Store(#[from] durable::FileError),
+    #[error(transparent)]
+    Lost(#[from] Lost),
+}
+
+impl Uploader {
+    /// Sends until everything is in the log after the agent's end, or nothing may be sent.
+    pub async fn run(mut self) -> Outcome {
+        let random = SystemRandom::new();
+        let mut backoff = Backoff::new(self.reconnect_max);
+        let mut certificate = HostCertificate::read(&self.data.certificates()).unwrap_or_else(|error| {
+            tracing::warn!(%error, "asking for a new certificate");
+            None
+        });
+        let known = self.cursor.as_ref().map(|cursor| cursor.checkpoint.as_str());
+        let mut anchor = Anchor::new(self.identity.deployment().clone(), known);
+        loop {
+            let began = Instant::now();
+            match self.attempt(&mut certificate, &mut anchor).await {
+                Ok(End::Drained) => return Outcome::Drained,
+                Ok(End::RenewalDue) => continue,
+                Ok(End::Halted(halt)) => {
+                    self.halt(&halt);
+                    return Outcome::Halted;
+                }
+                Ok(End::Gone) => return Outcome::Halted,
+                Err(error) => {
+                    if began.elapsed() >= GOOD_SESSION {
+                        backoff.reset();
+                    }
+                    let wait = backoff.next(&random);
+                    tracing::warn!(%error, retry_in_ms = wait.as_millis(), "not connected; records stay in the spool");
+                    crate::notify::status(&format!("not connected: {error}"));
+                    let mut drain = self.drain.clone();
+                    let changed = async {
+                        // Once only: after the agent's end is announced nothing changes.
+                        if drain.borrow_and_update().is_some() || drain.changed().await.is_err() {
+                            std::future::pending::<()>().await;
+                        }
+                    };
+                    tokio::select! {
+                        () = tokio::time::sleep(wait) => {}
+                        () = changed => {}
+                    }
+                }
+            }
+        }
+    }
+
+    async fn attempt(
+        &mut self,
+        certificate: &mut Option<HostCertificate>,
+        anchor: &mut Anchor,
+    ) -> Result<End, Attempt> {
+        let now = clock::wall_ms();
+        let mut renew_at_ms = now.saturating_add(RENEWAL_RETRY_MS);
+        if certificate.as_ref().is_none_or(|held| now >= held.renew_at_ms()) {
+            let head = *self.recorder.head().borrow();
+            match self.renewed(head).await {
+                Ok(fresh) => *certificate = Some(fresh),
+                // There is a third of its life left to try again in.
+                Err(error) if certificate.as_ref().is_some_and(|held| !held.expired(now)) => {
+                    tracing::warn!(%error, "the certificate is not renewed yet");
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        let Some(held) = certificate.as_ref() else {
+            return Err(Attempt::Pending);
+        };
+        // Where renewal failed just now, the session lasts until the next attempt at it.
+        renew_at_ms = renew_at_ms.max(held.renew_at_ms());
+        let tls = self.identity.keys().tls();
+        let route = Route::identified(&self.verifier, &self.authority, held, tls)?;
+        let channel = route.connect().await?;
+        let session = Session {
+            chain: self.identity.opened().chain(),
+            recorder: self.recorder.clone(),
+            drain: self.drain.clone(),
+            renew_at_ms,
+        };
+        let end = session.run(channel, anchor, || {
+            // Whatever was wrong before, now it goes.
+            let _ = std::fs::remove_file(self.data.halt());
+        });
+        Ok(end.await?)
+    }
+
+    async fn renewed(&self, head: (u64, Digest)) -> Result<HostCertificate, Attempt> {
+        let channel = Route::anonymous(&self.verifier, &self.authority)?.connect().await?;
+        match renew(channel, &self.identity, head, clock::header_time()).await? {
+            Admitted::Pending => Err(Attempt::Pending),
+            Admitted::Certificate(fresh) => {
+                fresh.store(&self.data.certificates())?;
+                tracing::info!("certificate issued");
+                Ok(fresh)
+            }
+        }
+    }
+
+    fn halt(&self, halt: &Halt) {
+        tracing::error!(%halt, "NOTHING IS SENT ANY MORE; measuring and sealing go on");
+        crate::notify::status(&format!("nothing is sent: {halt}"));
+        if let Err(error) = durable::replace(&self.data.halt(), format!("{halt}\n").as_bytes()) {
+            tracing::error!(%error, "could not keep the reason on disk");
+        }
+    }
+}

@@ -1,0 +1,429 @@
+//! One connection: hello, welcome, then records one way and watermarks the other.
+
+use std::{collections::VecDeque, time::Duration};
+
+use affiant_proto::{Digest, Statement, v1};
+use prost::Message as _;
+use tokio::{
+    sync::{mpsc, watch},
+    time::{Instant, sleep_until, timeout},
+};
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::Streaming;
+use v1::{upload_reply::Body as Reply, upload_request::Body as Request};
+
+use crate::{
+    anchor::{Anchor, Unproved},
+    clock,
+    recorder::{Recorder, RecorderGone},
+    rpc::{self, Channel, RpcError, intake::intake_client::IntakeClient, plain},
+    spool::{Cursor, SpoolError},
+};
+
+/// Most records that are sent and not yet INCLUDED. The log includes once a second; 256 of
+/// 1.4 KiB a second are 360 KiB/s, so that a day of a host (8,640 records) is made up in 34 s,
+/// and what may have to be sent twice stays small.
+pub const MAX_IN_FLIGHT: u64 = 256;
+
+/// Bytes that are read from the spool at a time.
+const READ: usize = 256 << 10;
+
+/// Requests that wait for the connection to take them; a record is 1.4 KiB, seldom 1 MiB.
+const OUTBOUND: usize = 4;
+
+/// Time until the welcome.
+const WELCOME: Duration = Duration::from_secs(30);
+
+/// Time between two proofs that the newest record is in the log.
+const PROVE: Duration = Duration::from_secs(3_600);
+
+/// Wait for the first INCLUDED record of a session before the first proof, which shall be of it.
+const FIRST_PROOF: Duration = Duration::from_secs(30);
+
+/// Time between two looks at the wall clock, by which the certificate's life goes.
+const RENEWAL_LOOK: Duration = Duration::from_secs(60);
+
+/// Why nothing may be sent any more.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Halt {
+    /// The verifier has more of the chain than this host.
+    #[error(
+        "the verifier has record {theirs} of this chain, and this host only {ours}: it was \
+         restored from an image, or another host uses its keys. find out which, then set the data \
+         directory aside and enrol anew"
+    )]
+    Ahead {
+        /// Head of the verifier.
+        theirs: u64,
+        /// Head of this host.
+        ours: u64,
+    },
+    /// The verifier has another history.
+    #[error(
+        "the verifier's record {0} of this chain is not this host's: another host uses its keys, \
+         or this one was restored from an image. find out which, then set the data directory \
+         aside and enrol anew"
+    )]
+    Forked(u64),
+    /// Records that the verifier lacks are no longer kept.
+    #[error(
+        "the verifier lost what it had: it lacks record {0}, which it had INCLUDED and which is \
+         no longer kept here. have its operator restore it"
+    )]
+    NotKept(u64),
+    /// A record will never be taken.
+    #[error("the verifier refuses record {sequence} for good ({code}): {text}")]
+    Refused {
+        /// Which one.
+        sequence: u64,
+        /// Stable word.
+        code: String,
+        /// For people.
+        text: String,
+    },
+    /// The log stands convicted.
+    #[error(transparent)]
+    Unproved(Unproved),
+    /// The spool does not read.
+    #[error(transparent)]
+    Spool(#[from] SpoolError),
+    /// A record does not read.
+    #[error("record {0} of the spool does not read; restore the spool from a backup")]
+    Record(u64),
+}
+
+/// How a session ended for good or on purpose.
+#[derive(Debug)]
+pub(super) enum End {
+    /// Everything up to the agent's last record is INCLUDED.
+    Drained,
+    /// The certificate is due.
+    RenewalDue,
+    /// Nothing may be sent any more.
+    Halted(Halt),
+    /// The recorder ended; so will the agent.
+    Gone,
+}
+
+/// Why a session ended before its time.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Lost {
+    #[error(transparent)]
+    Rpc(#[from] RpcError),
+    #[error("the verifier closed the connection")]
+    Closed,
+    #[error("the verifier does not keep to the protocol: {0}")]
+    Protocol(&'static str),
+    #[error("the verifier refuses record {sequence} for now ({code}): {text}")]
+    Refused {
+        sequence: u64,
+        code: String,
+        text: String,
+    },
+    #[error(transparent)]
+    Unproved(Unproved),
+}
+
+/// What ends a session: [`End`] or [`Lost`].
+enum Stop {
+    End(End),
+    Lost(Lost),
+}
+
+impl<E: Into<Lost>> From<E> for Stop {
+    fn from(lost: E) -> Self {
+        Self::Lost(lost.into())
+    }
+}
+
+impl From<Halt> for Stop {
+    fn from(halt: Halt) -> Self {
+        Self::End(End::Halted(halt))
+    }
+}
+
+impl From<RecorderGone> for Stop {
+    fn from(_: RecorderGone) -> Self {
+        Self::End(End::Gone)
+    }
+}
+
+impl From<Unproved> for Stop {
+    fn from(unproved: Unproved) -> Self {
+        if unproved.is_evidence() {
+            Halt::Unproved(unproved).into()
+        } else {
+            Self::Lost(Lost::Unproved(unproved))
+        }
+    }
+}
+
+pub(super) struct Session {
+    pub(super) chain: Digest,
+    pub(super) recorder: Recorder,
+    pub(super) drain: watch::Receiver<Option<u64>>,
+    /// Wall clock at which the session ends for a new certificate, milliseconds.
+    pub(super) renew_at_ms: u64,
+}
+
+/// What is known of the verifier in one session.
+struct Progress {
+    /// Last record that was sent, or that the verifier had.
+    sent: u64,
+    /// Last record that needs no acknowledgement any more.
+    settled: u64,
+    /// Last INCLUDED record, with its index.
+    included: Option<(u64, u64)>,
+    queue: VecDeque<(u64, v1::Envelope)>,
+}
+
+impl Session {
+    /// Runs one connection; calls `welcomed` when the verifier has accepted this host and its head.
+    pub(super) async fn run(
+        mut self,
+        channel: Channel,
+        anchor: &mut Anchor,
+        welcomed: impl Fn(),
+    ) -> Result<End, Lost> {
+        match self.talk(channel, anchor, welcomed).await {
+            Ok(end) | Err(Stop::End(end)) => Ok(end),
+            Err(Stop::Lost(lost)) => Err(lost),
+        }
+    }
+
+    async fn talk(
+        &mut self,
+        channel: Channel,
+        anchor: &mut Anchor,
+        welcomed: impl Fn(),
+    ) -> Result<End, Stop> {
+        let mut client = IntakeClient::new(channel.clone());
+        let mut head = self.recorder.head();
+        let hello_head = *head.borrow_and_update();
+        let (outbound, requests) = mpsc::channel(OUTBOUND);
+        let hello = v1::Hello {
+            chain: self.chain.as_bytes().to_vec(),
+            sequence: hello_head.0,
+            head: hello_head.1.as_bytes().to_vec(),
+            agent_version: env!("CARGO_PKG_VERSION").to_owned(),
+        };
+        // Room for four, and it is the first.
+        let _ = outbound.try_send(request(Request::Hello(hello)));
+        let upload = client.upload(ReceiverStream::new(requests));
+        let mut replies = match timeout(WELCOME, upload).await {
+            Ok(replies) => replies.map_err(RpcError::from)?.into_inner(),
+            Err(_) => return Err(RpcError::Deadline.into()),
+        };
+        let welcome = match timeout(WELCOME, next(&mut replies)).await {
+            Ok(Ok(Reply::Welcome(welcome))) => welcome,
+            Ok(Ok(Reply::Refused(refused))) => return Err(refusal(refused)),
+            Ok(Ok(Reply::Included(_))) => return Err(Lost::Protocol("no welcome").into()),
+            Ok(Err(lost)) => return Err(lost.into()),
+            Err(_) => return Err(RpcError::Deadline.into()),
+        };
+        let mut progress = self.welcome(welcome, hello_head, anchor).await?;
+        welcomed();
+        tracing::info!(from = progress.sent + 1, head = hello_head.0, "connected");
+        crate::notify::status("connected");
+        let mut look = Instant::now() + RENEWAL_LOOK;
+        let mut proof = Instant::now() + FIRST_PROOF;
+        loop {
+            if self.drained(&progress) {
+                return Ok(End::Drained);
+            }
+            let ours = *head.borrow_and_update();
+            self.fill(&mut progress, ours.0).await?;
+            let open = progress.sent.saturating_sub(progress.settled) < MAX_IN_FLIGHT;
+            tokio::select! {
+                reply = next(&mut replies) => match reply? {
+                    Reply::Included(included) => {
+                        self.included(included, ours.0, anchor, &mut progress).await?;
+                    }
+                    Reply::Refused(refused) => return Err(refusal(refused)),
+                    Reply::Welcome(_) => return Err(Lost::Protocol("a second welcome").into()),
+                },
+                permit = outbound.reserve(), if open && !progress.queue.is_empty() => {
+                    let Ok(permit) = permit else { return Err(Lost::Closed.into()) };
+                    if let Some((sequence, envelope)) = progress.queue.pop_front() {
+                        permit.send(request(Request::Envelope(envelope)));
+                        progress.sent = sequence;
+                    }
+                }
+                changed = head.changed() => {
+                    if changed.is_err() {
+                        return Ok(End::Gone);
+                    }
+                }
+                changed = self.drain.changed() => {
+                    if changed.is_err() {
+                        return Ok(End::Gone);
+                    }
+                }
+                () = sleep_until(look) => {
+                    look = Instant::now() + RENEWAL_LOOK;
+                    if clock::wall_ms() >= self.renew_at_ms {
+                        return Ok(End::RenewalDue);
+                    }
+                }
+                () = sleep_until(proof) => {
+                    proof = Instant::now() + PROVE;
+                    self.prove(&channel, anchor, &progress).await?;
+                }
+            }
+        }
+    }
+
+    /// Holds the verifier's head against ours.
+    async fn welcome(
+        &self,
+        welcome: v1::Welcome,
+        ours: (u64, Digest),
+        anchor: &mut Anchor,
+    ) -> Result<Progress, Stop> {
+        let theirs = welcome.sequence;
+        if theirs > ours.0 {
+            let ours = ours.0;
+            return Err(Halt::Ahead { theirs, ours }.into());
+        }
+        // One that is no longer kept cannot be compared; the next record that is sent, which
+        // names it as the one before, is.
+        let known = if theirs == ours.0 {
+            Some(ours.1)
+        } else {
+            self.digest(theirs).await?
+        };
+        if known.is_some_and(|known| known.as_bytes().as_slice() != welcome.head) {
+            return Err(Halt::Forked(theirs).into());
+        }
+        let mut progress = Progress {
+            sent: theirs,
+            settled: theirs,
+            included: None,
+            queue: VecDeque::new(),
+        };
+        if let Some(included) = welcome.included {
+            self.included(included, ours.0, anchor, &mut progress).await?;
+        }
+        Ok(progress)
+    }
+
+    /// Reads on, when all that was read is sent.
+    async fn fill(&self, progress: &mut Progress, head: u64) -> Result<(), Stop> {
+        if !progress.queue.is_empty() || progress.sent >= head {
+            return Ok(());
+        }
+        let next = progress.sent.saturating_add(1);
+        let read = self.recorder.read(next, READ).await?.map_err(Halt::from)?;
+        if read.first().is_none_or(|(first, _)| *first != next) {
+            return Err(Halt::NotKept(next).into());
+        }
+        for (sequence, bytes) in read {
+            let envelope = v1::Envelope::decode(bytes.as_slice());
+            let envelope = envelope.map_err(|_| Halt::Record(sequence))?;
+            progress.queue.push_back((sequence, envelope));
+        }
+        Ok(())
+    }
+
+    async fn included(
+        &self,
+        included: v1::Included,
+        ours: u64,
+        anchor: &mut Anchor,
+        progress: &mut Progress,
+    ) -> Result<(), Stop> {
+        let checkpoint = anchor.take(&included.checkpoint)?;
+        let Some(sequence) = included.sequence else {
+            return Ok(());
+        };
+        if sequence > ours {
+            let theirs = sequence;
+            return Err(Halt::Ahead { theirs, ours }.into());
+        }
+        if sequence > progress.sent {
+            return Err(Lost::Protocol("INCLUDED before it was sent").into());
+        }
+        if included.index >= checkpoint.checkpoint().size() {
+            return Err(Lost::Protocol("INCLUDED beyond its checkpoint").into());
+        }
+        progress.settled = progress.settled.max(sequence);
+        progress.included = Some((sequence, included.index));
+        let cursor = Cursor {
+            sequence,
+            index: included.index,
+            checkpoint: checkpoint.note().to_string(),
+        };
+        Ok(self.recorder.included(cursor, checkpoint).await?)
+    }
+
+    /// Asks the log to show the newest record that it says it has.
+    async fn prove(
+        &self,
+        channel: &Channel,
+        anchor: &mut Anchor,
+        progress: &Progress,
+    ) -> Result<(), Stop> {
+        let Some((sequence, index)) = progress.included else {
+            return Ok(());
+        };
+        let Some(record) = self.digest(sequence).await? else {
+            return Ok(());
+        };
+        let mut client = IntakeClient::new(channel.clone());
+        let reply = rpc::answer(client.prove(v1::ProveRequest { index })).await?;
+        anchor.prove((sequence, record), index, &reply)?;
+        tracing::debug!(record = sequence, index, "the log showed this host's newest record");
+        Ok(())
+    }
+
+    /// Digest of a record, if it is still kept.
+    async fn digest(&self, sequence: u64) -> Result<Option<Digest>, Stop> {
+        let read = self.recorder.read(sequence, 1).await?.map_err(Halt::from)?;
+        let Some((_, bytes)) = read.into_iter().next().filter(|(at, _)| *at == sequence) else {
+            return Ok(None);
+        };
+        let statement = v1::Envelope::decode(bytes.as_slice())
+            .ok()
+            .and_then(|envelope| Statement::parse(&envelope.statement).ok());
+        let statement = statement.ok_or(Halt::Record(sequence))?;
+        Ok(Some(statement.digest()))
+    }
+
+    fn drained(&self, progress: &Progress) -> bool {
+        let last = *self.drain.borrow();
+        last.is_some_and(|last| progress.included.is_some_and(|(included, _)| included >= last))
+    }
+}
+
+fn request(body: Request) -> v1::UploadRequest {
+    v1::UploadRequest { body: Some(body) }
+}
+
+async fn next(replies: &mut Streaming<v1::UploadReply>) -> Result<Reply, Lost> {
+    match replies.message().await {
+        Ok(Some(v1::UploadReply { body: Some(body) })) => Ok(body),
+        Ok(Some(_)) => Err(Lost::Protocol("an empty reply")),
+        Ok(None) => Err(Lost::Closed),
+        Err(status) => Err(RpcError::from(status).into()),
+    }
+}
+
+fn refusal(refused: v1::Refused) -> Stop {
+    let (sequence, code, text) = (refused.sequence, plain(&refused.code), plain(&refused.text));
+    if refused.permanent {
+        Halt::Refused {
+            sequence,
+            code,
+            text,
+        }
+        .into()
+    } else {
+        Lost::Refused {
+            sequence,
+            code,
+            text,
+        }
+        .into()
+    }
+}
