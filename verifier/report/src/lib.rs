@@ -17,6 +17,7 @@ pub mod evidence;
 pub mod files;
 pub mod guide;
 pub mod page;
+pub mod prefix;
 pub mod reading;
 pub mod scope;
 pub mod select;

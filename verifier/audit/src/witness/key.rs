@@ -15,6 +15,8 @@ use affiant_proto::{
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use ring::rand::SecureRandom;
 
+use super::memory::{UNUSED, beside, sync_folder};
+
 const START: &str = "PRIVATE+KEY+";
 
 /// The signature type of a cosigner (C2SP signed-note).
@@ -68,16 +70,22 @@ pub fn make(
         cosigner.key().name(),
         cosigner.key().id()
     );
+    write_new(path, &line).map_err(io)?;
+    // Lets the witness begin, once, without a state; see `FileMemory::first_or_again`.
+    write_new(&beside(path, UNUSED), "").map_err(io)?;
+    sync_folder(path).map_err(io)?;
+    Ok(cosigner)
+}
+
+fn write_new(path: &Path, text: &str) -> io::Result<()> {
     let mut options = OpenOptions::new();
     let mut file = options
         .write(true)
         .create_new(true)
         .mode(0o600)
-        .open(path)
-        .map_err(io)?;
-    file.write_all(line.as_bytes()).map_err(io)?;
-    file.sync_all().map_err(io)?;
-    Ok(cosigner)
+        .open(path)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()
 }
 
 /// Reads a key file.

@@ -16,6 +16,9 @@ use affiant_proto::tlog::{Checkpoint, MalformedCheckpoint, Origin, empty_root};
 /// rounded up.
 const MAX_STATE_BYTES: u64 = 256;
 
+/// Ending of the file beside a key that was never used.
+pub(super) const UNUSED: &str = "unused";
+
 /// Holds the newest checkpoint across restarts.
 pub trait Memory: Send {
     /// The newest checkpoint that was remembered.
@@ -38,7 +41,9 @@ pub enum Forgetful {
         source: io::Error,
     },
     /// There is none: a witness that forgot everything must not go on as if it were new.
-    #[error("state file {0} is missing; restore it, or begin anew under a new key with --init")]
+    #[error(
+        "state file {0} is missing; restore it, or begin anew with a new key, made with --init"
+    )]
     Missing(PathBuf),
     /// It holds something else.
     #[error("state file {0} does not hold a checkpoint; restore it from a copy")]
@@ -86,6 +91,37 @@ impl FileMemory {
         file.write_all(none.to_string().as_bytes()).map_err(io)?;
         file.sync_all().map_err(io)?;
         sync_folder(path).map_err(io)
+    }
+
+    /// Opens the state of a witness, or makes it the first time that its key is used.
+    ///
+    /// A file beside the key (`KEY.unused`) tells that it never cosigned; it goes before the first
+    /// cosignature can. Without it a missing state is an error: the witness would forget what it
+    /// promised.
+    pub fn first_or_again(key: &Path, path: &Path, origin: &Origin) -> Result<Self, Forgetful> {
+        let unused = beside(key, UNUSED);
+        let missing = !path.try_exists().map_err(|source| Forgetful::Io {
+            path: path.to_owned(),
+            source,
+        })?;
+        if missing && unused.exists() {
+            Self::create(path, origin)?;
+        }
+        let memory = Self::open(path, origin)?;
+        match fs::remove_file(&unused) {
+            Ok(()) => sync_folder(&unused).map_err(|source| Forgetful::Io {
+                path: unused,
+                source,
+            })?,
+            Err(none) if none.kind() == io::ErrorKind::NotFound => {}
+            Err(source) => {
+                return Err(Forgetful::Io {
+                    path: unused,
+                    source,
+                });
+            }
+        }
+        Ok(memory)
     }
 
     /// Opens the file of the log `origin` and holds it until dropped.
@@ -168,14 +204,14 @@ fn private(path: &Path, new: bool) -> io::Result<File> {
     options.open(path)
 }
 
-fn beside(path: &Path, ending: &str) -> PathBuf {
+pub(super) fn beside(path: &Path, ending: &str) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".");
     name.push(ending);
     name.into()
 }
 
-fn sync_folder(path: &Path) -> io::Result<()> {
+pub(super) fn sync_folder(path: &Path) -> io::Result<()> {
     let folder = path
         .parent()
         .filter(|folder| !folder.as_os_str().is_empty());
@@ -204,6 +240,18 @@ mod tests {
         memory.remember(&grown).unwrap();
         drop(memory);
         assert_eq!(FileMemory::open(&path, &origin()).unwrap().newest(), &grown);
+    }
+
+    #[test]
+    fn a_lost_state_is_not_made_again_once_the_key_was_used() {
+        let folder = tempfile::tempdir().unwrap();
+        let (key, path) = (folder.path().join("key"), folder.path().join("state"));
+        fs::write(beside(&key, UNUSED), "").unwrap();
+        drop(FileMemory::first_or_again(&key, &path, &origin()).unwrap());
+        drop(FileMemory::first_or_again(&key, &path, &origin()).unwrap());
+        fs::remove_file(&path).unwrap();
+        let again = FileMemory::first_or_again(&key, &path, &origin());
+        assert!(matches!(again, Err(Forgetful::Missing(_))));
     }
 
     #[test]

@@ -10,7 +10,7 @@ mod server;
 
 pub use key::{BadKeyFile, make, read};
 pub use memory::{FileMemory, Forgetful, Memory, fresh};
-pub use server::{Limits, serve};
+pub use server::{Limits, run, serve};
 
 use affiant_proto::{
     Ed25519Signer,

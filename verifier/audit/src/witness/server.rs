@@ -3,8 +3,10 @@
 use std::{
     convert::Infallible,
     io,
+    net::SocketAddr,
+    path::Path,
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use affiant_proto::tlog::{MAX_REQUEST_BYTES, print_conflict};
@@ -17,7 +19,12 @@ use hyper::{
     service::service_fn,
 };
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::{net::TcpListener, sync::Semaphore, task::JoinSet};
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+    sync::Semaphore,
+    task::JoinSet,
+};
 
 use super::{Answer, Memory, Witness};
 
@@ -41,6 +48,37 @@ impl Default for Limits {
             drain: Duration::from_secs(2),
         }
     }
+}
+
+/// Listens, says where, and answers until SIGTERM or SIGINT.
+pub async fn run<M: Memory + 'static>(
+    witness: Witness<M>,
+    listen: SocketAddr,
+    port_file: Option<&Path>,
+) -> io::Result<()> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let listener = TcpListener::bind(listen).await?;
+    let port = listener.local_addr()?.port();
+    if let Some(file) = port_file {
+        // Renamed into place, so that nobody reads half a number.
+        let new = file.with_extension("new");
+        std::fs::write(&new, format!("{port}\n"))?;
+        std::fs::rename(&new, file)?;
+    }
+    let stop = async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    };
+    serve(witness, listener, Limits::default(), now, stop).await
+}
+
+/// The time of a cosignature: a witness vouches by its own clock.
+fn now() -> u64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    since.map_or(0, |since| since.as_secs())
 }
 
 type Shared<M> = Arc<Mutex<Witness<M>>>;

@@ -1,9 +1,11 @@
 //! The anchor: what outside the operator the bundle's checkpoint is tied to.
 
-use affiant_proto::tlog::{Checkpoint, NotWitnessed, Note, NoteKey, SignedCheckpoint};
+use std::collections::BTreeMap;
+
+use affiant_proto::tlog::{Checkpoint, Hash, NotWitnessed, Note, NoteKey, SignedCheckpoint};
 
 use super::verdict::{Anchor, AnchorKind, Witness};
-use crate::{calendar::utc, consistency::Earlier, trust::Trust};
+use crate::{calendar::utc, trust::Trust};
 
 /// What came of a check of the anchor.
 pub(super) enum Found {
@@ -66,7 +68,7 @@ pub(super) fn kept(
     kept: &Note,
     key: &NoteKey,
     now: &Checkpoint,
-    earlier: &[Earlier],
+    past: &BTreeMap<u64, Hash>,
 ) -> Found {
     let unrelated = |anchor: &mut Anchor, why: String| {
         if anchor.kind == AnchorKind::None {
@@ -91,19 +93,12 @@ pub(super) fn kept(
         );
         return unrelated(anchor, why);
     }
-    let here = if size == now.size() {
-        Some(now.root())
-    } else {
-        earlier
-            .iter()
-            .find(|block| block.size == size)
-            .map(|block| &block.root)
-    };
+    let here = past.get(&size);
     match here {
         None => unrelated(
             anchor,
             format!(
-                "the bundle has no consistency proof from size {size}; ask for a report with one"
+                "the bundle neither shows nor proves what the log was at size {size}; ask for a report over a longer period"
             ),
         ),
         Some(here) if here != root => Found::Broken(format!(

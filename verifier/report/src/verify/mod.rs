@@ -28,6 +28,7 @@ use crate::{
     files::{self, Files, Unread, whole},
     guide,
     page::{self, Anchored},
+    prefix,
     reading::{Reading, Unsound},
     trust::{self, Trust},
 };
@@ -88,6 +89,7 @@ impl Checks {
             name,
             ok: true,
             detail: detail.into(),
+            unknown: false,
         });
     }
 
@@ -98,6 +100,7 @@ impl Checks {
             name,
             ok: false,
             detail,
+            unknown: true,
         });
     }
 
@@ -108,6 +111,7 @@ impl Checks {
             name,
             ok: false,
             detail,
+            unknown: false,
         });
         Stop::Broken
     }
@@ -219,9 +223,10 @@ fn examine(
     let signed = checkpoint(checks, &note, &read.key, &claim)?;
     inclusion(checks, &read, signed.checkpoint())?;
     let earlier = consistency(checks, &earlier, &claim, signed.checkpoint())?;
-    views(checks, &read.reading, &earlier, signed.checkpoint());
+    let past = past(&read, &earlier, signed.checkpoint(), since);
+    views(checks, &read.reading, &past);
     issued(checks, &read, &signature, &claim, digest(&report));
-    anchored(checks, &read.key, &signed, &earlier, trust, since);
+    anchored(checks, &read.key, &signed, &past, trust, since);
     figures(checks, files, &read.reading, &claim, &report, &signed)?;
     judged(checks, &read.reading, &claim, trust);
     Ok(())
@@ -499,20 +504,38 @@ fn consistency(
     Ok(earlier)
 }
 
+/// The roots that the log had at the sizes that somebody saw: proved ones, and those that what is
+/// shown gives.
+fn past(
+    read: &Read,
+    earlier: &[Earlier],
+    now: &Checkpoint,
+    since: Option<&Note>,
+) -> BTreeMap<u64, Hash> {
+    let kept = since.and_then(|note| note.text().parse::<Checkpoint>().ok());
+    let seen = read.reading.checkpoints().keys().copied();
+    let sizes = seen.chain(kept.map(|kept| kept.size())).collect();
+    let mut roots = prefix::roots(&read.leaves, now.size(), &read.proof, &sizes);
+    roots.extend(earlier.iter().map(|block| (block.size, block.root)));
+    roots.insert(now.size(), *now.root());
+    roots
+}
+
 /// Holds what hosts and witnesses saw of the log against the log.
-fn views(checks: &mut Checks, reading: &Reading, earlier: &[Earlier], now: &Checkpoint) {
+fn views(checks: &mut Checks, reading: &Reading, past: &BTreeMap<u64, Hash>) {
     let mut seen = 0_u64;
     for (size, (root, index)) in reading.checkpoints() {
-        let here = match earlier.binary_search_by_key(size, |block| block.size) {
-            Ok(place) => earlier.get(place).map(|block| block.root),
-            Err(_) => (*size == now.size()).then(|| *now.root()),
+        let Some(here) = past.get(size) else {
+            continue;
         };
-        let Some(here) = here else { continue };
         seen += 1;
-        if here != *root {
+        if here != root {
             checks.broken(
                 "views",
-                format!("the log was rewritten or forked: the statement at log index {index} saw size {size} under root {root}, this log has {here}"),
+                format!(
+                    "the log was rewritten or forked: the statement at log index {index} saw size {size} under \
+                     root {root}, this log has {here}"
+                ),
             );
             return;
         }
@@ -568,13 +591,13 @@ fn anchored(
     checks: &mut Checks,
     key: &NoteKey,
     signed: &SignedCheckpoint,
-    earlier: &[Earlier],
+    past: &BTreeMap<u64, Hash>,
     trust: Option<&Trust>,
     since: Option<&Note>,
 ) {
     let mut anchor = std::mem::take(&mut checks.anchor);
     let witnesses = anchor::witnesses(&mut anchor, signed, trust);
-    let kept = since.map(|note| anchor::kept(&mut anchor, note, key, signed.checkpoint(), earlier));
+    let kept = since.map(|note| anchor::kept(&mut anchor, note, key, signed.checkpoint(), past));
     checks.anchor = anchor;
     checks.found("witnesses", witnesses);
     if let Some(kept) = kept {
@@ -608,15 +631,7 @@ fn figures(
         return Ok(());
     }
     if due != report {
-        let path = match (serde_json::from_slice(&due), serde_json::from_slice(report)) {
-            (Ok(due), Ok(found)) => differ(&due, &found),
-            _ => None,
-        };
-        let place = path.map_or("in its spelling".to_owned(), |path| format!("at {path}"));
-        checks.broken(
-            "figures",
-            format!("report.json differs from what its evidence gives, first {place}"),
-        );
+        checks.broken("figures", difference(&due, report));
         return Ok(());
     }
     checks.fine(
@@ -639,6 +654,28 @@ fn figures(
         "report.html and VERIFY.md say what report.json says",
     );
     Ok(())
+}
+
+/// Says where a report departs from its evidence.
+fn difference(due: &[u8], report: &[u8]) -> String {
+    let read = |bytes| serde_json::from_slice::<serde_json::Value>(bytes);
+    let (Ok(due), Ok(found)) = (read(due), read(report)) else {
+        return "report.json is not JSON".to_owned();
+    };
+    let Some(path) = differ(&due, &found) else {
+        return "report.json says what its evidence gives, in another spelling".to_owned();
+    };
+    let withheld = |said: &serde_json::Value| {
+        said.pointer("/completeness/lines_withheld")
+            .and_then(serde_json::Value::as_u64)
+    };
+    let lines = match (withheld(&due), withheld(&found)) {
+        (Some(due), Some(found)) if due != found => {
+            format!("; {due} lines are withheld where the report says {found}")
+        }
+        _ => String::new(),
+    };
+    format!("report.json differs from what its evidence gives, first at {path}{lines}")
 }
 
 /// Says what was not judged, or judged by other parameters or from other sources than the reader

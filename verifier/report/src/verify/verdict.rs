@@ -67,6 +67,9 @@ pub struct Check {
     pub ok: bool,
     /// What was found, in words.
     pub detail: String,
+    /// Whether it could not be told, rather than failed.
+    #[serde(skip)]
+    pub unknown: bool,
 }
 
 /// What outside the operator the evidence is tied to.
