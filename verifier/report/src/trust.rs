@@ -1,7 +1,7 @@
 //! What a reader trusts, got by another channel than the bundle: keys, fingerprints, witnesses.
 //!
 //! ```toml
-//! quorum = 1                       # witnesses that must have cosigned; absent without witnesses
+//! quorum = 1                       # witnesses that must have cosigned; absent: all that are listed
 //! ca = "6b86…"                     # SHA-256 of the authority's certificate
 //! officers = ["d75a…", "3d40…"]    # public keys (64 digits) or their identifiers (32 digits)
 //! accept_recorded = false          # true believes recorded traces and simulated libraries too
@@ -90,8 +90,8 @@ pub enum BadTrust {
     /// Witnesses and quorum.
     #[error("trust file, witnesses: {0}")]
     Policy(#[from] BadPolicy),
-    /// A quorum without witnesses, or witnesses without a quorum.
-    #[error("trust file: quorum and witnesses go together; give both or neither")]
+    /// A quorum without witnesses.
+    #[error("trust file asks for a quorum of witnesses and lists none; add [[witness]] tables")]
     Quorum,
     /// Not a genesis.
     #[error("a trust file is made from a genesis statement, not from a {0} statement")]
@@ -153,8 +153,11 @@ impl Trust {
         let keys = keys.collect::<Result<Vec<_>, _>>()?;
         let witnesses = match (keys.is_empty(), file.quorum) {
             (true, None | Some(0)) => None,
-            (false, Some(quorum)) => Some(Policy::new(keys, quorum)?),
-            _ => return Err(BadTrust::Quorum),
+            (false, quorum) => {
+                let all = keys.len();
+                Some(Policy::new(keys, quorum.unwrap_or(all))?)
+            }
+            (true, Some(_)) => return Err(BadTrust::Quorum),
         };
         Ok(Self {
             log,
@@ -388,16 +391,17 @@ mod tests {
     }
 
     #[test]
-    fn unknown_keys_and_half_given_witnesses_are_refused() {
+    fn unknown_keys_and_a_quorum_that_cannot_be_had_are_refused() {
         let text = trust().print().unwrap();
         assert!(matches!(
             Trust::parse(&text.replace("ca =", "cA =")),
             Err(BadTrust::Toml(_))
         ));
-        assert!(matches!(
-            Trust::parse(&text.replace("quorum = 1\n", "")),
-            Err(BadTrust::Quorum)
-        ));
+        let all = Trust::parse(&text.replace("quorum = 1
+", "")).unwrap();
+        assert_eq!(all.witnesses().unwrap().quorum(), 1, "all that are listed");
+        let none = text.split("[[witness]]").next().unwrap();
+        assert!(matches!(Trust::parse(none), Err(BadTrust::Quorum)));
         assert!(matches!(
             Trust::parse(&text.replace("quorum = 1", "quorum = 2")),
             Err(BadTrust::Policy(_))

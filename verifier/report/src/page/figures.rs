@@ -248,7 +248,7 @@ pub(super) fn hosts(out: &mut String, document: &Document) -> fmt::Result {
         let state = format!("{:?}", host.state).to_lowercase();
         writeln!(
             out,
-            "<tr><td><b>{}</b><br><small class=\"mono\">{}</small></td><td>{}</td><td>{state}</td><td>{sources}</td>\
+            "<tr><td class=\"w\"><b>{}</b><br><small class=\"mono\">{}</small></td><td>{}</td><td>{state}</td><td class=\"w\">{sources}</td>\
              <td class=\"bar\"><div class=\"track\">{}</div></td><td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td><td>{}</td></tr>",
             Text(&host.host),
             Text(host.chain.get(..16).unwrap_or_default()),
@@ -260,7 +260,7 @@ pub(super) fn hosts(out: &mut String, document: &Document) -> fmt::Result {
             ),
             length(host.expected_ms.0),
             length(host.recorded_ms.0),
-            length(host.hole_ms.0),
+            length(host.expected_ms.0.saturating_sub(host.recorded_ms.0).max(host.hole_ms.0)),
             remarks.join("<br>"),
         )?;
     }
@@ -283,7 +283,7 @@ pub(super) fn devices(out: &mut String, document: &Document) -> fmt::Result {
         };
         writeln!(
             out,
-            "<tr><td>{}</td><td class=\"mono\">{}<br><small>serial {}</small></td><td>{}</td><td>{}</td><td class=\"n\">{}</td><td><small>{}</small></td><td><small>{seen}</small></td></tr>",
+            "<tr><td class=\"w\">{}</td><td class=\"mono\">{}<br><small>serial {}</small></td><td>{}</td><td>{}</td><td class=\"n\">{}</td><td><small>{}</small></td><td class=\"w\"><small>{seen}</small></td></tr>",
             Text(&device.host),
             Text(&device.uuid),
             Text(device.serial.as_deref().unwrap_or("not told")),

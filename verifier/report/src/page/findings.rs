@@ -24,7 +24,7 @@ fn one(out: &mut String, finding: &Finding) -> fmt::Result {
     let name = severity(finding.severity);
     write!(
         out,
-        "<div class=\"finding {name}\"><h3><span class=\"mark {name}\">{name}</span>{}</h3>\n\
+        "<div class=\"finding {name}\"><h3><span class=\"mark {name}\">{name}</span><span>{}</span></h3>\n\
          <p>{}</p>\n",
         Text(&finding.title),
         Text(meaning(finding.rule)),

@@ -78,7 +78,7 @@ enum Stop {
 struct Checks {
     list: Vec<Check>,
     broken: Vec<String>,
-    incomplete: Vec<String>,
+    incomplete: Vec<&'static str>,
     anchor: Anchor,
     document: Option<Document>,
 }
@@ -95,7 +95,7 @@ impl Checks {
 
     fn unknown(&mut self, name: &'static str, detail: impl Into<String>) {
         let detail = detail.into();
-        self.incomplete.push(detail.clone());
+        self.incomplete.push(name);
         self.list.push(Check {
             name,
             ok: false,
@@ -174,13 +174,16 @@ impl Checks {
                 crate::calendar::length(shown.withheld_ms.0)
             ),
         };
-        let (state, text) = match self.incomplete.first() {
-            Some(first) => (
-                CompletenessState::Incomplete,
-                format!("{first}; {withheld}"),
-            ),
-            None if shown.lines_withheld > 0 => (CompletenessState::Totals, withheld),
-            None => (CompletenessState::Full, withheld),
+        // Trust and anchor have statements of their own.
+        let own = ["trust", "witnesses", "kept"];
+        let open: Vec<&str> = self.incomplete.iter().copied().filter(|name| !own.contains(name)).collect();
+        let (state, text) = if !open.is_empty() {
+            let text = format!("incomplete, see above: {}; {withheld}", open.join(", "));
+            (CompletenessState::Incomplete, text)
+        } else if shown.lines_withheld > 0 {
+            (CompletenessState::Totals, withheld)
+        } else {
+            (CompletenessState::Full, withheld)
         };
         Completeness {
             state,
@@ -497,7 +500,7 @@ fn consistency(
     checks.fine(
         "consistency",
         format!(
-            "the log only grew since {} earlier states, the report's basis among them",
+            "earlier states of the log, the report's basis among them: {}, and it only grew since",
             earlier.len()
         ),
     );
@@ -542,7 +545,7 @@ fn views(checks: &mut Checks, reading: &Reading, past: &BTreeMap<u64, Hash>) {
     }
     checks.fine(
         "views",
-        format!("{seen} states of the log that hosts or witnesses saw are states of this log"),
+        format!("states of the log that hosts or witnesses saw: {seen}, all of them states of this log"),
     );
 }
 
