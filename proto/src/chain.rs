@@ -18,6 +18,22 @@ pub struct ChainState {
 }
 
 /// A statement whose signature and place in its chain hold. Made only by [`ChainState`].
+///
+/// ```
+/// # use affiant_proto::{Statement, Verified};
+/// fn read(verified: &Verified) -> &Statement {
+///     verified.statement()
+/// }
+/// ```
+///
+/// Nobody else can say that a statement was verified:
+///
+/// ```compile_fail
+/// # use affiant_proto::{Digest, Statement, Verified};
+/// fn forge(statement: Statement, chain: Digest) -> Verified {
+///     Verified { statement, chain }
+/// }
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Verified {
     statement: Statement,

@@ -156,6 +156,22 @@ impl fmt::Display for Checkpoint {
 }
 
 /// A checkpoint whose log signature verified, with the note that carries it.
+///
+/// ```
+/// # use affiant_proto::tlog::{Checkpoint, NoteKey, OpenError, SignedCheckpoint};
+/// fn open(note: &[u8], key: &NoteKey) -> Result<SignedCheckpoint, OpenError> {
+///     Checkpoint::open(note, key)
+/// }
+/// ```
+///
+/// A checkpoint and a note beside each other prove nothing:
+///
+/// ```compile_fail
+/// # use affiant_proto::tlog::{Checkpoint, Note, SignedCheckpoint};
+/// fn forge(checkpoint: Checkpoint, note: Note) -> SignedCheckpoint {
+///     SignedCheckpoint { checkpoint, note }
+/// }
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SignedCheckpoint {
     checkpoint: Checkpoint,

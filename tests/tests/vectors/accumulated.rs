@@ -1,7 +1,9 @@
 //! A thousand usage records in one hash; FORMAT.md states the rule by which they are made.
 
 use affiant_judge::admission::{HostChain, Sources};
-use affiant_proto::{Envelope, SaltedTree, Seed, Signer as _, chain::key_change_bytes, digest, statement::Place, v1};
+use affiant_proto::{
+    Envelope, SaltedTree, Seed, Signer as _, chain::key_change_bytes, digest, statement::Place, v1,
+};
 use prost::Message as _;
 use ring::digest::{Context, SHA256};
 use serde_json::{Map, Value, json};
@@ -19,7 +21,14 @@ const WORKLOADS: u32 = 8;
 
 /// The number that stands for `what` in record `n`, below `limit`.
 fn draw(n: u32, what: u32, limit: u64) -> u64 {
-    let drawn = digest(&[b"affiant vector".as_slice(), &n.to_be_bytes(), &what.to_be_bytes()].concat());
+    let drawn = digest(
+        &[
+            b"affiant vector".as_slice(),
+            &n.to_be_bytes(),
+            &what.to_be_bytes(),
+        ]
+        .concat(),
+    );
     let first = drawn.as_bytes().first_chunk().unwrap();
     u64::from_be_bytes(*first) % limit
 }
@@ -41,7 +50,8 @@ fn salted<M: prost::Message>(sequence: u64, leaves: &[M]) -> SaltedTree {
 /// Makes the records, admits each, and gives the hash after some of them.
 pub fn accumulated() -> Value {
     let example = Example::new();
-    let (mut chain, _) = HostChain::open(example.enrolment.clone(), example.genesis.digest()).unwrap();
+    let (mut chain, _) =
+        HostChain::open(example.enrolment.clone(), example.genesis.digest()).unwrap();
     let mut all = Context::new(&SHA256);
     let opening = Envelope::join(example.enrolment.clone(), None).unwrap();
     all.update(&opening.to_bytes());
@@ -99,11 +109,17 @@ pub fn accumulated() -> Value {
             send(&mut chain, statement, None);
             key = next;
         }
-        let start = if n % 250 == 0 { draw(n, 0, 100_000) } else { end };
+        let start = if n % 250 == 0 {
+            draw(n, 0, 100_000)
+        } else {
+            end
+        };
         let length = 1_000 + draw(n, 1, 59_001);
         end = start + length;
         let (totals, lines) = contents(n, length);
-        let Place::Link { sequence, .. } = chain.state().next_place() else { unreachable!() };
+        let Place::Link { sequence, .. } = chain.state().next_place() else {
+            unreachable!()
+        };
         let leaves = std::iter::once(totals.encode_to_vec())
             .chain(lines.iter().map(prost::Message::encode_to_vec))
             .collect();
@@ -133,7 +149,8 @@ pub fn accumulated() -> Value {
             root: stand_in(&format!("vector root {n}")),
         });
         let place = chain.state().next_place();
-        let statement = affiant_proto::Statement::seal(body.into(), place, time, seen, &signer(key)).unwrap();
+        let statement =
+            affiant_proto::Statement::seal(body.into(), place, time, seen, &signer(key)).unwrap();
         let hash = send(&mut chain, statement, Some(tree));
         if [0, 9, 99, 499, RECORDS - 1].contains(&n) {
             after.insert((n + 1).to_string(), hash.into());
@@ -147,9 +164,18 @@ pub fn accumulated() -> Value {
 
 fn change(chain: &HostChain, old: u8, new: u8, n: u32) -> affiant_proto::Statement {
     let place = chain.state().next_place();
-    let Place::Link { chain: id, sequence, previous } = place else { unreachable!() };
+    let Place::Link {
+        chain: id,
+        sequence,
+        previous,
+    } = place
+    else {
+        unreachable!()
+    };
     let new = signer(new);
-    let proof = new.sign(&key_change_bytes(id, sequence, previous, new.public_key())).unwrap();
+    let proof = new
+        .sign(&key_change_bytes(id, sequence, previous, new.public_key()))
+        .unwrap();
     let body = v1::Key {
         header: None,
         new_key: new.public_key().as_bytes().to_vec(),

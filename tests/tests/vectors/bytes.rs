@@ -5,14 +5,28 @@ use affiant_proto::{Ed25519Signer, KeyId, Signer as _};
 
 /// Bytes as hexadecimal digits in lower case.
 pub fn hex(bytes: impl AsRef<[u8]>) -> String {
-    bytes.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+    bytes
+        .as_ref()
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 /// Hexadecimal digits as bytes; white space does not count.
 pub fn unhex(text: &str) -> Vec<u8> {
-    let digits: Vec<u32> = text.chars().filter(|c| !c.is_whitespace()).map(|c| c.to_digit(16).unwrap()).collect();
-    assert!(digits.len().is_multiple_of(2), "odd number of hexadecimal digits");
-    digits.chunks(2).map(|pair| u8::try_from(pair[0] << 4 | pair[1]).unwrap()).collect()
+    let digits: Vec<u32> = text
+        .chars()
+        .filter(|c| !c.is_whitespace())
+        .map(|c| c.to_digit(16).unwrap())
+        .collect();
+    assert!(
+        digits.len().is_multiple_of(2),
+        "odd number of hexadecimal digits"
+    );
+    digits
+        .chunks(2)
+        .map(|pair| u8::try_from(pair[0] << 4 | pair[1]).unwrap())
+        .collect()
 }
 
 /// A CBOR string of major type 2 (bytes) or 3 (text) in its shortest form.
@@ -75,7 +89,12 @@ pub fn statement(kind: &str, payload: &[u8], key: &Ed25519Signer) -> Vec<u8> {
 
 /// A field of type bytes, string or message.
 pub fn field(number: u8, content: &[u8]) -> Vec<u8> {
-    [tag(number, 2), varint(content.len() as u64), content.to_vec()].concat()
+    [
+        tag(number, 2),
+        varint(content.len() as u64),
+        content.to_vec(),
+    ]
+    .concat()
 }
 
 /// A field of type varint.

@@ -290,7 +290,10 @@ impl Example {
     /// The tree over the log.
     pub fn tree(&self) -> tlog::MemoryTree {
         let mut tree = tlog::MemoryTree::default();
-        self.log().map(entry).into_iter().for_each(|leaf| tree.push(leaf));
+        self.log()
+            .map(entry)
+            .into_iter()
+            .for_each(|leaf| tree.push(leaf));
         tree
     }
 
@@ -299,7 +302,10 @@ impl Example {
         let origin: Origin = ORIGIN.parse().unwrap();
         let key = NoteSigner::new(origin.key_name(), signer(2)).unwrap();
         let root = tlog::root_of(&self.log().map(entry));
-        Checkpoint::new(origin, 6, root).unwrap().sign(&key).unwrap()
+        Checkpoint::new(origin, 6, root)
+            .unwrap()
+            .sign(&key)
+            .unwrap()
     }
 
     /// The witness of the example.
@@ -310,8 +316,12 @@ impl Example {
     /// The host's chain as a verifier holds it after the first `admitted` of inventory, workloads
     /// and usage.
     pub fn chain_after(&self, admitted: usize) -> HostChain {
-        let (mut chain, _) = HostChain::open(self.enrolment.clone(), self.genesis.digest()).unwrap();
-        for envelope in [&self.inventory, &self.workloads, &self.usage].into_iter().take(admitted) {
+        let (mut chain, _) =
+            HostChain::open(self.enrolment.clone(), self.genesis.digest()).unwrap();
+        for envelope in [&self.inventory, &self.workloads, &self.usage]
+            .into_iter()
+            .take(admitted)
+        {
             chain.admit(envelope.clone(), NVML_ONLY).unwrap();
         }
         chain

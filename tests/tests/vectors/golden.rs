@@ -117,12 +117,22 @@ fn salted() -> Value {
         let leaves: Vec<Vec<u8>> = (0..count).map(|n| vec![n; usize::from(n)]).collect();
         let tree = SaltedTree::new(seed.clone(), leaves.clone()).unwrap();
         let salts: Vec<_> = (0..u32::from(count)).map(|n| seed.salt(n)).collect();
-        let hashes: Vec<_> = salts.iter().zip(&leaves).map(|(s, l)| hex(salted_leaf(s, l))).collect();
+        let hashes: Vec<_> = salts
+            .iter()
+            .zip(&leaves)
+            .map(|(s, l)| hex(salted_leaf(s, l)))
+            .collect();
         let last = u32::from(count).saturating_sub(1);
-        let subsets: BTreeSet<Vec<u32>> = [vec![], vec![0], vec![last], vec![0, last], vec![0, 2, 3]]
-            .map(|subset| subset.into_iter().filter(|n| *n < u32::from(count)).collect())
-            .map(|subset: BTreeSet<u32>| subset.into_iter().collect())
-            .into();
+        let subsets: BTreeSet<Vec<u32>> =
+            [vec![], vec![0], vec![last], vec![0, last], vec![0, 2, 3]]
+                .map(|subset| {
+                    subset
+                        .into_iter()
+                        .filter(|n| *n < u32::from(count))
+                        .collect()
+                })
+                .map(|subset: BTreeSet<u32>| subset.into_iter().collect())
+                .into();
         let disclosed = subsets.iter().map(|subset| {
             let disclosure = tree.disclose(&subset.iter().copied().collect());
             json!({ "shown": subset, "proof": disclosure.proof.iter().map(hex).collect::<Vec<_>>() })
@@ -148,9 +158,13 @@ fn trees() -> Value {
     let mut tree = MemoryTree::default();
     (0..SIZE).for_each(|n| tree.push(leaf(n)));
     let all = |hashes: Vec<Hash>| hashes.iter().map(hex).collect::<Vec<_>>();
-    let roots: Vec<_> = (0..=SIZE).map(|size| hex(tlog::root_at(&tree, size).unwrap())).collect();
+    let roots: Vec<_> = (0..=SIZE)
+        .map(|size| hex(tlog::root_at(&tree, size).unwrap()))
+        .collect();
     let inclusion: Vec<_> = (0..SIZE)
-        .map(|n| json!({ "index": n, "proof": all(tlog::inclusion_proof(&tree, n, SIZE).unwrap()) }))
+        .map(
+            |n| json!({ "index": n, "proof": all(tlog::inclusion_proof(&tree, n, SIZE).unwrap()) }),
+        )
         .collect();
     let consistency: Vec<_> = (0..=SIZE)
         .map(|old| json!({ "old": old, "proof": all(tlog::consistency_proof(&tree, old, SIZE).unwrap()) }))
@@ -198,7 +212,12 @@ fn chains() -> Value {
     let example = Example::new();
     let mut chain = example.chain_after(3).state().clone();
     let next = signer(6);
-    let affiant_proto::statement::Place::Link { chain: id, sequence, previous } = chain.next_place() else {
+    let affiant_proto::statement::Place::Link {
+        chain: id,
+        sequence,
+        previous,
+    } = chain.next_place()
+    else {
         unreachable!()
     };
     let bytes = key_change_bytes(id, sequence, previous, next.public_key());
@@ -330,7 +349,10 @@ fn dossier() -> Value {
             body: Some(body),
         };
         judge.tenant_event(index, [3; 32], &event);
-        events.push(to_json(&decode(named(&pool, "TenantEvent"), &event.encode_to_vec())));
+        events.push(to_json(&decode(
+            named(&pool, "TenantEvent"),
+            &event.encode_to_vec(),
+        )));
     }
     let dossier = judge.registry().dossier("tenant-1").unwrap();
     let bytes = dossier.encode_to_vec();

@@ -34,7 +34,9 @@ fn golden(name: &str) -> Value {
 /// Reads a file of the corpus.
 fn lines(name: &str) -> Vec<Value> {
     let text = fs::read_to_string(folder().join(name)).unwrap();
-    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    text.lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect()
 }
 
 /// Holds a file against what was made, or writes it.
@@ -63,7 +65,10 @@ fn every_layer_makes_its_golden_bytes() {
 #[test]
 fn a_thousand_generated_records_reach_the_accumulated_hash() {
     let made = accumulated::accumulated();
-    hold("accumulated.json", &(serde_json::to_string_pretty(&made).unwrap() + "\n"));
+    hold(
+        "accumulated.json",
+        &(serde_json::to_string_pretty(&made).unwrap() + "\n"),
+    );
 }
 
 #[test]
@@ -71,7 +76,10 @@ fn every_refused_encoding_is_refused_for_its_reason() {
     let example = example::Example::new();
     let mut wrong = Vec::new();
     for (name, corpus) in refused::all() {
-        let made: String = corpus.iter().map(|refused| refused.to_json().to_string() + "\n").collect();
+        let made: String = corpus
+            .iter()
+            .map(|refused| refused.to_json().to_string() + "\n")
+            .collect();
         hold(name, &made);
         let lines = lines(name);
         assert!(lines.len() >= 10, "{name} lost its lines");
@@ -79,7 +87,10 @@ fn every_refused_encoding_is_refused_for_its_reason() {
             let got = refused::read(line, &example);
             let due = line["refusal"].as_str().unwrap();
             if got.as_deref() != Some(due) {
-                wrong.push(format!("{name}: {}: {got:?} where {due:?} is due", line["fault"]));
+                wrong.push(format!(
+                    "{name}: {}: {got:?} where {due:?} is due",
+                    line["fault"]
+                ));
             }
         }
     }
@@ -88,12 +99,17 @@ fn every_refused_encoding_is_refused_for_its_reason() {
 
 #[test]
 fn no_file_of_the_vectors_is_left_behind() {
-    let mut due: Vec<String> = golden::all().into_iter().map(|(name, _)| name.to_owned()).collect();
+    let mut due: Vec<String> = golden::all()
+        .into_iter()
+        .map(|(name, _)| name.to_owned())
+        .collect();
     due.extend(refused::all().into_iter().map(|(name, _)| name.to_owned()));
     due.push("accumulated.json".into());
     due.push("README.md".into());
     let names = |folder: PathBuf, before: &'static str| {
-        fs::read_dir(folder).unwrap().map(move |file| format!("{before}{}", file.unwrap().file_name().display()))
+        fs::read_dir(folder)
+            .unwrap()
+            .map(move |file| format!("{before}{}", file.unwrap().file_name().display()))
     };
     let there = names(folder(), "").filter(|name| name != "refused");
     for name in there.chain(names(folder().join("refused"), "refused/")) {

@@ -26,13 +26,16 @@ pub fn of_kind(pool: &DescriptorPool, kind: &str) -> MessageDescriptor {
 
 /// A message by its name.
 pub fn named(pool: &DescriptorPool, name: &str) -> MessageDescriptor {
-    pool.get_message_by_name(&format!("affiant.v1.{name}")).unwrap()
+    pool.get_message_by_name(&format!("affiant.v1.{name}"))
+        .unwrap()
 }
 
 /// A message as JSON with the names of its fields; those that are absent are left out.
 pub fn to_json(message: &DynamicMessage) -> serde_json::Value {
     let options = SerializeOptions::new().use_proto_field_name(true);
-    message.serialize_with_options(serde_json::value::Serializer, &options).unwrap()
+    message
+        .serialize_with_options(serde_json::value::Serializer, &options)
+        .unwrap()
 }
 
 /// Reads it back.
@@ -56,13 +59,18 @@ pub fn filled(message: &MessageDescriptor) -> Vec<DynamicMessage> {
     if alternatives.is_empty() {
         return vec![with(message, None)];
     }
-    alternatives.iter().map(|chosen| with(message, Some(chosen))).collect()
+    alternatives
+        .iter()
+        .map(|chosen| with(message, Some(chosen)))
+        .collect()
 }
 
 fn with(message: &MessageDescriptor, chosen: Option<&FieldDescriptor>) -> DynamicMessage {
     let mut out = DynamicMessage::new(message.clone());
     for field in message.fields() {
-        let alternative = field.containing_oneof().is_some_and(|oneof| !oneof.is_synthetic());
+        let alternative = field
+            .containing_oneof()
+            .is_some_and(|oneof| !oneof.is_synthetic());
         if alternative && chosen != Some(&field) {
             continue;
         }
@@ -87,6 +95,9 @@ fn value(field: &FieldDescriptor, element: u32) -> Value {
         Kind::String => Value::String(format!("{} {element} é", field.name())),
         Kind::Uint32 => Value::U32(number * 1_000),
         Kind::Uint64 => Value::U64(u64::from(number) * 10_000_000_000),
-        other => panic!("{} has a type that statements do not use: {other:?}", field.full_name()),
+        other => panic!(
+            "{} has a type that statements do not use: {other:?}",
+            field.full_name()
+        ),
     }
 }

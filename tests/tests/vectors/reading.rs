@@ -21,7 +21,12 @@ fn bytes(value: &Value) -> Vec<u8> {
 }
 
 fn hashes(value: &Value) -> Vec<Hash> {
-    value.as_array().unwrap().iter().map(|hash| hash.as_str().unwrap().parse().unwrap()).collect()
+    value
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|hash| hash.as_str().unwrap().parse().unwrap())
+        .collect()
 }
 
 #[test]
@@ -42,11 +47,18 @@ fn a_second_encoder_makes_every_payload_from_its_json() {
         assert_eq!(read.digest().to_string(), made["digest"]);
         let key = PublicKey::ed25519(&public(5)).unwrap();
         read.verify(&key).unwrap();
-        key.verify(&bytes(&made["signed"]), bytes(&made["signature"]).as_slice().try_into().unwrap()).unwrap();
+        key.verify(
+            &bytes(&made["signed"]),
+            bytes(&made["signature"]).as_slice().try_into().unwrap(),
+        )
+        .unwrap();
     }
     for kind in affiant_proto::Kind::ALL {
         let name = kind.name();
-        assert!(kinds.contains(&name.strip_suffix(".v1").unwrap()), "{name} has no vector");
+        assert!(
+            kinds.contains(&name.strip_suffix(".v1").unwrap()),
+            "{name} has no vector"
+        );
     }
 }
 
@@ -59,36 +71,57 @@ fn keys_come_from_their_seeds_and_have_their_names() {
         assert_eq!(&read, affiant_proto::Signer::public_key(&signer(seed)));
         assert_eq!(hex(read.id().as_bytes()), key["id"]);
         let signature = bytes(&key["signature_of_message"]);
-        read.verify(b"message", signature.as_slice().try_into().unwrap()).unwrap();
+        read.verify(b"message", signature.as_slice().try_into().unwrap())
+            .unwrap();
     }
 }
 
 #[test]
 fn a_low_s_is_accepted_where_the_high_one_is_refused() {
     let key = PublicKey::esp256(&rfc6979_key()).unwrap();
-    key.verify(b"test", rfc6979_low().as_slice().try_into().unwrap()).unwrap();
-    key.verify(b"sample", rfc6979_lowered().as_slice().try_into().unwrap()).unwrap();
+    key.verify(b"test", rfc6979_low().as_slice().try_into().unwrap())
+        .unwrap();
+    key.verify(b"sample", rfc6979_lowered().as_slice().try_into().unwrap())
+        .unwrap();
 }
 
 #[test]
 fn every_disclosure_of_the_salted_trees_holds() {
     for tree in golden("salted.json")["trees"].as_array().unwrap() {
         let seed = Seed::new(bytes(&tree["seed"]).try_into().unwrap());
-        let leaves: Vec<Vec<u8>> = tree["leaves"].as_array().unwrap().iter().map(bytes).collect();
+        let leaves: Vec<Vec<u8>> = tree["leaves"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(bytes)
+            .collect();
         for (leaf, index) in leaves.iter().zip(0..) {
             let at = index as usize;
             assert_eq!(hex(seed.salt(index)), tree["salts"][at]);
-            assert_eq!(hex(salted_leaf(&seed.salt(index), leaf)), tree["hashes"][at]);
+            assert_eq!(
+                hex(salted_leaf(&seed.salt(index), leaf)),
+                tree["hashes"][at]
+            );
         }
         let count = u32::try_from(leaves.len()).unwrap();
         let root = bytes(&tree["root"]);
-        SaltedTree::new(seed.clone(), leaves.clone()).unwrap().matches(&root, count).unwrap();
+        SaltedTree::new(seed.clone(), leaves.clone())
+            .unwrap()
+            .matches(&root, count)
+            .unwrap();
         for disclosed in tree["disclosures"].as_array().unwrap() {
             let shown = disclosed["shown"].as_array().unwrap().iter().map(|index| {
                 let index = u32::try_from(index.as_u64().unwrap()).unwrap();
-                Shown { index, salt: seed.salt(index), content: leaves[index as usize].clone() }
+                Shown {
+                    index,
+                    salt: seed.salt(index),
+                    content: leaves[index as usize].clone(),
+                }
             });
-            let disclosure = Disclosure { shown: shown.collect(), proof: hashes(&disclosed["proof"]) };
+            let disclosure = Disclosure {
+                shown: shown.collect(),
+                proof: hashes(&disclosed["proof"]),
+            };
             disclosure.matches(&root, count).unwrap();
         }
     }
@@ -110,7 +143,11 @@ fn every_proof_of_the_tree_holds() {
         tlog::verify_consistency(old, old_root, size, root, &hashes(&proof["proof"])).unwrap();
     }
     for proof in file["multi"].as_array().unwrap() {
-        let shown = proof["shown"].as_array().unwrap().iter().map(|n| n.as_u64().unwrap());
+        let shown = proof["shown"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|n| n.as_u64().unwrap());
         let leaves: Vec<_> = shown.map(|n| (n, leaf(n))).collect();
         tlog::verify_multi(&leaves, size, root, &hashes(&proof["proof"])).unwrap();
     }
@@ -129,7 +166,10 @@ fn the_checkpoint_is_the_logs_and_the_witness_saw_it() {
     let cosigned = Checkpoint::open(text("cosigned_note").as_bytes(), &log).unwrap();
     let seconds = tlog::verify_cosignature(cosigned.note(), &witness).unwrap();
     assert_eq!(seconds, file["seconds"].as_u64().unwrap());
-    Policy::new(vec![witness], 1).unwrap().cosigned(cosigned.note(), cosigned.checkpoint()).unwrap();
+    Policy::new(vec![witness], 1)
+        .unwrap()
+        .cosigned(cosigned.note(), cosigned.checkpoint())
+        .unwrap();
     let request = AddCheckpoint::parse(text("add_checkpoint_from_3").as_bytes()).unwrap();
     let old_root = example.tree().root(3).unwrap();
     tlog::verify_consistency(3, &old_root, 6, signed.checkpoint().root(), request.proof()).unwrap();
@@ -155,13 +195,19 @@ fn the_key_change_hands_over_and_officers_signatures_verify() {
     let change = &file["key_change"];
     let mut chain = Example::new().chain_after(3).state().clone();
     for name in ["statement", "after"] {
-        chain.follow(Statement::parse(&bytes(&change[name])).unwrap()).unwrap();
+        chain
+            .follow(Statement::parse(&bytes(&change[name])).unwrap())
+            .unwrap();
     }
     assert_eq!(hex(chain.key().as_bytes()), change["new_key"]);
     let approval = &file["officer_approval"];
     for (name, seed) in [("signature_of_ann", 3), ("signature_of_bo", 4)] {
         let key = PublicKey::ed25519(&public(seed)).unwrap();
-        key.verify(&bytes(&approval["bytes"]), bytes(&approval[name]).as_slice().try_into().unwrap()).unwrap();
+        key.verify(
+            &bytes(&approval["bytes"]),
+            bytes(&approval[name]).as_slice().try_into().unwrap(),
+        )
+        .unwrap();
     }
 }
 
@@ -172,18 +218,37 @@ fn the_dossier_is_the_same_bytes_from_its_json() {
     assert_eq!(hex(&message), file["bytes"]);
     assert_eq!(affiant_proto::digest(&message).to_string(), file["digest"]);
     let parties = file["dossier"]["parties"].as_array().unwrap();
-    let ids: Vec<_> = parties.iter().map(|party| party["id"].as_str().unwrap()).collect();
-    assert_eq!(ids, ["broker", "lab", "university", "zeta-owner"], "no bystander, by id");
+    let ids: Vec<_> = parties
+        .iter()
+        .map(|party| party["id"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        ids,
+        ["broker", "lab", "university", "zeta-owner"],
+        "no bystander, by id"
+    );
 }
 
 #[test]
 fn what_the_faults_are_built_on_is_accepted_without_them() {
     let example = Example::new();
-    example.chain_after(3).admit(usage_after(), NVML_ONLY).unwrap();
+    example
+        .chain_after(3)
+        .admit(usage_after(), NVML_ONLY)
+        .unwrap();
     let parts = crate::bytes::Parts::of(example.clock.as_bytes());
     let again = crate::bytes::statement("clock", &parts.payload, &signer(1));
-    assert_eq!(again, example.clock.as_bytes(), "the template, written twice");
-    Statement::parse(&crate::bytes::statement("tea-leaves", &parts.payload, &signer(1))).unwrap();
+    assert_eq!(
+        again,
+        example.clock.as_bytes(),
+        "the template, written twice"
+    );
+    Statement::parse(&crate::bytes::statement(
+        "tea-leaves",
+        &parts.payload,
+        &signer(1),
+    ))
+    .unwrap();
     let opening = crate::bytes::Parts::of(example.enrolment.as_bytes()).payload;
     let opening = crate::bytes::statement("enrolment", &opening, &signer(5));
     ChainState::open(Statement::parse(&opening).unwrap()).unwrap();

@@ -22,6 +22,23 @@ pub struct Sources {
 }
 
 /// A statement that holds: signature, place in its chain, contents. Made only by this module.
+///
+/// ```
+/// # use affiant_judge::admission::{Admitted, Content};
+/// fn read(admitted: &Admitted) -> &Content {
+///     admitted.content()
+/// }
+/// ```
+///
+/// A verified statement is not yet an admitted one:
+///
+/// ```compile_fail
+/// # use affiant_judge::admission::{Admitted, Content};
+/// # use affiant_proto::Verified;
+/// fn forge(verified: Verified) -> Admitted {
+///     Admitted { verified, content: Content::Body }
+/// }
+/// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Admitted {
     verified: Verified,

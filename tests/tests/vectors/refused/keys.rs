@@ -66,14 +66,24 @@ pub fn keys() -> Vec<Refused> {
         ed25519("33 bytes", vec![9; 33]),
     ];
     for y in SMALL_ORDER {
-        for (fault, sign) in [("a point of small order", 0), ("a point of small order, other sign", 0x80)] {
+        for (fault, sign) in [
+            ("a point of small order", 0),
+            ("a point of small order, other sign", 0x80),
+        ] {
             let mut key = unhex(y);
             key[31] |= sign;
             out.push(ed25519(fault, key));
         }
     }
     // 2^255 - 19 + n for n from 0 to 18, and beyond with the sign.
-    for (low, high) in [(0xed, 0x7f), (0xee, 0x7f), (0xf6, 0x7f), (0xff, 0x7f), (0xf0, 0xff), (0xff, 0xff)] {
+    for (low, high) in [
+        (0xed, 0x7f),
+        (0xee, 0x7f),
+        (0xf6, 0x7f),
+        (0xff, 0x7f),
+        (0xf0, 0xff),
+        (0xff, 0xff),
+    ] {
         let mut key = vec![0xff; 32];
         (key[0], key[31]) = (low, high);
         out.push(ed25519("a y that is not below 2^255 - 19", key));
@@ -81,35 +91,64 @@ pub fn keys() -> Vec<Refused> {
     let compressed = [&[0x02], &rfc6979_key()[1..33]].concat();
     let esp256 = |fault: &str, bytes| Refused::new(fault, ReadAs::Esp256, bytes, "key");
     out.push(esp256("a compressed point", compressed));
-    out.push(esp256("a point without its leading 04", rfc6979_key()[1..].to_vec()));
-    out.push(esp256("a hybrid point (06)", [&[0x06], &rfc6979_key()[1..]].concat()));
+    out.push(esp256(
+        "a point without its leading 04",
+        rfc6979_key()[1..].to_vec(),
+    ));
+    out.push(esp256(
+        "a hybrid point (06)",
+        [&[0x06], &rfc6979_key()[1..]].concat(),
+    ));
     out.push(esp256("the point at infinity", vec![0]));
     let mut small = v1_enrolment();
     small.record_key = unhex(SMALL_ORDER[1]);
-    out.push(opening("an enrolment whose record key is of small order", &small, "key"));
+    out.push(opening(
+        "an enrolment whose record key is of small order",
+        &small,
+        "key",
+    ));
     small.record_key = vec![5; 31];
-    out.push(opening("an enrolment whose record key has 31 bytes", &small, "key"));
+    out.push(opening(
+        "an enrolment whose record key has 31 bytes",
+        &small,
+        "key",
+    ));
     out
 }
 
 fn v1_enrolment() -> affiant_proto::v1::Enrolment {
-    let affiant_proto::Body::Enrolment(body) = Example::new().enrolment.body().clone() else { unreachable!() };
+    let affiant_proto::Body::Enrolment(body) = Example::new().enrolment.body().clone() else {
+        unreachable!()
+    };
     body
 }
 
 fn opening(fault: &str, body: &affiant_proto::v1::Enrolment, refusal: &'static str) -> Refused {
     let payload = prost::Message::encode_to_vec(body);
-    Refused::new(fault, ReadAs::Opening, statement("enrolment", &payload, &signer(5)), refusal)
+    Refused::new(
+        fault,
+        ReadAs::Opening,
+        statement("enrolment", &payload, &signer(5)),
+        refusal,
+    )
 }
 
 /// Signatures that are refused.
 pub fn signatures() -> Vec<Refused> {
     let ed25519 = |fault: &str, bytes: Vec<u8>| {
-        let read_as = ReadAs::Signature { esp256: false, key: public(5), message: b"message".to_vec() };
+        let read_as = ReadAs::Signature {
+            esp256: false,
+            key: public(5),
+            message: b"message".to_vec(),
+        };
         Refused::new(fault, read_as, bytes, "signature")
     };
     let esp256 = |fault: &str, message: &[u8], key: Vec<u8>, bytes: Vec<u8>| {
-        let read_as = ReadAs::Signature { esp256: true, key, message: message.to_vec() };
+        let read_as = ReadAs::Signature {
+            esp256: true,
+            key,
+            message: message.to_vec(),
+        };
         Refused::new(fault, read_as, bytes, "signature")
     };
     let good = signer(5).sign(b"message").unwrap().to_vec();
@@ -119,32 +158,83 @@ pub fn signatures() -> Vec<Refused> {
     let low = rfc6979_low();
     let low_swapped = [&low[32..], &low[..32]].concat();
     let whole = Example::new().enrolment.as_bytes().to_vec();
-    let Parts { protected: head, payload, signature } = Parts::of(&whole);
+    let Parts {
+        protected: head,
+        payload,
+        signature,
+    } = Parts::of(&whole);
     let (kind, id) = (content_type("enrolment"), signer(5).public_key().id());
     let under = |head: &[u8], by: u8| {
-        wrapped(head, &payload, &signer(by).sign(&signed(head, &payload)).unwrap())
+        wrapped(
+            head,
+            &payload,
+            &signer(by).sign(&signed(head, &payload)).unwrap(),
+        )
     };
     let opening = |fault: &str, bytes| Refused::new(fault, ReadAs::Opening, bytes, "signature");
     let mut beside = signed(&head, &payload);
     beside[11] ^= 0x20;
     vec![
-        ed25519("an s beyond the order of the base point", unhex(S_BEYOND_THE_ORDER)),
-        ed25519("an r with a part of small order, under which the cofactored equation holds", unhex(R_WITH_TORSION)),
+        ed25519(
+            "an s beyond the order of the base point",
+            unhex(S_BEYOND_THE_ORDER),
+        ),
+        ed25519(
+            "an r with a part of small order, under which the cofactored equation holds",
+            unhex(R_WITH_TORSION),
+        ),
         ed25519("r and s swapped", swapped),
-        ed25519("a signature of another key", signer(6).sign(b"message").unwrap().to_vec()),
-        ed25519("a signature of another message", signer(5).sign(b"massage").unwrap().to_vec()),
+        ed25519(
+            "a signature of another key",
+            signer(6).sign(b"message").unwrap().to_vec(),
+        ),
+        ed25519(
+            "a signature of another message",
+            signer(5).sign(b"massage").unwrap().to_vec(),
+        ),
         ed25519("all zeroes", vec![0; 64]),
-        esp256("a high s, the one that RFC 6979 prints", b"sample", rfc6979_key(), rfc6979_high()),
+        esp256(
+            "a high s, the one that RFC 6979 prints",
+            b"sample",
+            rfc6979_key(),
+            rfc6979_high(),
+        ),
         esp256("r and s swapped", b"test", rfc6979_key(), low_swapped),
         esp256("a key that is not on the curve", b"test", off_curve, low),
         esp256("all zeroes", b"test", rfc6979_key(), vec![0; 64]),
-        opening("signed by another key than the one that it brings", under(&head, 6)),
-        opening("names another key than the one that it brings", under(&protected(0x32, &kind, signer(6).public_key().id()), 5)),
-        opening("says esp256 (-9) where the key is ed25519", under(&protected(0x28, &kind, id), 5)),
-        opening("signed over the payload alone", wrapped(&head, &payload, &signer(5).sign(&payload).unwrap())),
-        opening("signed in another context", wrapped(&head, &payload, &signer(5).sign(&beside).unwrap())),
-        opening("a signature of another payload under the same header",
-            wrapped(&head, &payload, &Parts::of(&statement("enrolment", &[payload.clone(), vec![0x52, 0]].concat(), &signer(5))).signature)),
+        opening(
+            "signed by another key than the one that it brings",
+            under(&head, 6),
+        ),
+        opening(
+            "names another key than the one that it brings",
+            under(&protected(0x32, &kind, signer(6).public_key().id()), 5),
+        ),
+        opening(
+            "says esp256 (-9) where the key is ed25519",
+            under(&protected(0x28, &kind, id), 5),
+        ),
+        opening(
+            "signed over the payload alone",
+            wrapped(&head, &payload, &signer(5).sign(&payload).unwrap()),
+        ),
+        opening(
+            "signed in another context",
+            wrapped(&head, &payload, &signer(5).sign(&beside).unwrap()),
+        ),
+        opening(
+            "a signature of another payload under the same header",
+            wrapped(
+                &head,
+                &payload,
+                &Parts::of(&statement(
+                    "enrolment",
+                    &[payload.clone(), vec![0x52, 0]].concat(),
+                    &signer(5),
+                ))
+                .signature,
+            ),
+        ),
         opening("the signature's last bit flipped", {
             let mut changed = signature;
             changed[63] ^= 1;

@@ -25,7 +25,10 @@ use crate::{
 
 /// The record on which the faults of usage are built.
 pub fn usage_after() -> Envelope {
-    usage::sealed(usage::good(), crate::example::usage_tree(&crate::example::totals(), &crate::example::lines()))
+    usage::sealed(
+        usage::good(),
+        crate::example::usage_tree(&crate::example::totals(), &crate::example::lines()),
+    )
 }
 
 /// One thing that is refused.
@@ -56,9 +59,19 @@ pub enum ReadAs {
     /// A P-256 key.
     Esp256,
     /// A signature of the message by the key.
-    Signature { esp256: bool, key: Vec<u8>, message: Vec<u8> },
+    Signature {
+        esp256: bool,
+        key: Vec<u8>,
+        message: Vec<u8>,
+    },
     /// A leaf that is shown alone under a root.
-    Shown { root: Vec<u8>, count: u32, index: u32, salt: [u8; 16], proof: Vec<Hash> },
+    Shown {
+        root: Vec<u8>,
+        count: u32,
+        index: u32,
+        salt: [u8; 16],
+        proof: Vec<Hash>,
+    },
     /// A signed note.
     Note,
     /// The text of a checkpoint.
@@ -88,16 +101,34 @@ pub fn all() -> Vec<(&'static str, Vec<Refused>)> {
 }
 
 impl Refused {
-    fn new(fault: impl Into<String>, read_as: ReadAs, bytes: Vec<u8>, refusal: &'static str) -> Self {
-        Self { fault: fault.into(), read_as, bytes, refusal }
+    fn new(
+        fault: impl Into<String>,
+        read_as: ReadAs,
+        bytes: Vec<u8>,
+        refusal: &'static str,
+    ) -> Self {
+        Self {
+            fault: fault.into(),
+            read_as,
+            bytes,
+            refusal,
+        }
     }
 
     /// The line of the corpus.
     pub fn to_json(&self) -> Value {
         // What is refused for its length ends in zeroes that need not be written out.
-        let kept = self.bytes.iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+        let kept = self
+            .bytes
+            .iter()
+            .rposition(|byte| *byte != 0)
+            .map_or(0, |last| last + 1);
         let zeros = self.bytes.len() - kept;
-        let (shown, zeros) = if zeros > 1_024 { (kept, zeros) } else { (self.bytes.len(), 0) };
+        let (shown, zeros) = if zeros > 1_024 {
+            (kept, zeros)
+        } else {
+            (self.bytes.len(), 0)
+        };
         let mut line = json!({
             "fault": self.fault,
             "read_as": self.read_as.name(),
@@ -116,7 +147,13 @@ impl Refused {
                 put("key", hex(key).into());
                 put("message", hex(message).into());
             }
-            ReadAs::Shown { root, count, index, salt, proof } => {
+            ReadAs::Shown {
+                root,
+                count,
+                index,
+                salt,
+                proof,
+            } => {
                 put("root", hex(root).into());
                 put("count", (*count).into());
                 put("index", (*index).into());
@@ -152,7 +189,9 @@ impl ReadAs {
 
 /// Reads a line of the corpus and gives the refusal; `None` when it is accepted.
 pub fn read(line: &Value, example: &Example) -> Option<String> {
-    let zeros = line["zeros_after"].as_u64().map_or(0, |zeros| usize::try_from(zeros).unwrap());
+    let zeros = line["zeros_after"]
+        .as_u64()
+        .map_or(0, |zeros| usize::try_from(zeros).unwrap());
     let bytes = [unhex(line["hex"].as_str().unwrap()), vec![0; zeros]].concat();
     let text = || std::str::from_utf8(&bytes).unwrap();
     let given = |name: &str| unhex(line[name].as_str().unwrap());
@@ -169,29 +208,43 @@ pub fn read(line: &Value, example: &Example) -> Option<String> {
         "esp256-key" => PublicKey::esp256(&bytes).err().map(|_| "key")?,
         "ed25519-signature" => {
             let key = PublicKey::ed25519(&given("key")).unwrap();
-            key.verify(&given("message"), bytes.as_slice().try_into().unwrap()).err().map(|_| "signature")?
+            key.verify(&given("message"), bytes.as_slice().try_into().unwrap())
+                .err()
+                .map(|_| "signature")?
         }
         "esp256-signature" => {
             let key = PublicKey::esp256(&given("key")).unwrap();
-            key.verify(&given("message"), bytes.as_slice().try_into().unwrap()).err().map(|_| "signature")?
+            key.verify(&given("message"), bytes.as_slice().try_into().unwrap())
+                .err()
+                .map(|_| "signature")?
         }
         "shown-leaf" => {
             let proof = line["proof"].as_array().unwrap().iter();
-            let proof = proof.map(|hash| hash.as_str().unwrap().parse().unwrap()).collect();
+            let proof = proof
+                .map(|hash| hash.as_str().unwrap().parse().unwrap())
+                .collect();
             let shown = Shown {
                 index: u32::try_from(number("index")).unwrap(),
                 salt: given("salt").try_into().unwrap(),
                 content: bytes.clone(),
             };
-            let disclosure = Disclosure { shown: vec![shown], proof };
+            let disclosure = Disclosure {
+                shown: vec![shown],
+                proof,
+            };
             let count = u32::try_from(number("count")).unwrap();
-            disclosure.matches(&given("root"), count).err().map(|_| "leaves")?
+            disclosure
+                .matches(&given("root"), count)
+                .err()
+                .map(|_| "leaves")?
         }
         "note" => Note::parse(&bytes).err().map(|_| "note")?,
         "checkpoint" => text().parse::<Checkpoint>().err().map(|_| "checkpoint")?,
         "log-vkey" => text().parse::<NoteKey>().err().map(|_| "vkey")?,
         "witness-vkey" => text().parse::<CosignerKey>().err().map(|_| "vkey")?,
-        "add-checkpoint" => AddCheckpoint::parse(&bytes).err().map(|_| "add-checkpoint")?,
+        "add-checkpoint" => AddCheckpoint::parse(&bytes)
+            .err()
+            .map(|_| "add-checkpoint")?,
         other => panic!("the corpus says read_as {other:?}, which nothing reads"),
     };
     Some(refusal.to_owned())
