@@ -139,16 +139,16 @@ mod tests {
     };
 
     struct Log {
-        signer: Ed25519Signer,
+        seed: u8,
         tree: MemoryTree,
     }
 
     fn log() -> (Log, Deployment) {
-        let signer = || Ed25519Signer::from_seed(&[7; 32]).unwrap();
+        let signer = Ed25519Signer::from_seed(&[7; 32]).unwrap();
         let operator = Ed25519Signer::from_seed(&[8; 32]).unwrap();
         let genesis = v1::Genesis {
             origin: "log.example.org/1".into(),
-            log_key: signer().public_key().as_bytes().to_vec(),
+            log_key: signer.public_key().as_bytes().to_vec(),
             operator_key: operator.public_key().as_bytes().to_vec(),
             ca: digest(b"ca").as_bytes().to_vec(),
             ..v1::Genesis::default()
@@ -157,8 +157,7 @@ mod tests {
         let sealed = Statement::seal(genesis.into(), Place::Opening, time, None, &operator).unwrap();
         let deployment = Deployment::read(sealed.as_bytes(), digest(b"ca")).unwrap();
         let tree = MemoryTree::default();
-        let signer = signer();
-        (Log { signer, tree }, deployment)
+        (Log { seed: 7, tree }, deployment)
     }
 
     impl Log {
@@ -170,7 +169,8 @@ mod tests {
 
         fn note(&self) -> Vec<u8> {
             let origin: affiant_proto::tlog::Origin = "log.example.org/1".parse().unwrap();
-            let signer = NoteSigner::new(origin.key_name(), &self.signer as &dyn Signer);
+            let signer = Ed25519Signer::from_seed(&[self.seed; 32]).unwrap();
+            let signer = NoteSigner::new(origin.key_name(), signer);
             let size = self.tree.size();
             let root = affiant_proto::tlog::root_at(&self.tree, size).unwrap();
             let checkpoint = Checkpoint::new(origin, size, root).unwrap();
@@ -218,7 +218,7 @@ mod tests {
     fn a_checkpoint_of_another_key_is_refused() {
         let (mut log, deployment) = log();
         log.add(b"one");
-        log.signer = Ed25519Signer::from_seed(&[9; 32]).unwrap();
+        log.seed = 9;
         let refused = Anchor::new(deployment, None).take(&log.note()).unwrap_err();
         assert!(matches!(refused, Unproved::Checkpoint(_)), "{refused}");
     }

@@ -35,6 +35,9 @@ use session::{End, Lost, Session};
 /// A session that lived as long as this made good the failures before it.
 const GOOD_SESSION: Duration = Duration::from_secs(60);
 
+/// Time after which the same complaint is made again.
+const REPEAT: Duration = Duration::from_secs(600);
+
 /// Time between two attempts to renew a certificate that still holds, milliseconds.
 const RENEWAL_RETRY_MS: u64 = 300_000;
 
@@ -82,6 +85,23 @@ enum Attempt {
     Lost(#[from] Lost),
 }
 
+/// Says why there is no connection: at once when the reason is new, else once in a while.
+#[derive(Default)]
+struct Complaint(Option<(String, Instant)>);
+
+impl Complaint {
+    fn make(&mut self, error: &str, wait: Duration) {
+        let known = |(text, made): &(String, Instant)| text == error && made.elapsed() < REPEAT;
+        if self.0.as_ref().is_some_and(known) {
+            tracing::debug!(error, retry_in_ms = wait.as_millis(), "not connected");
+            return;
+        }
+        tracing::warn!(error, "not connected; records stay in the spool");
+        crate::notify::status(&format!("not connected: {error}"));
+        self.0 = Some((error.to_owned(), Instant::now()));
+    }
+}
+
 impl Uploader {
     /// Sends until everything is in the log after the agent's end, or nothing may be sent.
     pub async fn run(mut self) -> Outcome {
@@ -93,6 +113,7 @@ impl Uploader {
         });
         let known = self.cursor.as_ref().map(|cursor| cursor.checkpoint.as_str());
         let mut anchor = Anchor::new(self.identity.deployment().clone(), known);
+        let mut complaint = Complaint::default();
         loop {
             let began = Instant::now();
             match self.attempt(&mut certificate, &mut anchor).await {
@@ -108,8 +129,7 @@ impl Uploader {
                         backoff.reset();
                     }
                     let wait = backoff.next(&random);
-                    tracing::warn!(%error, retry_in_ms = wait.as_millis(), "not connected; records stay in the spool");
-                    crate::notify::status(&format!("not connected: {error}"));
+                    complaint.make(&error.to_string(), wait);
                     let mut drain = self.drain.clone();
                     let changed = async {
                         // Once only: after the agent's end is announced nothing changes.

@@ -444,8 +444,11 @@ impl Spool {
 }
 
 /// Looks at a spool that another process may be appending to; changes nothing, and takes a tail
-/// that is just being written for one that is not there.
+/// that is just being written for one that is not there. Where there is no spool yet it is empty.
 pub fn look(directory: &Path) -> Result<Status, SpoolError> {
+    if !directory.exists() {
+        return Ok(status(&VecDeque::new(), None));
+    }
     // First the cursor: read after the segments it could be ahead of them.
     let cursor = cursor::read(directory)?;
     let (segments, _) = scan(directory)?;

@@ -1,0 +1,459 @@
+//! A verifier of a few lines: it takes what it is sent, logs it in memory, and misbehaves as told.
+#![allow(dead_code)]
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    process::{Child, Command, Output, Stdio},
+    sync::{Arc, Mutex, MutexGuard},
+    time::{Duration, Instant},
+};
+
+use affiant_proto::{
+    Body, Digest, Ed25519Signer, Signer as _, Statement, digest,
+    statement::Place,
+    tlog::{Checkpoint, MemoryTree, NoteSigner, Origin, inclusion_proof, leaf_hash, root_at},
+    v1,
+};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertificateSigningRequestParams, IsCa, Issuer, KeyPair,
+};
+use rustls_pki_types::{CertificateDer, PrivatePkcs8KeyDer};
+use tokio::{net::TcpListener, sync::mpsc};
+use tokio_rustls::TlsAcceptor;
+use tokio_stream::wrappers::ReceiverStream;
+use tonic::{Request, Response, Status, Streaming};
+
+/// The server's side of the messages, as generated for the verifier: a test may look across.
+#[allow(warnings, clippy::all)]
+mod stubs {
+    include!("../../../verifier/src/gen/affiant.v1.rs");
+}
+
+use stubs::{
+    admission_server::{Admission, AdmissionServer},
+    intake_server::{Intake, IntakeServer},
+};
+
+const ORIGIN: &str = "fake.example.org/1";
+
+/// How the verifier behaves, and what it saw.
+pub(crate) struct State {
+    pub(crate) tree: MemoryTree,
+    /// Enrolments with their tokens, as they came.
+    pub(crate) enrolments: Vec<(String, Vec<u8>)>,
+    /// Statements as they came, in order, sent twice or not.
+    pub(crate) received: Vec<Statement>,
+    pub(crate) hellos: Vec<v1::Hello>,
+    pub(crate) renewals: usize,
+    /// The head that it tells, in place of the last that it received.
+    pub(crate) welcome: Option<(u64, Vec<u8>)>,
+    /// Refuses records from this one on, permanently or not.
+    pub(crate) refuse: Option<(u64, bool)>,
+    /// Refuses every token.
+    pub(crate) no_token: bool,
+    /// Takes an enrolment and never answers.
+    pub(crate) lose_reply: bool,
+    pub(crate) pending: bool,
+    /// Closes the stream after each so many records.
+    pub(crate) close_after: Option<usize>,
+    /// Life of the certificates that it issues.
+    pub(crate) life: Duration,
+    /// Signs with another key than the log's.
+    pub(crate) forge: bool,
+}
+
+pub(crate) struct Fake {
+    pub(crate) address: SocketAddr,
+    pub(crate) state: Arc<Mutex<State>>,
+    ca_pem: String,
+    _runtime: tokio::runtime::Runtime,
+}
+
+#[derive(Clone)]
+struct Service {
+    state: Arc<Mutex<State>>,
+    ca: Arc<(Issuer<'static, KeyPair>, CertificateDer<'static>)>,
+    genesis: Arc<Statement>,
+}
+
+impl Service {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap()
+    }
+
+    fn answer(&self, csr: &[u8]) -> v1::EnrolReply {
+        let state = self.state();
+        if state.pending {
+            return v1::EnrolReply { certificates: Vec::new(), pending: true };
+        }
+        let csr = CertificateSigningRequestParams::from_der(&csr.to_vec().into()).unwrap();
+        let mut params = CertificateParams::new(vec!["host".into()]).unwrap();
+        let now = time::OffsetDateTime::now_utc();
+        (params.not_before, params.not_after) = (now - Duration::from_secs(10), now + state.life);
+        let leaf = params.signed_by(&csr.public_key, &self.ca.0).unwrap();
+        v1::EnrolReply { certificates: vec![leaf.der().to_vec(), self.ca.1.to_vec()], pending: false }
+    }
+}
+
+impl State {
+    fn note(&self) -> Vec<u8> {
+        let signer = Ed25519Signer::from_seed(&[if self.forge { 9 } else { 7 }; 32]).unwrap();
+        let origin: Origin = ORIGIN.parse().unwrap();
+        let size = self.tree.size();
+        let signer = NoteSigner::new(origin.key_name(), signer).unwrap();
+        let checkpoint = Checkpoint::new(origin, size, root_at(&self.tree, size).unwrap()).unwrap();
+        checkpoint.sign(&signer).unwrap().note().to_string().into_bytes()
+    }
+
+    fn head(&self) -> (u64, Vec<u8>) {
+        if let Some(told) = &self.welcome {
+            return told.clone();
+        }
+        match (self.received.last(), self.enrolments.last()) {
+            (Some(last), _) => (last.header().sequence(), last.digest().as_bytes().to_vec()),
+            (None, Some((_, enrolment))) => (0, digest(enrolment).as_bytes().to_vec()),
+            (None, None) => (0, Vec::new()),
+        }
+    }
+
+    fn included(&self) -> v1::Included {
+        v1::Included {
+            sequence: (!self.enrolments.is_empty()).then(|| self.head().0),
+            index: self.tree.size().saturating_sub(1),
+            checkpoint: self.note(),
+        }
+    }
+
+    fn log(&mut self, statement: Digest) {
+        self.tree.push(leaf_hash(statement.as_bytes()));
+    }
+}
+
+#[tonic::async_trait]
+impl Admission for Service {
+    async fn describe(&self, _: Request<v1::DescribeRequest>) -> Result<Response<v1::DescribeReply>, Status> {
+        let checkpoint = self.state().note();
+        Ok(Response::new(v1::DescribeReply { genesis: self.genesis.as_bytes().to_vec(), checkpoint }))
+    }
+
+    async fn enrol(&self, request: Request<v1::EnrolRequest>) -> Result<Response<v1::EnrolReply>, Status> {
+        let asked = request.into_inner();
+        {
+            let mut state = self.state();
+            if state.no_token {
+                return Err(Status::permission_denied("token is not accepted"));
+            }
+            let known = state.enrolments.iter().any(|(_, enrolment)| *enrolment == asked.enrolment);
+            state.enrolments.push((asked.token, asked.enrolment.clone()));
+            if !known {
+                state.log(digest(&asked.enrolment));
+            }
+            if state.lose_reply {
+                return Err(Status::unavailable("the reply is lost"));
+            }
+        }
+        Ok(Response::new(self.answer(&asked.csr)))
+    }
+
+    async fn renew(&self, request: Request<v1::RenewRequest>) -> Result<Response<v1::EnrolReply>, Status> {
+        let asked = request.into_inner();
+        let statement = Statement::parse(&asked.request).unwrap();
+        let Body::Request(body) = statement.body() else { panic!("not a request") };
+        assert_eq!(body.csr, digest(&asked.csr).as_bytes());
+        let opener = {
+            let mut state = self.state();
+            state.renewals += 1;
+            let of_chain = |(_, e): &&(String, Vec<u8>)| Some(digest(e)) == statement.header().chain();
+            state.enrolments.iter().find(of_chain).map(|(_, enrolment)| enrolment.clone())
+        };
+        let opener = opener.ok_or_else(|| Status::permission_denied("host is not enrolled here"))?;
+        let opened = affiant_proto::ChainState::open(Statement::parse(&opener).unwrap()).unwrap().0;
+        opened.vouch(statement).unwrap();
+        Ok(Response::new(self.answer(&asked.csr)))
+    }
+}
+
+#[tonic::async_trait]
+impl Intake for Service {
+    type UploadStream = ReceiverStream<Result<v1::UploadReply, Status>>;
+
+    async fn upload(
+        &self,
+        request: Request<Streaming<v1::UploadRequest>>,
+    ) -> Result<Response<Self::UploadStream>, Status> {
+        assert!(request.peer_certs().is_some(), "a client certificate is due");
+        let mut inbound = request.into_inner();
+        let Some(v1::upload_request::Body::Hello(hello)) = inbound.message().await?.and_then(|m| m.body) else {
+            return Err(Status::invalid_argument("no hello"));
+        };
+        let (replies, outbound) = mpsc::channel(4);
+        let reply = |body| Ok(v1::UploadReply { body: Some(body) });
+        let (welcome, close_after) = {
+            let mut state = self.state();
+            state.hellos.push(hello);
+            let (sequence, head) = state.head();
+            let included = Some(state.included());
+            (v1::Welcome { sequence, head, included }, state.close_after)
+        };
+        replies.send(reply(v1::upload_reply::Body::Welcome(welcome))).await.unwrap();
+        let service = self.clone();
+        tokio::spawn(async move {
+            let mut taken = 0;
+            while let Ok(Some(message)) = inbound.message().await {
+                let Some(v1::upload_request::Body::Envelope(envelope)) = message.body else { return };
+                let body = {
+                    let mut state = service.state();
+                    let statement = Statement::parse(&envelope.statement).unwrap();
+                    let sequence = statement.header().sequence();
+                    match state.refuse {
+                        Some((from, permanent)) if sequence >= from => {
+                            let (code, text) = ("source".into(), "not\ntaken".into());
+                            v1::upload_reply::Body::Refused(v1::Refused { sequence, code, text, permanent })
+                        }
+                        _ => {
+                            state.log(statement.digest());
+                            state.received.push(statement);
+                            v1::upload_reply::Body::Included(state.included())
+                        }
+                    }
+                };
+                if replies.send(reply(body)).await.is_err() {
+                    return;
+                }
+                taken += 1;
+                if close_after == Some(taken) {
+                    return;
+                }
+            }
+        });
+        Ok(Response::new(ReceiverStream::new(outbound)))
+    }
+
+    async fn prove(&self, request: Request<v1::ProveRequest>) -> Result<Response<v1::ProveReply>, Status> {
+        let state = self.state();
+        let path = inclusion_proof(&state.tree, request.into_inner().index, state.tree.size()).unwrap();
+        let path = path.iter().map(|hash| hash.as_bytes().to_vec()).collect();
+        Ok(Response::new(v1::ProveReply { checkpoint: state.note(), path }))
+    }
+}
+
+impl Fake {
+    pub(crate) fn start() -> Self {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new(Vec::new()).unwrap();
+        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+        let certificate = params.self_signed(&key).unwrap();
+        let ca_pem = certificate.pem();
+        let ca_der = certificate.der().clone();
+        let issuer = Issuer::new(params, key);
+        let operator = Ed25519Signer::from_seed(&[8; 32]).unwrap();
+        let log = Ed25519Signer::from_seed(&[7; 32]).unwrap();
+        let body = v1::Genesis {
+            origin: ORIGIN.into(),
+            log_key: log.public_key().as_bytes().to_vec(),
+            operator_key: operator.public_key().as_bytes().to_vec(),
+            ca: digest(&ca_der).as_bytes().to_vec(),
+            operator: "Fake".into(),
+            ..v1::Genesis::default()
+        };
+        let time = affiant_agent::clock::header_time();
+        let genesis = Statement::seal(body.into(), Place::Opening, time, None, &operator).unwrap();
+        let mut tree = MemoryTree::default();
+        tree.push(leaf_hash(genesis.digest().as_bytes()));
+        let state = Arc::new(Mutex::new(State {
+            tree,
+            enrolments: Vec::new(),
+            received: Vec::new(),
+            hellos: Vec::new(),
+            renewals: 0,
+            welcome: None,
+            refuse: None,
+            no_token: false,
+            lose_reply: false,
+            pending: false,
+            close_after: None,
+            life: Duration::from_secs(3_600),
+            forge: false,
+        }));
+        let server_key = KeyPair::generate().unwrap();
+        let server = CertificateParams::new(vec!["127.0.0.1".into()]).unwrap();
+        let server = server.signed_by(&server_key, &issuer).unwrap();
+        let tls = tls(&ca_der, server.der().clone(), &server_key);
+        let service = Service {
+            state: Arc::clone(&state),
+            ca: Arc::new((issuer, ca_der)),
+            genesis: Arc::new(genesis),
+        };
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
+        let address = listener.local_addr().unwrap();
+        runtime.spawn(serve(listener, tls, service));
+        Self { address, state, ca_pem, _runtime: runtime }
+    }
+
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap()
+    }
+}
+
+fn tls(ca: &CertificateDer<'static>, leaf: CertificateDer<'static>, key: &KeyPair) -> TlsAcceptor {
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let mut roots = rustls::RootCertStore::empty();
+    roots.add(ca.clone()).unwrap();
+    let clients = rustls::server::WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone());
+    let mut config = rustls::ServerConfig::builder_with_provider(provider)
+        .with_protocol_versions(&[&rustls::version::TLS13])
+        .unwrap()
+        .with_client_cert_verifier(clients.allow_unauthenticated().build().unwrap())
+        .with_single_cert(vec![leaf], PrivatePkcs8KeyDer::from(key.serialize_der()).into())
+        .unwrap();
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    TlsAcceptor::from(Arc::new(config))
+}
+
+async fn serve(listener: TcpListener, tls: TlsAcceptor, service: Service) {
+    let (ready, accepted) = mpsc::channel(4);
+    tokio::spawn(async move {
+        while let Ok((socket, _)) = listener.accept().await {
+            if let Ok(stream) = tls.accept(socket).await {
+                let _ = ready.send(Ok::<_, std::io::Error>(stream)).await;
+            }
+        }
+    });
+    tonic::transport::Server::builder()
+        .add_service(AdmissionServer::new(service.clone()))
+        .add_service(IntakeServer::new(service))
+        .serve_with_incoming(ReceiverStream::new(accepted))
+        .await
+        .unwrap();
+}
+
+/// A host with a trace in place of devices.
+pub(crate) struct Host {
+    pub(crate) directory: tempfile::TempDir,
+}
+
+impl Host {
+    pub(crate) fn new(fake: &Fake) -> Self {
+        let host = Self { directory: tempfile::tempdir().unwrap() };
+        std::fs::write(host.path("ca.pem"), &fake.ca_pem).unwrap();
+        std::fs::write(host.path("trace.jsonl"), trace()).unwrap();
+        host.configure(fake);
+        host.token("first-token");
+        host
+    }
+
+    pub(crate) fn configure(&self, fake: &Fake) {
+        let path = |name| self.path(name).display().to_string();
+        let text = format!(
+            "verifier = \"https://{}\"\nca = \"{}\"\ndata = \"{}\"\nhost = \"gpu-01\"\ninterval = 1\nreconnect_max_ms = 50\n\
+             [source]\nkind = \"recorded\"\ntrace = \"{}\"\nloop = true\n",
+            fake.address,
+            path("ca.pem"),
+            path("data"),
+            path("trace.jsonl"),
+        );
+        std::fs::write(self.path("agent.toml"), text).unwrap();
+    }
+
+    pub(crate) fn token(&self, token: &str) {
+        use std::os::unix::fs::PermissionsExt;
+        std::fs::write(self.path("token"), token).unwrap();
+        std::fs::set_permissions(self.path("token"), std::fs::Permissions::from_mode(0o600)).unwrap();
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.directory.path().join(name)
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_affiant-agent"));
+        command.args(arguments).arg("--config").arg(self.path("agent.toml"));
+        command
+    }
+
+    pub(crate) fn run(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().unwrap()
+    }
+
+    pub(crate) fn enroll(&self) -> Output {
+        let token = self.path("token");
+        self.run(&["enroll", "--token-file", token.to_str().unwrap()])
+    }
+
+    /// Starts `run`; its journal goes to a file.
+    pub(crate) fn start(&self) -> Running {
+        let journal = std::fs::OpenOptions::new().create(true).append(true).open(self.path("journal")).unwrap();
+        let mut command = self.command(&["run"]);
+        command.stdout(Stdio::null()).stderr(journal);
+        Running(command.spawn().unwrap(), self.path("journal"))
+    }
+
+    pub(crate) fn spool(&self) -> serde_json::Value {
+        let out = self.run(&["spool", "--json"]);
+        assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+        serde_json::from_slice(&out.stdout).unwrap()
+    }
+}
+
+/// An agent that ends with the test.
+pub(crate) struct Running(Child, PathBuf);
+
+impl Running {
+    /// Sends SIGTERM, and gives exit code and the time that it took.
+    pub(crate) fn stop(&mut self) -> (Option<i32>, Duration) {
+        let pid = rustix::process::Pid::from_child(&self.0);
+        let began = Instant::now();
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        let code = self.0.wait().unwrap().code();
+        (code, began.elapsed())
+    }
+
+    /// Sends SIGKILL.
+    pub(crate) fn kill(&mut self) {
+        self.0.kill().unwrap();
+        self.0.wait().unwrap();
+    }
+
+    pub(crate) fn ended(&mut self) -> bool {
+        self.0.try_wait().unwrap().is_some()
+    }
+
+    pub(crate) fn journal(&self) -> String {
+        std::fs::read_to_string(&self.1).unwrap()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("{}", self.journal());
+        }
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Waits until `true`, for at most 20 s.
+pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    let until = Instant::now() + Duration::from_secs(20);
+    while !holds() {
+        assert!(Instant::now() < until, "waited in vain until {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn trace() -> String {
+    let lines = [
+        r#"{"format":"affiant-trace/1","origin":"generated","model":"NVIDIA L4","driver":"","date":"2026-11-01","note":"","period_ms":100,"devices":[{"uuid":"GPU-1","model":"NVIDIA L4","coverage":"full"}]}"#,
+        r#"[{"util":97,"mem":8589934592,"power_mw":71000,"energy_mj":7100,"procs":[{"workload":{"platform":"slurm","slurm_job":"1","slurm_account":"quickfire"},"mem":8388608,"sm":90}]}]"#,
+        r#"[{"util":96,"mem":8589934592,"power_mw":71200,"energy_mj":14220}]"#,
+    ];
+    lines.map(|line| format!("{line}\n")).concat()
+}
+
+/// The data directory's file `name`.
+pub(crate) fn file(host: &Host, name: &str) -> Vec<u8> {
+    std::fs::read(host.path("data").join(Path::new(name))).unwrap()
+}

@@ -1,0 +1,186 @@
+//! The daemon against a verifier that behaves, breaks off, refuses, or lies.
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
+
+mod fake;
+
+use std::time::Duration;
+
+use affiant_proto::{Body, ChainState, Statement, usage::Ended, v1};
+use fake::{Fake, Host, eventually, file};
+
+fn enrolled(fake: &Fake) -> Host {
+    let host = Host::new(fake);
+    let enrolled = host.enroll();
+    assert!(enrolled.status.success(), "{}", String::from_utf8_lossy(&enrolled.stderr));
+    host
+}
+
+/// Follows the chain through what a verifier received; each record once, abutting in a boot.
+fn check_chain(host: &Host, received: &[Statement]) {
+    let opener = Statement::parse(&file(host, "enrolment")).unwrap();
+    let mut chain = ChainState::open(opener).unwrap().0;
+    let mut ended: Option<Ended> = None;
+    for statement in received {
+        let verified = chain.follow(statement.clone()).unwrap();
+        if let Body::Usage(usage) = verified.body() {
+            if let Some(ended) = ended {
+                ended.abuts(usage).unwrap();
+            }
+            assert_eq!(usage.source(), v1::SourceKind::Recorded);
+            ended = Some(Ended { boot: usage.boot, end_ms: usage.end_ms });
+        }
+    }
+    assert!(ended.is_some(), "no usage among {} statements", received.len());
+}
+
+#[test]
+fn what_is_measured_arrives_signed_in_order_and_a_drained_agent_leaves_nothing_waiting() {
+    let fake = Fake::start();
+    let host = enrolled(&fake);
+    let mut agent = host.start();
+    eventually("a few records have come", || fake.state().received.len() > 4);
+    let (code, took) = agent.stop();
+    assert_eq!(code, Some(0), "{}", agent.journal());
+    assert!(took < Duration::from_secs(5), "{took:?}");
+    let state = fake.state();
+    check_chain(&host, &state.received);
+    let kinds: Vec<String> = state.received.iter().take(3).map(|s| s.kind().name()).collect();
+    assert_eq!(kinds, ["inventory.v1", "workloads.v1", "usage.v1"]);
+    assert!(state.received.last().unwrap().header().checkpoint().is_some());
+    let spool = host.spool();
+    assert_eq!(spool["waiting"], 0);
+    assert_eq!(spool["last"], state.received.last().unwrap().header().sequence());
+}
+
+#[test]
+fn a_connection_that_breaks_after_every_record_loses_none_and_doubles_none() {
+    let fake = Fake::start();
+    let host = enrolled(&fake);
+    fake.state().close_after = Some(1);
+    let mut agent = host.start();
+    eventually("records came over many connections", || {
+        let state = fake.state();
+        state.received.len() > 5 && state.hellos.len() > 5
+    });
+    agent.stop();
+    check_chain(&host, &fake.state().received);
+}
+
+#[test]
+fn an_agent_that_is_killed_again_and_again_keeps_one_unbroken_chain() {
+    let fake = Fake::start();
+    let host = enrolled(&fake);
+    for round in 0..4 {
+        let mut agent = host.start();
+        let before = fake.state().received.len();
+        eventually("the round brought records", || fake.state().received.len() > before + 2);
+        if round < 3 {
+            agent.kill();
+        } else {
+            assert_eq!(agent.stop().0, Some(0), "{}", agent.journal());
+        }
+    }
+    check_chain(&host, &fake.state().received);
+    assert_eq!(host.spool()["waiting"], 0);
+}
+
+#[test]
+fn without_a_verifier_records_wait_and_the_agent_ends_within_five_seconds_all_the_same() {
+    let fake = Fake::start();
+    let host = enrolled(&fake);
+    drop(fake);
+    let mut agent = host.start();
+    eventually("records are sealed", || host.spool()["last"].as_u64() > Some(3));
+    let (code, took) = agent.stop();
+    assert_eq!(code, Some(0), "{}", agent.journal());
+    assert!(took < Duration::from_secs(5), "{took:?}");
+    assert!(host.spool()["waiting"].as_u64() > Some(3));
+}
+
+#[test]
+fn a_permanent_refusal_stops_sending_and_nothing_else() {
+    let fake = Fake::start();
+    let host = enrolled(&fake);
+    fake.state().refuse = Some((3, true));
+    let mut agent = host.start();
+    eventually("the refusal is on disk", || !host.spool()["halted"].is_null());
+    let spool = host.spool();
+    assert!(spool["halted"].as_str().unwrap().contains("not taken"), "{spool}");
+    let (sealed, hellos) = (spool["last"].as_u64().unwrap(), fake.state().hellos.len());
+    eventually("sealing goes on", || host.spool()["last"].as_u64().unwrap() > sealed + 2);
+    assert_eq!(fake.state().hellos.len(), hellos, "it is not tried again");
+    assert_eq!(agent.stop().0, Some(3), "{}", agent.journal());
+    // The operator mends it; the next start goes on where it stopped.
+    fake.state().refuse = None;
+    let mut agent = host.start();
+    eventually("records come again", || fake.state().received.len() > 5);
+    assert_eq!(agent.stop().0, Some(0), "{}", agent.journal());
+    assert!(host.spool()["halted"].is_null());
+    check_chain(&host, &fake.state().received);
+}
+
+#[test]
+fn a_refusal_for_now_is_tried_again() {
+    let fake = Fake::start();
+    let host = enrolled(&fake);
+    fake.state().refuse = Some((3, false));
+    let mut agent = host.start();
+    eventually("it was tried again", || fake.state().hellos.len() > 3);
+    fake.state().refuse = None;
+    eventually("records come", || fake.state().received.len() > 4);
+    assert_eq!(agent.stop().0, Some(0), "{}", agent.journal());
+    check_chain(&host, &fake.state().received);
+}
+
+#[test]
+fn a_verifier_that_is_ahead_or_has_another_history_gets_nothing() {
+    let fake = Fake::start();
+    for (welcome, told) in [((1_000, vec![7; 32]), "only"), ((0, vec![7; 32]), "another host uses its keys")] {
+        let host = enrolled(&fake);
+        fake.state().welcome = Some(welcome);
+        let before = fake.state().received.len();
+        let mut agent = host.start();
+        eventually("the agent stopped sending", || !host.spool()["halted"].is_null());
+        assert!(host.spool()["halted"].as_str().unwrap().contains(told));
+        assert_eq!(fake.state().received.len(), before);
+        assert_eq!(agent.stop().0, Some(3), "{}", agent.journal());
+        fake.state().welcome = None;
+    }
+}
+
+#[test]
+fn a_checkpoint_that_the_log_did_not_sign_is_not_believed() {
+    let fake = Fake::start();
+    let host = enrolled(&fake);
+    fake.state().forge = true;
+    let mut agent = host.start();
+    eventually("it was tried again", || fake.state().hellos.len() > 2);
+    assert!(host.spool()["included"].is_null(), "{}", host.spool());
+    assert!(agent.journal().contains("did not sign"), "{}", agent.journal());
+    agent.stop();
+}
+
+#[test]
+fn a_certificate_that_is_over_is_renewed_before_anything_is_sent() {
+    let fake = Fake::start();
+    fake.state().life = Duration::from_millis(1);
+    let host = enrolled(&fake);
+    fake.state().life = Duration::from_secs(3_600);
+    let mut agent = host.start();
+    eventually("records come", || fake.state().received.len() > 2);
+    assert_eq!(fake.state().renewals, 1);
+    assert_eq!(agent.stop().0, Some(0), "{}", agent.journal());
+}
+
+#[test]
+fn a_second_agent_on_the_same_data_is_turned_away() {
+    let fake = Fake::start();
+    let host = enrolled(&fake);
+    let mut agent = host.start();
+    eventually("the first one seals", || host.spool()["last"].as_u64() > Some(0));
+    let second = host.run(&["run"]);
+    assert_eq!(second.status.code(), Some(74));
+    assert!(String::from_utf8_lossy(&second.stderr).contains("in use"));
+    assert!(!agent.ended());
+    agent.stop();
+}
