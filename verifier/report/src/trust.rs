@@ -397,8 +397,7 @@ mod tests {
             Trust::parse(&text.replace("ca =", "cA =")),
             Err(BadTrust::Toml(_))
         ));
-        let all = Trust::parse(&text.replace("quorum = 1
-", "")).unwrap();
+        let all = Trust::parse(&text.replace("quorum = 1\n", "")).unwrap();
         assert_eq!(all.witnesses().unwrap().quorum(), 1, "all that are listed");
         let none = text.split("[[witness]]").next().unwrap();
         assert!(matches!(Trust::parse(none), Err(BadTrust::Quorum)));

@@ -273,6 +273,29 @@ fn a_report_of_an_old_period_leaves_out_what_does_not_concern_it() {
 }
 
 #[test]
+fn a_host_that_may_have_sent_late_leaves_the_verdict_incomplete() {
+    let (mut world, _) = played();
+    // Its last record ends within the period, and nothing tells whether it sent more.
+    let from = world.now;
+    for _ in 0..3 {
+        world.tick(&[&[], &[]]);
+    }
+    let to = world.now;
+    for _ in 0..3 {
+        world.tick(&[&[]]);
+    }
+    let period = affiant_report::Period::new(from, to).unwrap();
+    let bundle = world.report(period, Scope::All);
+    let verdict = verify(&bundle, Some(&world.trust()), None).unwrap();
+    assert_eq!(verdict.verdict, Conclusion::Incomplete);
+    assert!(
+        failed(&verdict)["late"].ends_with("of hosts gpu-b"),
+        "{:?}",
+        failed(&verdict)
+    );
+}
+
+#[test]
 fn the_same_log_gives_the_same_bytes() {
     let make = || {
         let (mut world, period) = played();

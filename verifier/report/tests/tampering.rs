@@ -8,7 +8,7 @@ use affiant_proto::{
     tlog::{Note, multi_proof},
 };
 use affiant_report::{
-    Conclusion, Period, Scope, Verdict,
+    Conclusion, Period, Scope, Verdict, consistency,
     evidence::{Entry, Reader, spell},
     files,
     reading::Fault,
@@ -193,25 +193,22 @@ fn a_record_left_out_in_the_middle_is_named() {
     );
 }
 
-#[test]
-fn figures_that_were_edited_and_issued_anew_are_caught_by_computing_them_again() {
-    let (mut world, period) = played();
-    let honest = world.report(period, Scope::All);
-    let text = String::from_utf8(honest[files::REPORT].clone()).unwrap();
-    let edited = text.replacen("\"tenants_ms\": 170000", "\"tenants_ms\": 160000", 1);
-    assert_ne!(text, edited);
-    // The operator signs and logs the digest of the edited report with the real keys.
-    let mut said = match world.log.last().unwrap().statement().body().clone() {
-        Body::ReportIssued(said) => said,
-        _ => unreachable!(),
+/// The operator edits the report, and signs and logs its digest with the real keys.
+fn issued_anew(world: &mut World, honest: &Files, edited: String) -> Files {
+    let last = world.log.last().unwrap().statement().body().clone();
+    let Body::ReportIssued(mut said) = last else {
+        unreachable!()
     };
     said.report = affiant_proto::digest(edited.as_bytes()).as_bytes().to_vec();
     said.header = None;
+    let size = said.size;
     let index = world.operator(said);
     let statement = world.log.last().unwrap().statement().clone();
     let mut forged = honest.clone();
     forged.insert(files::REPORT.into(), edited.into_bytes());
     forged.insert(files::SIGNATURE.into(), statement.as_bytes().to_vec());
+    let signed = world.checkpoint();
+    let (new, root) = (signed.checkpoint().size(), *signed.checkpoint().root());
     let mut reader = Reader::open(honest[files::EVIDENCE].as_slice()).unwrap();
     let mut entries = Vec::new();
     while let Some(entry) = reader.next_entry().unwrap() {
@@ -223,22 +220,29 @@ fn figures_that_were_edited_and_issued_anew_are_caught_by_computing_them_again()
         statement,
         disclosure: affiant_proto::Disclosure::default(),
     });
-    let signed = world.checkpoint();
-    let (size, root) = (signed.checkpoint().size(), *signed.checkpoint().root());
     let indices: Vec<u64> = entries.iter().map(|entry| entry.index).collect();
-    let proof = multi_proof(&world.tree, &indices, size).unwrap();
-    forged.insert(files::EVIDENCE.into(), spell(size, root, &entries, &proof));
+    let proof = multi_proof(&world.tree, &indices, new).unwrap();
+    forged.insert(files::EVIDENCE.into(), spell(new, root, &entries, &proof));
     forged.insert(
         files::CHECKPOINT.into(),
         support::cosigned(&signed).to_string().into_bytes(),
     );
-    let basis = serde_json::from_slice::<serde_json::Value>(&honest[files::REPORT]).unwrap();
-    let basis = basis["basis"]["size"].as_u64().unwrap();
-    let earlier = affiant_report::consistency::prove(&world.tree, [basis], size).unwrap();
+    let earlier = consistency::prove(&world.tree, [size], new).unwrap();
     forged.insert(
         files::CONSISTENCY.into(),
-        affiant_report::consistency::spell(&earlier).into_bytes(),
+        consistency::spell(&earlier).into_bytes(),
     );
+    forged
+}
+
+#[test]
+fn figures_that_were_edited_and_issued_anew_are_caught_by_computing_them_again() {
+    let (mut world, period) = played();
+    let honest = world.report(period, Scope::All);
+    let text = String::from_utf8(honest[files::REPORT].clone()).unwrap();
+    let edited = text.replacen("\"tenants_ms\": 170000", "\"tenants_ms\": 160000", 1);
+    assert_ne!(text, edited);
+    let forged = issued_anew(&mut world, &honest, edited);
     let verdict = verify(&forged, Some(&world.trust()), None).unwrap();
     assert_eq!(verdict.verdict, Conclusion::Broken);
     let failed: Vec<&str> = verdict
@@ -249,10 +253,24 @@ fn figures_that_were_edited_and_issued_anew_are_caught_by_computing_them_again()
         .collect();
     assert_eq!(failed, ["figures"]);
     assert!(
-        detail(&verdict, "figures").contains("$."),
+        detail(&verdict, "figures").contains("tenants_ms"),
         "{}",
         detail(&verdict, "figures")
     );
+}
+
+#[test]
+fn a_report_by_other_rules_is_judged_differently_and_not_broken() {
+    let (mut world, period) = played();
+    let honest = world.report(period, Scope::All);
+    let text = String::from_utf8(honest[files::REPORT].clone()).unwrap();
+    let newer = text.replacen("\"version\": \"1\"", "\"version\": \"999\"", 1);
+    let newer = newer.replacen("\"interval_ms\"", "\"span_ms\"", 1);
+    let other = issued_anew(&mut world, &honest, newer);
+    let verdict = verify(&other, Some(&world.trust()), None).unwrap();
+    assert_eq!(verdict.verdict, Conclusion::Incomplete);
+    assert!(detail(&verdict, "figures").contains("difference in judgement"));
+    assert_eq!(verdict.findings.count, 2, "what it finds itself, it says");
 }
 
 /// An insider with every key but the hosts' takes one record out of the log and signs it anew.

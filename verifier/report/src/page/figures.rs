@@ -260,7 +260,12 @@ pub(super) fn hosts(out: &mut String, document: &Document) -> fmt::Result {
             ),
             length(host.expected_ms.0),
             length(host.recorded_ms.0),
-            length(host.expected_ms.0.saturating_sub(host.recorded_ms.0).max(host.hole_ms.0)),
+            length(
+                host.expected_ms
+                    .0
+                    .saturating_sub(host.recorded_ms.0)
+                    .max(host.hole_ms.0)
+            ),
             remarks.join("<br>"),
         )?;
     }

@@ -13,7 +13,7 @@ pub use verdict::{
 
 use std::collections::BTreeMap;
 
-use affiant_judge::{Amount, RULES_VERSION};
+use affiant_judge::{Amount, HostState, RULES_VERSION};
 use affiant_proto::{
     Body, Digest, PublicKey, digest,
     tlog::{Checkpoint, Hash, Note, NoteKey, SignedCheckpoint, verify_multi},
@@ -176,7 +176,12 @@ impl Checks {
         };
         // Trust and anchor have statements of their own.
         let own = ["trust", "witnesses", "kept"];
-        let open: Vec<&str> = self.incomplete.iter().copied().filter(|name| !own.contains(name)).collect();
+        let open: Vec<&str> = self
+            .incomplete
+            .iter()
+            .copied()
+            .filter(|name| !own.contains(name))
+            .collect();
         let (state, text) = if !open.is_empty() {
             let text = format!("incomplete, see above: {}; {withheld}", open.join(", "));
             (CompletenessState::Incomplete, text)
@@ -322,6 +327,7 @@ fn evidence(
         }
     }
     officers(checks, &reading, trust);
+    late(checks, &reading);
     Ok(Read {
         reading,
         leaves,
@@ -330,6 +336,46 @@ fn evidence(
         issued,
         key,
     })
+}
+
+/// Says of which hosts records of the period may have been logged after what is shown: those
+/// that are expected to report, and of which no record after the period is there.
+fn late(checks: &mut Checks, reading: &Reading) {
+    if reading.span().1.is_none() {
+        checks.fine(
+            "late",
+            "the log is shown to its end, so nothing that came late is left out",
+        );
+        return;
+    }
+    let expected = |state| {
+        matches!(
+            state,
+            HostState::Enrolled | HostState::Approved | HostState::Maintenance
+        )
+    };
+    let hosts = reading
+        .judge()
+        .hosts()
+        .into_iter()
+        .filter(|host| expected(host.state));
+    let open = hosts.filter(|host| {
+        let chain: Option<Digest> = host.chain.parse().ok();
+        !chain
+            .and_then(|chain| reading.hosts().get(&chain))
+            .is_some_and(|seen| seen.closed)
+    });
+    let open: Vec<String> = open.map(|host| host.host).collect();
+    if open.is_empty() {
+        checks.fine(
+            "late",
+            "of every host a record after the period is shown, so none of the period is left out",
+        );
+    } else {
+        let text =
+            "no record after the period is shown, so what was sent late may be left out, of hosts";
+        checks.unknown("late", format!("{text} {}", open.join(", ")));
+    }
 }
 
 /// Holds the genesis against what the reader trusts; gives the key that signs checkpoints.
@@ -359,8 +405,14 @@ fn trusted(checks: &mut Checks, reading: &Reading, trust: Option<&Trust>) -> Res
     } else {
         None
     };
-    if let Some(wrong) = wrong {
-        checks.broken("trust", wrong);
+    match wrong {
+        Some(wrong) => {
+            checks.broken("trust", wrong);
+        }
+        None => checks.fine(
+            "trust",
+            format!("genesis {found}, log key and authority are those you trust"),
+        ),
     }
     Ok(trust.log().clone())
 }
@@ -369,7 +421,7 @@ fn trusted(checks: &mut Checks, reading: &Reading, trust: Option<&Trust>) -> Res
 fn officers(checks: &mut Checks, reading: &Reading, trust: Option<&Trust>) {
     let Some(trust) = trust else { return };
     let known = |key: &[u8]| PublicKey::ed25519(key).is_ok_and(|key| trust.knows(&key));
-    let (genesis, digest) = reading.genesis();
+    let (genesis, _) = reading.genesis();
     if let Some(stranger) = genesis.officers.iter().find(|officer| !known(&officer.key)) {
         checks.broken(
             "officers",
@@ -386,10 +438,6 @@ fn officers(checks: &mut Checks, reading: &Reading, trust: Option<&Trust>) {
         .filter(|officer| !known(&officer.key))
         .map(|officer| officer.name.as_str())
         .collect();
-    checks.fine(
-        "trust",
-        format!("genesis {digest}, log key and authority are those you trust"),
-    );
     match later.is_empty() {
         true => checks.fine("officers", "every officer is among those you trust"),
         false => checks.fine(
@@ -545,7 +593,9 @@ fn views(checks: &mut Checks, reading: &Reading, past: &BTreeMap<u64, Hash>) {
     }
     checks.fine(
         "views",
-        format!("states of the log that hosts or witnesses saw: {seen}, all of them states of this log"),
+        format!(
+            "states of the log that hosts or witnesses saw: {seen}, all of them states of this log"
+        ),
     );
 }
 
