@@ -3,11 +3,17 @@
 //! The one way from evidence to figures: the report is computed by it when it is made, and again
 //! when it is verified.
 
+mod fault;
+mod seen;
+
+pub use fault::{Fault, Unsound};
+pub use seen::{HostSeen, InventorySeen, OfficerSeen, source};
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use affiant_judge::{
     Docket, Judge, Parameters,
-    admission::{Admitted, Content, Refusal, Sources},
+    admission::{Admitted, Content, Sources},
 };
 use affiant_proto::{
     Body, Digest, Statement,
@@ -17,121 +23,7 @@ use affiant_proto::{
 };
 
 use crate::{evidence::Entry, scope::Period};
-
-/// Most faults that are kept, each with its own words; one is enough to break the evidence.
-const MAX_FAULTS: usize = 100;
-
-/// What is wrong with evidence of which each statement holds.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum Fault {
-    /// Entries of the period that are not there.
-    #[error("log entries {first} to {last} of the period are not shown; ask for the whole bundle")]
-    NotShown {
-        /// First index.
-        first: u64,
-        /// Last index.
-        last: u64,
-    },
-    /// Records of a host that are neither there nor announced as lost.
-    #[error(
-        "{chain}: statements {first} to {last} are missing, and no gap statement accounts for them"
-    )]
-    Missing {
-        /// Host and chain.
-        chain: String,
-        /// First sequence.
-        first: u64,
-        /// Last sequence.
-        last: u64,
-    },
-    /// The log's clock did not advance.
-    #[error("clock at log index {0} does not advance on the one before it")]
-    Clock(u64),
-    /// Two roots of one size: the log was shown differently to different hosts.
-    #[error(
-        "split view: statement at log index {index} saw the log at size {size} under another root \
-         than the rest of the evidence"
-    )]
-    SplitView {
-        /// Where it was embedded.
-        index: u64,
-        /// The size.
-        size: u64,
-    },
-}
-
-/// Why reading stopped: what follows cannot be judged either.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum Unsound {
-    /// The first entry is not the genesis at index 0.
-    #[error("the first entry is not the genesis of the log at index 0")]
-    NoGenesis,
-    /// A statement that is not admitted.
-    #[error("log index {index} ({place}): {source}")]
-    Refused {
-        /// Its log index.
-        index: u64,
-        /// Host or officer and sequence, as far as known.
-        place: String,
-        /// Why.
-        source: Refusal,
-    },
-}
-
-/// One inventory of a host.
-#[derive(Clone, Debug)]
-pub struct InventorySeen {
-    /// Log index.
-    pub index: u64,
-    /// Sequence in its chain.
-    pub sequence: u64,
-    /// The log's time there, milliseconds since 1970.
-    pub logged_ms: u64,
-    /// What it says.
-    pub body: v1::Inventory,
-    /// Its devices; `None` for one that is not shown.
-    pub devices: Vec<Option<v1::Device>>,
-    /// Start of the first and end of the last record of the period that rests on it.
-    pub used_ms: Option<(u64, u64)>,
-}
-
-/// What was read of one host.
-#[derive(Clone, Debug, Default)]
-pub struct HostSeen {
-    /// Name.
-    pub name: String,
-    /// Site, as configured by the operator.
-    pub site: String,
-    /// Version of the agent that enrolled.
-    pub agent_version: String,
-    /// Inventories in order.
-    pub inventories: Vec<InventorySeen>,
-    /// Records of the period by source of measurement.
-    pub sources: BTreeMap<&'static str, u64>,
-    /// Statements that the host announced as lost.
-    pub lost: u64,
-    /// Whether a record after the period is there, so that none of the period can be missing.
-    pub closed: bool,
-}
-
-/// An officer whose chain was read.
-#[derive(Clone, Debug)]
-pub struct OfficerSeen {
-    /// Name.
-    pub name: String,
-    /// Digest that opened the chain.
-    pub chain: Digest,
-    /// Public key.
-    pub key: Vec<u8>,
-    /// Log index of the opening statement.
-    pub index: u64,
-    /// Named by the genesis, or admitted by two others.
-    pub by_genesis: bool,
-    /// Statements signed.
-    pub statements: u64,
-}
+use fault::MAX_FAULTS;
 
 /// A chain so far.
 #[derive(Clone, Debug, Default)]
@@ -496,16 +388,6 @@ impl Reading {
             .map(|host| host.site.as_str())
             .filter(|site| !site.is_empty())
             .collect()
-    }
-}
-
-/// Names a source of measurement as reports do.
-pub fn source(source: i32) -> &'static str {
-    match v1::SourceKind::try_from(source).unwrap_or_default() {
-        v1::SourceKind::Nvml => "nvml",
-        v1::SourceKind::Recorded => "recorded",
-        v1::SourceKind::Simulated => "simulated",
-        v1::SourceKind::Unspecified => "unknown",
     }
 }
 

@@ -1,0 +1,155 @@
+//! Making the report again and comparing it, and what was judged in it.
+
+use affiant_judge::RULES_VERSION;
+use affiant_proto::{digest, tlog::SignedCheckpoint};
+
+use super::{
+    MAX_PAGE_BYTES,
+    checks::{Checks, Stop},
+    small,
+};
+use crate::{
+    differ::differ,
+    document::{Claim, Document},
+    files::{self, Files},
+    guide,
+    page::{self, Anchored},
+    reading::Reading,
+    trust::Trust,
+};
+
+/// Makes the report, its page and its guide again and compares the bytes.
+pub(super) fn figures(
+    checks: &mut Checks,
+    files: &dyn Files,
+    reading: &Reading,
+    claim: &Claim,
+    report: &[u8],
+    signed: &SignedCheckpoint,
+) -> Result<(), Stop> {
+    let document = Document::of(reading, claim);
+    let due = document
+        .to_json()
+        .map_err(|bad| checks.broken("figures", bad.to_string()))?;
+    let shown = Anchored::of(signed.note(), signed.checkpoint());
+    let page = page::render(&document, digest(report), &shown);
+    let guide = guide::render(&document, digest(report), &shown);
+    let records = document.completeness.records;
+    checks.document = Some(document);
+    if claim.rules_version != RULES_VERSION {
+        checks.unknown(
+            "figures",
+            format!("difference in judgement: the report was made by rules {}, this tool judges by {RULES_VERSION}; findings below are by {RULES_VERSION}", claim.rules_version),
+        );
+        return Ok(());
+    }
+    if due != report {
+        checks.broken("figures", difference(&due, report));
+        return Ok(());
+    }
+    checks.fine(
+        "figures",
+        format!(
+            "every figure and finding was computed again from {records} records and is the same"
+        ),
+    );
+    for (name, due) in [(files::PAGE, page), (files::GUIDE, guide)] {
+        if small(checks, files, name, MAX_PAGE_BYTES)? != due.as_bytes() {
+            checks.broken(
+                "page",
+                format!("{name} does not say what report.json says; read the report, not the page"),
+            );
+            return Ok(());
+        }
+    }
+    checks.fine(
+        "page",
+        "report.html and VERIFY.md say what report.json says",
+    );
+    Ok(())
+}
+
+/// Says where a report departs from its evidence.
+fn difference(due: &[u8], report: &[u8]) -> String {
+    let read = |bytes| serde_json::from_slice::<serde_json::Value>(bytes);
+    let (Ok(due), Ok(found)) = (read(due), read(report)) else {
+        return "report.json is not JSON".to_owned();
+    };
+    let Some(path) = differ(&due, &found) else {
+        return "report.json says what its evidence gives, in another spelling".to_owned();
+    };
+    let withheld = |said: &serde_json::Value| {
+        said.pointer("/completeness/lines_withheld")
+            .and_then(serde_json::Value::as_u64)
+    };
+    let lines = match (withheld(&due), withheld(&found)) {
+        (Some(due), Some(found)) if due != found => {
+            format!("; {due} lines are withheld where the report says {found}")
+        }
+        _ => String::new(),
+    };
+    format!("report.json differs from what its evidence gives, first at {path}{lines}")
+}
+
+/// Says what was not judged, or judged by other parameters or from other sources than the reader
+/// accepts.
+pub(super) fn judged(checks: &mut Checks, reading: &Reading, claim: &Claim, trust: Option<&Trust>) {
+    let not_judged = reading.judge().figures().not_judged;
+    let kinds: Vec<String> = not_judged
+        .iter()
+        .map(|(kind, count)| format!("{count} {kind}"))
+        .collect();
+    if kinds.is_empty() {
+        checks.fine(
+            "judged",
+            "every statement in the evidence is of a kind that the rules judge",
+        );
+    } else {
+        checks.unknown(
+            "judged",
+            format!(
+                "statements that the rules do not judge: {}",
+                kinds.join(", ")
+            ),
+        );
+    }
+    let wanted = trust
+        .map(|trust| trust.parameters().clone())
+        .unwrap_or_default();
+    if wanted == claim.parameters {
+        checks.fine(
+            "parameters",
+            "uses were judged by the parameters that you accept",
+        );
+    } else {
+        let differs = match (
+            serde_json::to_value(&wanted),
+            serde_json::to_value(&claim.parameters),
+        ) {
+            (Ok(wanted), Ok(found)) => differ(&wanted, &found).unwrap_or_default(),
+            _ => String::new(),
+        };
+        checks.unknown(
+            "parameters",
+            format!("uses were judged by other parameters than you accept, first at {differs}; compare rules.parameters of report.json with your trust file"),
+        );
+    }
+    let others = reading
+        .hosts()
+        .values()
+        .flat_map(|host| host.sources.iter().filter(|(kind, _)| **kind != "nvml"));
+    let others: u64 = others.map(|(_, count)| *count).sum();
+    if others == 0 {
+        checks.fine(
+            "sources",
+            "every record was measured through nvml, as its host signed",
+        );
+    } else if trust.is_some_and(Trust::accepts_recorded) {
+        checks.fine("sources", format!("{others} records come from recorded traces or simulated libraries, which you accept"));
+    } else {
+        checks.unknown(
+            "sources",
+            format!("{others} records were not measured: they come from recorded traces or simulated libraries"),
+        );
+    }
+}

@@ -1,0 +1,149 @@
+//! Reading all evidence: every signature, every place in a chain, every shown line.
+
+use affiant_judge::HostState;
+use affiant_proto::{
+    Digest,
+    tlog::{Hash, NoteKey},
+};
+
+use super::{
+    NoVerdict,
+    checks::{Checks, Stop},
+    trusted::{officers, trusted},
+};
+use crate::{
+    document::Claim,
+    evidence::{BadEvidence, Entry, Head, Reader},
+    files::{self, Files, Unread},
+    reading::{Reading, Unsound},
+    trust::Trust,
+};
+
+/// Evidence that was read to its end.
+pub(super) struct Read {
+    pub(super) reading: Reading,
+    pub(super) leaves: Vec<(u64, Hash)>,
+    pub(super) head: Head,
+    pub(super) proof: Vec<Hash>,
+    pub(super) issued: Option<Entry>,
+    pub(super) key: NoteKey,
+}
+
+/// Reads all evidence: every signature, every place in a chain, every shown leaf.
+pub(super) fn evidence(
+    checks: &mut Checks,
+    files: &dyn Files,
+    claim: &Claim,
+    trust: Option<&Trust>,
+) -> Result<Read, Stop> {
+    let file = files.open(files::EVIDENCE).map_err(|source| {
+        let name = files::EVIDENCE.to_owned();
+        Stop::Io(NoVerdict::File(Unread::Io { name, source }))
+    })?;
+    let missing = || Unread::Missing(files::EVIDENCE.to_owned()).to_string();
+    let file = file.ok_or_else(|| checks.broken("files", missing()))?;
+    let bad = |checks: &mut Checks, error: BadEvidence| match error {
+        BadEvidence::Io { .. } => Stop::Io(NoVerdict::Evidence(error)),
+        bad => checks.broken("statements", bad.to_string()),
+    };
+    let mut reader = Reader::open(file).map_err(|error| bad(checks, error))?;
+    let head = reader.head();
+    let first = reader.next_entry().map_err(|error| bad(checks, error))?;
+    let first = first.ok_or_else(|| checks.broken("statements", Unsound::NoGenesis.to_string()))?;
+    let mut leaves = vec![(first.index, first.leaf())];
+    let opened = Reading::open(first, claim.period, claim.parameters.clone());
+    let mut reading = opened.map_err(|error| checks.broken("statements", error.to_string()))?;
+    let key = trusted(checks, &reading, trust)?;
+    let mut issued = None;
+    while let Some(entry) = reader.next_entry().map_err(|error| bad(checks, error))? {
+        leaves.push((entry.index, entry.leaf()));
+        let taken = if entry.index < claim.size {
+            reading.take(entry)
+        } else if issued.is_none() {
+            issued = Some(entry.clone());
+            reading.take_issued(entry)
+        } else {
+            let text = format!(
+                "log index {}: nothing but the report's own statement belongs after the basis",
+                entry.index
+            );
+            return Err(checks.broken("statements", text));
+        };
+        taken.map_err(|error| checks.broken("statements", error.to_string()))?;
+    }
+    let proof = reader.into_proof().map_err(|error| bad(checks, error))?;
+    checks.fine(
+        "statements",
+        format!(
+            "{} statements: every signature, chain and shown line holds",
+            leaves.len()
+        ),
+    );
+    let faults = reading.finish(claim.size);
+    match faults.first() {
+        None => {
+            let (from, to) = reading.span();
+            let to = to.unwrap_or(claim.size.saturating_sub(1));
+            checks.fine(
+                "whole",
+                format!("every log entry from {from} to {to} is shown, and no chain has a hole"),
+            );
+        }
+        Some(first) if faults.len() == 1 => {
+            checks.broken("whole", first.to_string());
+        }
+        Some(first) => {
+            checks.broken("whole", format!("{first} (and {} more)", faults.len() - 1));
+        }
+    }
+    officers(checks, &reading, trust);
+    late(checks, &reading);
+    Ok(Read {
+        reading,
+        leaves,
+        head,
+        proof,
+        issued,
+        key,
+    })
+}
+
+/// Says of which hosts records of the period may have been logged after what is shown: those
+/// that are expected to report, and of which no record after the period is there.
+fn late(checks: &mut Checks, reading: &Reading) {
+    if reading.span().1.is_none() {
+        checks.fine(
+            "late",
+            "the log is shown to its end, so nothing that came late is left out",
+        );
+        return;
+    }
+    let expected = |state| {
+        matches!(
+            state,
+            HostState::Enrolled | HostState::Approved | HostState::Maintenance
+        )
+    };
+    let hosts = reading
+        .judge()
+        .hosts()
+        .into_iter()
+        .filter(|host| expected(host.state));
+    let open = hosts.filter(|host| {
+        let chain: Option<Digest> = host.chain.parse().ok();
+        !chain
+            .and_then(|chain| reading.hosts().get(&chain))
+            .is_some_and(|seen| seen.closed)
+    });
+    let open: Vec<String> = open.map(|host| host.host).collect();
+    if open.is_empty() {
+        checks.fine(
+            "late",
+            "of every host a record after the period is shown, so none of the period is left out",
+        );
+    } else {
+        let text =
+            "no record after the period is shown, so what was sent late may be left out, of hosts";
+        checks.unknown("late", format!("{text} {}", open.join(", ")));
+    }
+}
