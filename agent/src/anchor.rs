@@ -154,7 +154,8 @@ mod tests {
             ..v1::Genesis::default()
         };
         let time = crate::clock::header_time();
-        let sealed = Statement::seal(genesis.into(), Place::Opening, time, None, &operator).unwrap();
+        let sealed =
+            Statement::seal(genesis.into(), Place::Opening, time, None, &operator).unwrap();
         let deployment = Deployment::read(sealed.as_bytes(), digest(b"ca")).unwrap();
         let tree = MemoryTree::default();
         (Log { seed: 7, tree }, deployment)
@@ -174,7 +175,12 @@ mod tests {
             let size = self.tree.size();
             let root = affiant_proto::tlog::root_at(&self.tree, size).unwrap();
             let checkpoint = Checkpoint::new(origin, size, root).unwrap();
-            checkpoint.sign(&signer.unwrap()).unwrap().note().to_string().into_bytes()
+            checkpoint
+                .sign(&signer.unwrap())
+                .unwrap()
+                .note()
+                .to_string()
+                .into_bytes()
         }
 
         fn prove(&self, index: u64) -> v1::ProveReply {
@@ -211,7 +217,10 @@ mod tests {
         let known = anchor.newest().unwrap().note().to_string();
         assert!(convicted.to_string().contains(&known));
         let mut restarted = Anchor::new(deployment, Some(&known));
-        assert!(restarted.take(&log.note()).is_err(), "a restart forgets nothing");
+        assert!(
+            restarted.take(&log.note()).is_err(),
+            "a restart forgets nothing"
+        );
     }
 
     #[test]
@@ -229,8 +238,12 @@ mod tests {
         let records: Vec<Digest> = [b"a", b"b", b"c", b"d", b"e"].map(|r| log.add(r)).to_vec();
         let mut anchor = Anchor::new(deployment, None);
         for (index, record) in (0..).zip(&records) {
-            anchor.prove((7, *record), index, &log.prove(index)).unwrap();
-            let wrong = anchor.prove((7, digest(b"x")), index, &log.prove(index)).unwrap_err();
+            anchor
+                .prove((7, *record), index, &log.prove(index))
+                .unwrap();
+            let wrong = anchor
+                .prove((7, digest(b"x")), index, &log.prove(index))
+                .unwrap_err();
             assert!(matches!(wrong, Unproved::NotIncluded { .. }), "{wrong}");
             let mut short = log.prove(index);
             short.path.pop();

@@ -34,7 +34,9 @@ impl Backoff {
         let whole = u64::try_from(doubled.min(self.most).as_millis()).unwrap_or(u64::MAX);
         let mut bytes = [0; 8];
         match random.fill(&mut bytes) {
-            Ok(()) => Duration::from_millis(u64::from_be_bytes(bytes) % whole.saturating_add(1).max(1)),
+            Ok(()) => {
+                Duration::from_millis(u64::from_be_bytes(bytes) % whole.saturating_add(1).max(1))
+            }
             Err(_) => Duration::from_millis(whole),
         }
     }

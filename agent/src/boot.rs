@@ -30,7 +30,10 @@ pub enum BootError {
     #[error("{0} gives no boot id; mount /proc for the agent")]
     NoId(PathBuf),
     /// There are no more numbers.
-    #[error("the chain has counted {} boots, which is the most; enrol anew", u32::MAX)]
+    #[error(
+        "the chain has counted {} boots, which is the most; enrol anew",
+        u32::MAX
+    )]
     Exhausted,
 }
 
@@ -51,13 +54,18 @@ pub fn count(state: &Path, id: &Path, last: Option<u32>) -> Result<Boot, BootErr
     let next = last.checked_add(1).ok_or(BootError::Exhausted)?;
     let stored = durable::read(state, MAX_FILE, Secrecy::Public)?;
     // A file that does not read is a file that was lost.
-    let stored = stored.as_deref().and_then(|bytes| std::str::from_utf8(bytes).ok());
+    let stored = stored
+        .as_deref()
+        .and_then(|bytes| std::str::from_utf8(bytes).ok());
     let stored = stored.and_then(|text| text.trim().split_once(' '));
     let counted = stored.filter(|(stored, _)| *stored == current);
     let counted: Option<u32> = counted.and_then(|(_, number)| number.parse().ok());
     match counted {
         Some(number) if number == last => Ok(Boot { number, same: true }),
-        Some(number) if number == next => Ok(Boot { number, same: false }),
+        Some(number) if number == next => Ok(Boot {
+            number,
+            same: false,
+        }),
         _ => {
             // On disk before any record says it, so that no two boots have one number.
             durable::replace(state, format!("{current} {next}\n").as_bytes())?;
@@ -102,7 +110,11 @@ mod tests {
     fn a_restart_of_the_agent_is_no_boot_and_a_boot_counts_one() {
         let host = host();
         assert_eq!(host.count(None), (1, false));
-        assert_eq!(host.count(None), (1, false), "nothing was sealed in between");
+        assert_eq!(
+            host.count(None),
+            (1, false),
+            "nothing was sealed in between"
+        );
         assert_eq!(host.count(Some(1)), (1, true));
         host.boot("b");
         assert_eq!(host.count(Some(1)), (2, false));

@@ -29,7 +29,9 @@ pub enum CertificateError {
     #[error("there is no certificate file {0}; copy the verifier's ca certificate there")]
     Missing(PathBuf),
     /// Not one certificate.
-    #[error("{path} holds {count} certificates where one is due, in PEM; take the verifier's ca.pem")]
+    #[error(
+        "{path} holds {count} certificates where one is due, in PEM; take the verifier's ca.pem"
+    )]
     Count {
         /// The file.
         path: PathBuf,
@@ -181,7 +183,10 @@ mod tests {
         let der = leaf().der().to_vec();
         let certificate = HostCertificate::from_der(vec![der.clone(), der]).unwrap();
         certificate.store(&path).unwrap();
-        assert_eq!(HostCertificate::read(&path).unwrap(), Some(certificate.clone()));
+        assert_eq!(
+            HostCertificate::read(&path).unwrap(),
+            Some(certificate.clone())
+        );
         let first = 1_767_225_600_000;
         let day = 86_400_000;
         assert_eq!(certificate.renew_at_ms(), first + 2 * day);
@@ -210,12 +215,22 @@ mod tests {
         assert_eq!(read.digest(), digest(certificate.der()));
         std::fs::write(&path, certificate.pem().repeat(2)).unwrap();
         let two = Authority::read(&path).unwrap_err();
-        assert!(matches!(two, CertificateError::Count { count: 2, .. }), "{two}");
-        std::fs::write(&path, "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n").unwrap();
+        assert!(
+            matches!(two, CertificateError::Count { count: 2, .. }),
+            "{two}"
+        );
+        std::fs::write(
+            &path,
+            "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
+        )
+        .unwrap();
         let bad = Authority::read(&path).unwrap_err();
         assert!(matches!(bad, CertificateError::Malformed(_)), "{bad}");
         std::fs::write(&path, "nothing").unwrap();
         let none = Authority::read(&path).unwrap_err();
-        assert!(matches!(none, CertificateError::Count { count: 0, .. }), "{none}");
+        assert!(
+            matches!(none, CertificateError::Count { count: 0, .. }),
+            "{none}"
+        );
     }
 }

@@ -50,7 +50,9 @@ enum Command {
     #[command(after_help = "Example:\n  affiant-agent enroll --token-file gpu-01.token")]
     Enroll(Enroll),
     /// Show the devices, what they do and for whom; needs no enrolment
-    #[command(after_help = "Examples:\n  affiant-agent inspect\n  affiant-agent inspect --json\n  affiant-agent inspect --record trace.jsonl --seconds 60")]
+    #[command(
+        after_help = "Examples:\n  affiant-agent inspect\n  affiant-agent inspect --json\n  affiant-agent inspect --record trace.jsonl --seconds 60"
+    )]
     Inspect(Inspect),
     /// Show what the spool holds and how far the log is
     #[command(after_help = "Example:\n  affiant-agent spool --json")]
@@ -79,7 +81,12 @@ struct Inspect {
     #[arg(long)]
     json: bool,
     /// Record a trace into a new file
-    #[arg(long, value_name = "FILE", requires = "seconds", conflicts_with = "json")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "seconds",
+        conflicts_with = "json"
+    )]
     record: Option<PathBuf>,
     /// How long to record
     #[arg(long, value_name = "N", requires = "record", value_parser = clap::value_parser!(u64).range(1..=86_400))]
@@ -119,7 +126,11 @@ impl Failure {
 impl From<ConfigError> for Failure {
     fn from(error: ConfigError) -> Self {
         Self {
-            code: if matches!(error, ConfigError::File(_)) { IO } else { USAGE },
+            code: if matches!(error, ConfigError::File(_)) {
+                IO
+            } else {
+                USAGE
+            },
             error: error.into(),
         }
     }
@@ -231,7 +242,9 @@ fn block_on<T>(work: impl Future<Output = T>) -> Result<T, Failure> {
 fn start_journal(log: &Log) {
     let filter = tracing_subscriber::EnvFilter::try_from_env("AFFIANT_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(&log.level));
-    let journal = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let journal = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
     // An error means that a journal is there already.
     let _ = if log.json {
         journal.json().try_init()
@@ -250,9 +263,18 @@ mod tests {
     fn every_command_that_is_listed_has_an_example() {
         let mut cli = Cli::command();
         cli.build();
-        for command in cli.get_subcommands().filter(|c| !c.is_hide_set() && c.get_name() != "help") {
-            let help = command.get_after_help().map(ToString::to_string).unwrap_or_default();
-            assert!(help.contains(&format!("affiant-agent {}", command.get_name())), "{command:?}");
+        for command in cli
+            .get_subcommands()
+            .filter(|c| !c.is_hide_set() && c.get_name() != "help")
+        {
+            let help = command
+                .get_after_help()
+                .map(ToString::to_string)
+                .unwrap_or_default();
+            assert!(
+                help.contains(&format!("affiant-agent {}", command.get_name())),
+                "{command:?}"
+            );
         }
     }
 
@@ -264,10 +286,20 @@ mod tests {
 
     #[test]
     fn the_reader_takes_its_own_flags() {
-        let line = ["affiant-agent", "nvml-reader", "--library", "/x.so", "--period-ms", "1000"];
+        let line = [
+            "affiant-agent",
+            "nvml-reader",
+            "--library",
+            "/x.so",
+            "--period-ms",
+            "1000",
+        ];
         let Command::NvmlReader { args } = Cli::try_parse_from(line).unwrap().command else {
             panic!("another command");
         };
-        assert_eq!(args, ["--library", "/x.so", "--period-ms", "1000"].map(OsString::from));
+        assert_eq!(
+            args,
+            ["--library", "/x.so", "--period-ms", "1000"].map(OsString::from)
+        );
     }
 }

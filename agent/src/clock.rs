@@ -54,7 +54,9 @@ fn millis(time: Timespec) -> u64 {
     // Before 1970 or before boot: as early as can be said.
     let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
     let nanos = u64::try_from(time.tv_nsec).unwrap_or(0);
-    seconds.saturating_mul(1_000).saturating_add(nanos / 1_000_000)
+    seconds
+        .saturating_mul(1_000)
+        .saturating_add(nanos / 1_000_000)
 }
 
 /// Asks the kernel how well its clock is kept; `None` where it may not be asked (a sandbox that
@@ -98,11 +100,20 @@ mod tests {
             })
         };
         let told = time(5, kept(true));
-        assert_eq!((told.clock(), told.max_error_ms), (v1::ClockState::Synchronized, Some(2)));
+        assert_eq!(
+            (told.clock(), told.max_error_ms),
+            (v1::ClockState::Synchronized, Some(2))
+        );
         let told = time(5, kept(false));
-        assert_eq!((told.clock(), told.max_error_ms), (v1::ClockState::Unsynchronized, None));
+        assert_eq!(
+            (told.clock(), told.max_error_ms),
+            (v1::ClockState::Unsynchronized, None)
+        );
         let told = time(5, None);
-        assert_eq!((told.clock(), told.max_error_ms), (v1::ClockState::Unknown, None));
+        assert_eq!(
+            (told.clock(), told.max_error_ms),
+            (v1::ClockState::Unknown, None)
+        );
     }
 
     #[test]

@@ -34,7 +34,9 @@ pub enum DataError {
     #[error(transparent)]
     File(#[from] FileError),
     /// Another agent has it.
-    #[error("{0} is in use by another affiant-agent; stop that one, or give this one a directory of its own")]
+    #[error(
+        "{0} is in use by another affiant-agent; stop that one, or give this one a directory of its own"
+    )]
     InUse(PathBuf),
 }
 

@@ -203,8 +203,15 @@ mod tests {
         replace(&path, b"two").unwrap();
         let read_back = read(&path, 3, Secrecy::Private).unwrap().unwrap();
         assert_eq!(read_back.as_slice(), b"two");
-        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o7777, 0o600);
-        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1, "no temporary file");
+        assert_eq!(
+            fs::metadata(&path).unwrap().permissions().mode() & 0o7777,
+            0o600
+        );
+        assert_eq!(
+            fs::read_dir(directory.path()).unwrap().count(),
+            1,
+            "no temporary file"
+        );
     }
 
     #[test]
@@ -224,7 +231,10 @@ mod tests {
         for mode in [0o640, 0o604, 0o620, 0o601] {
             set_mode(&path, mode);
             let refused = read(&path, 100, Secrecy::Private).unwrap_err();
-            assert!(matches!(refused, FileError::Exposed { .. }), "{mode:o}: {refused}");
+            assert!(
+                matches!(refused, FileError::Exposed { .. }),
+                "{mode:o}: {refused}"
+            );
         }
         set_mode(&path, 0o640);
         read(&path, 100, Secrecy::Confidential).unwrap();

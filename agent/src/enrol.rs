@@ -7,10 +7,15 @@
 //! The statement is on disk before it is sent, so after a crash or a lost answer the very same one
 //! is sent again, and the verifier, which knows it by its digest, answers as it did.
 
-use std::{fs, io, path::{Path, PathBuf}};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
 
 use affiant_proto::{
-    Digest, Signer as _, Statement, digest, statement::{Place, SealError}, v1,
+    Digest, Signer as _, Statement, digest,
+    statement::{Place, SealError},
+    v1,
 };
 use zeroize::Zeroizing;
 
@@ -52,7 +57,9 @@ impl Token {
         let bytes = durable::read(path, MAX_TOKEN + 2, Secrecy::Confidential)?;
         let bytes = bytes.ok_or_else(|| TokenError::Missing(path.to_owned()))?;
         let not = || TokenError::NotAToken(path.to_owned());
-        let text = std::str::from_utf8(&bytes).map_err(|_| not())?.trim_ascii_end();
+        let text = std::str::from_utf8(&bytes)
+            .map_err(|_| not())?
+            .trim_ascii_end();
         let printable = text.bytes().all(|byte| byte.is_ascii_graphic());
         if text.is_empty() || text.len() as u64 > MAX_TOKEN || !printable {
             return Err(not());
@@ -253,7 +260,12 @@ fn forget(data: &DataDir, why: &str) -> Result<(), EnrolError> {
         let (path, why) = (data.path().to_owned(), why.to_owned());
         return Err(EnrolError::Stranded { path, why });
     }
-    for path in [data.enrolment(), data.genesis(), data.record_key(), data.tls_key()] {
+    for path in [
+        data.enrolment(),
+        data.genesis(),
+        data.record_key(),
+        data.tls_key(),
+    ] {
         match fs::remove_file(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {
                 return Err(FileError::io("remove", &path)(error).into());
@@ -283,7 +295,14 @@ mod tests {
     fn a_token_is_one_printable_line() {
         let (_directory, path) = file(b"abc-123\n", 0o600);
         assert_eq!(Token::read(&path).unwrap().digest(), digest(b"abc-123"));
-        for wrong in [&b""[..], b"\n", b"two words", b"two\nlines", b"\xff\xfe", &[b'x'; 257]] {
+        for wrong in [
+            &b""[..],
+            b"\n",
+            b"two words",
+            b"two\nlines",
+            b"\xff\xfe",
+            &[b'x'; 257],
+        ] {
             let (_directory, path) = file(wrong, 0o600);
             assert!(Token::read(&path).is_err(), "{wrong:?}");
         }
@@ -293,7 +312,10 @@ mod tests {
     fn a_token_that_the_world_can_read_is_refused() {
         let (_directory, path) = file(b"abc", 0o644);
         let refused = Token::read(&path).map(drop).unwrap_err();
-        assert!(matches!(refused, TokenError::File(FileError::Exposed { .. })), "{refused}");
+        assert!(
+            matches!(refused, TokenError::File(FileError::Exposed { .. })),
+            "{refused}"
+        );
         let (_directory, path) = file(b"abc", 0o640);
         Token::read(&path).unwrap();
     }

@@ -9,7 +9,9 @@ use affiant_proto::{
     Body, Broken, ChainState, Digest, Ed25519Signer, Malformed, Signer, Statement, digest,
     keys::BadPrivateKey, statement::MAX_STATEMENT_BYTES,
 };
-use rcgen::{CertificateParams, DistinguishedName, KeyPair, PKCS_ECDSA_P256_SHA256, PublicKeyData as _};
+use rcgen::{
+    CertificateParams, DistinguishedName, KeyPair, PKCS_ECDSA_P256_SHA256, PublicKeyData as _,
+};
 use ring::{rand::SystemRandom, signature::Ed25519KeyPair};
 use rustls_pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use zeroize::Zeroizing;
@@ -68,7 +70,9 @@ pub enum IdentityError {
         error: Broken,
     },
     /// Files that are not of one enrolment.
-    #[error("{0} does not belong to the other files of the data directory; restore all of them together")]
+    #[error(
+        "{0} does not belong to the other files of the data directory; restore all of them together"
+    )]
     Mixed(PathBuf),
 }
 
@@ -124,7 +128,6 @@ impl Keys {
     pub fn tls(&self) -> &TlsKey {
         &self.tls
     }
-
 }
 
 /// A P-256 key for TLS.
@@ -272,7 +275,10 @@ mod tests {
         assert_eq!(made.record().public_key(), read.record().public_key());
         assert_eq!(made.tls().digest(), read.tls().digest());
         for path in [data.record_key(), data.tls_key()] {
-            assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+            assert_eq!(
+                fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+                0o600
+            );
         }
     }
 
@@ -312,6 +318,9 @@ mod tests {
         let request = keys.tls().request().unwrap();
         let der = rustls_pki_types::CertificateSigningRequestDer::from(request);
         let read = rcgen::CertificateSigningRequestParams::from_der(&der).unwrap();
-        assert_eq!(digest(&read.public_key.subject_public_key_info()), keys.tls().digest());
+        assert_eq!(
+            digest(&read.public_key.subject_public_key_info()),
+            keys.tls().digest()
+        );
     }
 }

@@ -153,10 +153,21 @@ async fn record_from(
                     tracing::warn!("the devices changed; the trace ends here");
                     break;
                 }
-                let file = OpenOptions::new().write(true).create_new(true).mode(0o644).open(path);
+                let file = OpenOptions::new()
+                    .write(true)
+                    .create_new(true)
+                    .mode(0o644)
+                    .open(path);
                 let out = BufWriter::new(file.map_err(failed)?);
                 let date = date();
-                writer = Some(TraceWriter::new(out, &inventory, Origin::Recorded, &date, note, period_ms)?);
+                writer = Some(TraceWriter::new(
+                    out,
+                    &inventory,
+                    Origin::Recorded,
+                    &date,
+                    note,
+                    period_ms,
+                )?);
             }
             Event::Sample(sample) => {
                 let holdings = attribution.holdings(&sample).await;
@@ -170,10 +181,16 @@ async fn record_from(
     }
     if let Some(writer) = writer {
         let out = writer.finish()?;
-        let file = out.into_inner().map_err(|error| failed(error.into_error()))?;
+        let file = out
+            .into_inner()
+            .map_err(|error| failed(error.into_error()))?;
         file.sync_all().map_err(failed)?;
     }
-    if ticks < due { Err(InspectError::Ended) } else { Ok(ticks) }
+    if ticks < due {
+        Err(InspectError::Ended)
+    } else {
+        Ok(ticks)
+    }
 }
 
 /// Today, as a trace names it.
@@ -185,7 +202,12 @@ fn date() -> String {
 
 /// Gives a look as JSON; what did not answer is null.
 pub fn to_json(look: &Look) -> Value {
-    let devices = look.inventory.devices.iter().zip(&look.sample.devices).zip(&look.holdings);
+    let devices = look
+        .inventory
+        .devices
+        .iter()
+        .zip(&look.sample.devices)
+        .zip(&look.holdings);
     let devices: Vec<Value> = devices
         .map(|((device, reading), holding)| {
             let mut out = json!({

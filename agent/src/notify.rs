@@ -21,13 +21,18 @@ pub(crate) fn watchdog() {
 
 /// Says in a line how the agent stands.
 pub(crate) fn status(text: &str) {
-    let line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+    let line: String = text
+        .chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect();
     tell(&[NotifyState::Status(&line)]);
 }
 
 /// How often the service manager wants a sign of life, halved, so that one may come late.
 pub(crate) fn watchdog_period() -> Option<Duration> {
-    sd_notify::watchdog_enabled().map(|period| period / 2).filter(|period| !period.is_zero())
+    sd_notify::watchdog_enabled()
+        .map(|period| period / 2)
+        .filter(|period| !period.is_zero())
 }
 
 fn tell(state: &[NotifyState<'_>]) {

@@ -14,7 +14,7 @@ use crate::{
     deployment::reference,
     meter::Holding,
     sample::{Inventory, Sample},
-    spool::{Cursor, SpoolError},
+    spool::{Cursor, Records, SpoolError},
 };
 use affiant_proto::tlog::SignedCheckpoint;
 
@@ -32,7 +32,7 @@ enum Command {
     Read {
         from: u64,
         most: usize,
-        reply: oneshot::Sender<Result<Vec<(u64, Vec<u8>)>, SpoolError>>,
+        reply: oneshot::Sender<Result<Records, SpoolError>>,
     },
     Close(oneshot::Sender<()>),
 }
@@ -58,11 +58,13 @@ impl Recorder {
         let (commands, mut inbox) = mpsc::channel(QUEUE);
         let (told, head) = watch::channel(book.head());
         let (end, ended) = oneshot::channel();
-        thread::Builder::new().name("recorder".into()).spawn(move || {
-            let result = keep(&mut book, &mut inbox, &told);
-            // Nobody listens when the agent is past caring.
-            let _ = end.send(result);
-        })?;
+        thread::Builder::new()
+            .name("recorder".into())
+            .spawn(move || {
+                let result = keep(&mut book, &mut inbox, &told);
+                // Nobody listens when the agent is past caring.
+                let _ = end.send(result);
+            })?;
         Ok((Self { commands, head }, ended))
     }
 
@@ -96,7 +98,7 @@ impl Recorder {
         &self,
         from: u64,
         most: usize,
-    ) -> Result<Result<Vec<(u64, Vec<u8>)>, SpoolError>, RecorderGone> {
+    ) -> Result<Result<Records, SpoolError>, RecorderGone> {
         let (reply, read) = oneshot::channel();
         self.send(Command::Read { from, most, reply }).await?;
         read.await.map_err(|_| RecorderGone)

@@ -24,7 +24,9 @@ pub enum RecoverError {
     #[error(transparent)]
     Spool(#[from] SpoolError),
     /// A record that is not what was sealed.
-    #[error("record {sequence} of the spool does not read: {error}; restore the spool, or set the data directory aside and enrol anew")]
+    #[error(
+        "record {sequence} of the spool does not read: {error}; restore the spool, or set the data directory aside and enrol anew"
+    )]
     Record {
         /// Which one.
         sequence: u64,
@@ -32,7 +34,9 @@ pub enum RecoverError {
         error: BadEnvelope,
     },
     /// The last record is not of this chain.
-    #[error("record {sequence} of the spool is not of this host's chain: {error}; restore all files of the data directory together")]
+    #[error(
+        "record {sequence} of the spool is not of this host's chain: {error}; restore all files of the data directory together"
+    )]
     Chain {
         /// Which one.
         sequence: u64,
@@ -40,7 +44,9 @@ pub enum RecoverError {
         error: Broken,
     },
     /// A record that the spool says it has is not there.
-    #[error("record {0} is not in the spool; restore it, or set the data directory aside and enrol anew")]
+    #[error(
+        "record {0} is not in the spool; restore it, or set the data directory aside and enrol anew"
+    )]
     Lost(u64),
 }
 
@@ -52,10 +58,12 @@ pub fn recover(spool: &mut Spool, opened: &ChainState) -> Result<Recovered, Reco
     };
     if last > 0 {
         let statement = record(spool, last)?.into_parts().0;
-        chain.skip_to(statement).map_err(|error| RecoverError::Chain {
-            sequence: last,
-            error,
-        })?;
+        chain
+            .skip_to(statement)
+            .map_err(|error| RecoverError::Chain {
+                sequence: last,
+                error,
+            })?;
     }
     // Usage is what there is most of: the first look backwards nearly always finds one.
     for sequence in (first..=last).rev() {

@@ -2,7 +2,9 @@
 //! not, and learns whether an operator has approved the host.
 
 use affiant_proto::{
-    Digest, Statement, digest, statement::{Place, SealError}, v1,
+    Digest, Statement, digest,
+    statement::{Place, SealError},
+    v1,
 };
 
 use crate::{

@@ -167,7 +167,10 @@ impl Route {
         match connected {
             Ok(Ok(channel)) => Ok(channel),
             Ok(Err(error)) => Err(failed(chain_of(&error))),
-            Err(_) => Err(failed(format!("no connection within {} s", CONNECT.as_secs()))),
+            Err(_) => Err(failed(format!(
+                "no connection within {} s",
+                CONNECT.as_secs()
+            ))),
         }
     }
 
@@ -177,7 +180,9 @@ impl Route {
         // A record must not wait for a full packet.
         socket.set_nodelay(true)?;
         let name = self.verifier.server_name().clone();
-        TlsConnector::from(Arc::clone(&self.tls)).connect(name, socket).await
+        TlsConnector::from(Arc::clone(&self.tls))
+            .connect(name, socket)
+            .await
     }
 }
 
@@ -229,8 +234,17 @@ mod tests {
 
     #[test]
     fn a_refusal_for_good_is_told_from_a_failure() {
-        assert!(matches!(Status::permission_denied("x").into(), RpcError::Refused(_)));
-        assert!(matches!(Status::unavailable("x").into(), RpcError::Failed(_)));
-        assert!(matches!(Status::failed_precondition("x").into(), RpcError::Failed(_)));
+        assert!(matches!(
+            Status::permission_denied("x").into(),
+            RpcError::Refused(_)
+        ));
+        assert!(matches!(
+            Status::unavailable("x").into(),
+            RpcError::Failed(_)
+        ));
+        assert!(matches!(
+            Status::failed_precondition("x").into(),
+            RpcError::Failed(_)
+        ));
     }
 }

@@ -199,7 +199,11 @@ fn open(
     let mut boot = boot::count(&data.boot(), Path::new(BOOT_ID), last)?;
     // A clock that is behind the last record is another clock, whatever the boot is called.
     let behind = |ended: u64| clock::now().boot_ms < ended;
-    if boot.same && recovered.usage.is_some_and(|(.., ended)| behind(ended.boot_ms)) {
+    if boot.same
+        && recovered
+            .usage
+            .is_some_and(|(.., ended)| behind(ended.boot_ms))
+    {
         std::fs::remove_file(data.boot())
             .map_err(crate::durable::FileError::io("remove", &data.boot()))
             .map_err(BootError::from)?;

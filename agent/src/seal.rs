@@ -163,8 +163,16 @@ impl Sealer {
     }
 
     /// Adds the devices.
-    pub fn inventory(&self, draft: &mut Draft, inventory: &Inventory, now: Now) -> Result<(), NotSealed> {
-        let leaves = inventory.devices.iter().map(|device| device.encode_to_vec());
+    pub fn inventory(
+        &self,
+        draft: &mut Draft,
+        inventory: &Inventory,
+        now: Now,
+    ) -> Result<(), NotSealed> {
+        let leaves = inventory
+            .devices
+            .iter()
+            .map(|device| device.encode_to_vec());
         let tree = SaltedTree::new(self.seed()?, leaves.collect())?;
         let in_force = InForce {
             sequence: draft.last().saturating_add(1),
@@ -185,7 +193,12 @@ impl Sealer {
     }
 
     /// Adds an interval, and before it the workloads when they are not those in force.
-    pub fn interval(&self, draft: &mut Draft, interval: &Interval, now: Now) -> Result<(), NotSealed> {
+    pub fn interval(
+        &self,
+        draft: &mut Draft,
+        interval: &Interval,
+        now: Now,
+    ) -> Result<(), NotSealed> {
         if interval.workloads_changed() || draft.head.workloads.is_none() {
             self.workloads(draft, interval.workloads(), now)?;
         }
@@ -195,7 +208,9 @@ impl Sealer {
             return Err(NotSealed::NothingInForce);
         };
         let lines = interval.lines().iter().map(|line| line.encode_to_vec());
-        let leaves = std::iter::once(interval.totals().encode_to_vec()).chain(lines).collect();
+        let leaves = std::iter::once(interval.totals().encode_to_vec())
+            .chain(lines)
+            .collect();
         let tree = SaltedTree::new(self.seed()?, leaves)?;
         let (start, end) = (interval.start(), interval.end());
         let body = v1::Usage {
@@ -239,15 +254,25 @@ impl Sealer {
         Ok(())
     }
 
-    fn add(&self, draft: &mut Draft, body: Body, tree: SaltedTree, now: Now) -> Result<(), NotSealed> {
+    fn add(
+        &self,
+        draft: &mut Draft,
+        body: Body,
+        tree: SaltedTree,
+        now: Now,
+    ) -> Result<(), NotSealed> {
         let head = &mut draft.head;
-        let due = head.embedded.as_ref().is_none_or(|(_, taken_ms)| {
-            now.boot_ms.saturating_sub(*taken_ms) >= ADOPT_MS
-        });
+        let due = head
+            .embedded
+            .as_ref()
+            .is_none_or(|(_, taken_ms)| now.boot_ms.saturating_sub(*taken_ms) >= ADOPT_MS);
         if due && let Some(seen) = &self.seen {
             head.embedded = Some((seen.clone(), now.boot_ms));
         }
-        let checkpoint = head.embedded.as_ref().map(|(checkpoint, _)| checkpoint.clone());
+        let checkpoint = head
+            .embedded
+            .as_ref()
+            .map(|(checkpoint, _)| checkpoint.clone());
         let place = head.chain.next_place();
         let statement = Statement::seal(body, place, now.header, checkpoint, &*self.signer)?;
         let envelope = Envelope::join(statement.clone(), Some(tree))?;

@@ -86,7 +86,11 @@ impl fmt::Display for View {
         }
         match &self.status.cursor {
             Some(cursor) => {
-                writeln!(f, "in the log  up to {}, at index {}", cursor.sequence, cursor.index)?;
+                writeln!(
+                    f,
+                    "in the log  up to {}, at index {}",
+                    cursor.sequence, cursor.index
+                )?;
             }
             None => writeln!(f, "in the log  not known of any")?,
         }
@@ -95,7 +99,11 @@ impl fmt::Display for View {
             Some(ms) => writeln!(f, ", the oldest sealed at unix time {}", ms / 1_000)?,
             None => writeln!(f)?,
         }
-        writeln!(f, "on disk     {} bytes in {} segments", self.status.bytes, self.status.segments)?;
+        writeln!(
+            f,
+            "on disk     {} bytes in {} segments",
+            self.status.bytes, self.status.segments
+        )?;
         match &self.halt {
             Some(halt) => writeln!(f, "HALTED      {halt}"),
             None => Ok(()),

@@ -77,7 +77,9 @@ enum Attempt {
     Rpc(#[from] RpcError),
     #[error("no certificate: {0}")]
     Renewal(#[from] RenewalError),
-    #[error("this host waits for approval: have the verifier's operator approve it (`affiant-verifier host approve`)")]
+    #[error(
+        "this host waits for approval: have the verifier's operator approve it (`affiant-verifier host approve`)"
+    )]
     Pending,
     #[error("cannot store the certificate: {0}")]
     Store(#[from] durable::FileError),
@@ -107,11 +109,15 @@ impl Uploader {
     pub async fn run(mut self) -> Outcome {
         let random = SystemRandom::new();
         let mut backoff = Backoff::new(self.reconnect_max);
-        let mut certificate = HostCertificate::read(&self.data.certificates()).unwrap_or_else(|error| {
-            tracing::warn!(%error, "asking for a new certificate");
-            None
-        });
-        let known = self.cursor.as_ref().map(|cursor| cursor.checkpoint.as_str());
+        let mut certificate =
+            HostCertificate::read(&self.data.certificates()).unwrap_or_else(|error| {
+                tracing::warn!(%error, "asking for a new certificate");
+                None
+            });
+        let known = self
+            .cursor
+            .as_ref()
+            .map(|cursor| cursor.checkpoint.as_str());
         let mut anchor = Anchor::new(self.identity.deployment().clone(), known);
         let mut complaint = Complaint::default();
         loop {
@@ -153,7 +159,10 @@ impl Uploader {
     ) -> Result<End, Attempt> {
         let now = clock::wall_ms();
         let mut renew_at_ms = now.saturating_add(RENEWAL_RETRY_MS);
-        if certificate.as_ref().is_none_or(|held| now >= held.renew_at_ms()) {
+        if certificate
+            .as_ref()
+            .is_none_or(|held| now >= held.renew_at_ms())
+        {
             let head = *self.recorder.head().borrow();
             match self.renewed(head).await {
                 Ok(fresh) => *certificate = Some(fresh),
@@ -186,7 +195,9 @@ impl Uploader {
     }
 
     async fn renewed(&self, head: (u64, Digest)) -> Result<HostCertificate, Attempt> {
-        let channel = Route::anonymous(&self.verifier, &self.authority)?.connect().await?;
+        let channel = Route::anonymous(&self.verifier, &self.authority)?
+            .connect()
+            .await?;
         match renew(channel, &self.identity, head, clock::header_time()).await? {
             Admitted::Pending => Err(Attempt::Pending),
             Admitted::Certificate(fresh) => {

@@ -11,7 +11,11 @@ use fake::{Fake, Host, eventually, file};
 fn enrolled(fake: &Fake) -> Host {
     let host = Host::new(fake);
     let enrolled = host.enroll();
-    assert!(enrolled.status.success(), "{}", String::from_utf8_lossy(&enrolled.stderr));
+    assert!(
+        enrolled.status.success(),
+        "{}",
+        String::from_utf8_lossy(&enrolled.stderr)
+    );
     host
 }
 
@@ -27,10 +31,17 @@ fn check_chain(host: &Host, received: &[Statement]) {
                 ended.abuts(usage).unwrap();
             }
             assert_eq!(usage.source(), v1::SourceKind::Recorded);
-            ended = Some(Ended { boot: usage.boot, end_ms: usage.end_ms });
+            ended = Some(Ended {
+                boot: usage.boot,
+                end_ms: usage.end_ms,
+            });
         }
     }
-    assert!(ended.is_some(), "no usage among {} statements", received.len());
+    assert!(
+        ended.is_some(),
+        "no usage among {} statements",
+        received.len()
+    );
 }
 
 #[test]
@@ -38,18 +49,36 @@ fn what_is_measured_arrives_signed_in_order_and_a_drained_agent_leaves_nothing_w
     let fake = Fake::start();
     let host = enrolled(&fake);
     let mut agent = host.start();
-    eventually("a few records have come", || fake.state().received.len() > 4);
+    eventually("a few records have come", || {
+        fake.state().received.len() > 4
+    });
     let (code, took) = agent.stop();
     assert_eq!(code, Some(0), "{}", agent.journal());
     assert!(took < Duration::from_secs(5), "{took:?}");
     let state = fake.state();
     check_chain(&host, &state.received);
-    let kinds: Vec<String> = state.received.iter().take(3).map(|s| s.kind().name()).collect();
+    let kinds: Vec<String> = state
+        .received
+        .iter()
+        .take(3)
+        .map(|s| s.kind().name())
+        .collect();
     assert_eq!(kinds, ["inventory.v1", "workloads.v1", "usage.v1"]);
-    assert!(state.received.last().unwrap().header().checkpoint().is_some());
+    assert!(
+        state
+            .received
+            .last()
+            .unwrap()
+            .header()
+            .checkpoint()
+            .is_some()
+    );
     let spool = host.spool();
     assert_eq!(spool["waiting"], 0);
-    assert_eq!(spool["last"], state.received.last().unwrap().header().sequence());
+    assert_eq!(
+        spool["last"],
+        state.received.last().unwrap().header().sequence()
+    );
 }
 
 #[test]
@@ -73,7 +102,9 @@ fn an_agent_that_is_killed_again_and_again_keeps_one_unbroken_chain() {
     for round in 0..4 {
         let mut agent = host.start();
         let before = fake.state().received.len();
-        eventually("the round brought records", || fake.state().received.len() > before + 2);
+        eventually("the round brought records", || {
+            fake.state().received.len() > before + 2
+        });
         if round < 3 {
             agent.kill();
         } else {
@@ -90,7 +121,9 @@ fn without_a_verifier_records_wait_and_the_agent_ends_within_five_seconds_all_th
     let host = enrolled(&fake);
     drop(fake);
     let mut agent = host.start();
-    eventually("records are sealed", || host.spool()["last"].as_u64() > Some(3));
+    eventually("records are sealed", || {
+        host.spool()["last"].as_u64() > Some(3)
+    });
     let (code, took) = agent.stop();
     assert_eq!(code, Some(0), "{}", agent.journal());
     assert!(took < Duration::from_secs(5), "{took:?}");
@@ -103,11 +136,18 @@ fn a_permanent_refusal_stops_sending_and_nothing_else() {
     let host = enrolled(&fake);
     fake.state().refuse = Some((3, true));
     let mut agent = host.start();
-    eventually("the refusal is on disk", || !host.spool()["halted"].is_null());
+    eventually("the refusal is on disk", || {
+        !host.spool()["halted"].is_null()
+    });
     let spool = host.spool();
-    assert!(spool["halted"].as_str().unwrap().contains("not taken"), "{spool}");
+    assert!(
+        spool["halted"].as_str().unwrap().contains("not taken"),
+        "{spool}"
+    );
     let (sealed, hellos) = (spool["last"].as_u64().unwrap(), fake.state().hellos.len());
-    eventually("sealing goes on", || host.spool()["last"].as_u64().unwrap() > sealed + 2);
+    eventually("sealing goes on", || {
+        host.spool()["last"].as_u64().unwrap() > sealed + 2
+    });
     assert_eq!(fake.state().hellos.len(), hellos, "it is not tried again");
     assert_eq!(agent.stop().0, Some(3), "{}", agent.journal());
     // The operator mends it; the next start goes on where it stopped.
@@ -135,12 +175,17 @@ fn a_refusal_for_now_is_tried_again() {
 #[test]
 fn a_verifier_that_is_ahead_or_has_another_history_gets_nothing() {
     let fake = Fake::start();
-    for (welcome, told) in [((1_000, vec![7; 32]), "only"), ((0, vec![7; 32]), "another host uses its keys")] {
+    for (welcome, told) in [
+        ((1_000, vec![7; 32]), "only"),
+        ((0, vec![7; 32]), "another host uses its keys"),
+    ] {
         let host = enrolled(&fake);
         fake.state().welcome = Some(welcome);
         let before = fake.state().received.len();
         let mut agent = host.start();
-        eventually("the agent stopped sending", || !host.spool()["halted"].is_null());
+        eventually("the agent stopped sending", || {
+            !host.spool()["halted"].is_null()
+        });
         assert!(host.spool()["halted"].as_str().unwrap().contains(told));
         assert_eq!(fake.state().received.len(), before);
         assert_eq!(agent.stop().0, Some(3), "{}", agent.journal());
@@ -156,7 +201,11 @@ fn a_checkpoint_that_the_log_did_not_sign_is_not_believed() {
     let mut agent = host.start();
     eventually("it was tried again", || fake.state().hellos.len() > 2);
     assert!(host.spool()["included"].is_null(), "{}", host.spool());
-    assert!(agent.journal().contains("did not sign"), "{}", agent.journal());
+    assert!(
+        agent.journal().contains("did not sign"),
+        "{}",
+        agent.journal()
+    );
     agent.stop();
 }
 
@@ -177,7 +226,9 @@ fn a_second_agent_on_the_same_data_is_turned_away() {
     let fake = Fake::start();
     let host = enrolled(&fake);
     let mut agent = host.start();
-    eventually("the first one seals", || host.spool()["last"].as_u64() > Some(0));
+    eventually("the first one seals", || {
+        host.spool()["last"].as_u64() > Some(0)
+    });
     let second = host.run(&["run"]);
     assert_eq!(second.status.code(), Some(74));
     assert!(String::from_utf8_lossy(&second.stderr).contains("in use"));

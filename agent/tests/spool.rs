@@ -7,7 +7,9 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use affiant_agent::spool::{AppendError, Cursor, Limits, MAX_SEGMENT, Spool, SpoolError, look, look_at};
+use affiant_agent::spool::{
+    AppendError, Cursor, Limits, MAX_SEGMENT, Spool, SpoolError, look, look_at,
+};
 
 const HOUR: Duration = Duration::from_secs(3_600);
 
@@ -33,9 +35,12 @@ fn cursor(sequence: u64) -> Cursor {
 }
 
 fn segments(directory: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path());
-    let mut paths: Vec<PathBuf> =
-        entries.filter(|path| path.extension().is_some_and(|e| e == "spool")).collect();
+    let entries = fs::read_dir(directory)
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    let mut paths: Vec<PathBuf> = entries
+        .filter(|path| path.extension().is_some_and(|e| e == "spool"))
+        .collect();
     paths.sort();
     paths
 }
@@ -115,10 +120,20 @@ fn a_changed_byte_before_the_tail_is_refused_with_file_offset_and_remedy() {
         changed[at] ^= 0x10;
         fs::write(&segment, &changed).unwrap();
         let refused = Spool::open(&path, LIMITS).map(drop).unwrap_err();
-        assert!(matches!(refused, SpoolError::Corrupt { .. }), "byte {at}: {refused}");
+        assert!(
+            matches!(refused, SpoolError::Corrupt { .. }),
+            "byte {at}: {refused}"
+        );
         let text = refused.to_string();
-        assert!(text.contains(segment.to_str().unwrap()) && text.contains("restore"), "{text}");
-        assert_eq!(fs::read(&segment).unwrap(), changed, "evidence is left as it is");
+        assert!(
+            text.contains(segment.to_str().unwrap()) && text.contains("restore"),
+            "{text}"
+        );
+        assert_eq!(
+            fs::read(&segment).unwrap(),
+            changed,
+            "evidence is left as it is"
+        );
     }
 }
 
@@ -135,10 +150,16 @@ fn a_lost_record_that_the_log_has_is_not_taken_for_a_torn_tail() {
     let whole = fs::read(&segment).unwrap();
     fs::write(&segment, &whole[..whole.len() - 1]).unwrap();
     let refused = Spool::open(&path, LIMITS).map(drop).unwrap_err();
-    assert!(matches!(refused, SpoolError::Behind { included: 3, .. }), "{refused}");
+    assert!(
+        matches!(refused, SpoolError::Behind { included: 3, .. }),
+        "{refused}"
+    );
     fs::remove_file(&segment).unwrap();
     let refused = Spool::open(&path, LIMITS).map(drop).unwrap_err();
-    assert!(matches!(refused, SpoolError::Behind { included: 3, .. }), "{refused}");
+    assert!(
+        matches!(refused, SpoolError::Behind { included: 3, .. }),
+        "{refused}"
+    );
 }
 
 #[test]
@@ -147,7 +168,9 @@ fn records_come_back_from_any_sequence_in_order_and_bounded() {
     let mut spool = Spool::open(&directory.path().join("spool"), LIMITS).unwrap();
     let mut next = 0;
     for length in [1, 5, 2, 9, 1, 1, 30] {
-        spool.append(next, &records(next..next + length), SystemTime::now()).unwrap();
+        spool
+            .append(next, &records(next..next + length), SystemTime::now())
+            .unwrap();
         next += length;
     }
     assert_eq!(all(&mut spool), (0..next).collect::<Vec<_>>());
@@ -177,7 +200,9 @@ fn sequences_that_do_not_come_next_are_not_appended() {
 fn fill(spool: &mut Spool, records: u64) {
     let next = spool.last().map_or(0, |last| last + 1);
     for sequence in next..next + records {
-        spool.append(sequence, &[vec![7; 1 << 20]], SystemTime::now()).unwrap();
+        spool
+            .append(sequence, &[vec![7; 1 << 20]], SystemTime::now())
+            .unwrap();
     }
 }
 
@@ -197,12 +222,24 @@ fn included_segments_go_when_they_are_old_enough_and_no_others() {
     spool.included(cursor(10), SystemTime::now()).unwrap();
     assert_eq!(segments(&path), made, "none is old enough");
     spool.included(cursor(11), later).unwrap();
-    assert_eq!(segments(&path), made[1..], "the second is not INCLUDED whole");
+    assert_eq!(
+        segments(&path),
+        made[1..],
+        "the second is not INCLUDED whole"
+    );
     spool.keep_from(8);
     spool.included(cursor(29), later).unwrap();
     assert_eq!(segments(&path), made[1..], "the next start needs record 8");
     spool.keep_from(29);
-    spool.included(Cursor { checkpoint: "newer".into(), ..cursor(29) }, later).unwrap();
+    spool
+        .included(
+            Cursor {
+                checkpoint: "newer".into(),
+                ..cursor(29)
+            },
+            later,
+        )
+        .unwrap();
     assert_eq!(segments(&path), made[made.len() - 1..], "the last stays");
     drop(spool);
     let spool = Spool::open(&path, LIMITS).unwrap();
@@ -221,16 +258,23 @@ fn a_full_spool_lets_go_of_included_records_first_and_never_of_others() {
     let mut spool = Spool::open(&path, limits).unwrap();
     spool.keep_from(100);
     fill(&mut spool, 19);
-    let full = spool.append(19, &[vec![7; 1 << 20]], SystemTime::now()).unwrap_err();
+    let full = spool
+        .append(19, &[vec![7; 1 << 20]], SystemTime::now())
+        .unwrap_err();
     assert!(matches!(full, AppendError::Full { .. }), "{full}");
     assert_eq!(spool.last(), Some(18));
     spool.included(cursor(7), SystemTime::now()).unwrap();
-    spool.append(19, &[vec![7; 1 << 20]], SystemTime::now()).unwrap();
+    spool
+        .append(19, &[vec![7; 1 << 20]], SystemTime::now())
+        .unwrap();
     let status = spool.status();
     assert!(status.bytes <= limits.max_bytes);
     let (first, last) = status.range.unwrap();
     assert!(first <= 8, "record 8 is not INCLUDED");
-    assert_eq!((last, status.waiting(), status.oldest_waiting()), (19, 12, Some(8)));
+    assert_eq!(
+        (last, status.waiting(), status.oldest_waiting()),
+        (19, 12, Some(8))
+    );
 }
 
 #[test]
@@ -271,6 +315,12 @@ fn a_cursor_that_does_not_read_is_named_with_its_remedy() {
     let path = directory.path().join("spool");
     drop(Spool::open(&path, LIMITS).unwrap());
     fs::write(path.join("cursor"), b"{").unwrap();
-    let refused = Spool::open(&path, LIMITS).map(drop).unwrap_err().to_string();
-    assert!(refused.contains("cursor") && refused.contains("remove it"), "{refused}");
+    let refused = Spool::open(&path, LIMITS)
+        .map(drop)
+        .unwrap_err()
+        .to_string();
+    assert!(
+        refused.contains("cursor") && refused.contains("remove it"),
+        "{refused}"
+    );
 }

@@ -58,7 +58,15 @@ mod tests {
         for name in ["gpu-01", "gpu-01.example.org", "7"] {
             assert_eq!(name.parse::<HostName>().unwrap().as_str(), name);
         }
-        for name in ["", "gpu 01", "gpu_01", ".gpu", "-gpu", "gpu/01", &"a".repeat(254)] {
+        for name in [
+            "",
+            "gpu 01",
+            "gpu_01",
+            ".gpu",
+            "-gpu",
+            "gpu/01",
+            &"a".repeat(254),
+        ] {
             assert!(name.parse::<HostName>().is_err(), "{name}");
         }
     }

@@ -206,7 +206,8 @@ fn table(path: &Path) -> Result<Table, ConfigError> {
         text,
     };
     let text = std::str::from_utf8(&bytes).map_err(|error| not_toml(error.to_string()))?;
-    text.parse().map_err(|error: toml::de::Error| not_toml(error.to_string()))
+    text.parse()
+        .map_err(|error: toml::de::Error| not_toml(error.to_string()))
 }
 
 fn read(table: Table) -> (Option<Config>, Measuring, Vec<Fault>) {
@@ -227,7 +228,9 @@ fn read(table: Table) -> (Option<Config>, Measuring, Vec<Fault>) {
     let ca = root.path("ca");
     let data = root.path("data").unwrap_or_else(|| DEFAULT_DATA.into());
     let host = if root.has("host") {
-        root.parsed("host", |text| HostName::from_str(text).map_err(|error| error.to_string()))
+        root.parsed("host", |text| {
+            HostName::from_str(text).map_err(|error| error.to_string())
+        })
     } else {
         let host = HostName::of_this_host();
         if host.is_none() {
@@ -238,17 +241,20 @@ fn read(table: Table) -> (Option<Config>, Measuring, Vec<Fault>) {
     let site = root.parsed("site", label).unwrap_or_default();
     let reconnect_max = root.number("reconnect_max_ms", 10..=3_600_000);
     root.end();
-    let config = verifier.zip(ca).zip(host).map(|((verifier, ca), host)| Config {
-        verifier,
-        ca,
-        data,
-        host,
-        site,
-        interval: Duration::from_secs(interval),
-        measuring: measuring.clone(),
-        spool,
-        reconnect_max: Duration::from_millis(reconnect_max.unwrap_or(RECONNECT_MAX_MS)),
-    });
+    let config = verifier
+        .zip(ca)
+        .zip(host)
+        .map(|((verifier, ca), host)| Config {
+            verifier,
+            ca,
+            data,
+            host,
+            site,
+            interval: Duration::from_secs(interval),
+            measuring: measuring.clone(),
+            spool,
+            reconnect_max: Duration::from_millis(reconnect_max.unwrap_or(RECONNECT_MAX_MS)),
+        });
     (config, measuring, faults)
 }
 
@@ -269,7 +275,9 @@ impl Measuring {
         let cluster = root.parsed("cluster", label);
         let (kubelet, kubelet_url) = kubelet(root.section("kubernetes"));
         let mut slurm = root.section("slurm");
-        let prolog = slurm.path("prolog").unwrap_or_else(|| DEFAULT_PROLOG.into());
+        let prolog = slurm
+            .path("prolog")
+            .unwrap_or_else(|| DEFAULT_PROLOG.into());
         slurm.end();
         Self {
             source,
@@ -285,7 +293,8 @@ impl Measuring {
 /// A name that an operator gives to things of his own.
 fn label(text: &str) -> Result<String, String> {
     let fits = text.len() <= 253 && !text.chars().any(char::is_control);
-    fits.then(|| text.to_owned()).ok_or_else(|| "is longer than 253 bytes".into())
+    fits.then(|| text.to_owned())
+        .ok_or_else(|| "is longer than 253 bytes".into())
 }
 
 fn kubelet(mut section: Section<'_>) -> (Option<Endpoint>, Option<String>) {
@@ -299,7 +308,9 @@ fn kubelet(mut section: Section<'_>) -> (Option<Endpoint>, Option<String>) {
     let url = section.text("url");
     let endpoint = url.as_ref().and_then(|url| {
         let endpoint = Endpoint::new(url, ca.as_deref(), token, server_name.as_deref());
-        endpoint.map_err(|error| section.fault("url", error.to_string())).ok()
+        endpoint
+            .map_err(|error| section.fault("url", error.to_string()))
+            .ok()
     });
     section.end();
     (endpoint, url)
@@ -310,10 +321,17 @@ impl Source {
         let kind = section.text("kind").unwrap_or_else(|| "nvml".into());
         let recorded = kind == "recorded";
         if !recorded && kind != "nvml" {
-            section.fault("kind", format!("{kind:?} is neither \"nvml\" nor \"recorded\""));
+            section.fault(
+                "kind",
+                format!("{kind:?} is neither \"nvml\" nor \"recorded\""),
+            );
         }
         let only = |section: &mut Section<'_>, keys: &[&str], kind: &str| {
-            for key in keys.iter().filter(|key| section.has(key)).collect::<Vec<_>>() {
+            for key in keys
+                .iter()
+                .filter(|key| section.has(key))
+                .collect::<Vec<_>>()
+            {
                 section.fault(key, format!("has a meaning only with kind = {kind:?}"));
             }
         };
@@ -357,7 +375,10 @@ impl Log {
                 known.ok_or_else(|| format!("{text:?} is none of {}", choices.join(", ")))
             }
         };
-        let level = section.parsed("level", one_of(&["error", "warn", "info", "debug", "trace"]));
+        let level = section.parsed(
+            "level",
+            one_of(&["error", "warn", "info", "debug", "trace"]),
+        );
         let format = section.parsed("format", one_of(&["text", "json"]));
         section.end();
         Self {
@@ -378,14 +399,26 @@ impl fmt::Display for Config {
         writeln!(f, "site = {}", toml::Value::String(self.site.clone()))?;
         writeln!(f, "interval = {}", self.interval.as_secs())?;
         writeln!(f, "reconnect_max_ms = {}", self.reconnect_max.as_millis())?;
-        writeln!(f, "cluster = {}", toml::Value::String(self.measuring.cluster.clone()))?;
+        writeln!(
+            f,
+            "cluster = {}",
+            toml::Value::String(self.measuring.cluster.clone())
+        )?;
         match &self.measuring.source {
             Source::Nvml { library, period } => {
-                writeln!(f, "\n[source]\nkind = \"nvml\"\nlibrary = {}", quoted(library))?;
+                writeln!(
+                    f,
+                    "\n[source]\nkind = \"nvml\"\nlibrary = {}",
+                    quoted(library)
+                )?;
                 writeln!(f, "period_ms = {}", period.as_millis())?;
             }
             Source::Recorded { trace, repeat } => {
-                writeln!(f, "\n[source]\nkind = \"recorded\"\ntrace = {}", quoted(trace))?;
+                writeln!(
+                    f,
+                    "\n[source]\nkind = \"recorded\"\ntrace = {}",
+                    quoted(trace)
+                )?;
                 writeln!(f, "loop = {repeat}")?;
             }
         }
@@ -396,7 +429,15 @@ impl fmt::Display for Config {
         writeln!(f, "\n[spool]\nmax_bytes = {}", self.spool.max_bytes)?;
         writeln!(f, "max_age = {}", self.spool.keep.as_secs())?;
         writeln!(f, "\n[log]\nlevel = \"{}\"", self.measuring.log.level)?;
-        writeln!(f, "format = \"{}\"", if self.measuring.log.json { "json" } else { "text" })
+        writeln!(
+            f,
+            "format = \"{}\"",
+            if self.measuring.log.json {
+                "json"
+            } else {
+                "text"
+            }
+        )
     }
 }
 

@@ -14,7 +14,8 @@ fn load(text: &str) -> Result<Config, ConfigError> {
     Config::load(&path)
 }
 
-const LEAST: &str = "verifier = \"https://v.example.org\"\nca = \"/etc/affiant/ca.pem\"\nhost = \"gpu-01\"\n";
+const LEAST: &str =
+    "verifier = \"https://v.example.org\"\nca = \"/etc/affiant/ca.pem\"\nhost = \"gpu-01\"\n";
 
 #[test]
 fn two_keys_and_the_defaults_are_a_configuration() {
@@ -66,7 +67,9 @@ fn all_faults_are_reported_at_once_each_with_its_key() {
 fn what_is_printed_as_in_effect_reads_back_as_the_same() {
     for text in [
         LEAST.to_owned(),
-        format!("{LEAST}cluster = \"a \\\"b\\\"\"\n[source]\nkind = \"recorded\"\ntrace = \"/t.jsonl\"\nloop = true\n[log]\nformat = \"json\"\nlevel = \"warn\"\n"),
+        format!(
+            "{LEAST}cluster = \"a \\\"b\\\"\"\n[source]\nkind = \"recorded\"\ntrace = \"/t.jsonl\"\nloop = true\n[log]\nformat = \"json\"\nlevel = \"warn\"\n"
+        ),
         format!("{LEAST}interval = 1\n[kubernetes]\nurl = \"http://127.0.0.1:10255\"\n"),
     ] {
         let printed = load(&text).unwrap().to_string();
@@ -76,10 +79,19 @@ fn what_is_printed_as_in_effect_reads_back_as_the_same() {
 
 #[test]
 fn keys_of_the_other_source_are_refused() {
-    let recorded = format!("{LEAST}[source]\nkind = \"recorded\"\nlibrary = \"/lib.so\"\ntrace = \"/t\"\n");
-    assert!(load(&recorded).unwrap_err().to_string().contains("source.library"));
+    let recorded =
+        format!("{LEAST}[source]\nkind = \"recorded\"\nlibrary = \"/lib.so\"\ntrace = \"/t\"\n");
+    assert!(
+        load(&recorded)
+            .unwrap_err()
+            .to_string()
+            .contains("source.library")
+    );
     let without = load(&format!("{LEAST}[source]\nkind = \"recorded\"\n")).unwrap_err();
-    assert!(without.to_string().contains("source.trace: is missing"), "{without}");
+    assert!(
+        without.to_string().contains("source.trace: is missing"),
+        "{without}"
+    );
     let nvml = load(&format!("{LEAST}[source]\ntrace = \"/t\"\n")).unwrap_err();
     assert!(nvml.to_string().contains("source.trace"), "{nvml}");
 }
@@ -87,8 +99,13 @@ fn keys_of_the_other_source_are_refused() {
 #[test]
 fn a_period_leaves_room_for_two_samples_in_an_interval() {
     let config = load(&format!("{LEAST}interval = 1\n")).unwrap();
-    assert!(matches!(config.measuring.source, Source::Nvml { period, .. } if period.as_millis() == 500));
-    let refused = load(&format!("{LEAST}interval = 1\n[source]\nperiod_ms = 1000\n")).unwrap_err();
+    assert!(
+        matches!(config.measuring.source, Source::Nvml { period, .. } if period.as_millis() == 500)
+    );
+    let refused = load(&format!(
+        "{LEAST}interval = 1\n[source]\nperiod_ms = 1000\n"
+    ))
+    .unwrap_err();
     assert!(refused.to_string().contains("from 10 to 500"), "{refused}");
 }
 
@@ -98,7 +115,12 @@ fn inspect_needs_no_verifier_but_refuses_what_is_wrong() {
     let measuring = Measuring::load(Some(&path)).unwrap();
     assert!(matches!(measuring.source, Source::Nvml { period, .. } if period.as_millis() == 200));
     let (_directory, path) = write("verifier = \"nowhere\"\n");
-    assert!(Measuring::load(Some(&path)).unwrap_err().to_string().contains("verifier"));
+    assert!(
+        Measuring::load(Some(&path))
+            .unwrap_err()
+            .to_string()
+            .contains("verifier")
+    );
     let missing = Measuring::load(Some(Path::new("/nowhere/agent.toml"))).unwrap_err();
     assert!(matches!(missing, ConfigError::Missing(_)), "{missing}");
 }
@@ -106,5 +128,8 @@ fn inspect_needs_no_verifier_but_refuses_what_is_wrong() {
 #[test]
 fn a_file_that_is_no_toml_is_refused_with_its_place() {
     let refused = load("verifier = \n").unwrap_err();
-    assert!(matches!(refused, ConfigError::Toml { .. }) && refused.to_string().contains("line 1"), "{refused}");
+    assert!(
+        matches!(refused, ConfigError::Toml { .. }) && refused.to_string().contains("line 1"),
+        "{refused}"
+    );
 }

@@ -92,8 +92,14 @@ mod tests {
     #[test]
     fn a_host_with_or_without_port_is_taken() {
         for (text, printed) in [
-            ("https://verifier.example.org", "https://verifier.example.org:7443"),
-            ("https://verifier.example.org/", "https://verifier.example.org:7443"),
+            (
+                "https://verifier.example.org",
+                "https://verifier.example.org:7443",
+            ),
+            (
+                "https://verifier.example.org/",
+                "https://verifier.example.org:7443",
+            ),
             ("https://10.0.0.1:1", "https://10.0.0.1:1"),
             ("https://[::1]:8000", "https://[::1]:8000"),
             ("https://[::1]", "https://[::1]:7443"),

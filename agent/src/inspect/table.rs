@@ -24,8 +24,16 @@ pub fn table(look: &Look) -> String {
     );
     let head = ["GPU", "MODEL", "UTIL", "MEMORY MiB", "POWER W", "UUID"].map(String::from);
     let mut devices = vec![head.to_vec()];
-    let mut processes = vec![["GPU", "PID", "MEMORY MiB", "SM", "WORKLOAD"].map(String::from).to_vec()];
-    let all = inventory.devices.iter().zip(&look.sample.devices).zip(&look.holdings);
+    let mut processes = vec![
+        ["GPU", "PID", "MEMORY MiB", "SM", "WORKLOAD"]
+            .map(String::from)
+            .to_vec(),
+    ];
+    let all = inventory
+        .devices
+        .iter()
+        .zip(&look.sample.devices)
+        .zip(&look.holdings);
     for (index, ((device, reading), holding)) in all.enumerate() {
         let number = index.to_string();
         let row = match reading {
@@ -33,7 +41,11 @@ pub fn table(look: &Look) -> String {
                 processes.extend(holders(&number, reading, holding));
                 figures(reading, device.memory_bytes)
             }
-            Err(reason) => [reason.as_str_name().to_owned(), MISSING.into(), MISSING.into()],
+            Err(reason) => [
+                reason.as_str_name().to_owned(),
+                MISSING.into(),
+                MISSING.into(),
+            ],
         };
         let [utilization, memory, power] = row;
         let (model, uuid) = (device.model.clone(), device.uuid.clone());
@@ -50,8 +62,12 @@ pub fn table(look: &Look) -> String {
 fn figures(reading: &Reading, memory: Option<u64>) -> [String; 3] {
     let percent = reading.utilization.map(|percent| format!("{percent} %"));
     let used = reading.memory_used.map(|used| (used / MIB).to_string());
-    let whole = memory.map(|memory| format!(" / {}", memory / MIB)).unwrap_or_default();
-    let power = reading.power_mw.map(|power| format!("{}.{}", power / 1_000, power % 1_000 / 100));
+    let whole = memory
+        .map(|memory| format!(" / {}", memory / MIB))
+        .unwrap_or_default();
+    let power = reading
+        .power_mw
+        .map(|power| format!("{}.{}", power / 1_000, power % 1_000 / 100));
     let missing = || MISSING.to_owned();
     [
         percent.unwrap_or_else(missing),
@@ -63,7 +79,13 @@ fn figures(reading: &Reading, memory: Option<u64>) -> [String; 3] {
 fn holders(number: &str, reading: &Reading, holding: &Holding) -> Vec<Vec<String>> {
     let line = |what: &str| {
         let missing = MISSING.to_owned();
-        vec![vec![number.to_owned(), missing.clone(), missing.clone(), missing, what.to_owned()]]
+        vec![vec![
+            number.to_owned(),
+            missing.clone(),
+            missing.clone(),
+            missing,
+            what.to_owned(),
+        ]]
     };
     let (list, holders) = match (&reading.processes, holding) {
         (Processes::Read(list), Holding::Known(holders)) => (list, holders),
@@ -73,25 +95,49 @@ fn holders(number: &str, reading: &Reading, holding: &Holding) -> Vec<Vec<String
     let rows = both.map(|(process, holder)| {
         let memory = process.used_memory.map(|memory| (memory / MIB).to_string());
         let sm = process.sm_percent.map(|percent| format!("{percent} %"));
-        let workload = holder.workload.as_deref().map_or("not told whose".into(), describe);
+        let workload = holder
+            .workload
+            .as_deref()
+            .map_or("not told whose".into(), describe);
         let missing = || MISSING.to_owned();
         let (memory, sm) = (memory.unwrap_or_else(missing), sm.unwrap_or_else(missing));
-        vec![number.to_owned(), process.pid.to_string(), memory, sm, workload]
+        vec![
+            number.to_owned(),
+            process.pid.to_string(),
+            memory,
+            sm,
+            workload,
+        ]
     });
     rows.collect()
 }
 
 /// Names a workload in a line.
 fn describe(workload: &v1::Workload) -> String {
-    let v1::Workload { unit, user, namespace, pod, pod_uid, container_id, .. } = workload;
+    let v1::Workload {
+        unit,
+        user,
+        namespace,
+        pod,
+        pod_uid,
+        container_id,
+        ..
+    } = workload;
     let short: String = container_id.chars().take(12).collect();
     let named = match workload.platform() {
         Platform::Kubernetes if !pod.is_empty() => {
-            format!("pod {namespace}/{pod} ({})", or_missing(&workload.service_account))
+            format!(
+                "pod {namespace}/{pod} ({})",
+                or_missing(&workload.service_account)
+            )
         }
         Platform::Kubernetes => format!("pod {pod_uid}"),
         Platform::Slurm => {
-            format!("slurm job {} of {}", workload.slurm_job, or_missing(&workload.slurm_account))
+            format!(
+                "slurm job {} of {}",
+                workload.slurm_job,
+                or_missing(&workload.slurm_account)
+            )
         }
         Platform::Container => format!("container {short}"),
         Platform::SystemdUnit | Platform::VirtualMachine => unit.clone(),
@@ -111,9 +157,14 @@ fn or_missing(text: &str) -> &str {
 /// Pads the columns; text from the driver and from users keeps to its cell and its line.
 fn aligned(rows: &[Vec<String>]) -> String {
     let plain = |cell: &String| -> String {
-        cell.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+        cell.chars()
+            .map(|c| if c.is_control() { ' ' } else { c })
+            .collect()
     };
-    let rows: Vec<Vec<String>> = rows.iter().map(|row| row.iter().map(plain).collect()).collect();
+    let rows: Vec<Vec<String>> = rows
+        .iter()
+        .map(|row| row.iter().map(plain).collect())
+        .collect();
     let columns = rows.first().map_or(0, Vec::len);
     let width = |column: usize| {
         let cells = rows.iter().filter_map(|row| row.get(column));
@@ -199,10 +250,19 @@ mod tests {
         for part in ["97 %", "– / 24576", "71.2"] {
             assert!(device.contains(part), "{part} in {text}");
         }
-        assert!(lines.iter().any(|line| line.contains("REASON_DRIVER_HUNG")), "{text}");
+        assert!(
+            lines.iter().any(|line| line.contains("REASON_DRIVER_HUNG")),
+            "{text}"
+        );
         let holder = lines.iter().find(|line| line.contains("42")).unwrap();
-        assert!(holder.contains("pod northwind/train-0 (trainer), uid 1000"), "{text}");
-        assert!(!lines.iter().any(|line| line.starts_with("forged")), "{text}");
+        assert!(
+            holder.contains("pod northwind/train-0 (trainer), uid 1000"),
+            "{text}"
+        );
+        assert!(
+            !lines.iter().any(|line| line.starts_with("forged")),
+            "{text}"
+        );
     }
 
     #[test]

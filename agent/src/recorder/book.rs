@@ -10,10 +10,10 @@ use crate::{
     boot::Boot,
     durable::FileError,
     meter::{BadMeter, Holding, Interval, Meter, Pace},
-    recover::{Recovered, RecoverError},
+    recover::{RecoverError, Recovered},
     sample::{Instant, Inventory, Sample},
     seal::{Draft, Now, Sealer},
-    spool::{AppendError, Cursor, Spool, SpoolError},
+    spool::{AppendError, Cursor, Records, Spool, SpoolError},
 };
 
 /// Bytes after which a draft is written: an eighth of a segment. Only the pieces of a long gap
@@ -106,7 +106,10 @@ impl Book {
         } = opening;
         let needed = recovered.usage.map_or(0, |(sequence, ..)| sequence);
         spool.keep_from(needed);
-        let ended = recovered.usage.filter(|_| boot.same).map(|(.., ended)| ended);
+        let ended = recovered
+            .usage
+            .filter(|_| boot.same)
+            .map(|(.., ended)| ended);
         let random = Box::new(SystemRandom::new());
         Self {
             spool,
@@ -178,7 +181,7 @@ impl Book {
     }
 
     /// Reads records; see [`Spool::read`].
-    pub fn read(&mut self, from: u64, most: usize) -> Result<Vec<(u64, Vec<u8>)>, SpoolError> {
+    pub fn read(&mut self, from: u64, most: usize) -> Result<Records, SpoolError> {
         self.spool.read(from, most)
     }
 
@@ -239,7 +242,10 @@ impl Book {
         usage: Option<u64>,
         stating: bool,
     ) -> Result<bool, BookError> {
-        match self.spool.append(draft.first(), draft.entries(), SystemTime::now()) {
+        match self
+            .spool
+            .append(draft.first(), draft.entries(), SystemTime::now())
+        {
             Ok(()) => {
                 self.sealer.commit(draft);
                 self.ended = ended;
@@ -265,12 +271,17 @@ impl Book {
     /// says of all the time since then that it was not observed.
     fn put_off(&mut self, error: &dyn std::fmt::Display) {
         let now_ms = (self.clock)().boot_ms;
-        let silent = self.complained_ms.is_some_and(|last| now_ms.saturating_sub(last) < COMPLAIN_MS);
+        let silent = self
+            .complained_ms
+            .is_some_and(|last| now_ms.saturating_sub(last) < COMPLAIN_MS);
         if !silent {
             self.complained_ms = Some(now_ms);
             tracing::error!(%error, "RECORDS ARE NOT SEALED; the time until they are again will be recorded as not observed");
         }
-        let devices = self.inventory.as_ref().map_or(0, |inventory| inventory.devices.len());
+        let devices = self
+            .inventory
+            .as_ref()
+            .map_or(0, |inventory| inventory.devices.len());
         // As many devices as were taken before, so there is a meter for them.
         self.meter = Meter::new(devices, self.pace, self.ended).ok();
     }

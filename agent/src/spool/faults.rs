@@ -93,19 +93,28 @@ fn a_failed_append_never_loses_or_doubles_a_record() {
         let path = directory.path().join("spool");
         FAULT.set(Fault::None);
         let mut spool = Spool::open_with(&path, LIMITS, faulty).unwrap();
-        spool.append(0, &[b"zero".to_vec(), b"one".to_vec()], UNIX_EPOCH).unwrap();
+        spool
+            .append(0, &[b"zero".to_vec(), b"one".to_vec()], UNIX_EPOCH)
+            .unwrap();
         FAULT.set(fault);
         let failed = spool.append(2, &[b"two".to_vec()], UNIX_EPOCH).unwrap_err();
         assert_eq!(spool.last(), Some(1), "{fault:?}");
         FAULT.set(Fault::None);
-        let known = matches!(fault, Fault::WriteUnwritten | Fault::WriteHalf | Fault::FullHalf);
+        let known = matches!(
+            fault,
+            Fault::WriteUnwritten | Fault::WriteHalf | Fault::FullHalf
+        );
         assert_eq!(
             matches!(failed, AppendError::DiskFull { .. }),
             fault == Fault::FullHalf,
             "{failed}"
         );
         let again = spool.append(2, &[b"two".to_vec()], UNIX_EPOCH);
-        assert_eq!(again.is_ok(), known, "{fault:?}: only what is known is built upon");
+        assert_eq!(
+            again.is_ok(),
+            known,
+            "{fault:?}: only what is known is built upon"
+        );
         drop(spool);
         let mut spool = Spool::open_with(&path, LIMITS, faulty).unwrap();
         match fault {
@@ -115,7 +124,9 @@ fn a_failed_append_never_loses_or_doubles_a_record() {
             _ => assert_eq!(spool.last(), Some(2), "{fault:?}"),
         }
         let last = spool.last().unwrap();
-        spool.append(last + 1, &[b"next".to_vec()], UNIX_EPOCH).unwrap();
+        spool
+            .append(last + 1, &[b"next".to_vec()], UNIX_EPOCH)
+            .unwrap();
         let all = entries(&mut spool);
         let sequences: Vec<u64> = all.iter().map(|(sequence, _)| *sequence).collect();
         assert_eq!(sequences, (0..=last + 1).collect::<Vec<_>>(), "{fault:?}");
@@ -125,12 +136,20 @@ fn a_failed_append_never_loses_or_doubles_a_record() {
 
 #[test]
 fn a_segment_that_could_not_be_made_is_made_at_the_next_attempt() {
-    for fault in [Fault::WriteUnwritten, Fault::WriteHalf, Fault::FullHalf, Fault::SyncWritten] {
+    for fault in [
+        Fault::WriteUnwritten,
+        Fault::WriteHalf,
+        Fault::FullHalf,
+        Fault::SyncWritten,
+    ] {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("spool");
         let mut spool = Spool::open_with(&path, LIMITS, faulty).unwrap();
         FAULT.set(fault);
-        assert!(spool.append(0, &[b"zero".to_vec()], UNIX_EPOCH).is_err(), "{fault:?}");
+        assert!(
+            spool.append(0, &[b"zero".to_vec()], UNIX_EPOCH).is_err(),
+            "{fault:?}"
+        );
         FAULT.set(Fault::None);
         spool.append(0, &[b"zero".to_vec()], UNIX_EPOCH).unwrap();
         assert_eq!(entries(&mut spool), [(0, b"zero".to_vec())]);

@@ -95,7 +95,9 @@ pub(super) fn holds_a_frame(bytes: &[u8]) -> bool {
         let Some((length, crc)) = head.and_then(read_head) else {
             return false;
         };
-        let body = bytes.get(at + FRAME_HEAD..).and_then(|rest| rest.get(..length));
+        let body = bytes
+            .get(at + FRAME_HEAD..)
+            .and_then(|rest| rest.get(..length));
         body.is_some_and(|body| read_body(body, crc).is_some())
     })
 }

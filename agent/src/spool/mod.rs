@@ -14,8 +14,7 @@ mod faults;
 
 use std::{
     collections::VecDeque,
-    fs,
-    io,
+    fs, io,
     path::{Path, PathBuf},
     time::{Duration, SystemTime},
 };
@@ -31,6 +30,9 @@ use tail::{Append, Opener};
 /// so that 72 hours of kept records go in some six steps, and reading one back takes no memory to
 /// speak of.
 pub const MAX_SEGMENT: u64 = 8 << 20;
+
+/// Records as they were sealed, each with its sequence.
+pub type Records = Vec<(u64, Vec<u8>)>;
 
 /// How much is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -156,7 +158,10 @@ impl Status {
     /// The oldest record that waits to be INCLUDED.
     pub fn oldest_waiting(&self) -> Option<u64> {
         let (first, last) = self.range?;
-        let next = self.cursor.as_ref().map_or(first, |cursor| cursor.sequence.saturating_add(1));
+        let next = self
+            .cursor
+            .as_ref()
+            .map_or(first, |cursor| cursor.sequence.saturating_add(1));
         (next <= last).then_some(next.max(first))
     }
 }
@@ -214,7 +219,8 @@ impl Spool {
                     opener(&last.path, last.bytes).map_err(FileError::io("open", &last.path))?;
                 if torn == segment::Tail::Torn {
                     tracing::warn!(path = %last.path.display(), offset = last.bytes, "cut what a crash left of the last append");
-                    file.cut(last.bytes).map_err(FileError::io("cut", &last.path))?;
+                    file.cut(last.bytes)
+                        .map_err(FileError::io("cut", &last.path))?;
                 }
                 // What was read back may be in memory only; nothing unsynced is ever sent.
                 file.sync().map_err(FileError::io("sync", &last.path))?;
@@ -295,7 +301,11 @@ impl Spool {
 
     /// Begins a new segment where the last one has no room.
     fn roll(&mut self, first: u64, bytes: u64) -> Result<(), AppendError> {
-        if self.segments.back().is_some_and(|last| last.bytes + bytes <= MAX_SEGMENT) {
+        if self
+            .segments
+            .back()
+            .is_some_and(|last| last.bytes + bytes <= MAX_SEGMENT)
+        {
             return Ok(());
         }
         let path = segment::path(&self.directory, first);
@@ -334,7 +344,7 @@ impl Spool {
 
     /// Reads records from `sequence` on: at least one, and on until they have `most` bytes. Empty
     /// when there is none, or when it is no longer kept.
-    pub fn read(&mut self, sequence: u64, most: usize) -> Result<Vec<(u64, Vec<u8>)>, SpoolError> {
+    pub fn read(&mut self, sequence: u64, most: usize) -> Result<Records, SpoolError> {
         let mut out = Vec::new();
         let mut bytes = 0;
         let holds = |segment: &&Segment| (segment.first..segment.next).contains(&sequence);

@@ -45,7 +45,10 @@ pub(super) fn list(directory: &Path) -> Result<Vec<(u64, PathBuf)>, SpoolError> 
     let entries = fs::read_dir(directory).map_err(FileError::io("list", directory))?;
     for entry in entries {
         let path = entry.map_err(FileError::io("list", directory))?.path();
-        if path.extension().is_none_or(|extension| extension != EXTENSION) {
+        if path
+            .extension()
+            .is_none_or(|extension| extension != EXTENSION)
+        {
             continue;
         }
         let name = path.file_stem().and_then(|name| name.to_str());
@@ -147,7 +150,10 @@ impl Frames {
     /// Reads the next frame.
     pub(super) fn next(&mut self, path: &Path) -> Result<Next, SpoolError> {
         let mut head = [0; FRAME_HEAD];
-        let first = self.file.read(&mut head[..1]).map_err(FileError::io("read", path))?;
+        let first = self
+            .file
+            .read(&mut head[..1])
+            .map_err(FileError::io("read", path))?;
         if first == 0 {
             return Ok(Next::End);
         }

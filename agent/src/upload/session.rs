@@ -303,7 +303,8 @@ impl Session {
             queue: VecDeque::new(),
         };
         if let Some(included) = welcome.included {
-            self.included(included, ours.0, anchor, &mut progress).await?;
+            self.included(included, ours.0, anchor, &mut progress)
+                .await?;
         }
         Ok(progress)
     }
@@ -373,7 +374,11 @@ impl Session {
         let mut client = IntakeClient::new(channel.clone());
         let reply = rpc::answer(client.prove(v1::ProveRequest { index })).await?;
         anchor.prove((sequence, record), index, &reply)?;
-        tracing::debug!(record = sequence, index, "the log showed this host's newest record");
+        tracing::debug!(
+            record = sequence,
+            index,
+            "the log showed this host's newest record"
+        );
         Ok(())
     }
 
@@ -392,7 +397,11 @@ impl Session {
 
     fn drained(&self, progress: &Progress) -> bool {
         let last = *self.drain.borrow();
-        last.is_some_and(|last| progress.included.is_some_and(|(included, _)| included >= last))
+        last.is_some_and(|last| {
+            progress
+                .included
+                .is_some_and(|(included, _)| included >= last)
+        })
     }
 }
 

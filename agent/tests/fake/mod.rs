@@ -85,14 +85,20 @@ impl Service {
     fn answer(&self, csr: &[u8]) -> v1::EnrolReply {
         let state = self.state();
         if state.pending {
-            return v1::EnrolReply { certificates: Vec::new(), pending: true };
+            return v1::EnrolReply {
+                certificates: Vec::new(),
+                pending: true,
+            };
         }
         let csr = CertificateSigningRequestParams::from_der(&csr.to_vec().into()).unwrap();
         let mut params = CertificateParams::new(vec!["host".into()]).unwrap();
         let now = time::OffsetDateTime::now_utc();
         (params.not_before, params.not_after) = (now - Duration::from_secs(10), now + state.life);
         let leaf = params.signed_by(&csr.public_key, &self.ca.0).unwrap();
-        v1::EnrolReply { certificates: vec![leaf.der().to_vec(), self.ca.1.to_vec()], pending: false }
+        v1::EnrolReply {
+            certificates: vec![leaf.der().to_vec(), self.ca.1.to_vec()],
+            pending: false,
+        }
     }
 }
 
@@ -103,7 +109,12 @@ impl State {
         let size = self.tree.size();
         let signer = NoteSigner::new(origin.key_name(), signer).unwrap();
         let checkpoint = Checkpoint::new(origin, size, root_at(&self.tree, size).unwrap()).unwrap();
-        checkpoint.sign(&signer).unwrap().note().to_string().into_bytes()
+        checkpoint
+            .sign(&signer)
+            .unwrap()
+            .note()
+            .to_string()
+            .into_bytes()
     }
 
     fn head(&self) -> (u64, Vec<u8>) {
@@ -132,20 +143,34 @@ impl State {
 
 #[tonic::async_trait]
 impl Admission for Service {
-    async fn describe(&self, _: Request<v1::DescribeRequest>) -> Result<Response<v1::DescribeReply>, Status> {
+    async fn describe(
+        &self,
+        _: Request<v1::DescribeRequest>,
+    ) -> Result<Response<v1::DescribeReply>, Status> {
         let checkpoint = self.state().note();
-        Ok(Response::new(v1::DescribeReply { genesis: self.genesis.as_bytes().to_vec(), checkpoint }))
+        Ok(Response::new(v1::DescribeReply {
+            genesis: self.genesis.as_bytes().to_vec(),
+            checkpoint,
+        }))
     }
 
-    async fn enrol(&self, request: Request<v1::EnrolRequest>) -> Result<Response<v1::EnrolReply>, Status> {
+    async fn enrol(
+        &self,
+        request: Request<v1::EnrolRequest>,
+    ) -> Result<Response<v1::EnrolReply>, Status> {
         let asked = request.into_inner();
         {
             let mut state = self.state();
             if state.no_token {
                 return Err(Status::permission_denied("token is not accepted"));
             }
-            let known = state.enrolments.iter().any(|(_, enrolment)| *enrolment == asked.enrolment);
-            state.enrolments.push((asked.token, asked.enrolment.clone()));
+            let known = state
+                .enrolments
+                .iter()
+                .any(|(_, enrolment)| *enrolment == asked.enrolment);
+            state
+                .enrolments
+                .push((asked.token, asked.enrolment.clone()));
             if !known {
                 state.log(digest(&asked.enrolment));
             }
@@ -156,19 +181,32 @@ impl Admission for Service {
         Ok(Response::new(self.answer(&asked.csr)))
     }
 
-    async fn renew(&self, request: Request<v1::RenewRequest>) -> Result<Response<v1::EnrolReply>, Status> {
+    async fn renew(
+        &self,
+        request: Request<v1::RenewRequest>,
+    ) -> Result<Response<v1::EnrolReply>, Status> {
         let asked = request.into_inner();
         let statement = Statement::parse(&asked.request).unwrap();
-        let Body::Request(body) = statement.body() else { panic!("not a request") };
+        let Body::Request(body) = statement.body() else {
+            panic!("not a request")
+        };
         assert_eq!(body.csr, digest(&asked.csr).as_bytes());
         let opener = {
             let mut state = self.state();
             state.renewals += 1;
-            let of_chain = |(_, e): &&(String, Vec<u8>)| Some(digest(e)) == statement.header().chain();
-            state.enrolments.iter().find(of_chain).map(|(_, enrolment)| enrolment.clone())
+            let of_chain =
+                |(_, e): &&(String, Vec<u8>)| Some(digest(e)) == statement.header().chain();
+            state
+                .enrolments
+                .iter()
+                .find(of_chain)
+                .map(|(_, enrolment)| enrolment.clone())
         };
-        let opener = opener.ok_or_else(|| Status::permission_denied("host is not enrolled here"))?;
-        let opened = affiant_proto::ChainState::open(Statement::parse(&opener).unwrap()).unwrap().0;
+        let opener =
+            opener.ok_or_else(|| Status::permission_denied("host is not enrolled here"))?;
+        let opened = affiant_proto::ChainState::open(Statement::parse(&opener).unwrap())
+            .unwrap()
+            .0;
         opened.vouch(statement).unwrap();
         Ok(Response::new(self.answer(&asked.csr)))
     }
@@ -182,9 +220,14 @@ impl Intake for Service {
         &self,
         request: Request<Streaming<v1::UploadRequest>>,
     ) -> Result<Response<Self::UploadStream>, Status> {
-        assert!(request.peer_certs().is_some(), "a client certificate is due");
+        assert!(
+            request.peer_certs().is_some(),
+            "a client certificate is due"
+        );
         let mut inbound = request.into_inner();
-        let Some(v1::upload_request::Body::Hello(hello)) = inbound.message().await?.and_then(|m| m.body) else {
+        let Some(v1::upload_request::Body::Hello(hello)) =
+            inbound.message().await?.and_then(|m| m.body)
+        else {
             return Err(Status::invalid_argument("no hello"));
         };
         let (replies, outbound) = mpsc::channel(4);
@@ -194,14 +237,26 @@ impl Intake for Service {
             state.hellos.push(hello);
             let (sequence, head) = state.head();
             let included = Some(state.included());
-            (v1::Welcome { sequence, head, included }, state.close_after)
+            (
+                v1::Welcome {
+                    sequence,
+                    head,
+                    included,
+                },
+                state.close_after,
+            )
         };
-        replies.send(reply(v1::upload_reply::Body::Welcome(welcome))).await.unwrap();
+        replies
+            .send(reply(v1::upload_reply::Body::Welcome(welcome)))
+            .await
+            .unwrap();
         let service = self.clone();
         tokio::spawn(async move {
             let mut taken = 0;
             while let Ok(Some(message)) = inbound.message().await {
-                let Some(v1::upload_request::Body::Envelope(envelope)) = message.body else { return };
+                let Some(v1::upload_request::Body::Envelope(envelope)) = message.body else {
+                    return;
+                };
                 let body = {
                     let mut state = service.state();
                     let statement = Statement::parse(&envelope.statement).unwrap();
@@ -209,7 +264,12 @@ impl Intake for Service {
                     match state.refuse {
                         Some((from, permanent)) if sequence >= from => {
                             let (code, text) = ("source".into(), "not\ntaken".into());
-                            v1::upload_reply::Body::Refused(v1::Refused { sequence, code, text, permanent })
+                            v1::upload_reply::Body::Refused(v1::Refused {
+                                sequence,
+                                code,
+                                text,
+                                permanent,
+                            })
                         }
                         _ => {
                             state.log(statement.digest());
@@ -230,11 +290,18 @@ impl Intake for Service {
         Ok(Response::new(ReceiverStream::new(outbound)))
     }
 
-    async fn prove(&self, request: Request<v1::ProveRequest>) -> Result<Response<v1::ProveReply>, Status> {
+    async fn prove(
+        &self,
+        request: Request<v1::ProveRequest>,
+    ) -> Result<Response<v1::ProveReply>, Status> {
         let state = self.state();
-        let path = inclusion_proof(&state.tree, request.into_inner().index, state.tree.size()).unwrap();
+        let path =
+            inclusion_proof(&state.tree, request.into_inner().index, state.tree.size()).unwrap();
         let path = path.iter().map(|hash| hash.as_bytes().to_vec()).collect();
-        Ok(Response::new(v1::ProveReply { checkpoint: state.note(), path }))
+        Ok(Response::new(v1::ProveReply {
+            checkpoint: state.note(),
+            path,
+        }))
     }
 }
 
@@ -285,11 +352,20 @@ impl Fake {
             ca: Arc::new((issuer, ca_der)),
             genesis: Arc::new(genesis),
         };
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .unwrap();
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
         let address = listener.local_addr().unwrap();
         runtime.spawn(serve(listener, tls, service));
-        Self { address, state, ca_pem, _runtime: runtime }
+        Self {
+            address,
+            state,
+            ca_pem,
+            _runtime: runtime,
+        }
     }
 
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
@@ -301,12 +377,18 @@ fn tls(ca: &CertificateDer<'static>, leaf: CertificateDer<'static>, key: &KeyPai
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut roots = rustls::RootCertStore::empty();
     roots.add(ca.clone()).unwrap();
-    let clients = rustls::server::WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone());
+    let clients = rustls::server::WebPkiClientVerifier::builder_with_provider(
+        Arc::new(roots),
+        provider.clone(),
+    );
     let mut config = rustls::ServerConfig::builder_with_provider(provider)
         .with_protocol_versions(&[&rustls::version::TLS13])
         .unwrap()
         .with_client_cert_verifier(clients.allow_unauthenticated().build().unwrap())
-        .with_single_cert(vec![leaf], PrivatePkcs8KeyDer::from(key.serialize_der()).into())
+        .with_single_cert(
+            vec![leaf],
+            PrivatePkcs8KeyDer::from(key.serialize_der()).into(),
+        )
         .unwrap();
     config.alpn_protocols = vec![b"h2".to_vec()];
     TlsAcceptor::from(Arc::new(config))
@@ -336,7 +418,9 @@ pub(crate) struct Host {
 
 impl Host {
     pub(crate) fn new(fake: &Fake) -> Self {
-        let host = Self { directory: tempfile::tempdir().unwrap() };
+        let host = Self {
+            directory: tempfile::tempdir().unwrap(),
+        };
         std::fs::write(host.path("ca.pem"), &fake.ca_pem).unwrap();
         std::fs::write(host.path("trace.jsonl"), trace()).unwrap();
         host.configure(fake);
@@ -360,7 +444,8 @@ impl Host {
     pub(crate) fn token(&self, token: &str) {
         use std::os::unix::fs::PermissionsExt;
         std::fs::write(self.path("token"), token).unwrap();
-        std::fs::set_permissions(self.path("token"), std::fs::Permissions::from_mode(0o600)).unwrap();
+        std::fs::set_permissions(self.path("token"), std::fs::Permissions::from_mode(0o600))
+            .unwrap();
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -369,7 +454,10 @@ impl Host {
 
     fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_affiant-agent"));
-        command.args(arguments).arg("--config").arg(self.path("agent.toml"));
+        command
+            .args(arguments)
+            .arg("--config")
+            .arg(self.path("agent.toml"));
         command
     }
 
@@ -384,7 +472,11 @@ impl Host {
 
     /// Starts `run`; its journal goes to a file.
     pub(crate) fn start(&self) -> Running {
-        let journal = std::fs::OpenOptions::new().create(true).append(true).open(self.path("journal")).unwrap();
+        let journal = std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(self.path("journal"))
+            .unwrap();
         let mut command = self.command(&["run"]);
         command.stdout(Stdio::null()).stderr(journal);
         Running(command.spawn().unwrap(), self.path("journal"))
@@ -392,7 +484,11 @@ impl Host {
 
     pub(crate) fn spool(&self) -> serde_json::Value {
         let out = self.run(&["spool", "--json"]);
-        assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+        assert!(
+            out.status.success(),
+            "{}",
+            String::from_utf8_lossy(&out.stderr)
+        );
         serde_json::from_slice(&out.stdout).unwrap()
     }
 }

@@ -1,0 +1,456 @@
+//! Sealing and keeping, without devices and without a network.
+#![allow(missing_docs, clippy::unwrap_used, clippy::expect_used)]
+
+use std::{
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use affiant_agent::{
+    boot::Boot,
+    meter::{Holder, Holding, Pace},
+    recorder::{Book, Opening},
+    recover::recover,
+    sample::{Instant, Inventory, Reading, Sample},
+    seal::{ADOPT_MS, Now},
+    spool::{Cursor, Limits, Spool},
+};
+use affiant_proto::{
+    Body, ChainState, Ed25519Signer, Envelope, Signer, Statement, Verified,
+    statement::Place,
+    usage::{Ended, check_interval, read_leaves},
+    v1::{self, Reason},
+};
+use prost::Message as _;
+
+const LIMITS: Limits = Limits {
+    max_bytes: 64 << 20,
+    keep: Duration::from_secs(3_600),
+};
+
+/// What the book's clock tells: a static, for the clock is a plain function.
+static NOW_MS: AtomicU64 = AtomicU64::new(0);
+
+fn now() -> Now {
+    let clock = v1::ClockState::Synchronized.into();
+    let header = v1::Time {
+        unix_ms: 1_800_000_000_000,
+        clock,
+        max_error_ms: Some(1),
+    };
+    Now {
+        header,
+        boot_ms: NOW_MS.load(Ordering::Relaxed),
+    }
+}
+
+fn signer() -> Arc<dyn Signer> {
+    Arc::new(Ed25519Signer::from_seed(&[5; 32]).unwrap())
+}
+
+fn enrolment() -> Statement {
+    let body = v1::Enrolment {
+        genesis: vec![1; 32],
+        host: "gpu-01".into(),
+        record_key: signer().public_key().as_bytes().to_vec(),
+        identity_key: vec![2; 32],
+        token: vec![3; 32],
+        ..v1::Enrolment::default()
+    };
+    Statement::seal(body.into(), Place::Opening, now().header, None, &*signer()).unwrap()
+}
+
+fn opened() -> ChainState {
+    ChainState::open(enrolment()).unwrap().0
+}
+
+fn open(directory: &Path, limits: Limits, boot: Boot) -> Book {
+    let mut spool = Spool::open(directory, limits).unwrap();
+    Book::begin(&mut spool, &enrolment()).unwrap();
+    let recovered = recover(&mut spool, &opened()).unwrap();
+    let pace = Pace::new(1_000, 10_000).unwrap();
+    Book::open(
+        Opening {
+            spool,
+            recovered,
+            boot,
+            pace,
+            seen: None,
+            clock: now,
+        },
+        signer(),
+    )
+}
+
+const FIRST: Boot = Boot {
+    number: 1,
+    same: false,
+};
+const SAME: Boot = Boot {
+    number: 1,
+    same: true,
+};
+
+fn inventory(devices: u32) -> Inventory {
+    let device = |n| v1::Device {
+        uuid: format!("GPU-{n}"),
+        ..v1::Device::default()
+    };
+    Inventory {
+        source: v1::SourceKind::Nvml,
+        library: "/usr/lib/libnvidia-ml.so.1".into(),
+        library_digest: [7; 32],
+        driver_version: "580.1".into(),
+        devices: (0..devices).map(device).collect(),
+    }
+}
+
+fn tick(book: &mut Book, seconds: u64, devices: usize, job: Option<&str>) {
+    let reading = || {
+        Ok(Reading {
+            utilization: Some(if job.is_some() { 90 } else { 0 }),
+            ..Reading::default()
+        })
+    };
+    let at = Instant {
+        boot_ms: seconds * 1_000,
+        wall_ms: 1_800_000_000_000 + seconds * 1_000,
+    };
+    let sample = Sample {
+        at,
+        devices: (0..devices).map(|_| reading()).collect(),
+    };
+    let holder = job.map(|job| {
+        let slurm_job = job.to_owned();
+        let workload = Some(Arc::new(v1::Workload {
+            slurm_job,
+            ..v1::Workload::default()
+        }));
+        Holder {
+            workload,
+            memory: None,
+            sm_percent: None,
+        }
+    });
+    let holdings = vec![Holding::Known(holder.into_iter().collect()); devices];
+    book.sample(&sample, &holdings).unwrap();
+}
+
+/// Everything that the book has, each record verified, its leaves checked.
+fn records(book: &mut Book) -> Vec<(Verified, Vec<Vec<u8>>)> {
+    let mut chain = opened();
+    let mut out = Vec::new();
+    let (mut devices, mut workloads) = (0, 0);
+    let mut ended: Option<Ended> = None;
+    let mut next = 1;
+    while next <= book.head().0 {
+        for (sequence, bytes) in book.read(next, 1 << 20).unwrap() {
+            let (statement, tree) = Envelope::parse(&bytes).unwrap().into_parts();
+            let verified = chain.follow(statement).unwrap();
+            let leaves = tree.unwrap().leaves().to_vec();
+            match verified.body() {
+                Body::Inventory(body) => devices = body.count,
+                Body::Workloads(body) => workloads = body.count,
+                Body::Usage(body) => {
+                    let interval = check_interval(body).unwrap();
+                    read_leaves(&leaves, devices, workloads, interval).unwrap();
+                    if let Some(ended) = ended {
+                        ended.abuts(body).unwrap();
+                    }
+                    ended = Some(Ended {
+                        boot: body.boot,
+                        end_ms: body.end_ms,
+                    });
+                }
+                other => panic!("{other:?}"),
+            }
+            out.push((verified, leaves));
+            next = sequence + 1;
+        }
+    }
+    out
+}
+
+fn usages(book: &mut Book) -> Vec<(u64, u64, v1::Totals)> {
+    let mut out = Vec::new();
+    for (verified, leaves) in records(book) {
+        if let Body::Usage(usage) = verified.body() {
+            let totals = v1::Totals::decode(leaves[0].as_slice()).unwrap();
+            out.push((usage.start_ms / 1_000, usage.end_ms / 1_000, totals));
+        }
+    }
+    out
+}
+
+fn kinds(book: &mut Book) -> Vec<String> {
+    records(book)
+        .iter()
+        .map(|(verified, _)| verified.statement().kind().name())
+        .collect()
+}
+
+#[test]
+fn devices_and_workloads_are_stated_before_the_first_usage_and_when_they_change() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut book = open(&directory.path().join("spool"), LIMITS, FIRST);
+    book.inventory(inventory(2)).unwrap();
+    assert_eq!(kinds(&mut book), ["inventory.v1"], "at once");
+    (0..=20).for_each(|second| tick(&mut book, second, 2, None));
+    (21..=30).for_each(|second| tick(&mut book, second, 2, Some("1")));
+    (31..=35).for_each(|second| tick(&mut book, second, 2, Some("1")));
+    book.inventory(inventory(3)).unwrap();
+    (36..=45).for_each(|second| tick(&mut book, second, 3, Some("1")));
+    let due = [
+        "inventory.v1",
+        "workloads.v1",
+        "usage.v1",
+        "usage.v1",
+        "workloads.v1",
+        "usage.v1",
+        "usage.v1",
+        "inventory.v1",
+        "usage.v1",
+    ];
+    assert_eq!(kinds(&mut book), due);
+    book.close().unwrap();
+    let spans: Vec<(u64, u64)> = usages(&mut book)
+        .iter()
+        .map(|(from, to, _)| (*from, *to))
+        .collect();
+    assert_eq!(spans, [(0, 10), (10, 20), (20, 30), (30, 35), (35, 45)]);
+}
+
+#[test]
+fn a_restart_in_the_same_boot_continues_where_the_last_record_ended() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("spool");
+    let mut book = open(&path, LIMITS, FIRST);
+    book.inventory(inventory(1)).unwrap();
+    (0..=14).for_each(|second| tick(&mut book, second, 1, None));
+    // Not closed: it crashed, and four seconds were never sealed.
+    let head = book.head();
+    drop(book);
+    let mut book = open(&path, LIMITS, SAME);
+    assert_eq!(book.head(), head);
+    book.inventory(inventory(1)).unwrap();
+    (100..=110).for_each(|second| tick(&mut book, second, 1, None));
+    let usages = usages(&mut book);
+    assert_eq!((usages[0].0, usages[0].1), (0, 10));
+    assert_eq!((usages[1].0, usages[1].1), (10, 100));
+    assert_eq!(usages[1].2.devices[0].not_observed_ms, 90_000);
+    assert_eq!(usages[2].2.devices[0].idle_ms, 10_000);
+}
+
+#[test]
+fn another_boot_begins_its_own_time() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("spool");
+    let mut book = open(&path, LIMITS, FIRST);
+    book.inventory(inventory(1)).unwrap();
+    (500..=510).for_each(|second| tick(&mut book, second, 1, None));
+    drop(book);
+    let mut book = open(
+        &path,
+        LIMITS,
+        Boot {
+            number: 2,
+            same: false,
+        },
+    );
+    book.inventory(inventory(1)).unwrap();
+    (5..=15).for_each(|second| tick(&mut book, second, 1, None));
+    let spans: Vec<(u64, u64)> = usages(&mut book)
+        .iter()
+        .map(|(from, to, _)| (*from, *to))
+        .collect();
+    assert_eq!(spans, [(500, 510), (5, 15)]);
+}
+
+#[test]
+fn while_the_spool_is_full_nothing_is_lost_but_sight_and_the_time_is_said_to_be_unseen() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("spool");
+    let mut book = open(&path, LIMITS, FIRST);
+    book.inventory(inventory(1)).unwrap();
+    (0..=10).for_each(|second| tick(&mut book, second, 1, Some("1")));
+    let head = book.head();
+    drop(book);
+    // Room for nothing more.
+    let bytes = Spool::open(&path, LIMITS).unwrap().status().bytes;
+    let mut book = open(
+        &path,
+        Limits {
+            max_bytes: bytes,
+            ..LIMITS
+        },
+        SAME,
+    );
+    book.inventory(inventory(1)).unwrap();
+    (11..=60).for_each(|second| tick(&mut book, second, 1, Some("1")));
+    assert_eq!(
+        book.head(),
+        head,
+        "nothing is sealed, and nothing is dropped for it"
+    );
+    drop(book);
+    // The operator gave room.
+    let mut book = open(&path, LIMITS, SAME);
+    book.inventory(inventory(1)).unwrap();
+    (61..=71).for_each(|second| tick(&mut book, second, 1, Some("1")));
+    let usages = usages(&mut book);
+    let spans: Vec<(u64, u64)> = usages.iter().map(|(from, to, _)| (*from, *to)).collect();
+    assert_eq!(spans, [(0, 10), (10, 61), (61, 71)]);
+    assert_eq!(usages[1].2.devices[0].not_observed_ms, 51_000);
+    assert_eq!(usages[2].2.devices[0].attributed_ms, 10_000);
+}
+
+#[test]
+fn a_spool_that_was_full_for_a_while_is_filled_again_without_a_restart() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("spool");
+    // Devices with names so long that eighty inventories take three segments.
+    let mut large = inventory(64);
+    large
+        .devices
+        .iter_mut()
+        .for_each(|device| device.model = "x".repeat(3_900));
+    let mut book = open(&path, LIMITS, FIRST);
+    let mut second = 0;
+    for _ in 0..80 {
+        book.inventory(large.clone()).unwrap();
+        for _ in 0..12 {
+            second += 1;
+            tick(&mut book, second, 64, Some("1"));
+        }
+    }
+    let head = book.head();
+    drop(book);
+    let status = Spool::open(&path, LIMITS).unwrap().status();
+    assert!(status.segments >= 3);
+    let mut book = open(
+        &path,
+        Limits {
+            max_bytes: status.bytes,
+            ..LIMITS
+        },
+        SAME,
+    );
+    book.inventory(inventory(64)).unwrap();
+    (0..30).for_each(|_| {
+        second += 1;
+        tick(&mut book, second, 64, Some("1"));
+    });
+    assert_eq!(book.head(), head);
+    let cursor = Cursor {
+        sequence: head.0,
+        index: 7,
+        checkpoint: "note".into(),
+    };
+    book.included(cursor, None, std::time::SystemTime::now())
+        .unwrap();
+    (0..30).for_each(|_| {
+        second += 1;
+        tick(&mut book, second, 64, Some("1"));
+    });
+    assert!(
+        book.head().0 > head.0,
+        "the oldest INCLUDED segment made room"
+    );
+    let (_, bytes) = book.read(book.head().0, 1).unwrap().remove(0);
+    let last = Envelope::parse(&bytes).unwrap();
+    assert!(matches!(last.statement().body(), Body::Usage(_)));
+}
+
+#[test]
+fn a_device_that_hangs_is_said_to_be_unseen_and_its_record_comes_all_the_same() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut book = open(&directory.path().join("spool"), LIMITS, FIRST);
+    book.inventory(inventory(1)).unwrap();
+    for second in 0..=10 {
+        let at = Instant {
+            boot_ms: second * 1_000,
+            wall_ms: second * 1_000,
+        };
+        let sample = Sample {
+            at,
+            devices: vec![Err(Reason::DriverHung)],
+        };
+        book.sample(&sample, &[Holding::Unknown]).unwrap();
+    }
+    let usages = usages(&mut book);
+    assert_eq!(usages[0].2.devices[0].not_observed_ms, 10_000);
+}
+
+#[test]
+fn a_newer_checkpoint_stands_in_headers_within_a_minute_and_not_more_often() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut book = open(&directory.path().join("spool"), LIMITS, FIRST);
+    let seen = |size| v1::CheckpointRef {
+        origin: "log/1".into(),
+        size,
+        root: vec![9; 32],
+    };
+    let cursor = |index| Cursor {
+        sequence: 0,
+        index,
+        checkpoint: index.to_string(),
+    };
+    let embedded = |book: &mut Book, size| {
+        book.included(cursor(size), Some(seen(size)), std::time::SystemTime::now())
+            .unwrap();
+        book.inventory(inventory(1)).unwrap();
+        let (last, _) = records(book).pop().unwrap();
+        last.statement().header().checkpoint().unwrap().size
+    };
+    let begin = NOW_MS.fetch_add(10 * ADOPT_MS, Ordering::Relaxed) + 10 * ADOPT_MS;
+    assert_eq!(embedded(&mut book, 5), 5, "the first at once");
+    assert_eq!(embedded(&mut book, 6), 5);
+    NOW_MS.store(begin + ADOPT_MS, Ordering::Relaxed);
+    assert_eq!(embedded(&mut book, 7), 7);
+}
+
+#[test]
+fn salts_and_roots_never_repeat() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut book = open(&directory.path().join("spool"), LIMITS, FIRST);
+    for _ in 0..3 {
+        book.inventory(inventory(1)).unwrap();
+    }
+    let mut roots: Vec<Vec<u8>> = Vec::new();
+    for (verified, _) in records(&mut book) {
+        let Body::Inventory(body) = verified.body() else {
+            panic!("another statement")
+        };
+        roots.push(body.root.clone());
+    }
+    roots.sort();
+    roots.dedup();
+    assert_eq!(roots.len(), 3);
+}
+
+#[test]
+fn a_record_of_another_chain_in_the_spool_is_refused() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("spool");
+    let mut book = open(&path, LIMITS, FIRST);
+    book.inventory(inventory(1)).unwrap();
+    drop(book);
+    let mut spool = Spool::open(&path, LIMITS).unwrap();
+    let stranger = Ed25519Signer::from_seed(&[6; 32]).unwrap();
+    let body = v1::Enrolment {
+        record_key: stranger.public_key().as_bytes().to_vec(),
+        ..v1::Enrolment::default()
+    };
+    let other =
+        Statement::seal(body.into(), Place::Opening, now().header, None, &stranger).unwrap();
+    let other = ChainState::open(other).unwrap().0;
+    let refused = recover(&mut spool, &other).unwrap_err();
+    assert!(
+        refused.to_string().contains("not of this host's chain"),
+        "{refused}"
+    );
+}
