@@ -105,7 +105,7 @@ say "an independent witness cosigns its log, as long as it only grows"
 
 # What an auditor trusts comes from elsewhere than the bundle: this file.
 sed 's/^accept_recorded = false/accept_recorded = true/' "$play/verifier/trust.toml" >"$play/trust"
-printf '\nquorum = 1\n[[witness]]\nkey = "%s"\n' "$witness_key" >>"$play/trust"
+printf '\n[[witness]]\nkey = "%s"\n' "$witness_key" >>"$play/trust"
 
 write_config() {
     cat >"$play/verifier.toml" <<TOML

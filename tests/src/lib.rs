@@ -2,10 +2,12 @@
 //! that speaks the protocol by itself.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
+mod agent;
 pub mod host;
 mod process;
 mod verifier;
 
+pub use agent::Agent;
 pub use host::{Host, Outcome};
 pub use process::{Running, binary, until};
 pub use verifier::Deployment;

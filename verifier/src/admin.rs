@@ -104,6 +104,7 @@ impl Admin for AdminService {
             judged: u64,
             hosts: usize,
             findings: usize,
+            device_time: Vec<affiant_judge::accounting::ClassUse>,
         }
         let published = self.published.borrow().clone();
         let summary = Summary {
@@ -111,6 +112,7 @@ impl Admin for AdminService {
             judged: self.live.heard(),
             hosts: self.hosts.count(),
             findings: self.live.judge().findings().len(),
+            device_time: self.live.judge().figures().classes,
         };
         Ok(Response::new(rpc::StatusReply {
             genesis: self.genesis_statement.clone(),

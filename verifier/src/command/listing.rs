@@ -24,6 +24,18 @@ pub(super) async fn status(context: &Context, json: bool) -> Result<ExitCode, Fa
     println!("size      {}, of which {} judged", number("log_size"), number("judged"));
     println!("hosts     {}", number("hosts"));
     println!("findings  {}", number("findings"));
+    for class in summary.get("device_time").and_then(Value::as_array).into_iter().flatten() {
+        let share = |key: &str| class.get(key).and_then(Value::as_u64).unwrap_or_default() / 1_000;
+        println!(
+            "{:<9} {} s of device time: {} s tenants, {} s idle, {} s unattributed, {} s not observed",
+            text(class, "class"),
+            share("total_ms"),
+            share("tenants_ms"),
+            share("idle_ms"),
+            share("unattributed_ms"),
+            share("not_observed_ms"),
+        );
+    }
     Ok(ExitCode::SUCCESS)
 }
 
