@@ -6,6 +6,7 @@
 //!     └────────────── back-off with full jitter ◀── lost ───────────────┘      halted: never again
 //! ```
 
+mod ending;
 mod session;
 
 use std::{sync::Arc, time::Duration};
@@ -14,7 +15,8 @@ use affiant_proto::Digest;
 use ring::rand::SystemRandom;
 use tokio::{sync::watch, time::Instant};
 
-pub use session::{Halt, MAX_IN_FLIGHT};
+pub use ending::Halt;
+pub use session::MAX_IN_FLIGHT;
 
 use crate::{
     anchor::Anchor,
@@ -30,7 +32,8 @@ use crate::{
     rpc::{Admitted, Route, RpcError},
     spool::Cursor,
 };
-use session::{End, Lost, Session};
+use ending::{End, Lost};
+use session::Session;
 
 /// A session that lived as long as this made good the failures before it.
 const GOOD_SESSION: Duration = Duration::from_secs(60);

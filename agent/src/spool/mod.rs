@@ -5,9 +5,11 @@
 //! off is cut at the next start; what changed before the tail is refused, never skipped.
 
 mod cursor;
+mod error;
 mod frame;
 mod segment;
 mod tail;
+mod view;
 
 #[cfg(test)]
 mod faults;
@@ -20,11 +22,14 @@ use std::{
 };
 
 pub use cursor::Cursor;
+pub use error::{AppendError, SpoolError};
+pub use view::{Status, look, look_at};
 
 use crate::durable::{self, FileError};
 use frame::SEGMENT_HEAD;
 use segment::{Frames, Next, Segment};
 use tail::{Append, Opener};
+use view::{scan, status};
 
 /// Most bytes of a segment: a day of an 8-GPU host at 10 s (8,640 × 1.4 KiB = 12 MiB) takes two,
 /// so that 72 hours of kept records go in some six steps, and reading one back takes no memory to
@@ -41,129 +46,6 @@ pub struct Limits {
     pub max_bytes: u64,
     /// How long an INCLUDED record is kept, by the last change of its segment.
     pub keep: Duration,
-}
-
-/// Why the spool cannot be used. Nothing of it is skipped or mended: it is evidence.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum SpoolError {
-    /// A file.
-    #[error(transparent)]
-    File(#[from] FileError),
-    /// A frame that was whole when it was synced and is not now.
-    #[error(
-        "{path} is damaged at byte {offset}, before its end: records from there on are not what \
-         was written. restore the file from a backup, or set the whole data directory aside and \
-         enrol anew"
-    )]
-    Corrupt {
-        /// The segment.
-        path: PathBuf,
-        /// Where the bad frame begins.
-        offset: u64,
-    },
-    /// Segments that do not continue each other.
-    #[error(
-        "{path} begins with record {got} where {due} is due: a segment is missing. restore it, or \
-         set the whole data directory aside and enrol anew"
-    )]
-    Missing {
-        /// The segment after the hole.
-        path: PathBuf,
-        /// Next sequence.
-        due: u64,
-        /// Its first sequence.
-        got: u64,
-    },
-    /// The log has more than the spool.
-    #[error(
-        "{path} ends before record {included}, which the log has: its end was lost. restore it, or \
-         set the whole data directory aside and enrol anew"
-    )]
-    Behind {
-        /// The spool.
-        path: PathBuf,
-        /// Last INCLUDED record.
-        included: u64,
-    },
-    /// A name that no segment has.
-    #[error("{0} is not a segment of the spool; move it elsewhere")]
-    Foreign(PathBuf),
-    /// A cursor that does not read.
-    #[error("{0} does not read; remove it, the verifier says again how far the log is")]
-    Cursor(PathBuf),
-}
-
-/// Why records were not appended.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum AppendError {
-    /// No room, and nothing that may go. The spool is as it was.
-    #[error(
-        "spool {path} is full: {max_bytes} bytes may be used and none of its records may go, for \
-         the verifier has not taken them. reconnect it, or raise [spool] max_bytes"
-    )]
-    Full {
-        /// The spool.
-        path: PathBuf,
-        /// The budget.
-        max_bytes: u64,
-    },
-    /// The disk itself is full. The spool is as it was.
-    #[error("the disk under {path} is full: {error}; make room there")]
-    DiskFull {
-        /// The segment.
-        path: PathBuf,
-        /// What the system said.
-        error: io::Error,
-    },
-    /// The disk failed, and what is on it now is not known: the agent must start again.
-    #[error(transparent)]
-    Failed(#[from] FileError),
-    /// Not the sequences that come next, none, or more bytes than a frame may have.
-    #[error("records from {first} on do not fit the spool, where {due} is due")]
-    Unfit {
-        /// Next sequence.
-        due: u64,
-        /// What was to be appended.
-        first: u64,
-    },
-}
-
-/// How the spool stands.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Status {
-    /// First and last sequence; `None` while it is empty.
-    pub range: Option<(u64, u64)>,
-    /// Bytes of all segments.
-    pub bytes: u64,
-    /// How many segments.
-    pub segments: usize,
-    /// Last INCLUDED record, as far as it is known.
-    pub cursor: Option<Cursor>,
-}
-
-impl Status {
-    /// How many records wait to be INCLUDED.
-    pub fn waiting(&self) -> u64 {
-        let Some((first, last)) = self.range else {
-            return 0;
-        };
-        match &self.cursor {
-            Some(cursor) => last.saturating_sub(cursor.sequence),
-            None => last - first + 1,
-        }
-    }
-
-    /// The oldest record that waits to be INCLUDED.
-    pub fn oldest_waiting(&self) -> Option<u64> {
-        let (first, last) = self.range?;
-        let next = self
-            .cursor
-            .as_ref()
-            .map_or(first, |cursor| cursor.sequence.saturating_add(1));
-        (next <= last).then_some(next.max(first))
-    }
 }
 
 /// The spool of one chain, held by the one who appends to it.
@@ -287,7 +169,7 @@ impl Spool {
                 self.failed = true;
                 return Err(FileError::io("cut", &last.path)(error).into());
             }
-            return Err(write_failed(&last.path, error));
+            return Err(AppendError::of_write(&last.path, error));
         }
         // A failed sync is never tried again: the kernel may have thrown the pages away.
         if let Err(error) = tail.sync() {
@@ -325,7 +207,7 @@ impl Spool {
                     self.failed = true;
                     return Err(FileError::io("remove", &path)(error).into());
                 }
-                return Err(write_failed(&path, error));
+                return Err(AppendError::of_write(&path, error));
             }
         };
         if let Err(error) = durable::sync_directory_of(&path) {
@@ -450,78 +332,5 @@ impl Spool {
     /// How the spool stands.
     pub fn status(&self) -> Status {
         status(&self.segments, self.cursor.clone())
-    }
-}
-
-/// Looks at a spool that another process may be appending to; changes nothing, and takes a tail
-/// that is just being written for one that is not there. Where there is no spool yet it is empty.
-pub fn look(directory: &Path) -> Result<Status, SpoolError> {
-    if !directory.exists() {
-        return Ok(status(&VecDeque::new(), None));
-    }
-    // First the cursor: read after the segments it could be ahead of them.
-    let cursor = cursor::read(directory)?;
-    let (segments, _) = scan(directory)?;
-    Ok(status(&segments, cursor))
-}
-
-/// Reads one record of a spool that another process may be appending to.
-pub fn look_at(directory: &Path, sequence: u64) -> Result<Option<Vec<u8>>, SpoolError> {
-    for (first, path) in segment::list(directory)?.into_iter().rev() {
-        if first > sequence {
-            continue;
-        }
-        let Some(mut frames) = Frames::open(&path, first)? else {
-            return Ok(None);
-        };
-        while let Next::Frame(frame) = frames.next(&path)? {
-            let mut entries = (frame.first..).zip(frame.entries);
-            if let Some((_, entry)) = entries.find(|(at, _)| *at == sequence) {
-                return Ok(Some(entry));
-            }
-        }
-        return Ok(None);
-    }
-    Ok(None)
-}
-
-fn scan(directory: &Path) -> Result<(VecDeque<Segment>, segment::Tail), SpoolError> {
-    let mut segments: VecDeque<Segment> = VecDeque::new();
-    let mut tail = segment::Tail::Whole;
-    let mut list = segment::list(directory)?.into_iter().peekable();
-    while let Some((first, path)) = list.next() {
-        if let Some(before) = segments.back().filter(|before| before.next != first) {
-            return Err(SpoolError::Missing {
-                path,
-                due: before.next,
-                got: first,
-            });
-        }
-        let (segment, end) = segment::scan(path, first, list.peek().is_none())?;
-        segments.push_back(segment);
-        tail = end;
-    }
-    Ok((segments, tail))
-}
-
-fn status(segments: &VecDeque<Segment>, cursor: Option<Cursor>) -> Status {
-    let first = segments.front().map(|segment| segment.first);
-    let next = segments.back().map(|segment| segment.next);
-    let range = first.zip(next).filter(|(first, next)| first < next);
-    Status {
-        range: range.map(|(first, next)| (first, next - 1)),
-        bytes: segments.iter().map(|segment| segment.bytes).sum(),
-        segments: segments.len(),
-        cursor,
-    }
-}
-
-fn write_failed(path: &Path, error: io::Error) -> AppendError {
-    match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => AppendError::DiskFull {
-            path: path.to_owned(),
-            error,
-        },
-        _ => FileError::io("write", path)(error).into(),
     }
 }

@@ -2,6 +2,7 @@
 
 use std::{collections::VecDeque, time::Duration};
 
+use super::ending::{End, Halt, Lost, Stop, refusal};
 use affiant_proto::{Digest, Statement, v1};
 use prost::Message as _;
 use tokio::{
@@ -13,11 +14,11 @@ use tonic::Streaming;
 use v1::{upload_reply::Body as Reply, upload_request::Body as Request};
 
 use crate::{
-    anchor::{Anchor, Unproved},
+    anchor::Anchor,
     clock,
-    recorder::{Recorder, RecorderGone},
-    rpc::{self, Channel, RpcError, intake::intake_client::IntakeClient, plain},
-    spool::{Cursor, SpoolError},
+    recorder::Recorder,
+    rpc::{self, Channel, RpcError, intake::intake_client::IntakeClient},
+    spool::Cursor,
 };
 
 /// Most records that are sent and not yet INCLUDED. The log includes once a second; 256 of
@@ -42,122 +43,6 @@ const FIRST_PROOF: Duration = Duration::from_secs(30);
 
 /// Time between two looks at the wall clock, by which the certificate's life goes.
 const RENEWAL_LOOK: Duration = Duration::from_secs(60);
-
-/// Why nothing may be sent any more.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum Halt {
-    /// The verifier has more of the chain than this host.
-    #[error(
-        "the verifier has record {theirs} of this chain, and this host only {ours}: it was \
-         restored from an image, or another host uses its keys. find out which, then set the data \
-         directory aside and enrol anew"
-    )]
-    Ahead {
-        /// Head of the verifier.
-        theirs: u64,
-        /// Head of this host.
-        ours: u64,
-    },
-    /// The verifier has another history.
-    #[error(
-        "the verifier's record {0} of this chain is not this host's: another host uses its keys, \
-         or this one was restored from an image. find out which, then set the data directory \
-         aside and enrol anew"
-    )]
-    Forked(u64),
-    /// Records that the verifier lacks are no longer kept.
-    #[error(
-        "the verifier lost what it had: it lacks record {0}, which it had INCLUDED and which is \
-         no longer kept here. have its operator restore it"
-    )]
-    NotKept(u64),
-    /// A record will never be taken.
-    #[error("the verifier refuses record {sequence} for good ({code}): {text}")]
-    Refused {
-        /// Which one.
-        sequence: u64,
-        /// Stable word.
-        code: String,
-        /// For people.
-        text: String,
-    },
-    /// The log stands convicted.
-    #[error(transparent)]
-    Unproved(Unproved),
-    /// The spool does not read.
-    #[error(transparent)]
-    Spool(#[from] SpoolError),
-    /// A record does not read.
-    #[error("record {0} of the spool does not read; restore the spool from a backup")]
-    Record(u64),
-}
-
-/// How a session ended for good or on purpose.
-#[derive(Debug)]
-pub(super) enum End {
-    /// Everything up to the agent's last record is INCLUDED.
-    Drained,
-    /// The certificate is due.
-    RenewalDue,
-    /// Nothing may be sent any more.
-    Halted(Halt),
-    /// The recorder ended; so will the agent.
-    Gone,
-}
-
-/// Why a session ended before its time.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum Lost {
-    #[error(transparent)]
-    Rpc(#[from] RpcError),
-    #[error("the verifier closed the connection")]
-    Closed,
-    #[error("the verifier does not keep to the protocol: {0}")]
-    Protocol(&'static str),
-    #[error("the verifier refuses record {sequence} for now ({code}): {text}")]
-    Refused {
-        sequence: u64,
-        code: String,
-        text: String,
-    },
-    #[error(transparent)]
-    Unproved(Unproved),
-}
-
-/// What ends a session: [`End`] or [`Lost`].
-enum Stop {
-    End(End),
-    Lost(Lost),
-}
-
-impl<E: Into<Lost>> From<E> for Stop {
-    fn from(lost: E) -> Self {
-        Self::Lost(lost.into())
-    }
-}
-
-impl From<Halt> for Stop {
-    fn from(halt: Halt) -> Self {
-        Self::End(End::Halted(halt))
-    }
-}
-
-impl From<RecorderGone> for Stop {
-    fn from(_: RecorderGone) -> Self {
-        Self::End(End::Gone)
-    }
-}
-
-impl From<Unproved> for Stop {
-    fn from(unproved: Unproved) -> Self {
-        if unproved.is_evidence() {
-            Halt::Unproved(unproved).into()
-        } else {
-            Self::Lost(Lost::Unproved(unproved))
-        }
-    }
-}
 
 pub(super) struct Session {
     pub(super) chain: Digest,
@@ -415,24 +300,5 @@ async fn next(replies: &mut Streaming<v1::UploadReply>) -> Result<Reply, Lost> {
         Ok(Some(_)) => Err(Lost::Protocol("an empty reply")),
         Ok(None) => Err(Lost::Closed),
         Err(status) => Err(RpcError::from(status).into()),
-    }
-}
-
-fn refusal(refused: v1::Refused) -> Stop {
-    let (sequence, code, text) = (refused.sequence, plain(&refused.code), plain(&refused.text));
-    if refused.permanent {
-        Halt::Refused {
-            sequence,
-            code,
-            text,
-        }
-        .into()
-    } else {
-        Lost::Refused {
-            sequence,
-            code,
-            text,
-        }
-        .into()
     }
 }
