@@ -31,7 +31,7 @@ enum Command {
     )]
     Load(LoadArgs),
     /// Measure one bare Ed25519 verification by ring
-    #[command(after_help = "Example:\n  affiant-fleet primitive --bytes 420 --json")]
+    #[command(after_help = "Example:\n  affiant-fleet primitive --bytes 300 --json")]
     Primitive(PrimitiveArgs),
     /// Watch what a process and its children use
     #[command(after_help = "Example:\n  affiant-fleet watch --pid 4711 --seconds 60 --json")]
@@ -87,7 +87,7 @@ struct LoadArgs {
 #[derive(Debug, Args)]
 struct PrimitiveArgs {
     /// Length of the message: that of what is signed in a usage statement
-    #[arg(long, default_value_t = 420)]
+    #[arg(long, default_value_t = 300)]
     bytes: usize,
     /// CPU time to spend on each of verifying and signing
     #[arg(long, default_value_t = 2_000, value_parser = clap::value_parser!(u64).range(1..=600_000))]
@@ -260,7 +260,7 @@ mod tests {
         let printed = cli.unwrap().run().unwrap();
         let read: serde_json::Value = serde_json::from_str(&printed).unwrap();
         assert!(read["verify_us"].as_f64().unwrap() > 0.0);
-        assert_eq!(read["message_bytes"], 420);
+        assert_eq!(read["message_bytes"], 300);
     }
 
     #[test]

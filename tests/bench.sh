@@ -1,0 +1,283 @@
+#!/usr/bin/env bash
+# Measures the real verifier under a paced fleet, and the real agent on a simulated NVML library.
+#
+#   tests/bench.sh                       a table, after some four minutes (and the release build)
+#   tests/bench.sh --json                one JSON object on standard output, the table on the other
+#   tests/bench.sh --hosts 3000 --rate 300 --seconds 60
+#   tests/bench.sh --dir DIR             keeps data, keys and enrolments there for the next run
+#
+# Everything runs on the loopback of this machine, in a temporary folder, and ends with the script.
+# Figures go with their conditions; there is no pass or fail. tests/BENCH.md explains them.
+# Needs Rust 1.95 and a C compiler.
+set -euo pipefail
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+
+json= hosts=64 rate=1000 seconds=30 agent_seconds=60 dir=
+usage() { sed -n '2,11s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2; exit 64; }
+number() { [[ $2 =~ ^[1-9][0-9]*$ ]] || { printf '%s wants a whole number above 0, not `%s`\n' "$1" "$2" >&2; exit 64; }; }
+while [ $# -gt 0 ]; do
+    case $1 in
+        --json) json=1 ;;
+        --hosts | --rate | --seconds | --agent-seconds)
+            number "$1" "${2:-}"
+            name=${1#--}
+            printf -v "${name//-/_}" %s "$2"
+            shift ;;
+        --dir) dir=${2:-}; [ -n "$dir" ] || usage; shift ;;
+        *) usage ;;
+    esac
+    shift
+done
+
+say() { printf '%s\n' "$*" >&2; }
+fail() {
+    say "bench: $*"
+    for journal in "$play"/journal/*; do
+        [ -s "$journal" ] && { say "$journal:"; tail -n 8 "$journal" >&2; }
+    done
+    exit 74
+}
+
+# ---- where it runs, and what ends with it ----
+
+if [ -n "$dir" ]; then
+    mkdir -p "$dir"
+    play=$(cd "$dir" && pwd)
+else
+    play=$(mktemp -d -t affiant-bench.XXXXXX)
+fi
+mkdir -p "$play/journal" "$play/tokens" "$play/out"
+
+running=()
+finish() {
+    trap - EXIT INT TERM
+    for pid in ${running[@]+"${running[@]}"}; do kill "$pid" 2>/dev/null || true; done
+    for pid in ${running[@]+"${running[@]}"}; do
+        for _ in $(seq 100); do kill -0 "$pid" 2>/dev/null || break; sleep 0.1; done
+        kill -KILL "$pid" 2>/dev/null || true
+        wait "$pid" 2>/dev/null || true
+    done
+    running=()
+    [ -n "$dir" ] || rm -rf "$play"
+}
+trap finish EXIT
+trap 'finish; exit 130' INT
+trap 'finish; exit 143' TERM
+
+# Starts a program in the background; its process id is in $launched.
+launch() {
+    local journal=$1
+    shift
+    "$@" >"$play/journal/$journal" 2>&1 &
+    launched=$!
+    running+=("$launched")
+}
+
+# Waits until a command succeeds: wait_for SECONDS WHAT COMMAND...
+wait_for() {
+    local limit=$((SECONDS + $1)) what=$2
+    shift 2
+    until "$@" >/dev/null 2>&1; do
+        [ "$SECONDS" -lt "$limit" ] || fail "waited in vain for $what"
+        sleep 0.1
+    done
+}
+
+# Takes a number out of a JSON object whose keys are each there once: field FILE KEY
+field() { grep -o "\"$2\":[-+0-9.eE]*" "$1" | head -n 1 | cut -d: -f2; }
+calculate() { awk "BEGIN { printf \"%.${2:-2}f\", $1 }"; }
+
+# ---- build ----
+
+say "building in release (first time: some five minutes on two cores)"
+(cd "$root" && cargo build --locked --quiet --release -p affiant-verifier -p affiant-agent -p affiant-audit \
+    -p affiant-fleet -p affiant-nvml-sim)
+bin=${CARGO_TARGET_DIR:-$root/target}/release
+verifier() { "$bin/affiant-verifier" "$@" --config "$play/verifier.toml"; }
+SECONDS=0
+
+# ---- a verifier with two officers, a vetted tenant and tokens ----
+
+# A connection is a file.
+ulimit -n "$(ulimit -Hn)" 2>/dev/null || true
+if [ ! -d "$play/verifier" ]; then
+    for name in alice bob; do
+        [ -e "$play/$name.key" ] || "$bin/affiant-verifier" officer new --name "$name" --out "$play/$name.key" >/dev/null
+    done
+    "$bin/affiant-verifier" init --data "$play/verifier" --origin bench.example/affiant/1 --operator "Bench Cloud" \
+        --officer "$play/alice.pub" --officer "$play/bob.pub" >/dev/null
+    fresh=1
+fi
+printf 'data = "%s"\nlisten = "127.0.0.1:0"\n' "$play/verifier" >"$play/verifier.toml"
+rm -f "$play/address"
+launch verifier "$bin/affiant-verifier" serve --accept-recorded --config "$play/verifier.toml" --address-file "$play/address"
+verifier_pid=$launched
+wait_for 60 "the verifier" test -s "$play/address"
+address=$(cat "$play/address")
+
+# The load's workloads belong to a vetted tenant, so that the judge does what it does all day.
+if [ -n "${fresh:-}" ]; then
+    cat >"$play/registry.toml" <<'TOML'
+[[party]]
+id = "bench-labs"
+names = ["Bench Labs Inc."]
+incorporation = "US"
+headquarters = "US"
+
+[[tenant]]
+id = "bench-labs"
+customer = "bench-labs"
+end_customer = "bench-labs"
+ultimate_parent = "bench-labs"
+
+[[binding]]
+id = "bench-slurm"
+tenant = "bench-labs"
+slurm_account = "bench-climate"
+
+[[binding]]
+id = "bench-pods"
+tenant = "bench-labs"
+namespace = "bench-vision"
+
+[[binding]]
+id = "bench-service"
+tenant = "bench-labs"
+unit = "bench-inference.service"
+TOML
+    verifier tenant apply "$play/registry.toml" --key "$play/alice.key" >/dev/null
+    for officer in alice bob; do verifier tenant approve bench-labs --key "$play/$officer.key" >/dev/null; done
+fi
+
+# Tokens for hosts that have neither token nor identity from an earlier run.
+for n in $(seq -f %06g "$hosts"); do
+    [ -e "$play/tokens/gpu-$n.token" ] || [ -e "$play/fleet/gpu-$n.json" ] || printf 'gpu-%s\n' "$n"
+done >"$play/wanted"
+if [ -s "$play/wanted" ]; then verifier token --hosts "$play/wanted" --out-dir "$play/tokens" >/dev/null 2>&1; fi
+
+# ---- the load ----
+
+primitive() { "$bin/affiant-fleet" primitive --json >"$play/out/$1"; }
+primitive primitive-before
+say "loading: $hosts hosts (a new one enrols in about a second), $rate records/s for $seconds s"
+begun=$(date -u +%FT%TZ)
+load=$play/out/load
+"$bin/affiant-fleet" load --verifier "https://$address" --ca "$play/verifier/ca.pem" --tokens "$play/tokens" \
+    --state "$play/fleet" --hosts "$hosts" --gpus 8 --interval-ms 10000 --rate "$rate" --seconds "$seconds" \
+    --pid "$verifier_pid" --data "$play/verifier/log" --json >"$load" 2>"$play/journal/load" ||
+    fail "the load did not come through"
+primitive primitive-after
+
+before=$(field "$play/out/primitive-before" verify_us)
+after=$(field "$play/out/primitive-after" verify_us)
+verify=$(calculate "($before + $after) / 2")
+cpu=$(field "$load" cpu_us_per_record)
+intake_ratio=$(calculate "$cpu / $verify")
+intake_rate=$(calculate "$(field "$load" rate)" 0)
+gpu_day=$(calculate "$(field "$load" bytes_per_gpu_day)" 0)
+# `findings` exits 1 when there are any, grep when there are none.
+findings=$({ verifier findings --json || true; } | { grep -o '"rule"' || true; } | wc -l)
+cores=$(nproc)
+
+# ---- the audit of what was just recorded ----
+
+audit_ratio= audit_said="not built"
+if [ -x "$bin/affiant-audit" ] && "$bin/affiant-audit" verify --help >/dev/null 2>&1; then
+    say "report and audit of the load"
+    rm -rf "$play/report"
+    # Where few hosts send fast, their claims run ahead of time: the period reaches a day further.
+    report_begun=$(date +%s.%N)
+    if verifier report --from "$begun" --to "$(date -u -d '+1 day' +%FT%TZ)" --out "$play/report" >"$play/journal/report" 2>&1; then
+        report_s=$(calculate "$(date +%s.%N) - $report_begun")
+        sed 's/^accept_recorded = false/accept_recorded = true/' "$play/verifier/trust.toml" >"$play/trust"
+        audit_begun=$(date +%s.%N)
+        code=0
+        "$bin/affiant-audit" verify "$play/report" --trust "$play/trust" --json >"$play/out/audit" 2>"$play/journal/audit" || code=$?
+        audit_s=$(calculate "$(date +%s.%N) - $audit_begun" 3)
+        # 0 clean, 1 findings, 3 incomplete (no anchor was given): all of it was checked.
+        case $code in
+            0 | 1 | 3)
+                records=$(field "$load" records)
+                audit_ratio=$(calculate "$records / $audit_s / (1000000 / $verify * $cores)")
+                audit_said="$records records in $audit_s s, exit $code (reported in $report_s s)" ;;
+            *) audit_said="exit $code: the report of the load did not verify" ;;
+        esac
+    else
+        audit_said="the report could not be made: $(tail -n 1 "$play/journal/report")"
+    fi
+fi
+
+# ---- the agent ----
+
+agent_rss= agent_cpu= agent_said="not built"
+if [ -x "$bin/affiant-agent" ]; then
+    say "agent: 8 simulated GPUs at 1 Hz for $agent_seconds s"
+    rm -rf "$play/agent"
+    mkdir "$play/agent"
+    cat >"$play/agent.toml" <<TOML
+verifier = "https://$address"
+ca = "$play/verifier/ca.pem"
+data = "$play/agent/data"
+host = "agent-$(date +%s)"
+interval = 10
+
+[source]
+kind = "nvml"
+library = "$bin/libnvidia_ml.so"
+period_ms = 1000
+TOML
+    host=$(sed -n 's/^host = "\(.*\)"/\1/p' "$play/agent.toml")
+    verifier token --host "$host" --valid 15m --out "$play/agent/token" >/dev/null
+    export AFFIANT_NVML_SIM=$root/tests/nvml/fleets/eight.toml
+    "$bin/affiant-agent" enroll --config "$play/agent.toml" --token-file "$play/agent/token" >"$play/journal/enroll" 2>&1 ||
+        fail "the agent could not enrol"
+    launch agent "$bin/affiant-agent" run --config "$play/agent.toml"
+    agent_pid=$launched
+    # Measured once a first record is INCLUDED: whatever is done only at the start is over.
+    included() { verifier host list --json | tr '{' '\n' | grep "\"$host\"" | grep -q '"included_sequence": *[3-9]'; }
+    wait_for 60 "the agent's first record" included
+    watched=$play/out/agent
+    "$bin/affiant-fleet" watch --pid "$agent_pid" --seconds "$agent_seconds" --json >"$watched" || fail "the agent ended"
+    agent_rss=$(calculate "$(field "$watched" resident_mib_max)" 1)
+    agent_cpu=$(calculate "$(field "$watched" cpu_percent)" 3)
+    agent_said="$(field "$watched" processes) processes, $(calculate "$(field "$watched" resident_mib_begin)" 1) MiB at first, $(calculate "$(field "$watched" resident_mib_end)" 1) at last"
+fi
+
+# ---- what came out ----
+
+ms() { calculate "$(grep -o "\"$1\":{[^}]*}" "$load" | grep -o "\"$2\":[0-9.]*" | cut -d: -f2)" 0; }
+row() { printf '%-22s %12s   %s\n' "$@"; }
+smaller=smaller; [ "$hosts" -lt 9000 ] || [ "$rate" -lt 12500 ] || smaller="not smaller"
+table() {
+    local model
+    model=$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1)
+    printf 'machine      %s cores, %s; data on %s\n' "$cores" "${model:-unknown}" "$(stat -f -c %T "$play")"
+    printf 'load         %s hosts × 8 GPUs, one mTLS connection each, %s records/s asked, %s s\n' "$hosts" "$rate" "$seconds"
+    printf '             %s than the design'\''s 9,000 connections and 12,500 records/s' "$smaller"
+    [ "$hosts" -ge $((rate * 10)) ] || printf ';\n             a host sends every %s s a record that says 10 s' "$(calculate "$hosts / $rate" 3)"
+    printf '\n             generator in its own process on the same cores: %s µs of CPU a record\n\n' "$(calculate "$(field "$load" generator_cpu_us)" 0)"
+    row "intake_records_per_s" "$intake_rate" "$(field "$load" records) records, all INCLUDED; $findings findings"
+    row "intake_ratio" "$intake_ratio" "$(calculate "$cpu" 1) µs of verifier CPU a record ($(field "$load" user_s | xargs printf %.2f) s user, $(field "$load" system_s | xargs printf %.2f) s system) / $verify µs a bare verify ($before before, $after after)"
+    row "" "" "sent to INCLUDED: p50 $(ms latency p50_ms) ms, p99 $(ms latency p99_ms) ms; sent late: p99 $(ms lateness p99_ms) ms"
+    row "" "" "verifier $(calculate "$(field "$load" resident_mib_before)" 1) MiB resident before, $(calculate "$(field "$load" resident_mib_after)" 1) MiB after"
+    row "bytes_per_gpu_day" "$gpu_day" "$(calculate "$(field "$load" bytes_per_record)" 0) bytes a record, 8,640 records a day; envelopes are $(calculate "$(field "$load" envelope_bytes)" 0) bytes"
+    row "audit_ratio" "${audit_ratio:-absent}" "$audit_said"
+    row "agent_rss_mib" "${agent_rss:-absent}" "$agent_said"
+    row "agent_cpu_percent" "${agent_cpu:-absent}" "of one core, 8 simulated GPUs at 1 Hz, ${agent_seconds} s"
+    row "nvml_busy_percent" "absent" "a simulated library answers at once: measured on a real GPU only"
+    row "report_seconds" "absent" "for 10,000 GPUs and a month: not yet"
+    row "screening_seconds" "absent" "not yet built"
+    [ "$(grep -o '"quiet":[a-z]*' "$load")" = '"quiet":true' ] ||
+        printf '\nThe verifier was still busy after the load: its CPU time is higher than shown.\n'
+    printf '\ntook %s s\n' "$SECONDS"
+}
+if [ -n "$json" ]; then
+    table >&2
+    printf '{"intake_ratio":%s,"intake_records_per_s":%s,"bytes_per_gpu_day":%s' "$intake_ratio" "$intake_rate" "$gpu_day"
+    [ -z "$audit_ratio" ] || printf ',"audit_ratio":%s' "$audit_ratio"
+    [ -z "$agent_rss" ] || printf ',"agent_rss_mib":%s,"agent_cpu_percent":%s' "$agent_rss" "$agent_cpu"
+    printf ',"conditions":{"cores":%s,"hosts":%s,"rate":%s,"seconds":%s,"verify_us":%s,"smaller_than_design":%s}}\n' \
+        "$cores" "$hosts" "$rate" "$seconds" "$verify" "$([ "$smaller" = smaller ] && echo true || echo false)"
+else
+    table
+fi
