@@ -197,7 +197,12 @@ fn enroll(path: &Path, options: &Enroll) -> Result<ExitCode, Failure> {
 
 fn inspect(path: Option<&Path>, options: &Inspect) -> Result<ExitCode, Failure> {
     let measuring = Measuring::load(path)?;
-    start_journal(&measuring.log);
+    // What goes wrong is the answer itself; only what else fails is worth a line.
+    let level = "error".to_owned();
+    start_journal(&Log {
+        level,
+        ..measuring.log.clone()
+    });
     if let (Some(file), Some(seconds)) = (&options.record, options.seconds) {
         let recorded = block_on(inspect::record(&measuring, file, seconds, &options.note))?;
         let ticks = recorded.map_err(Failure::io)?;

@@ -235,3 +235,37 @@ fn a_second_agent_on_the_same_data_is_turned_away() {
     assert!(!agent.ended());
     agent.stop();
 }
+
+#[test]
+fn a_host_without_a_driver_still_says_that_it_is_there() {
+    let fake = Fake::start();
+    let host = enrolled(&fake);
+    host.configure_source(&fake, "library = \"/nowhere/libnvidia-ml.so.1\"\n");
+    let mut agent = host.start();
+    eventually("heartbeats come", || fake.state().received.len() > 4);
+    assert_eq!(agent.stop().0, Some(0), "{}", agent.journal());
+    assert!(agent.journal().contains("/nowhere/libnvidia-ml.so.1"));
+    let state = fake.state();
+    let Body::Inventory(devices) = state.received[0].body() else {
+        panic!("another statement");
+    };
+    assert_eq!(devices.count, 0);
+}
+
+#[test]
+fn a_trace_that_is_over_ends_the_agent_with_everything_in_the_log() {
+    let fake = Fake::start();
+    let host = enrolled(&fake);
+    let trace = host.path("trace.jsonl");
+    let source = format!("kind = \"recorded\"\ntrace = \"{}\"\n", trace.display());
+    host.configure_source(&fake, &source);
+    let ended = host.run(&["run"]);
+    assert_eq!(
+        ended.status.code(),
+        Some(0),
+        "{}",
+        String::from_utf8_lossy(&ended.stderr)
+    );
+    check_chain(&host, &fake.state().received);
+    assert_eq!(host.spool()["waiting"], 0);
+}

@@ -324,3 +324,24 @@ fn a_cursor_that_does_not_read_is_named_with_its_remedy() {
         "{refused}"
     );
 }
+
+#[test]
+fn a_cursor_that_cannot_be_written_still_makes_room() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("spool");
+    let mut spool = Spool::open(&path, LIMITS).unwrap();
+    fill(&mut spool, 20);
+    spool.keep_from(20);
+    let made = segments(&path);
+    // A directory in the way of the temporary file, as good as a disk without room.
+    fs::create_dir(path.join("cursor.tmp")).unwrap();
+    let later = SystemTime::now() + HOUR + HOUR;
+    assert!(spool.included(cursor(19), later).is_err());
+    assert!(segments(&path).len() < made.len());
+    fs::remove_dir(path.join("cursor.tmp")).unwrap();
+    drop(spool);
+    let mut spool = Spool::open(&path, LIMITS).unwrap();
+    assert_eq!((spool.last(), spool.cursor()), (Some(19), None));
+    spool.included(cursor(19), later).unwrap();
+    assert_eq!(look(&path).unwrap().waiting(), 0);
+}

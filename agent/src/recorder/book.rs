@@ -177,7 +177,14 @@ impl Book {
         if let Some(seen) = seen {
             self.sealer.saw(seen);
         }
-        Ok(self.spool.included(cursor, now)?)
+        match self.spool.included(cursor, now) {
+            // Most likely the disk is full, which is no reason to stop looking.
+            Err(SpoolError::File(error)) => {
+                tracing::warn!(%error, "how far the log is could not be kept on disk");
+                Ok(())
+            }
+            other => Ok(other?),
+        }
     }
 
     /// Reads records; see [`Spool::read`].

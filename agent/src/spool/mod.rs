@@ -265,16 +265,20 @@ impl Spool {
         Ok(out)
     }
 
-    /// Takes note that the log has everything up to the cursor's sequence, durably, and lets go of
-    /// segments that are INCLUDED and were kept for long enough.
+    /// Takes note that the log has everything up to the cursor's sequence, and lets go of segments
+    /// that are INCLUDED and were kept for long enough.
     ///
     /// A cursor that does not advance changes the checkpoint only.
+    ///
+    /// # Errors
+    /// When the cursor could not be written, as on a disk that is full, or a segment not removed.
+    /// The spool can be used on: a cursor that is behind is mended by the next one.
     pub fn included(&mut self, cursor: Cursor, now: SystemTime) -> Result<(), SpoolError> {
         let known = self.cursor.as_ref();
         if known.is_some_and(|known| cursor.sequence < known.sequence) || known == Some(&cursor) {
             return Ok(());
         }
-        cursor::write(&self.directory, &cursor)?;
+        let written = cursor::write(&self.directory, &cursor);
         self.cursor = Some(cursor);
         let keep = self.limits.keep;
         while let Some(oldest) = self.removable() {
@@ -287,7 +291,7 @@ impl Spool {
                 break;
             }
         }
-        Ok(())
+        written
     }
 
     fn make_room(&mut self, bytes: u64, now: SystemTime) -> Result<(), AppendError> {

@@ -429,14 +429,22 @@ impl Host {
     }
 
     pub(crate) fn configure(&self, fake: &Fake) {
+        let trace = self.path("trace.jsonl");
+        let source = format!(
+            "kind = \"recorded\"\ntrace = \"{}\"\nloop = true\n",
+            trace.display()
+        );
+        self.configure_source(fake, &source);
+    }
+
+    pub(crate) fn configure_source(&self, fake: &Fake, source: &str) {
         let path = |name| self.path(name).display().to_string();
         let text = format!(
-            "verifier = \"https://{}\"\nca = \"{}\"\ndata = \"{}\"\nhost = \"gpu-01\"\ninterval = 1\nreconnect_max_ms = 50\n\
-             [source]\nkind = \"recorded\"\ntrace = \"{}\"\nloop = true\n",
+            "verifier = \"https://{}\"\nca = \"{}\"\ndata = \"{}\"\nhost = \"gpu-01\"\n\
+             interval = 1\nreconnect_max_ms = 50\n[source]\n{source}",
             fake.address,
             path("ca.pem"),
             path("data"),
-            path("trace.jsonl"),
         );
         std::fs::write(self.path("agent.toml"), text).unwrap();
     }
