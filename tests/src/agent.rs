@@ -28,16 +28,32 @@ impl Agent {
     }
 
     /// Enrols an agent on the simulated NVML library with this fleet file.
-    pub fn on_fleet(deployment: &Deployment, host: &str, fleet: &Path, interval: u32, period_ms: u32) -> Self {
+    pub fn on_fleet(
+        deployment: &Deployment,
+        host: &str,
+        fleet: &Path,
+        interval: u32,
+        period_ms: u32,
+    ) -> Self {
         let library = binary("libnvidia_ml.so");
         let source = format!("kind = \"nvml\"\nlibrary = {library:?}\nperiod_ms = {period_ms}\n");
         Self::enrol(deployment, host, &source, Some(fleet.to_owned()), interval)
     }
 
-    fn enrol(deployment: &Deployment, host: &str, source: &str, fleet: Option<PathBuf>, interval: u32) -> Self {
+    fn enrol(
+        deployment: &Deployment,
+        host: &str,
+        source: &str,
+        fleet: Option<PathBuf>,
+        interval: u32,
+    ) -> Self {
         let dir = deployment.path(&format!("agent-{host}"));
         fs::create_dir(&dir).unwrap();
-        let made = Self { dir, fleet, running: None };
+        let made = Self {
+            dir,
+            fleet,
+            running: None,
+        };
         let config = format!(
             "verifier = \"https://{}\"\nca = {:?}\ndata = {:?}\nhost = \"{host}\"\ninterval = {interval}\n\
              reconnect_max_ms = 200\n\n[source]\n{source}",
@@ -49,7 +65,11 @@ impl Agent {
         let token = made.dir.join("token");
         deployment.succeed(&["token", "--host", host, "--out", token.to_str().unwrap()]);
         let output = made.run(&["enroll", "--token-file", token.to_str().unwrap()]);
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
         made
     }
 
@@ -67,14 +87,28 @@ impl Agent {
 
     /// Runs one of its commands.
     pub fn run(&self, arguments: &[&str]) -> Output {
-        self.command().args(arguments).arg("--config").arg(self.config()).output().unwrap()
+        self.command()
+            .args(arguments)
+            .arg("--config")
+            .arg(self.config())
+            .output()
+            .unwrap()
     }
 
     /// Starts the daemon.
     pub fn start(&mut self) {
-        let journal = fs::OpenOptions::new().create(true).append(true).open(self.dir.join("journal")).unwrap();
+        let journal = fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(self.dir.join("journal"))
+            .unwrap();
         let mut command = self.command();
-        command.arg("run").arg("--config").arg(self.config()).stdout(Stdio::null()).stderr(journal);
+        command
+            .arg("run")
+            .arg("--config")
+            .arg(self.config())
+            .stdout(Stdio::null())
+            .stderr(journal);
         self.running = Some(Running::start(&mut command));
     }
 

@@ -3,8 +3,8 @@
 use std::{path::Path, time::Duration};
 
 use affiant_proto::{
-    Body, ChainState, Digest, Ed25519Signer, Envelope, SaltedTree, Seed, Signer as _, Statement, digest,
-    statement::Place, v1,
+    Body, ChainState, Digest, Ed25519Signer, Envelope, SaltedTree, Seed, Signer as _, Statement,
+    digest, statement::Place, v1,
 };
 use prost::Message as _;
 use rcgen::{CertificateParams, KeyPair, PublicKeyData as _};
@@ -54,10 +54,19 @@ impl Host {
         SystemRandom::new().fill(&mut random).unwrap();
         let signer = Ed25519Signer::from_seed(&random).unwrap();
         let tls = KeyPair::generate().unwrap();
-        let csr = CertificateParams::new(Vec::new()).unwrap().serialize_request(&tls).unwrap();
-        let channel = connect(address, ca, None).await.map_err(|e| Status::unavailable(e.to_string()))?;
+        let csr = CertificateParams::new(Vec::new())
+            .unwrap()
+            .serialize_request(&tls)
+            .unwrap();
+        let channel = connect(address, ca, None)
+            .await
+            .map_err(|e| Status::unavailable(e.to_string()))?;
         let mut admission = AdmissionClient::new(channel);
-        let genesis = admission.describe(v1::DescribeRequest {}).await?.into_inner().genesis;
+        let genesis = admission
+            .describe(v1::DescribeRequest {})
+            .await?
+            .into_inner()
+            .genesis;
         let body = v1::Enrolment {
             header: None,
             genesis: digest(&genesis).as_bytes().to_vec(),
@@ -71,7 +80,11 @@ impl Host {
         };
         let statement = Statement::seal(body.into(), Place::Opening, now(), None, &signer).unwrap();
         let enrolment = statement.as_bytes().to_vec();
-        let asked = v1::EnrolRequest { token: token.into(), enrolment: enrolment.clone(), csr: csr.der().to_vec() };
+        let asked = v1::EnrolRequest {
+            token: token.into(),
+            enrolment: enrolment.clone(),
+            csr: csr.der().to_vec(),
+        };
         let reply = admission.enrol(asked).await?.into_inner();
         let (state, _) = ChainState::open(statement).unwrap();
         let mut made = Self {
@@ -80,7 +93,11 @@ impl Host {
             tls,
             certificates: reply.certificates,
             state,
-            sealed: vec![v1::Envelope { statement: enrolment, leaves: Vec::new(), seed: Vec::new() }],
+            sealed: vec![v1::Envelope {
+                statement: enrolment,
+                leaves: Vec::new(),
+                seed: Vec::new(),
+            }],
             included: None,
             boot_ms: 1_000,
             wall_ms: now().unix_ms,
@@ -122,50 +139,86 @@ impl Host {
 
     /// Asks for a fresh certificate with the record key.
     pub async fn renew(&mut self, address: &str, ca: &Path) -> Result<(), Status> {
-        let csr = CertificateParams::new(Vec::new()).unwrap().serialize_request(&self.tls).unwrap();
-        let body = v1::Request { header: None, csr: digest(csr.der()).as_bytes().to_vec() };
-        let request = Statement::seal(body.into(), self.state.next_place(), now(), None, &self.signer).unwrap();
-        let asked = v1::RenewRequest { request: request.as_bytes().to_vec(), csr: csr.der().to_vec() };
-        let channel = connect(address, ca, None).await.map_err(|e| Status::unavailable(e.to_string()))?;
-        self.certificates = AdmissionClient::new(channel).renew(asked).await?.into_inner().certificates;
+        let csr = CertificateParams::new(Vec::new())
+            .unwrap()
+            .serialize_request(&self.tls)
+            .unwrap();
+        let body = v1::Request {
+            header: None,
+            csr: digest(csr.der()).as_bytes().to_vec(),
+        };
+        let request = Statement::seal(
+            body.into(),
+            self.state.next_place(),
+            now(),
+            None,
+            &self.signer,
+        )
+        .unwrap();
+        let asked = v1::RenewRequest {
+            request: request.as_bytes().to_vec(),
+            csr: csr.der().to_vec(),
+        };
+        let channel = connect(address, ca, None)
+            .await
+            .map_err(|e| Status::unavailable(e.to_string()))?;
+        self.certificates = AdmissionClient::new(channel)
+            .renew(asked)
+            .await?
+            .into_inner()
+            .certificates;
         Ok(())
     }
 
     /// Seals the next record: one idle device.
     pub fn seal_usage(&mut self) {
         let totals = v1::Totals {
-            devices: vec![v1::DeviceTotals { idle_ms: INTERVAL_MS, ..Default::default() }],
+            devices: vec![v1::DeviceTotals {
+                idle_ms: INTERVAL_MS,
+                ..Default::default()
+            }],
         };
-        let line = v1::UsageLine { kind: v1::LineKind::Idle.into(), time_ms: INTERVAL_MS, samples: 10, ..Default::default() };
+        let line = v1::UsageLine {
+            kind: v1::LineKind::Idle.into(),
+            time_ms: INTERVAL_MS,
+            samples: 10,
+            ..Default::default()
+        };
         let (start_ms, wall_start_ms) = (self.boot_ms, self.wall_ms);
         self.boot_ms += INTERVAL_MS;
         self.wall_ms += INTERVAL_MS;
         let (end_ms, wall_end_ms) = (self.boot_ms, self.wall_ms);
-        self.seal_tree(vec![totals.encode_to_vec(), line.encode_to_vec()], |usage_root, usage_count| {
-            v1::Usage {
-                header: None,
-                boot: 1,
-                start_ms,
-                end_ms,
-                wall_start_ms,
-                wall_end_ms,
-                source: v1::SourceKind::Recorded.into(),
-                inventory: 1,
-                workloads: 0,
-                usage_root,
-                usage_count,
-            }
-            .into()
-        });
+        self.seal_tree(
+            vec![totals.encode_to_vec(), line.encode_to_vec()],
+            |usage_root, usage_count| {
+                v1::Usage {
+                    header: None,
+                    boot: 1,
+                    start_ms,
+                    end_ms,
+                    wall_start_ms,
+                    wall_end_ms,
+                    source: v1::SourceKind::Recorded.into(),
+                    inventory: 1,
+                    workloads: 0,
+                    usage_root,
+                    usage_count,
+                }
+                .into()
+            },
+        );
     }
 
     /// Throws away the newest record and seals another in its place: what a restored image does.
     pub fn fork(&mut self) {
         self.sealed.pop();
-        let (first, _) = ChainState::open(Statement::parse(&self.sealed[0].statement).unwrap()).unwrap();
+        let (first, _) =
+            ChainState::open(Statement::parse(&self.sealed[0].statement).unwrap()).unwrap();
         self.state = first;
         for envelope in &self.sealed[1..] {
-            self.state.follow(Statement::parse(&envelope.statement).unwrap()).unwrap();
+            self.state
+                .follow(Statement::parse(&envelope.statement).unwrap())
+                .unwrap();
         }
         self.wall_ms += 1;
         self.boot_ms -= INTERVAL_MS;
@@ -177,9 +230,11 @@ impl Host {
         SystemRandom::new().fill(&mut seed).unwrap();
         let tree = SaltedTree::new(Seed::new(seed), leaves).unwrap();
         let body = body(tree.root().as_bytes().to_vec(), tree.count());
-        let statement = Statement::seal(body, self.state.next_place(), now(), None, &self.signer).unwrap();
+        let statement =
+            Statement::seal(body, self.state.next_place(), now(), None, &self.signer).unwrap();
         self.state.follow(statement.clone()).unwrap();
-        self.sealed.push(Envelope::join(statement, Some(tree)).unwrap().message());
+        self.sealed
+            .push(Envelope::join(statement, Some(tree)).unwrap().message());
     }
 
     /// Connects, sends what the verifier does not have, and waits until all of it is INCLUDED.
@@ -190,14 +245,25 @@ impl Host {
         }
     }
 
-    async fn exchange(&mut self, address: &str, ca: &Path, until_included: bool) -> Result<Outcome, String> {
+    async fn exchange(
+        &mut self,
+        address: &str,
+        ca: &Path,
+        until_included: bool,
+    ) -> Result<Outcome, String> {
         let pem = |der: &Vec<u8>| {
             use base64::{Engine as _, engine::general_purpose::STANDARD};
-            format!("-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n", STANDARD.encode(der))
+            format!(
+                "-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n",
+                STANDARD.encode(der)
+            )
         };
         let chain: String = self.certificates.iter().map(pem).collect();
-        let identity = (!chain.is_empty()).then(|| Identity::from_pem(chain, self.tls.serialize_pem()));
-        let channel = connect(address, ca, identity).await.map_err(|e| e.to_string())?;
+        let identity =
+            (!chain.is_empty()).then(|| Identity::from_pem(chain, self.tls.serialize_pem()));
+        let channel = connect(address, ca, identity)
+            .await
+            .map_err(|e| e.to_string())?;
         let mut intake = IntakeClient::new(channel);
         let (send, outbound) = mpsc::channel(64);
         let hello = v1::Hello {
@@ -206,10 +272,16 @@ impl Host {
             head: self.state.head().as_bytes().to_vec(),
             agent_version: "test".into(),
         };
-        let hello = v1::UploadRequest { body: Some(v1::upload_request::Body::Hello(hello)) };
+        let hello = v1::UploadRequest {
+            body: Some(v1::upload_request::Body::Hello(hello)),
+        };
         send.send(hello).await.map_err(|e| e.to_string())?;
         let outbound = tokio_stream::wrappers::ReceiverStream::new(outbound);
-        let mut inbound = intake.upload(outbound).await.map_err(|s| s.message().to_owned())?.into_inner();
+        let mut inbound = intake
+            .upload(outbound)
+            .await
+            .map_err(|s| s.message().to_owned())?
+            .into_inner();
         let mut queue: Option<Vec<v1::Envelope>> = None;
         let mut next = 0;
         loop {
@@ -231,7 +303,11 @@ impl Host {
                     None => return Err("stream ended".into()),
                 },
             }
-            if until_included && self.included.is_some_and(|(sequence, _)| sequence == self.state.sequence()) {
+            if until_included
+                && self
+                    .included
+                    .is_some_and(|(sequence, _)| sequence == self.state.sequence())
+            {
                 return Ok(Outcome::Included);
             }
         }
@@ -240,7 +316,10 @@ impl Host {
     fn note(&mut self, included: Option<v1::Included>) {
         let Some(included) = included else { return };
         if let Some(sequence) = included.sequence {
-            assert!(self.included.is_none_or(|(before, _)| sequence >= before), "the watermark went back");
+            assert!(
+                self.included.is_none_or(|(before, _)| sequence >= before),
+                "the watermark went back"
+            );
             self.included = Some((sequence, included.index));
         }
     }
@@ -253,7 +332,8 @@ impl Host {
         sent.truncate(upto);
         sent.push(envelope);
         self.sealed = sent;
-        let outcome = tokio::time::timeout(Duration::from_secs(10), self.exchange(address, ca, false)).await;
+        let outcome =
+            tokio::time::timeout(Duration::from_secs(10), self.exchange(address, ca, false)).await;
         self.sealed = kept;
         match outcome {
             Ok(Ok(outcome)) => outcome,
@@ -263,7 +343,11 @@ impl Host {
     }
 }
 
-async fn connect(address: &str, ca: &Path, identity: Option<Identity>) -> Result<Channel, tonic::transport::Error> {
+async fn connect(
+    address: &str,
+    ca: &Path,
+    identity: Option<Identity>,
+) -> Result<Channel, tonic::transport::Error> {
     let _ = rustls::crypto::ring::default_provider().install_default();
     let mut tls = ClientTlsConfig::new()
         .ca_certificate(Certificate::from_pem(std::fs::read(ca).unwrap()))
@@ -279,7 +363,9 @@ async fn connect(address: &str, ca: &Path, identity: Option<Identity>) -> Result
 }
 
 fn now() -> v1::Time {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    let since = std::time::SystemTime::now()
+        .duration_since(std::time::UNIX_EPOCH)
+        .unwrap();
     v1::Time {
         unix_ms: u64::try_from(since.as_millis()).unwrap(),
         clock: v1::ClockState::Unknown.into(),

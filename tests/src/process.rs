@@ -10,7 +10,9 @@ use std::{
 pub fn binary(name: &str) -> PathBuf {
     let test = std::env::current_exe().unwrap();
     let folder = test.ancestors().find(|folder| folder.join(name).is_file());
-    folder.unwrap_or_else(|| panic!("{name} is not built: cargo build --workspace first")).join(name)
+    folder
+        .unwrap_or_else(|| panic!("{name} is not built: cargo build --workspace first"))
+        .join(name)
 }
 
 /// Waits until `condition` gives something, for at most `limit`.
@@ -51,9 +53,14 @@ impl Running {
     /// SIGTERM, and waits for its exit; the second value is how long that took.
     pub fn terminate(mut self) -> (ExitStatus, Duration) {
         let begin = Instant::now();
-        let sent = Command::new("kill").args(["-TERM", &self.0.id().to_string()]).status().unwrap();
+        let sent = Command::new("kill")
+            .args(["-TERM", &self.0.id().to_string()])
+            .status()
+            .unwrap();
         assert!(sent.success());
-        let status = until("exit after SIGTERM", Duration::from_secs(30), || self.0.try_wait().unwrap());
+        let status = until("exit after SIGTERM", Duration::from_secs(30), || {
+            self.0.try_wait().unwrap()
+        });
         (status, begin.elapsed())
     }
 

@@ -43,12 +43,28 @@ impl Deployment {
         let config = format!("data = {:?}\nlisten = \"127.0.0.1:0\"\n{more}", made.data());
         fs::write(made.path("verifier.toml"), config).unwrap();
         for name in ["alice", "bob"] {
-            made.succeed(&["officer", "new", "--name", name, "--out", made.key(name).to_str().unwrap()]);
+            made.succeed(&[
+                "officer",
+                "new",
+                "--name",
+                name,
+                "--out",
+                made.key(name).to_str().unwrap(),
+            ]);
         }
         let (alice, bob) = (made.path("alice.pub"), made.path("bob.pub"));
         made.succeed(&[
-            "init", "--data", made.data().to_str().unwrap(), "--origin", "test.example/affiant/1",
-            "--operator", "Test", "--officer", alice.to_str().unwrap(), "--officer", bob.to_str().unwrap(),
+            "init",
+            "--data",
+            made.data().to_str().unwrap(),
+            "--origin",
+            "test.example/affiant/1",
+            "--operator",
+            "Test",
+            "--officer",
+            alice.to_str().unwrap(),
+            "--officer",
+            bob.to_str().unwrap(),
         ]);
         made.start();
         made
@@ -73,13 +89,27 @@ impl Deployment {
     pub fn start(&mut self) {
         let address = self.path("address");
         let _ = fs::remove_file(&address);
-        let journal = fs::OpenOptions::new().create(true).append(true).open(self.path("journal")).unwrap();
+        let journal = fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(self.path("journal"))
+            .unwrap();
         let mut command = Command::new(binary("affiant-verifier"));
-        command.args(["serve", "--accept-recorded", "--config"]).arg(self.path("verifier.toml"));
-        command.arg("--address-file").arg(&address).stderr(journal).stdout(Stdio::null());
+        command
+            .args(["serve", "--accept-recorded", "--config"])
+            .arg(self.path("verifier.toml"));
+        command
+            .arg("--address-file")
+            .arg(&address)
+            .stderr(journal)
+            .stdout(Stdio::null());
         let mut running = Running::start(&mut command);
         until("the verifier to serve", Duration::from_secs(60), || {
-            assert!(running.exited().is_none(), "verifier ended: {}", self.journal());
+            assert!(
+                running.exited().is_none(),
+                "verifier ended: {}",
+                self.journal()
+            );
             address.exists().then_some(())
         });
         self.running = Some(running);
@@ -114,7 +144,10 @@ impl Deployment {
     /// Runs a command of affiant-verifier.
     pub fn run(&self, arguments: &[&str]) -> Output {
         let mut command = Command::new(binary("affiant-verifier"));
-        command.args(arguments).arg("--config").arg(self.path("verifier.toml"));
+        command
+            .args(arguments)
+            .arg("--config")
+            .arg(self.path("verifier.toml"));
         command.output().unwrap()
     }
 
@@ -123,28 +156,49 @@ impl Deployment {
         let output = self.run(arguments);
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         let error = String::from_utf8_lossy(&output.stderr);
-        assert!(output.status.success(), "{arguments:?}: {}: {text}{error}", output.status);
+        assert!(
+            output.status.success(),
+            "{arguments:?}: {}: {text}{error}",
+            output.status
+        );
         text
     }
 
     /// Runs a command whose standard output is JSON.
     pub fn json(&self, arguments: &[&str]) -> serde_json::Value {
         let output = self.run(arguments);
-        serde_json::from_slice(&output.stdout)
-            .unwrap_or_else(|e| panic!("{arguments:?}: {e}: {}", String::from_utf8_lossy(&output.stderr)))
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|e| {
+            panic!(
+                "{arguments:?}: {e}: {}",
+                String::from_utf8_lossy(&output.stderr)
+            )
+        })
     }
 
     /// The findings, as (rule, tenant, host).
     pub fn findings(&self) -> Vec<(String, String, String)> {
         let all = self.json(&["findings", "--json"]);
-        let text = |f: &serde_json::Value, key: &str| f[key].as_str().unwrap_or_default().to_owned();
-        all.as_array().unwrap().iter().map(|f| (text(f, "rule"), text(f, "tenant"), text(f, "host"))).collect()
+        let text =
+            |f: &serde_json::Value, key: &str| f[key].as_str().unwrap_or_default().to_owned();
+        all.as_array()
+            .unwrap()
+            .iter()
+            .map(|f| (text(f, "rule"), text(f, "tenant"), text(f, "host")))
+            .collect()
     }
 
     /// Issues a token for `host`.
     pub fn token(&self, host: &str, valid: &str) -> String {
         let out = self.path(&format!("{host}-{}.token", rand_suffix()));
-        self.succeed(&["token", "--host", host, "--valid", valid, "--out", out.to_str().unwrap()]);
+        self.succeed(&[
+            "token",
+            "--host",
+            host,
+            "--valid",
+            valid,
+            "--out",
+            out.to_str().unwrap(),
+        ]);
         fs::read_to_string(out).unwrap().trim().to_owned()
     }
 
@@ -157,13 +211,25 @@ impl Deployment {
     pub fn apply(&self, toml: &str) {
         let file = self.path(&format!("registry-{}.toml", rand_suffix()));
         fs::write(&file, toml).unwrap();
-        self.succeed(&["tenant", "apply", file.to_str().unwrap(), "--key", self.key("alice").to_str().unwrap()]);
+        self.succeed(&[
+            "tenant",
+            "apply",
+            file.to_str().unwrap(),
+            "--key",
+            self.key("alice").to_str().unwrap(),
+        ]);
     }
 
     /// Has both officers approve a tenant.
     pub fn approve(&self, tenant: &str) {
         for name in ["alice", "bob"] {
-            self.succeed(&["tenant", "approve", tenant, "--key", self.key(name).to_str().unwrap()]);
+            self.succeed(&[
+                "tenant",
+                "approve",
+                tenant,
+                "--key",
+                self.key(name).to_str().unwrap(),
+            ]);
         }
     }
 
@@ -176,8 +242,15 @@ impl Deployment {
         let (mut ledger, _) = Ledger::open(&data.ledger(), Box::new(signer)).unwrap();
         ledger.close_segment().unwrap();
         let reader = ledger.reader();
-        let sources = Sources { accept_recorded: true };
-        replay::replay(reader.entries(0..reader.size()), sources, &Parameters::default()).unwrap()
+        let sources = Sources {
+            accept_recorded: true,
+        };
+        replay::replay(
+            reader.entries(0..reader.size()),
+            sources,
+            &Parameters::default(),
+        )
+        .unwrap()
     }
 
     /// The envelopes of the log in order. The verifier must be stopped.
@@ -188,7 +261,10 @@ impl Deployment {
         let (mut ledger, _) = Ledger::open(&data.ledger(), Box::new(signer)).unwrap();
         ledger.close_segment().unwrap();
         let reader = ledger.reader();
-        reader.entries(0..reader.size()).map(|entry| entry.unwrap().1.into_envelope()).collect()
+        reader
+            .entries(0..reader.size())
+            .map(|entry| entry.unwrap().1.into_envelope())
+            .collect()
     }
 
     /// The directory that holds everything.

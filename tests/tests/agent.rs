@@ -18,7 +18,10 @@ use prost::Message as _;
 const LIMIT: Duration = Duration::from_secs(60);
 
 fn fleet(dir: &Path, devices: usize) -> std::path::PathBuf {
-    let mut text = format!("driver_version = \"570.1\"\ncontrol = {:?}\nclock = \"file\"\n", dir.join("control"));
+    let mut text = format!(
+        "driver_version = \"570.1\"\ncontrol = {:?}\nclock = \"file\"\n",
+        dir.join("control")
+    );
     for n in 0..devices {
         text += &format!(
             "[[device]]\nuuid = \"GPU-5a1d0000-0000-4000-8000-00000000000{n}\"\nname = \"NVIDIA H100 80GB HBM3\"\n\
@@ -39,7 +42,13 @@ fn control(dir: &Path, text: &str) {
 
 fn included(deployment: &Deployment, host: &str) -> u64 {
     let hosts = deployment.json(&["host", "list", "--json"]);
-    let line = hosts.as_array().unwrap().iter().find(|line| line["host"] == host).cloned().unwrap_or_default();
+    let line = hosts
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|line| line["host"] == host)
+        .cloned()
+        .unwrap_or_default();
     line["included_sequence"].as_u64().unwrap_or(0)
 }
 
@@ -49,7 +58,10 @@ fn records(deployment: &Deployment) -> Vec<(v1::Usage, v1::Totals)> {
     for bytes in deployment.log_entries() {
         let (statement, tree) = Envelope::parse(&bytes).unwrap().into_parts();
         if let (Body::Usage(usage), Some(tree)) = (statement.body(), tree) {
-            found.push((usage.clone(), v1::Totals::decode(tree.leaves()[0].as_slice()).unwrap()));
+            found.push((
+                usage.clone(),
+                v1::Totals::decode(tree.leaves()[0].as_slice()).unwrap(),
+            ));
         }
     }
     found
@@ -58,8 +70,14 @@ fn records(deployment: &Deployment) -> Vec<(v1::Usage, v1::Totals)> {
 /// Device time that the verifier has counted as idle so far.
 fn idle_ms(deployment: &Deployment) -> u64 {
     let status = deployment.json(&["status", "--json"]);
-    let classes = status["device_time"].as_array().cloned().unwrap_or_default();
-    classes.iter().map(|class| class["idle_ms"].as_u64().unwrap_or(0)).sum()
+    let classes = status["device_time"]
+        .as_array()
+        .cloned()
+        .unwrap_or_default();
+    classes
+        .iter()
+        .map(|class| class["idle_ms"].as_u64().unwrap_or(0))
+        .sum()
 }
 
 fn user() -> String {
@@ -80,8 +98,15 @@ fn use_by_an_unvetted_tenant_is_a_finding_within_two_intervals() {
     let machine = fleet(deployment.root(), 2);
     let mut agent = Agent::on_fleet(&deployment, "gpu-1", &machine, INTERVAL, 1_000);
     agent.start();
-    until("the first record", LIMIT, || (included(&deployment, "gpu-1") >= 3).then_some(()));
-    assert_eq!(deployment.findings(), [], "an idle device is nobody's use: {}", agent.journal());
+    until("the first record", LIMIT, || {
+        (included(&deployment, "gpu-1") >= 3).then_some(())
+    });
+    assert_eq!(
+        deployment.findings(),
+        [],
+        "an idle device is nobody's use: {}",
+        agent.journal()
+    );
 
     let pid = std::process::id();
     control(
@@ -92,11 +117,19 @@ fn use_by_an_unvetted_tenant_is_a_finding_within_two_intervals() {
         ),
     );
     let began = Instant::now();
-    let found = until("the finding", LIMIT, || deployment.findings().into_iter().next());
+    let found = until("the finding", LIMIT, || {
+        deployment.findings().into_iter().next()
+    });
     let took = began.elapsed();
-    assert_eq!((found.0.as_str(), found.1.as_str()), ("USE_UNVETTED", "someone"));
+    assert_eq!(
+        (found.0.as_str(), found.1.as_str()),
+        ("USE_UNVETTED", "someone")
+    );
     // The promise of the product, not of this machine's speed: it has 8 s of room here.
-    assert!(took < Duration::from_secs(2 * u64::from(INTERVAL)), "took {took:?}");
+    assert!(
+        took < Duration::from_secs(2 * u64::from(INTERVAL)),
+        "took {took:?}"
+    );
     agent.stop();
 }
 
@@ -108,16 +141,26 @@ fn a_driver_that_hangs_as_a_whole_or_crashes_is_not_observed_and_comes_back() {
     agent.start();
     for (fault, last) in [("hang", false), ("segfault", true)] {
         let idle = idle_ms(&deployment);
-        until("records of a healthy driver", LIMIT, || (idle_ms(&deployment) > idle + 16_000).then_some(()));
-        control(deployment.root(), &format!("[[fault]]\nkind = \"{fault}\"\n"));
+        until("records of a healthy driver", LIMIT, || {
+            (idle_ms(&deployment) > idle + 16_000).then_some(())
+        });
+        control(
+            deployment.root(),
+            &format!("[[fault]]\nkind = \"{fault}\"\n"),
+        );
         let sick = included(&deployment, "gpu-1");
-        until("heartbeats of a sick driver", LIMIT, || (included(&deployment, "gpu-1") >= sick + 5).then_some(()));
+        until("heartbeats of a sick driver", LIMIT, || {
+            (included(&deployment, "gpu-1") >= sick + 5).then_some(())
+        });
         if !last {
             control(deployment.root(), "");
         }
     }
     let took = agent.stop();
-    assert!(took < Duration::from_secs(5), "SIGTERM took {took:?} while the driver was down");
+    assert!(
+        took < Duration::from_secs(5),
+        "SIGTERM took {took:?} while the driver was down"
+    );
     deployment.stop();
 
     let all = records(&deployment);
@@ -126,21 +169,43 @@ fn a_driver_that_hangs_as_a_whole_or_crashes_is_not_observed_and_comes_back() {
         (sum(|d| d.idle_ms), sum(|d| d.not_observed_ms))
     };
     let shape: Vec<_> = all.iter().map(|(_, totals)| parts(totals)).collect();
-    let down: Vec<usize> = (0..all.len()).filter(|n| shape[*n].0 == 0 && shape[*n].1 > 0).collect();
-    let up: Vec<usize> = (0..all.len()).filter(|n| shape[*n].1 == 0 && shape[*n].0 > 0).collect();
-    assert!(down.len() >= 4, "whole intervals are not observed, none of it idle: {shape:?}");
+    let down: Vec<usize> = (0..all.len())
+        .filter(|n| shape[*n].0 == 0 && shape[*n].1 > 0)
+        .collect();
+    let up: Vec<usize> = (0..all.len())
+        .filter(|n| shape[*n].1 == 0 && shape[*n].0 > 0)
+        .collect();
+    assert!(
+        down.len() >= 4,
+        "whole intervals are not observed, none of it idle: {shape:?}"
+    );
     let first_down = down[0];
-    assert!(up.iter().any(|n| *n < first_down), "healthy before: {shape:?}");
-    assert!(up.iter().any(|n| *n > first_down), "the reader came back: {shape:?}");
+    assert!(
+        up.iter().any(|n| *n < first_down),
+        "healthy before: {shape:?}"
+    );
+    assert!(
+        up.iter().any(|n| *n > first_down),
+        "the reader came back: {shape:?}"
+    );
     for pair in all.windows(2) {
-        assert_eq!(pair[0].0.end_ms, pair[1].0.start_ms, "intervals abut throughout");
+        assert_eq!(
+            pair[0].0.end_ms, pair[1].0.start_ms,
+            "intervals abut throughout"
+        );
     }
 }
 
 #[test]
 fn an_agent_killed_at_random_moments_keeps_one_unbroken_chain() {
-    let rounds: u64 = std::env::var("AFFIANT_ROUNDS").ok().and_then(|t| t.parse().ok()).unwrap_or(10);
-    let seed: u64 = std::env::var("AFFIANT_SEED").ok().and_then(|t| t.parse().ok()).unwrap_or(0xa6e27);
+    let rounds: u64 = std::env::var("AFFIANT_ROUNDS")
+        .ok()
+        .and_then(|t| t.parse().ok())
+        .unwrap_or(10);
+    let seed: u64 = std::env::var("AFFIANT_SEED")
+        .ok()
+        .and_then(|t| t.parse().ok())
+        .unwrap_or(0xa6e27);
     println!("{rounds} rounds, seed {seed}");
     let mut state = seed.max(1);
     let mut deployment = Deployment::new();
@@ -160,7 +225,9 @@ fn an_agent_killed_at_random_moments_keeps_one_unbroken_chain() {
     }
     let before = included(&deployment, "gpu-1");
     agent.start();
-    until("records after the last kill", LIMIT, || (included(&deployment, "gpu-1") > before + 1).then_some(()));
+    until("records after the last kill", LIMIT, || {
+        (included(&deployment, "gpu-1") > before + 1).then_some(())
+    });
     agent.stop();
     let last = included(&deployment, "gpu-1");
     deployment.stop();
@@ -172,7 +239,10 @@ fn an_agent_killed_at_random_moments_keeps_one_unbroken_chain() {
     let mut sequences = Vec::new();
     for bytes in deployment.log_entries() {
         let envelope = Envelope::parse(&bytes).unwrap();
-        assert!(all.insert(envelope.statement().digest()), "seed {seed}: an entry stands twice");
+        assert!(
+            all.insert(envelope.statement().digest()),
+            "seed {seed}: an entry stands twice"
+        );
         let host = log.hosts.named("gpu-1").first().map(|host| host.chain());
         if envelope.statement().header().chain() == host {
             sequences.push(envelope.statement().header().sequence());
@@ -181,6 +251,9 @@ fn an_agent_killed_at_random_moments_keeps_one_unbroken_chain() {
     assert_eq!(sequences, (1..=last).collect::<Vec<_>>(), "seed {seed}");
     let records = records(&deployment);
     for pair in records.windows(2) {
-        assert_eq!(pair[0].0.end_ms, pair[1].0.start_ms, "seed {seed}: what lies between is said");
+        assert_eq!(
+            pair[0].0.end_ms, pair[1].0.start_ms,
+            "seed {seed}: what lies between is said"
+        );
     }
 }

@@ -24,12 +24,18 @@ impl Random {
 }
 
 fn setting(name: &str, default: u64) -> u64 {
-    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+    std::env::var(name)
+        .ok()
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(default)
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_verifier_killed_under_load_loses_and_doubles_nothing() {
-    let (rounds, seed) = (setting("AFFIANT_ROUNDS", 10), setting("AFFIANT_SEED", 0x5eed));
+    let (rounds, seed) = (
+        setting("AFFIANT_ROUNDS", 10),
+        setting("AFFIANT_SEED", 0x5eed),
+    );
     println!("{rounds} rounds, seed {seed}");
     let mut random = Random(seed.max(1));
     let mut deployment = Deployment::new();
@@ -38,7 +44,11 @@ async fn a_verifier_killed_under_load_loses_and_doubles_nothing() {
     for n in 0..4 {
         let name = format!("gpu-{n}");
         let token = deployment.token(&name, "24h");
-        hosts.push(Host::enrol(&name, &deployment.address(), &ca, &token).await.unwrap());
+        hosts.push(
+            Host::enrol(&name, &deployment.address(), &ca, &token)
+                .await
+                .unwrap(),
+        );
     }
     for round in 0..rounds {
         let address = deployment.address();
@@ -50,7 +60,11 @@ async fn a_verifier_killed_under_load_loses_and_doubles_nothing() {
                     host.seal_usage();
                 }
                 let outcome = host.send(&address, &ca).await;
-                assert!(!matches!(outcome, Outcome::Refused(_)), "{}: {outcome:?}", host.name);
+                assert!(
+                    !matches!(outcome, Outcome::Refused(_)),
+                    "{}: {outcome:?}",
+                    host.name
+                );
                 host
             }));
         }
@@ -60,7 +74,10 @@ async fn a_verifier_killed_under_load_loses_and_doubles_nothing() {
         for task in sending {
             hosts.push(task.await.unwrap());
         }
-        println!("round {round}: included {:?}", hosts.iter().map(|h| h.included).collect::<Vec<_>>());
+        println!(
+            "round {round}: included {:?}",
+            hosts.iter().map(|h| h.included).collect::<Vec<_>>()
+        );
         deployment.start();
     }
     for host in &mut hosts {
@@ -80,17 +97,38 @@ fn check(deployment: &Deployment, hosts: &[Host], seed: u64) {
     for (index, bytes) in (0..).zip(deployment.log_entries()) {
         let envelope = Envelope::parse(&bytes).unwrap();
         let statement = envelope.statement();
-        assert!(all.insert(statement.digest()), "seed {seed}: entry {index} stands twice");
+        assert!(
+            all.insert(statement.digest()),
+            "seed {seed}: entry {index} stands twice"
+        );
         let chain = statement.header().chain().unwrap_or(statement.digest());
-        chains.entry(chain).or_default().push((index, statement.digest()));
+        chains
+            .entry(chain)
+            .or_default()
+            .push((index, statement.digest()));
     }
     for host in hosts {
         let logged = &chains[&host.chain()];
-        assert_eq!(logged.len(), host.sealed.len(), "seed {seed}: {}", host.name);
+        assert_eq!(
+            logged.len(),
+            host.sealed.len(),
+            "seed {seed}: {}",
+            host.name
+        );
         for ((_, digest), sealed) in logged.iter().zip(&host.sealed) {
-            assert_eq!(*digest, affiant_proto::digest(&sealed.statement), "seed {seed}: {}", host.name);
+            assert_eq!(
+                *digest,
+                affiant_proto::digest(&sealed.statement),
+                "seed {seed}: {}",
+                host.name
+            );
         }
         let (sequence, index) = host.included.unwrap();
-        assert_eq!(logged[usize::try_from(sequence).unwrap()].0, index, "seed {seed}: {}", host.name);
+        assert_eq!(
+            logged[usize::try_from(sequence).unwrap()].0,
+            index,
+            "seed {seed}: {}",
+            host.name
+        );
     }
 }

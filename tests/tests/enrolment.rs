@@ -7,7 +7,9 @@ use affiant_tests::{Deployment, Host, Outcome, until};
 
 async fn enrolled(deployment: &Deployment, name: &str) -> Host {
     let token = deployment.token(name, "1h");
-    Host::enrol(name, &deployment.address(), &deployment.ca(), &token).await.unwrap()
+    Host::enrol(name, &deployment.address(), &deployment.ca(), &token)
+        .await
+        .unwrap()
 }
 
 async fn refused(deployment: &Deployment, name: &str, token: &str) -> String {
@@ -22,34 +24,71 @@ async fn a_token_works_once_for_its_host_and_until_its_end() {
     let deployment = Deployment::new();
     let token = deployment.token("gpu-1", "1h");
     let used = token.clone();
-    assert!(refused(&deployment, "gpu-1", "affiant-token-wrong").await.contains("not accepted"));
-    assert!(refused(&deployment, "gpu-2", &token).await.contains("not accepted"));
-    Host::enrol("gpu-1", &deployment.address(), &deployment.ca(), &token).await.unwrap();
-    assert!(refused(&deployment, "gpu-1", &used).await.contains("not accepted"), "used");
+    assert!(
+        refused(&deployment, "gpu-1", "affiant-token-wrong")
+            .await
+            .contains("not accepted")
+    );
+    assert!(
+        refused(&deployment, "gpu-2", &token)
+            .await
+            .contains("not accepted")
+    );
+    Host::enrol("gpu-1", &deployment.address(), &deployment.ca(), &token)
+        .await
+        .unwrap();
+    assert!(
+        refused(&deployment, "gpu-1", &used)
+            .await
+            .contains("not accepted"),
+        "used"
+    );
 
     let brief = deployment.token("gpu-3", "1s");
     until("the token to expire", Duration::from_secs(20), || {
-        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_millis();
+        let now = std::time::SystemTime::now()
+            .duration_since(std::time::UNIX_EPOCH)
+            .unwrap()
+            .as_millis();
         let listed = std::fs::read_to_string(deployment.data().join("tokens.jsonl")).unwrap();
         let last: serde_json::Value = serde_json::from_str(listed.lines().last().unwrap()).unwrap();
         (now > u128::from(last["expires_unix_ms"].as_u64().unwrap())).then_some(())
     });
-    assert!(refused(&deployment, "gpu-3", &brief).await.contains("not accepted"), "expired");
+    assert!(
+        refused(&deployment, "gpu-3", &brief)
+            .await
+            .contains("not accepted"),
+        "expired"
+    );
     let journal = deployment.journal();
-    for reason in ["not one of this verifier's", "for another host", "used already", "has expired"] {
+    for reason in [
+        "not one of this verifier's",
+        "for another host",
+        "used already",
+        "has expired",
+    ] {
         assert!(journal.contains(reason), "{reason} in {journal}");
     }
-    assert!(!journal.contains(&used) && !journal.contains(&brief), "a token must not reach the journal");
+    assert!(
+        !journal.contains(&used) && !journal.contains(&brief),
+        "a token must not reach the journal"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_is_still_used_after_a_restart() {
     let mut deployment = Deployment::new();
     let token = deployment.token("gpu-1", "1h");
-    Host::enrol("gpu-1", &deployment.address(), &deployment.ca(), &token).await.unwrap();
+    Host::enrol("gpu-1", &deployment.address(), &deployment.ca(), &token)
+        .await
+        .unwrap();
     deployment.kill();
     deployment.start();
-    assert!(refused(&deployment, "gpu-1", &token).await.contains("not accepted"));
+    assert!(
+        refused(&deployment, "gpu-1", &token)
+            .await
+            .contains("not accepted")
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -59,10 +98,21 @@ async fn records_of_an_enrolled_host_are_included() {
     for _ in 0..20 {
         host.seal_usage();
     }
-    assert_eq!(host.send(&deployment.address(), &deployment.ca()).await, Outcome::Included);
+    assert_eq!(
+        host.send(&deployment.address(), &deployment.ca()).await,
+        Outcome::Included
+    );
     deployment.stop();
     let log = deployment.read_log();
-    assert_eq!(log.hosts.get(&host.chain()).unwrap().included().unwrap().sequence, 21);
+    assert_eq!(
+        log.hosts
+            .get(&host.chain())
+            .unwrap()
+            .included()
+            .unwrap()
+            .sequence,
+        21
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -72,7 +122,10 @@ async fn a_host_that_is_not_enrolled_cannot_send() {
     let mut stranger = enrolled(&other, "gpu-1").await;
     stranger.seal_usage();
     let outcome = stranger.send(&deployment.address(), &deployment.ca()).await;
-    assert!(matches!(outcome, Outcome::Broken(_)), "its certificate is another authority's: {outcome:?}");
+    assert!(
+        matches!(outcome, Outcome::Broken(_)),
+        "its certificate is another authority's: {outcome:?}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -86,11 +139,23 @@ async fn an_evicted_host_may_return_by_approval_and_a_banned_one_never() {
     deployment.succeed(&["host", "evict", "gpu-1", "--reason", "test"]);
     host.seal_usage();
     let outcome = host.send(&address, &ca).await;
-    assert!(matches!(&outcome, Outcome::Broken(why) if why.contains("evicted")), "{outcome:?}");
-    assert!(host.renew(&address, &ca).await.unwrap_err().message().contains("evicted"));
+    assert!(
+        matches!(&outcome, Outcome::Broken(why) if why.contains("evicted")),
+        "{outcome:?}"
+    );
+    assert!(
+        host.renew(&address, &ca)
+            .await
+            .unwrap_err()
+            .message()
+            .contains("evicted")
+    );
 
     let mut again = enrolled(&deployment, "gpu-1").await;
-    assert!(again.is_pending(), "a name that was evicted waits for approval");
+    assert!(
+        again.is_pending(),
+        "a name that was evicted waits for approval"
+    );
     deployment.succeed(&["host", "approve", "gpu-1"]);
     again.renew(&address, &ca).await.unwrap();
     again.seal_usage();
@@ -99,9 +164,16 @@ async fn an_evicted_host_may_return_by_approval_and_a_banned_one_never() {
     deployment.succeed(&["host", "ban", "gpu-1"]);
     again.seal_usage();
     let outcome = again.send(&address, &ca).await;
-    assert!(matches!(&outcome, Outcome::Broken(why) if why.contains("banned")), "{outcome:?}");
+    assert!(
+        matches!(&outcome, Outcome::Broken(why) if why.contains("banned")),
+        "{outcome:?}"
+    );
     let token = deployment.token("gpu-1", "1h");
-    assert!(refused(&deployment, "gpu-1", &token).await.contains("banned"));
+    assert!(
+        refused(&deployment, "gpu-1", &token)
+            .await
+            .contains("banned")
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -118,12 +190,21 @@ async fn two_records_at_one_sequence_are_a_fork_and_freeze_the_chain() {
     assert_eq!(outcome, Outcome::Refused("frozen".into()));
     host.seal_usage();
     let outcome = host.send(&address, &ca).await;
-    assert!(matches!(outcome, Outcome::Refused(_)), "nothing more of it is taken: {outcome:?}");
+    assert!(
+        matches!(outcome, Outcome::Refused(_)),
+        "nothing more of it is taken: {outcome:?}"
+    );
     deployment.stop();
     let kinds: Vec<String> = deployment
         .log_entries()
         .iter()
-        .map(|bytes| affiant_proto::Envelope::parse(bytes).unwrap().statement().kind().name())
+        .map(|bytes| {
+            affiant_proto::Envelope::parse(bytes)
+                .unwrap()
+                .statement()
+                .kind()
+                .name()
+        })
         .collect();
     assert!(kinds.contains(&"fork.v1".to_owned()), "{kinds:?}");
 }
@@ -134,7 +215,10 @@ fn a_second_serve_on_one_directory_is_refused_and_the_first_goes_on() {
     let output = deployment.run(&["serve"]);
     assert_eq!(output.status.code(), Some(74));
     let error = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(error.contains(&deployment.id().to_string()), "names the one that has it: {error}");
+    assert!(
+        error.contains(&deployment.id().to_string()),
+        "names the one that has it: {error}"
+    );
     deployment.succeed(&["status"]);
 }
 
@@ -143,8 +227,17 @@ fn init_never_overwrites() {
     let deployment = Deployment::new();
     let (alice, bob) = (deployment.path("alice.pub"), deployment.path("bob.pub"));
     let output = deployment.run(&[
-        "init", "--data", deployment.data().to_str().unwrap(), "--origin", "test.example/affiant/2",
-        "--operator", "Test", "--officer", alice.to_str().unwrap(), "--officer", bob.to_str().unwrap(),
+        "init",
+        "--data",
+        deployment.data().to_str().unwrap(),
+        "--origin",
+        "test.example/affiant/2",
+        "--operator",
+        "Test",
+        "--officer",
+        alice.to_str().unwrap(),
+        "--officer",
+        bob.to_str().unwrap(),
     ]);
     assert_eq!(output.status.code(), Some(74));
     deployment.succeed(&["status"]);

@@ -11,16 +11,12 @@ const MESSAGES: &str = "::affiant_proto::v1";
 fn bindings_match_the_proto_files() {
     let messages = |b: tonic_prost_build::Builder| b.build_client(false).build_server(false);
     check("proto/src/gen", &["statement", "intake"], messages);
-    check(
-        "agent/src/gen",
-        &["intake"],
-        |b| b.build_server(false).extern_path(".affiant.v1", MESSAGES),
-    );
-    check(
-        "verifier/src/gen",
-        &["intake"],
-        |b| b.build_client(false).extern_path(".affiant.v1", MESSAGES),
-    );
+    check("agent/src/gen", &["intake"], |b| {
+        b.build_server(false).extern_path(".affiant.v1", MESSAGES)
+    });
+    check("verifier/src/gen", &["intake"], |b| {
+        b.build_client(false).extern_path(".affiant.v1", MESSAGES)
+    });
     check("tests/src/gen", &["intake"], |b| {
         b.build_server(false).extern_path(".affiant.v1", MESSAGES)
     });

@@ -1,10 +1,6 @@
 //! Answers the other commands, over a Unix socket that only the server's own user can open.
 
-use std::{
-    os::unix::fs::PermissionsExt as _,
-    path::Path,
-    sync::Arc,
-};
+use std::{os::unix::fs::PermissionsExt as _, path::Path, sync::Arc};
 
 use affiant_judge::admission::Authorities;
 use affiant_proto::{Body, Envelope, PublicKey, Statement, digest, v1};
@@ -97,7 +93,10 @@ pub fn accept(listener: UnixListener) -> mpsc::Receiver<std::io::Result<UnixStre
 impl Admin for AdminService {
     type ReportStream = ReceiverStream<Result<rpc::ReportFile, Status>>;
 
-    async fn status(&self, _: Request<rpc::StatusRequest>) -> Result<Response<rpc::StatusReply>, Status> {
+    async fn status(
+        &self,
+        _: Request<rpc::StatusRequest>,
+    ) -> Result<Response<rpc::StatusReply>, Status> {
         #[derive(Serialize)]
         struct Summary {
             log_size: u64,
@@ -127,19 +126,30 @@ impl Admin for AdminService {
     ) -> Result<Response<rpc::IssueTokensReply>, Status> {
         let asked = request.into_inner();
         if let Some(bad) = asked.hosts.iter().find(|host| !is_host_name(host)) {
-            return Err(Status::invalid_argument(format!("`{bad}` is not a host name")));
+            return Err(Status::invalid_argument(format!(
+                "`{bad}` is not a host name"
+            )));
         }
         if !(1..=MAX_LIFE_MS).contains(&asked.valid_ms) {
-            return Err(Status::invalid_argument("a token lasts from a second to 30 days"));
+            return Err(Status::invalid_argument(
+                "a token lasts from a second to 30 days",
+            ));
         }
         let expires = self.clock.now_ms().saturating_add(asked.valid_ms);
-        let issued = self.tokens.lock().await.issue(&asked.hosts, &asked.site, expires);
+        let issued = self
+            .tokens
+            .lock()
+            .await
+            .issue(&asked.hosts, &asked.site, expires);
         let tokens = issued.map_err(|error| Status::internal(error.to_string()))?;
         tracing::info!(count = tokens.len(), "tokens issued");
         Ok(Response::new(rpc::IssueTokensReply { tokens }))
     }
 
-    async fn list(&self, request: Request<rpc::ListRequest>) -> Result<Response<rpc::ListReply>, Status> {
+    async fn list(
+        &self,
+        request: Request<rpc::ListRequest>,
+    ) -> Result<Response<rpc::ListReply>, Status> {
         use rpc::list_request::What;
         let json = match request.into_inner().what() {
             What::Hosts => json(&self.hosts.lines())?,
@@ -185,7 +195,9 @@ impl Admin for AdminService {
             reason: asked.reason,
         };
         let index = self.submit.operator(event).await.map_err(stopping)?;
-        Ok(Response::new(rpc::LoggedReply { indices: vec![index] }))
+        Ok(Response::new(rpc::LoggedReply {
+            indices: vec![index],
+        }))
     }
 
     async fn officer_head(
@@ -198,17 +210,26 @@ impl Admin for AdminService {
         let state = officers.officer_with(&key);
         Ok(Response::new(rpc::OfficerHeadReply {
             genesis: officers.genesis().as_bytes().to_vec(),
-            chain: state.map(|s| s.chain().as_bytes().to_vec()).unwrap_or_default(),
+            chain: state
+                .map(|s| s.chain().as_bytes().to_vec())
+                .unwrap_or_default(),
             sequence: state.map(|s| s.sequence()).unwrap_or_default(),
-            head: state.map(|s| s.head().as_bytes().to_vec()).unwrap_or_default(),
+            head: state
+                .map(|s| s.head().as_bytes().to_vec())
+                .unwrap_or_default(),
             checkpoint: self.published.borrow().note.to_vec(),
         }))
     }
 
-    async fn submit(&self, request: Request<rpc::SubmitRequest>) -> Result<Response<rpc::LoggedReply>, Status> {
+    async fn submit(
+        &self,
+        request: Request<rpc::SubmitRequest>,
+    ) -> Result<Response<rpc::LoggedReply>, Status> {
         let statements = request.into_inner().statements;
         if statements.len() > MAX_STATEMENTS {
-            return Err(Status::invalid_argument(format!("at most {MAX_STATEMENTS} statements at once")));
+            return Err(Status::invalid_argument(format!(
+                "at most {MAX_STATEMENTS} statements at once"
+            )));
         }
         let mut officers = self.officers.lock().await;
         // All or none: admitted on a copy, which replaces the chains when every one held.
@@ -219,16 +240,26 @@ impl Admin for AdminService {
                 Status::invalid_argument(format!("statement {number}: {why}; nothing was logged"))
             };
             let statement = Statement::parse(bytes).map_err(|e| wrong(&e))?;
-            if statement.header().chain() == Some(next.genesis()) || matches!(statement.body(), Body::Genesis(_)) {
+            if statement.header().chain() == Some(next.genesis())
+                || matches!(statement.body(), Body::Genesis(_))
+            {
                 return Err(wrong(&"not an officer's statement"));
             }
             let envelope = Envelope::join(statement.clone(), None).map_err(|e| wrong(&e))?;
-            admitted.push((next.admit(statement, false).map_err(|e| wrong(&e))?, envelope));
+            admitted.push((
+                next.admit(statement, false).map_err(|e| wrong(&e))?,
+                envelope,
+            ));
         }
         *officers = next;
         let mut waiting = Vec::with_capacity(admitted.len());
         for (proof, envelope) in admitted {
-            waiting.push(self.submit.queue(proof, &envelope, None).await.map_err(stopping)?);
+            waiting.push(
+                self.submit
+                    .queue(proof, &envelope, None)
+                    .await
+                    .map_err(stopping)?,
+            );
         }
         drop(officers);
         let mut indices = Vec::with_capacity(waiting.len());
@@ -238,16 +269,25 @@ impl Admin for AdminService {
         Ok(Response::new(rpc::LoggedReply { indices }))
     }
 
-    async fn dossier(&self, request: Request<rpc::DossierRequest>) -> Result<Response<rpc::DossierReply>, Status> {
+    async fn dossier(
+        &self,
+        request: Request<rpc::DossierRequest>,
+    ) -> Result<Response<rpc::DossierReply>, Status> {
         let tenant = request.into_inner().tenant;
         let dossier = self.live.judge().registry().dossier(&tenant);
         let dossier = dossier.ok_or_else(|| Status::not_found(format!("no tenant `{tenant}`")))?;
         let bytes = dossier.encode_to_vec();
         let json = crate::wording::dossier(&dossier, digest(&bytes));
-        Ok(Response::new(rpc::DossierReply { dossier: bytes, json }))
+        Ok(Response::new(rpc::DossierReply {
+            dossier: bytes,
+            json,
+        }))
     }
 
-    async fn report(&self, request: Request<rpc::ReportRequest>) -> Result<Response<Self::ReportStream>, Status> {
+    async fn report(
+        &self,
+        request: Request<rpc::ReportRequest>,
+    ) -> Result<Response<Self::ReportStream>, Status> {
         let files = self.reports.make(request.into_inner()).await?;
         let (send, stream) = mpsc::channel(4);
         tokio::spawn(async move {
@@ -260,8 +300,14 @@ impl Admin for AdminService {
         Ok(Response::new(ReceiverStream::new(stream)))
     }
 
-    async fn rebuild(&self, _: Request<rpc::RebuildRequest>) -> Result<Response<rpc::RebuildReply>, Status> {
-        let rebuilt = self.registry.rebuild(&self.reader, &self.live, &self.hosts).await;
+    async fn rebuild(
+        &self,
+        _: Request<rpc::RebuildRequest>,
+    ) -> Result<Response<rpc::RebuildReply>, Status> {
+        let rebuilt = self
+            .registry
+            .rebuild(&self.reader, &self.live, &self.hosts)
+            .await;
         let rebuilt = rebuilt.map_err(|error| Status::internal(error.to_string()))?;
         Ok(Response::new(rpc::RebuildReply {
             entries: rebuilt.entries,

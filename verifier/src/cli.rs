@@ -10,7 +10,12 @@ use clap::{Args, Parser, Subcommand};
 #[command(name = "affiant-verifier", version, max_term_width = 100)]
 pub struct Cli {
     /// Configuration; unknown keys are refused
-    #[arg(long, global = true, value_name = "FILE", help = "Configuration [default: /etc/affiant/verifier.toml]")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILE",
+        help = "Configuration [default: /etc/affiant/verifier.toml]"
+    )]
     pub config: Option<PathBuf>,
     /// Data directory, in place of the configuration's
     #[arg(long, global = true, value_name = "DIR")]
@@ -25,28 +30,43 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Make a data directory: authority, log, genesis with its first two officers
-    #[command(after_help = "Example:\n  affiant-verifier init --data /var/lib/affiant --origin log.example.org/affiant/1 \\\n    --operator \"Example Cloud\" --officer alice.pub --officer bob.pub")]
+    #[command(
+        after_help = "Example:\n  affiant-verifier init --data /var/lib/affiant --origin log.example.org/affiant/1 \\\n    --operator \"Example Cloud\" --officer alice.pub --officer bob.pub"
+    )]
     Init(Init),
     /// Run the verifier
-    #[command(after_help = "Example:\n  affiant-verifier serve --config /etc/affiant/verifier.toml")]
+    #[command(
+        after_help = "Example:\n  affiant-verifier serve --config /etc/affiant/verifier.toml"
+    )]
     Serve(Serve),
     /// Show what the server holds
     #[command(after_help = "Example:\n  affiant-verifier status --json")]
     Status(Json),
     /// Issue one-use enrolment tokens, each into a file of its own
-    #[command(after_help = "Examples:\n  affiant-verifier token --host gpu-01 --out gpu-01.token\n  affiant-verifier token --hosts fleet.txt --out-dir tokens/ --valid 72h")]
+    #[command(
+        after_help = "Examples:\n  affiant-verifier token --host gpu-01 --out gpu-01.token\n  affiant-verifier token --hosts fleet.txt --out-dir tokens/ --valid 72h"
+    )]
     Token(Token),
     /// List hosts, approve, evict, ban or retire one
     #[command(subcommand, after_help = "Example:\n  affiant-verifier host list")]
     Host(Host),
     /// Make officers' keys, list officers
-    #[command(subcommand, after_help = "Example:\n  affiant-verifier officer new --name alice --out alice.key")]
+    #[command(
+        subcommand,
+        after_help = "Example:\n  affiant-verifier officer new --name alice --out alice.key"
+    )]
     Officer(Officer),
     /// Vet tenants
-    #[command(subcommand, after_help = "Example:\n  affiant-verifier tenant apply tenants.toml --key alice.key")]
+    #[command(
+        subcommand,
+        after_help = "Example:\n  affiant-verifier tenant apply tenants.toml --key alice.key"
+    )]
     Tenant(Tenant),
     /// List parties
-    #[command(subcommand, after_help = "Example:\n  affiant-verifier party list --json")]
+    #[command(
+        subcommand,
+        after_help = "Example:\n  affiant-verifier party list --json"
+    )]
     Party(ListOnly),
     /// List bindings, withdraw one
     #[command(subcommand, after_help = "Example:\n  affiant-verifier binding list")]
@@ -55,7 +75,9 @@ pub enum Command {
     #[command(after_help = "Example:\n  affiant-verifier findings --json")]
     Findings(Json),
     /// Write a report that carries its own proof
-    #[command(after_help = "Example:\n  affiant-verifier report --from 2026-11-01 --to 2026-12-01 --out november/")]
+    #[command(
+        after_help = "Example:\n  affiant-verifier report --from 2026-11-01 --to 2026-12-01 --out november/"
+    )]
     Report(Report),
     /// Make the registry again from the log
     #[command(after_help = "Example:\n  affiant-verifier rebuild")]

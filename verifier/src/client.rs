@@ -29,7 +29,9 @@ const MAX_ANSWER: usize = 256 * 1024 * 1024;
 #[non_exhaustive]
 pub enum ClientError {
     /// No server behind the socket.
-    #[error("no verifier answers at {0}: is `affiant-verifier serve` running on this data directory, and are you its user?")]
+    #[error(
+        "no verifier answers at {0}: is `affiant-verifier serve` running on this data directory, and are you its user?"
+    )]
     NoServer(PathBuf),
     /// The server said no.
     #[error("{}", .0.message())]
@@ -60,9 +62,13 @@ impl Client {
             async move { UnixStream::connect(path).await.map(TokioIo::new) }
         });
         // The name is never looked up: the connector knows one place only.
-        let channel = Endpoint::from_static("http://verifier.invalid").connect_with_connector(connector).await;
+        let channel = Endpoint::from_static("http://verifier.invalid")
+            .connect_with_connector(connector)
+            .await;
         let channel = channel.map_err(|_| ClientError::NoServer(socket.to_owned()))?;
-        Ok(Self(AdminClient::new(channel).max_decoding_message_size(MAX_ANSWER)))
+        Ok(Self(
+            AdminClient::new(channel).max_decoding_message_size(MAX_ANSWER),
+        ))
     }
 
     /// The calls as they are.
@@ -71,8 +77,15 @@ impl Client {
     }
 
     /// Lists something as JSON.
-    pub async fn list(&mut self, what: rpc::list_request::What) -> Result<serde_json::Value, ClientError> {
-        let answer = self.0.list(rpc::ListRequest { what: what.into() }).await?.into_inner();
+    pub async fn list(
+        &mut self,
+        what: rpc::list_request::What,
+    ) -> Result<serde_json::Value, ClientError> {
+        let answer = self
+            .0
+            .list(rpc::ListRequest { what: what.into() })
+            .await?
+            .into_inner();
         serde_json::from_str(&answer.json).map_err(|_| ClientError::Answer("not JSON"))
     }
 
@@ -86,13 +99,28 @@ impl Client {
         clock: &Clock,
     ) -> Result<Vec<u64>, ClientError> {
         let key = signer.public_key().as_bytes().to_vec();
-        let head = self.0.officer_head(rpc::OfficerHeadRequest { key: key.clone() }).await?.into_inner();
-        let digest = |bytes: &[u8]| Digest::try_from(bytes).map_err(|_| ClientError::Answer("not a digest"));
+        let head = self
+            .0
+            .officer_head(rpc::OfficerHeadRequest { key: key.clone() })
+            .await?
+            .into_inner();
+        let digest =
+            |bytes: &[u8]| Digest::try_from(bytes).map_err(|_| ClientError::Answer("not a digest"));
         let seen = seen(&head.checkpoint);
-        let time = v1::Time { unix_ms: clock.now_ms(), clock: v1::ClockState::Unknown.into(), max_error_ms: None };
+        let time = v1::Time {
+            unix_ms: clock.now_ms(),
+            clock: v1::ClockState::Unknown.into(),
+            max_error_ms: None,
+        };
         let mut statements = Vec::with_capacity(bodies.len() + 1);
         let (chain, mut sequence, mut previous) = if head.chain.is_empty() {
-            let opening = v1::Officer { header: None, genesis: head.genesis, name: officer.name.clone(), key, approvals: Vec::new() };
+            let opening = v1::Officer {
+                header: None,
+                genesis: head.genesis,
+                name: officer.name.clone(),
+                key,
+                approvals: Vec::new(),
+            };
             let made = Statement::seal(opening.into(), Place::Opening, time, seen.clone(), signer)?;
             let chain = made.digest();
             statements.push(made.as_bytes().to_vec());
@@ -102,12 +130,21 @@ impl Client {
         };
         for body in bodies {
             sequence += 1;
-            let place = Place::Link { chain, sequence, previous };
+            let place = Place::Link {
+                chain,
+                sequence,
+                previous,
+            };
             let made = Statement::seal(body, place, time, seen.clone(), signer)?;
             previous = made.digest();
             statements.push(made.as_bytes().to_vec());
         }
-        Ok(self.0.submit(rpc::SubmitRequest { statements }).await?.into_inner().indices)
+        Ok(self
+            .0
+            .submit(rpc::SubmitRequest { statements })
+            .await?
+            .into_inner()
+            .indices)
     }
 }
 

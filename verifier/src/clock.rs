@@ -13,7 +13,9 @@ impl Clock {
     /// The system's clock.
     pub fn system() -> Self {
         Self::of(|| {
-            let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+            let since = SystemTime::now()
+                .duration_since(UNIX_EPOCH)
+                .unwrap_or_default();
             u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
         })
     }

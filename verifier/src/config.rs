@@ -72,7 +72,9 @@ impl Default for File {
 
 impl Default for Enrolment {
     fn default() -> Self {
-        Self { certificate_hours: 24 }
+        Self {
+            certificate_hours: 24,
+        }
     }
 }
 
@@ -126,7 +128,10 @@ impl Config {
         if path.is_none() && !given.exists() {
             return Self::check(File::default(), given);
         }
-        let fault = |text: String| Faults { path: given.to_owned(), faults: vec![text] };
+        let fault = |text: String| Faults {
+            path: given.to_owned(),
+            faults: vec![text],
+        };
         let text = keyfile::read_text(given).map_err(|e| fault(e.to_string()))?;
         let file: File = toml::from_str(&text).map_err(|e| fault(e.to_string()))?;
         Self::check(file, given)
@@ -135,10 +140,16 @@ impl Config {
     fn check(file: File, path: &Path) -> Result<Self, Faults> {
         let mut faults = Vec::new();
         let listen = file.listen.parse().map_err(|_| {
-            faults.push(format!("listen: `{}` is not ADDRESS:PORT, such as 0.0.0.0:7443", file.listen));
+            faults.push(format!(
+                "listen: `{}` is not ADDRESS:PORT, such as 0.0.0.0:7443",
+                file.listen
+            ));
         });
         if !file.data.is_absolute() {
-            faults.push(format!("data: `{}` is not an absolute path", file.data.display()));
+            faults.push(format!(
+                "data: `{}` is not an absolute path",
+                file.data.display()
+            ));
         }
         if file.names.is_empty() {
             faults.push("names: empty; agents need a name or address to connect to".into());
@@ -149,11 +160,22 @@ impl Config {
         let mut witnesses = Vec::new();
         for (n, entry) in file.witness.iter().enumerate() {
             let url = entry.url.trim_end_matches('/');
-            if !url.starts_with("http://") || url.parse::<hyper::Uri>().ok().and_then(|u| u.host().map(|_| ())).is_none() {
-                faults.push(format!("witness[{n}].url: `{url}` is not http://HOST:PORT[/PREFIX]"));
+            if !url.starts_with("http://")
+                || url
+                    .parse::<hyper::Uri>()
+                    .ok()
+                    .and_then(|u| u.host().map(|_| ()))
+                    .is_none()
+            {
+                faults.push(format!(
+                    "witness[{n}].url: `{url}` is not http://HOST:PORT[/PREFIX]"
+                ));
             }
             match entry.key.parse() {
-                Ok(key) => witnesses.push(WitnessAddress { url: url.to_owned(), key }),
+                Ok(key) => witnesses.push(WitnessAddress {
+                    url: url.to_owned(),
+                    key,
+                }),
                 Err(error) => faults.push(format!("witness[{n}].key: {error}")),
             }
         }
@@ -174,7 +196,10 @@ impl Config {
                 witnesses,
                 log: file.log,
             }),
-            _ => Err(Faults { path: path.to_owned(), faults }),
+            _ => Err(Faults {
+                path: path.to_owned(),
+                faults,
+            }),
         }
     }
 }
@@ -199,7 +224,10 @@ mod tests {
 
     #[test]
     fn all_faults_are_reported_at_once() {
-        let error = load("listen = \"x\"\ndata = \"here\"\nnames = []\n[enrolment]\ncertificate_hours = 0").unwrap_err().to_string();
+        let error =
+            load("listen = \"x\"\ndata = \"here\"\nnames = []\n[enrolment]\ncertificate_hours = 0")
+                .unwrap_err()
+                .to_string();
         for key in ["listen", "data", "names", "certificate_hours"] {
             assert!(error.contains(key), "{key} in {error}");
         }

@@ -30,10 +30,17 @@ impl DataDir {
             }
             fs::set_permissions(path, fs::Permissions::from_mode(0o700)).map_err(&io)?;
         } else {
-            fs::DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(&io)?;
+            fs::DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(path)
+                .map_err(&io)?;
         }
         let made = Self(path.to_owned());
-        fs::DirBuilder::new().mode(0o700).create(made.keys()).map_err(&io)?;
+        fs::DirBuilder::new()
+            .mode(0o700)
+            .create(made.keys())
+            .map_err(&io)?;
         Ok(made)
     }
 

@@ -138,7 +138,10 @@ pub fn read(path: &Path, now_ms: u64) -> Result<Vec<Body>, BadFile> {
     let io = |error: std::io::Error| BadFile::Io(format!("{}: {error}", path.display()));
     let size = std::fs::metadata(path).map_err(io)?.len();
     if size > MAX_BYTES {
-        return Err(BadFile::Io(format!("{}: longer than 4 MiB; split it", path.display())));
+        return Err(BadFile::Io(format!(
+            "{}: longer than 4 MiB; split it",
+            path.display()
+        )));
     }
     let text = std::fs::read_to_string(path).map_err(io)?;
     parse(&text, now_ms).map_err(|error| match error {
@@ -150,7 +153,11 @@ pub fn read(path: &Path, now_ms: u64) -> Result<Vec<Body>, BadFile> {
 fn parse(text: &str, now_ms: u64) -> Result<Vec<Body>, BadFile> {
     let file: File = toml::from_str(text).map_err(|e| BadFile::Toml(e.to_string()))?;
     let effective = time("effective", file.effective.as_deref())?.unwrap_or(now_ms);
-    let event = |body| v1::TenantEvent { header: None, effective_unix_ms: effective, body: Some(body) };
+    let event = |body| v1::TenantEvent {
+        header: None,
+        effective_unix_ms: effective,
+        body: Some(body),
+    };
     let mut bodies: Vec<Body> = Vec::new();
     for entry in file.party {
         bodies.push(event(v1::tenant_event::Body::Party(party(entry)?)).into());
@@ -169,10 +176,20 @@ fn parse(text: &str, now_ms: u64) -> Result<Vec<Body>, BadFile> {
     }
     for entry in file.binding {
         let binding = binding(entry)?;
-        bodies.push(v1::BindingEvent { header: None, effective_unix_ms: effective, binding: Some(binding), withdrawn: false }.into());
+        bodies.push(
+            v1::BindingEvent {
+                header: None,
+                effective_unix_ms: effective,
+                binding: Some(binding),
+                withdrawn: false,
+            }
+            .into(),
+        );
     }
     if bodies.is_empty() {
-        return Err(BadFile::Toml("holds no [[party]], [[edge]], [[tenant]] or [[binding]]".into()));
+        return Err(BadFile::Toml(
+            "holds no [[party]], [[edge]], [[tenant]] or [[binding]]".into(),
+        ));
     }
     Ok(bodies)
 }
@@ -184,19 +201,34 @@ fn party(entry: Party) -> Result<v1::Party, BadFile> {
         "person" => v1::PartyKind::Person,
         "government" => v1::PartyKind::Government,
         "unknown" => v1::PartyKind::Unknown,
-        other => return wrong(&place, format!("kind `{other}` is none of organisation, person, government, unknown")),
+        other => {
+            return wrong(
+                &place,
+                format!("kind `{other}` is none of organisation, person, government, unknown"),
+            );
+        }
     };
     id(&place, &entry.id)?;
     if entry.names.is_empty() {
         return wrong(&place, "has no name".into());
     }
-    for (what, code) in [("incorporation", &entry.incorporation), ("headquarters", &entry.headquarters)] {
+    for (what, code) in [
+        ("incorporation", &entry.incorporation),
+        ("headquarters", &entry.headquarters),
+    ] {
         let country = code.len() == 2 && code.bytes().all(|b| b.is_ascii_uppercase());
         if !country && code != "unknown" {
-            return wrong(&place, format!("{what} `{code}` is neither an ISO 3166-1 code such as DE nor `unknown`"));
+            return wrong(
+                &place,
+                format!("{what} `{code}` is neither an ISO 3166-1 code such as DE nor `unknown`"),
+            );
         }
     }
-    let name = |text: String| v1::PartyName { script: script(&text).into(), text, language: String::new() };
+    let name = |text: String| v1::PartyName {
+        script: script(&text).into(),
+        text,
+        language: String::new(),
+    };
     Ok(v1::Party {
         id: entry.id,
         kind: kind.into(),
@@ -204,7 +236,11 @@ fn party(entry: Party) -> Result<v1::Party, BadFile> {
         identifiers: entry
             .identifiers
             .into_iter()
-            .map(|i| v1::Identifier { scheme: i.scheme, value: i.value, country: i.country })
+            .map(|i| v1::Identifier {
+                scheme: i.scheme,
+                value: i.value,
+                country: i.country,
+            })
             .collect(),
         incorporation: entry.incorporation,
         headquarters: entry.headquarters,
@@ -221,7 +257,14 @@ fn edge(entry: Edge) -> Result<v1::Edge, BadFile> {
         "resells_to" => v1::EdgeKind::ResellsTo,
         "acts_for" => v1::EdgeKind::ActsFor,
         "affiliated_unit_of" => v1::EdgeKind::AffiliatedUnitOf,
-        other => return wrong(&place, format!("kind `{other}` is none of owns, controls, resells_to, acts_for, affiliated_unit_of")),
+        other => {
+            return wrong(
+                &place,
+                format!(
+                    "kind `{other}` is none of owns, controls, resells_to, acts_for, affiliated_unit_of"
+                ),
+            );
+        }
     };
     let share = |percent: Option<f64>| match percent {
         None => Ok(None),
@@ -281,7 +324,10 @@ fn binding(entry: Binding) -> Result<v1::Binding, BadFile> {
         &entry.host,
     ];
     if selectors.iter().all(|s| s.is_empty()) {
-        return wrong(&place, "has no selector and would match every workload".into());
+        return wrong(
+            &place,
+            "has no selector and would match every workload".into(),
+        );
     }
     Ok(v1::Binding {
         from_unix_ms: time(&place, entry.from.as_deref())?,
@@ -301,17 +347,32 @@ fn binding(entry: Binding) -> Result<v1::Binding, BadFile> {
 
 fn id(place: &str, id: &str) -> Result<(), BadFile> {
     let good = (1..=64).contains(&id.len())
-        && id.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'.' | b'_'));
-    if good { Ok(()) } else { wrong(place, format!("id `{id}` is not 1 to 64 of a-z, 0-9, `-`, `.`, `_`")) }
+        && id.bytes().all(|b| {
+            b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'.' | b'_')
+        });
+    if good {
+        Ok(())
+    } else {
+        wrong(
+            place,
+            format!("id `{id}` is not 1 to 64 of a-z, 0-9, `-`, `.`, `_`"),
+        )
+    }
 }
 
 fn time(place: &str, text: Option<&str>) -> Result<Option<u64>, BadFile> {
     let read = text.map(parse_time_ms).transpose();
-    read.map_err(|fault| BadFile::Entry { entry: place.to_owned(), fault })
+    read.map_err(|fault| BadFile::Entry {
+        entry: place.to_owned(),
+        fault,
+    })
 }
 
 fn wrong<T>(place: &str, fault: String) -> Result<T, BadFile> {
-    Err(BadFile::Entry { entry: place.to_owned(), fault })
+    Err(BadFile::Entry {
+        entry: place.to_owned(),
+        fault,
+    })
 }
 
 /// ISO 15924 of the scripts that matter for matching; empty where mixed or other.
@@ -319,7 +380,10 @@ fn script(text: &str) -> &'static str {
     let han = |c: char| ('\u{4e00}'..='\u{9fff}').contains(&c);
     if text.chars().any(han) {
         "Hani"
-    } else if text.chars().all(|c| c.is_ascii() || c.is_alphabetic() && c < '\u{250}') {
+    } else if text
+        .chars()
+        .all(|c| c.is_ascii() || c.is_alphabetic() && c < '\u{250}')
+    {
         "Latn"
     } else {
         ""
@@ -349,7 +413,9 @@ mod tests {
     #[test]
     fn parties_tenants_and_bindings_become_statements_in_this_order() {
         let bodies = parse(GOOD, 5).unwrap();
-        assert!(matches!(&bodies[0], Body::TenantEvent(e) if matches!(e.body, Some(v1::tenant_event::Body::Party(_)))));
+        assert!(
+            matches!(&bodies[0], Body::TenantEvent(e) if matches!(e.body, Some(v1::tenant_event::Body::Party(_))))
+        );
         assert!(matches!(&bodies[3], Body::BindingEvent(e) if e.effective_unix_ms == 5));
     }
 
@@ -357,8 +423,16 @@ mod tests {
     fn what_cannot_be_is_refused_with_its_entry() {
         for (from, to, told) in [
             ("namespace = \"acme\"", "", "has no selector"),
-            ("headquarters = \"DE\"", "headquarters = \"Germany\"", "party `acme`"),
-            ("customer = \"acme\"", "customer = \"acme\"\nboss = 1", "boss"),
+            (
+                "headquarters = \"DE\"",
+                "headquarters = \"Germany\"",
+                "party `acme`",
+            ),
+            (
+                "customer = \"acme\"",
+                "customer = \"acme\"\nboss = 1",
+                "boss",
+            ),
             ("id = \"acme-ns\"", "id = \"Acme!\"", "binding `Acme!`"),
         ] {
             let error = parse(&GOOD.replace(from, to), 5).unwrap_err().to_string();

@@ -43,14 +43,20 @@ pub struct AdmissionService {
 
 #[tonic::async_trait]
 impl Admission for AdmissionService {
-    async fn describe(&self, _: Request<v1::DescribeRequest>) -> Result<Response<v1::DescribeReply>, Status> {
+    async fn describe(
+        &self,
+        _: Request<v1::DescribeRequest>,
+    ) -> Result<Response<v1::DescribeReply>, Status> {
         Ok(Response::new(v1::DescribeReply {
             genesis: self.genesis_statement.clone(),
             checkpoint: self.published.borrow().note.to_vec(),
         }))
     }
 
-    async fn enrol(&self, request: Request<v1::EnrolRequest>) -> Result<Response<v1::EnrolReply>, Status> {
+    async fn enrol(
+        &self,
+        request: Request<v1::EnrolRequest>,
+    ) -> Result<Response<v1::EnrolReply>, Status> {
         let asked = request.into_inner();
         let refused = |why: &dyn std::fmt::Display| {
             tracing::warn!(%why, "enrolment refused");
@@ -62,10 +68,14 @@ impl Admission for AdmissionService {
         };
         let csr = HostRequest::parse(&asked.csr).map_err(|e| refused(&e))?;
         if body.identity_key != csr.key_digest().as_bytes() {
-            return Err(refused(&"certificate request is for another key than the enrolment names"));
+            return Err(refused(
+                &"certificate request is for another key than the enrolment names",
+            ));
         }
         if !is_host_name(&body.host) {
-            return Err(refused(&"host name is not 1 to 253 letters, digits, dots and hyphens"));
+            return Err(refused(
+                &"host name is not 1 to 253 letters, digits, dots and hyphens",
+            ));
         }
         let spent = digest(asked.token.as_bytes());
         if body.token != spent.as_bytes() {
@@ -79,19 +89,31 @@ impl Admission for AdmissionService {
         }
         let now = self.clock.now_ms();
         let admits = tokens.admits(&asked.token, &body.host, now).map(|_| ());
-        let admits = admits.and(if self.hosts.spent(spent) { Err(BadToken::Used) } else { Ok(()) });
+        let admits = admits.and(if self.hosts.spent(spent) {
+            Err(BadToken::Used)
+        } else {
+            Ok(())
+        });
         if let Err(why) = admits {
             tracing::warn!(host = body.host, %why, "enrolment refused");
             return Err(Status::permission_denied(NO_TOKEN));
         }
         if self.hosts.has_key(&body.record_key) {
-            return Err(refused(&"record key opened a chain before; a key has one use"));
+            return Err(refused(
+                &"record key opened a chain before; a key has one use",
+            ));
         }
-        if self.hosts.named(&body.host).iter().any(|host| host.standing() == Standing::Banned) {
+        if self
+            .hosts
+            .named(&body.host)
+            .iter()
+            .any(|host| host.standing() == Standing::Banned)
+        {
             tracing::warn!(host = body.host, "enrolment refused: the name is banned");
             return Err(Status::permission_denied("host is banned"));
         }
-        let (chain, admitted) = HostChain::open(statement.clone(), self.genesis).map_err(|e| refused(&e))?;
+        let (chain, admitted) =
+            HostChain::open(statement.clone(), self.genesis).map_err(|e| refused(&e))?;
         let envelope = Envelope::join(statement, None).map_err(|e| refused(&e))?;
         let index = self.submit.logged(admitted, &envelope, Some(chain)).await;
         let index = index.map_err(|e| Status::unavailable(e.to_string()))?;
@@ -101,7 +123,10 @@ impl Admission for AdmissionService {
         self.answer(&host, &csr)
     }
 
-    async fn renew(&self, request: Request<v1::RenewRequest>) -> Result<Response<v1::EnrolReply>, Status> {
+    async fn renew(
+        &self,
+        request: Request<v1::RenewRequest>,
+    ) -> Result<Response<v1::EnrolReply>, Status> {
         let asked = request.into_inner();
         let refused = |why: &dyn std::fmt::Display| {
             tracing::warn!(%why, "renewal refused");
@@ -111,7 +136,14 @@ impl Admission for AdmissionService {
         let chain = statement.header().chain();
         let host = chain.and_then(|chain| self.hosts.get(&chain));
         let host = host.ok_or_else(|| refused(&"host is not enrolled here"))?;
-        let verified = host.admission.lock().await.chain.state().vouch(statement).map_err(|e| refused(&e))?;
+        let verified = host
+            .admission
+            .lock()
+            .await
+            .chain
+            .state()
+            .vouch(statement)
+            .map_err(|e| refused(&e))?;
         match verified.body() {
             Body::Request(body) if body.csr == digest(&asked.csr).as_bytes() => {}
             _ => return Err(refused(&"not a request over this certificate request")),
@@ -126,25 +158,39 @@ impl AdmissionService {
         match host.standing() {
             Standing::Active => {}
             Standing::Pending => {
-                return Ok(Response::new(v1::EnrolReply { certificates: Vec::new(), pending: true }));
+                return Ok(Response::new(v1::EnrolReply {
+                    certificates: Vec::new(),
+                    pending: true,
+                }));
             }
-            Standing::Evicted => return Err(Status::permission_denied("host was evicted: enrol again, by approval")),
+            Standing::Evicted => {
+                return Err(Status::permission_denied(
+                    "host was evicted: enrol again, by approval",
+                ));
+            }
             Standing::Banned => return Err(Status::permission_denied("host is banned")),
             Standing::Retired => return Err(Status::permission_denied("host is retired")),
         }
-        let made = self.ca.issue_host(csr, host.chain(), self.lifetime, self.clock.now_ms());
+        let made = self
+            .ca
+            .issue_host(csr, host.chain(), self.lifetime, self.clock.now_ms());
         let made = made.map_err(|error| {
             tracing::error!(%error, "could not issue a certificate");
             Status::internal("certificate could not be made")
         })?;
         let certificates = made.iter().map(|der| der.to_vec()).collect();
-        Ok(Response::new(v1::EnrolReply { certificates, pending: false }))
+        Ok(Response::new(v1::EnrolReply {
+            certificates,
+            pending: false,
+        }))
     }
 }
 
 /// RFC 1123 letters, digits, hyphens and dots.
 pub fn is_host_name(name: &str) -> bool {
     (1..=253).contains(&name.len())
-        && name.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-'))
+        && name
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-'))
         && !name.starts_with(['.', '-'])
 }

@@ -109,7 +109,11 @@ impl Head {
 
     /// The digest at `sequence`, while it is among the last 256.
     pub fn recall(&self, sequence: u64) -> Option<Digest> {
-        self.recent.iter().rev().find(|(at, _)| *at == sequence).map(|(_, digest)| *digest)
+        self.recent
+            .iter()
+            .rev()
+            .find(|(at, _)| *at == sequence)
+            .map(|(_, digest)| *digest)
     }
 }
 
@@ -158,7 +162,10 @@ impl Host {
     }
 
     fn set_standing(&self, standing: Standing) {
-        *self.standing.write().unwrap_or_else(PoisonError::into_inner) = standing;
+        *self
+            .standing
+            .write()
+            .unwrap_or_else(PoisonError::into_inner) = standing;
         self.changed.notify_waiters();
         self.changed.notify_one();
     }
@@ -185,7 +192,11 @@ impl Hosts {
             .by_chain
             .values()
             .any(|host| host.name == body.host && host.standing() != Standing::Retired);
-        let standing = if name_is_open { Standing::Pending } else { Standing::Active };
+        let standing = if name_is_open {
+            Standing::Pending
+        } else {
+            Standing::Active
+        };
         let host = Arc::new(Host {
             chain: chain.state().chain(),
             name: body.host.clone(),
@@ -205,7 +216,9 @@ impl Hosts {
     fn change(&self, event: &v1::HostEvent) {
         use v1::HostEventKind as Kind;
         let chain = Digest::try_from(event.host_chain.as_slice()).ok();
-        let Some(host) = chain.and_then(|chain| self.get(&chain)) else { return };
+        let Some(host) = chain.and_then(|chain| self.get(&chain)) else {
+            return;
+        };
         // A ban is for good: nothing that follows takes it back.
         if host.standing() == Standing::Banned {
             return;
@@ -228,13 +241,22 @@ impl Hosts {
 
     /// The host of a chain.
     pub fn get(&self, chain: &Digest) -> Option<Arc<Host>> {
-        self.all.read().unwrap_or_else(PoisonError::into_inner).by_chain.get(chain).cloned()
+        self.all
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .by_chain
+            .get(chain)
+            .cloned()
     }
 
     /// All chains that a name ever had.
     pub fn named(&self, name: &str) -> Vec<Arc<Host>> {
         let roll = self.all.read().unwrap_or_else(PoisonError::into_inner);
-        roll.by_chain.values().filter(|host| host.name == name).cloned().collect()
+        roll.by_chain
+            .values()
+            .filter(|host| host.name == name)
+            .cloned()
+            .collect()
     }
 
     /// Finds the one chain that `name` means: a chain in hexadecimal, or a host's name; of
@@ -244,25 +266,46 @@ impl Hosts {
             return self.get(&chain).into_iter().collect();
         }
         let all = self.named(name);
-        let pending: Vec<_> = all.iter().filter(|h| h.standing() == Standing::Pending).cloned().collect();
-        let active: Vec<_> = all.iter().filter(|h| h.standing() == Standing::Active).cloned().collect();
-        [pending, active, all].into_iter().find(|found| !found.is_empty()).unwrap_or_default()
+        let pending: Vec<_> = all
+            .iter()
+            .filter(|h| h.standing() == Standing::Pending)
+            .cloned()
+            .collect();
+        let active: Vec<_> = all
+            .iter()
+            .filter(|h| h.standing() == Standing::Active)
+            .cloned()
+            .collect();
+        [pending, active, all]
+            .into_iter()
+            .find(|found| !found.is_empty())
+            .unwrap_or_default()
     }
 
     /// Tells whether an enrolment has spent the token of this digest.
     pub fn spent(&self, token: Digest) -> bool {
-        self.all.read().unwrap_or_else(PoisonError::into_inner).spent.contains(token.as_bytes().as_slice())
+        self.all
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .spent
+            .contains(token.as_bytes().as_slice())
     }
 
     /// Tells whether any chain was opened by this record key.
     pub fn has_key(&self, record_key: &[u8]) -> bool {
         let roll = self.all.read().unwrap_or_else(PoisonError::into_inner);
-        roll.by_chain.values().any(|host| host.record_key == record_key)
+        roll.by_chain
+            .values()
+            .any(|host| host.record_key == record_key)
     }
 
     /// How many chains there are.
     pub fn count(&self) -> usize {
-        self.all.read().unwrap_or_else(PoisonError::into_inner).by_chain.len()
+        self.all
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .by_chain
+            .len()
     }
 
     /// A line for each, by name and chain.

@@ -33,16 +33,29 @@ pub enum InitError {
 
 /// Makes everything, or nothing.
 pub fn init(options: &Init, path: &std::path::Path, clock: &Clock) -> Result<String, InitError> {
-    let origin: Origin = options.origin.parse().map_err(|e| InitError::Usage(format!("--origin: {e}")))?;
-    let officers: Vec<OfficerKey> = options.officers.iter().map(|p| OfficerKey::read(p)).collect::<Result<_, _>>()?;
+    let origin: Origin = options
+        .origin
+        .parse()
+        .map_err(|e| InitError::Usage(format!("--origin: {e}")))?;
+    let officers: Vec<OfficerKey> = options
+        .officers
+        .iter()
+        .map(|p| OfficerKey::read(p))
+        .collect::<Result<_, _>>()?;
     let [first, second] = officers.as_slice() else {
-        return Err(InitError::Usage("--officer: exactly two officers are due, so that no one can approve alone".into()));
+        return Err(InitError::Usage(
+            "--officer: exactly two officers are due, so that no one can approve alone".into(),
+        ));
     };
     if first.key == second.key || first.name == second.name {
-        return Err(InitError::Usage("--officer: the two officers must be two people with two keys".into()));
+        return Err(InitError::Usage(
+            "--officer: the two officers must be two people with two keys".into(),
+        ));
     }
     if options.operator.is_empty() || options.operator.len() > 200 {
-        return Err(InitError::Usage("--operator: a name of 1 to 200 bytes is due".into()));
+        return Err(InitError::Usage(
+            "--operator: a name of 1 to 200 bytes is due".into(),
+        ));
     }
     let data = DataDir::create(path)?;
     let made = fill(&data, options, &origin, &officers, clock);
@@ -52,7 +65,13 @@ pub fn init(options: &Init, path: &std::path::Path, clock: &Clock) -> Result<Str
     made
 }
 
-fn fill(data: &DataDir, options: &Init, origin: &Origin, officers: &[OfficerKey], clock: &Clock) -> Result<String, InitError> {
+fn fill(
+    data: &DataDir,
+    options: &Init,
+    origin: &Origin,
+    officers: &[OfficerKey],
+    clock: &Clock,
+) -> Result<String, InitError> {
     let failed = |error: &dyn std::fmt::Display| InitError::Failed(error.to_string());
     let now = clock.now_ms();
     let (ca_key, ca_pem) = Ca::create(&options.operator, now).map_err(|e| failed(&e))?;
@@ -70,18 +89,35 @@ fn fill(data: &DataDir, options: &Init, origin: &Origin, officers: &[OfficerKey]
         ca: ca_digest.as_bytes().to_vec(),
         officers: officers
             .iter()
-            .map(|o| v1::OfficerKey { name: o.name.clone(), key: o.key.as_bytes().to_vec() })
+            .map(|o| v1::OfficerKey {
+                name: o.name.clone(),
+                key: o.key.as_bytes().to_vec(),
+            })
             .collect(),
         operator: options.operator.clone(),
     };
-    let time = v1::Time { unix_ms: now, clock: v1::ClockState::Unknown.into(), max_error_ms: None };
-    let statement = Statement::seal(genesis.into(), Place::Opening, time, None, &operator_key).map_err(|e| failed(&e))?;
+    let time = v1::Time {
+        unix_ms: now,
+        clock: v1::ClockState::Unknown.into(),
+        max_error_ms: None,
+    };
+    let statement = Statement::seal(genesis.into(), Place::Opening, time, None, &operator_key)
+        .map_err(|e| failed(&e))?;
     let digest = statement.digest();
-    let vkey = NoteKey::new(origin.key_name(), log_key.public_key().clone()).map_err(|e| failed(&e))?;
+    let vkey =
+        NoteKey::new(origin.key_name(), log_key.public_key().clone()).map_err(|e| failed(&e))?;
     let envelope = Envelope::join(statement, None).map_err(|e| failed(&e))?;
     let entry = Entry::parse(envelope.to_bytes()).map_err(|e| failed(&e))?;
-    Ledger::create(&data.ledger(), origin.clone(), Box::new(log_key), &[entry], now).map_err(|e| failed(&e))?;
-    let trust = affiant_report::trust::Trust::of_genesis(envelope.statement()).map_err(|e| failed(&e))?;
+    Ledger::create(
+        &data.ledger(),
+        origin.clone(),
+        Box::new(log_key),
+        &[entry],
+        now,
+    )
+    .map_err(|e| failed(&e))?;
+    let trust =
+        affiant_report::trust::Trust::of_genesis(envelope.statement()).map_err(|e| failed(&e))?;
     let trust = trust.print().map_err(|e| failed(&e))?;
     keyfile::create_public(&data.trust(), trust.as_bytes())?;
     Ok(format!(

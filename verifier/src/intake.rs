@@ -62,11 +62,15 @@ impl Intake for IntakeService {
         let peer = peer(&request)?;
         let mut inbound = request.into_inner();
         let hello = match tokio::time::timeout(HELLO, inbound.message()).await {
-            Ok(Ok(Some(v1::UploadRequest { body: Some(v1::upload_request::Body::Hello(hello)) }))) => hello,
+            Ok(Ok(Some(v1::UploadRequest {
+                body: Some(v1::upload_request::Body::Hello(hello)),
+            }))) => hello,
             _ => return Err(Status::invalid_argument("a stream begins with a hello")),
         };
         if hello.chain != peer.chain.as_bytes() {
-            return Err(Status::permission_denied("hello names another chain than the certificate"));
+            return Err(Status::permission_denied(
+                "hello names another chain than the certificate",
+            ));
         }
         let host = self.host(&peer)?;
         let session = Session {
@@ -91,22 +95,28 @@ impl Intake for IntakeService {
         Ok(Response::new(ReceiverStream::new(outbound)))
     }
 
-    async fn prove(&self, request: Request<v1::ProveRequest>) -> Result<Response<v1::ProveReply>, Status> {
+    async fn prove(
+        &self,
+        request: Request<v1::ProveRequest>,
+    ) -> Result<Response<v1::ProveReply>, Status> {
         let peer = peer(&request)?;
         self.host(&peer)?;
         let index = request.into_inner().index;
         let published = self.published.borrow().clone();
         if index >= published.size {
-            return Err(Status::not_found("the newest checkpoint does not reach this index"));
+            return Err(Status::not_found(
+                "the newest checkpoint does not reach this index",
+            ));
         }
         let reader = self.reader.clone();
-        let path = tokio::task::spawn_blocking(move || reader.inclusion_proof(index, published.size))
-            .await
-            .map_err(|_| Status::internal("proof was interrupted"))?
-            .map_err(|error| {
-                tracing::error!(%error, index, "could not prove inclusion");
-                Status::internal("the log could not be read")
-            })?;
+        let path =
+            tokio::task::spawn_blocking(move || reader.inclusion_proof(index, published.size))
+                .await
+                .map_err(|_| Status::internal("proof was interrupted"))?
+                .map_err(|error| {
+                    tracing::error!(%error, index, "could not prove inclusion");
+                    Status::internal("the log could not be read")
+                })?;
         Ok(Response::new(v1::ProveReply {
             checkpoint: published.note.to_vec(),
             path: path.iter().map(|hash| hash.as_bytes().to_vec()).collect(),
@@ -121,8 +131,12 @@ impl IntakeService {
         })?;
         match host.standing() {
             Standing::Active => Ok(host),
-            Standing::Pending => Err(Status::failed_precondition("host waits for the operator's approval")),
-            Standing::Evicted => Err(Status::permission_denied("host was evicted: enrol again, by approval")),
+            Standing::Pending => Err(Status::failed_precondition(
+                "host waits for the operator's approval",
+            )),
+            Standing::Evicted => Err(Status::permission_denied(
+                "host was evicted: enrol again, by approval",
+            )),
             Standing::Banned => Err(Status::permission_denied("host is banned")),
             Standing::Retired => Err(Status::permission_denied("host is retired")),
         }
@@ -158,7 +172,10 @@ impl Session {
                 included: Some(self.included()),
             }
         };
-        if let Err(end) = self.reply(&replies, v1::upload_reply::Body::Welcome(welcome)).await {
+        if let Err(end) = self
+            .reply(&replies, v1::upload_reply::Body::Welcome(welcome))
+            .await
+        {
             return end;
         }
         let mut told = self.host.included();
@@ -195,7 +212,10 @@ impl Session {
             Ok(envelope) => envelope,
             Err(bad) => return self.refuse(0, &bad.into(), replies).await,
         };
-        let (sequence, digest) = (envelope.statement().header().sequence(), envelope.statement().digest());
+        let (sequence, digest) = (
+            envelope.statement().header().sequence(),
+            envelope.statement().digest(),
+        );
         let mut head = self.host.admission.lock().await;
         if !self.host.holds(self.number) {
             return Err(End::Superseded);
@@ -208,7 +228,10 @@ impl Session {
             Ok(admitted) => {
                 head.remember(sequence, digest);
                 // The lock is held until the writer has it: the log keeps the chain's order.
-                self.submit.admitted(admitted, bytes).await.map_err(|Closed| End::Stopping)
+                self.submit
+                    .admitted(admitted, bytes)
+                    .await
+                    .map_err(|Closed| End::Stopping)
             }
             Err(refusal) => {
                 drop(head);
@@ -219,11 +242,19 @@ impl Session {
 
     /// A statement from the past of the chain: the same one sent again gets the old receipt, a
     /// different one that the host's key signed is a fork.
-    async fn again(&self, head: &mut Head, envelope: Envelope, replies: &Replies) -> Result<(), End> {
+    async fn again(
+        &self,
+        head: &mut Head,
+        envelope: Envelope,
+        replies: &Replies,
+    ) -> Result<(), End> {
         let statement = envelope.statement().clone();
         let sequence = statement.header().sequence();
         match head.recall(sequence) {
-            Some(known) if known != statement.digest() && head.chain.state().vouch(statement.clone()).is_ok() => {
+            Some(known)
+                if known != statement.digest()
+                    && head.chain.state().vouch(statement.clone()).is_ok() =>
+            {
                 head.chain.freeze(sequence);
                 let fork = v1::Fork {
                     header: None,
@@ -232,22 +263,35 @@ impl Session {
                     first: known.as_bytes().to_vec(),
                     second: statement.as_bytes().to_vec(),
                 };
-                tracing::error!(host = self.host.name(), sequence, "two statements were signed at one sequence");
-                self.submit.operator(fork).await.map_err(|Closed| End::Stopping)?;
-                self.refuse(sequence, &Refusal::Frozen(sequence), replies).await
+                tracing::error!(
+                    host = self.host.name(),
+                    sequence,
+                    "two statements were signed at one sequence"
+                );
+                self.submit
+                    .operator(fork)
+                    .await
+                    .map_err(|Closed| End::Stopping)?;
+                self.refuse(sequence, &Refusal::Frozen(sequence), replies)
+                    .await
             }
-            Some(known) if known != statement.digest() => {
+            Some(known) if known == statement.digest() => Ok(()),
+            // Changed on its way, or so old that it is no longer remembered: an honest agent sends
+            // nothing before the head that the welcome named.
+            _ => {
                 let due = head.chain.state().sequence().saturating_add(1);
                 let past = affiant_proto::Broken::Past { due, got: sequence };
                 self.refuse(sequence, &past.into(), replies).await
             }
-            _ => Ok(()),
         }
     }
 
     async fn refuse(&self, sequence: u64, refusal: &Refusal, replies: &Replies) -> Result<(), End> {
         tracing::warn!(host = self.host.name(), sequence, code = refusal.code(), %refusal, "statement refused");
-        let missing = matches!(refusal, Refusal::Chain(affiant_proto::Broken::Missing { .. }));
+        let missing = matches!(
+            refusal,
+            Refusal::Chain(affiant_proto::Broken::Missing { .. })
+        );
         let body = v1::upload_reply::Body::Refused(v1::Refused {
             sequence,
             code: refusal.code().into(),

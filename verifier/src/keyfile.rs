@@ -41,11 +41,17 @@ pub enum KeyFileError {
 
 impl KeyFileError {
     pub(crate) fn io(path: &Path) -> impl Fn(io::Error) -> Self + '_ {
-        move |source| Self::Io { path: path.to_owned(), source }
+        move |source| Self::Io {
+            path: path.to_owned(),
+            source,
+        }
     }
 
     fn content(path: &Path, fault: impl ToString) -> Self {
-        Self::Content { path: path.to_owned(), fault: fault.to_string() }
+        Self::Content {
+            path: path.to_owned(),
+            fault: fault.to_string(),
+        }
     }
 }
 
@@ -61,23 +67,40 @@ pub fn create_public(path: &Path, bytes: &[u8]) -> Result<(), KeyFileError> {
 
 fn create(path: &Path, bytes: &[u8], mode: u32) -> Result<(), KeyFileError> {
     let io = KeyFileError::io(path);
-    let mut file =
-        OpenOptions::new().write(true).create_new(true).mode(mode).open(path).map_err(&io)?;
-    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(&io)?;
-    let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    File::open(parent).and_then(|dir| dir.sync_all()).map_err(&io)
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(mode)
+        .open(path)
+        .map_err(&io)?;
+    file.write_all(bytes)
+        .and_then(|()| file.sync_all())
+        .map_err(&io)?;
+    let parent = path
+        .parent()
+        .filter(|p| !p.as_os_str().is_empty())
+        .unwrap_or(Path::new("."));
+    File::open(parent)
+        .and_then(|dir| dir.sync_all())
+        .map_err(&io)
 }
 
 /// Reads a file that only its owner may read, following no symbolic link.
 pub fn read_private(path: &Path) -> Result<Zeroizing<Vec<u8>>, KeyFileError> {
     let io = KeyFileError::io(path);
     let mut options = OpenOptions::new();
-    let file = options.read(true).custom_flags(libc::O_NOFOLLOW).open(path).map_err(&io)?;
+    let file = options
+        .read(true)
+        .custom_flags(libc::O_NOFOLLOW)
+        .open(path)
+        .map_err(&io)?;
     if file.metadata().map_err(&io)?.mode() & 0o077 != 0 {
         return Err(KeyFileError::Exposed(path.to_owned()));
     }
     let mut bytes = Zeroizing::new(Vec::new());
-    file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes).map_err(&io)?;
+    file.take(MAX_FILE_BYTES + 1)
+        .read_to_end(&mut bytes)
+        .map_err(&io)?;
     if bytes.len() as u64 > MAX_FILE_BYTES {
         return Err(KeyFileError::content(path, "longer than 64 KiB: not a key"));
     }
@@ -89,7 +112,9 @@ pub fn read_text(path: &Path) -> Result<String, KeyFileError> {
     let io = KeyFileError::io(path);
     let mut text = String::new();
     let file = File::open(path).map_err(&io)?;
-    file.take(MAX_FILE_BYTES + 1).read_to_string(&mut text).map_err(&io)?;
+    file.take(MAX_FILE_BYTES + 1)
+        .read_to_string(&mut text)
+        .map_err(&io)?;
     if text.len() as u64 > MAX_FILE_BYTES {
         return Err(KeyFileError::content(path, "longer than 64 KiB"));
     }
@@ -128,27 +153,45 @@ impl OfficerKey {
         if name.is_empty() || name.len() > 64 {
             return Err(wrong());
         }
-        let key = PublicKey::ed25519(bytes.as_bytes()).map_err(|e| KeyFileError::content(path, e))?;
-        Ok(Self { name: name.to_owned(), key })
+        let key =
+            PublicKey::ed25519(bytes.as_bytes()).map_err(|e| KeyFileError::content(path, e))?;
+        Ok(Self {
+            name: name.to_owned(),
+            key,
+        })
     }
 
     /// What the `.pub` file holds.
     pub fn line(&self) -> String {
-        let hex: String = self.key.as_bytes().iter().map(|b| format!("{b:02x}")).collect();
+        let hex: String = self
+            .key
+            .as_bytes()
+            .iter()
+            .map(|b| format!("{b:02x}"))
+            .collect();
         format!("{} {hex}\n", self.name)
     }
 
     /// Makes a key pair: `path` for the officer alone, `path` with `.pub` for everybody.
     pub fn create(name: &str, path: &Path) -> Result<Self, KeyFileError> {
         if name.is_empty() || name.len() > 64 || name.contains(char::is_whitespace) {
-            return Err(KeyFileError::content(path, "an officer's name is one word of at most 64 bytes"));
+            return Err(KeyFileError::content(
+                path,
+                "an officer's name is one word of at most 64 bytes",
+            ));
         }
         let public = path.with_extension("pub");
         if public.exists() {
-            return Err(KeyFileError::content(&public, "exists already; choose another --out"));
+            return Err(KeyFileError::content(
+                &public,
+                "exists already; choose another --out",
+            ));
         }
         let key = create_signer(path)?.public_key().clone();
-        let made = Self { name: name.to_owned(), key };
+        let made = Self {
+            name: name.to_owned(),
+            key,
+        };
         create_public(&public, made.line().as_bytes())?;
         Ok(made)
     }

@@ -45,7 +45,11 @@ pub struct BindingLine {
 /// The officers whose chains are open; those of the genesis who never signed have none.
 pub fn officers(authorities: &Authorities) -> Vec<OfficerLine> {
     let named = |key: &[u8]| {
-        let first = authorities.body().officers.iter().find(|officer| officer.key == key);
+        let first = authorities
+            .body()
+            .officers
+            .iter()
+            .find(|officer| officer.key == key);
         first.map_or_else(String::new, |officer| officer.name.clone())
     };
     let line = |state: &affiant_proto::ChainState| OfficerLine {
@@ -102,7 +106,10 @@ pub fn bindings(bindings: &Bindings) -> Vec<BindingLine> {
         BindingLine {
             id: binding.id.clone(),
             tenant: binding.tenant.clone(),
-            selects: given.map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(" "),
+            selects: given
+                .map(|(key, value)| format!("{key}={value}"))
+                .collect::<Vec<_>>()
+                .join(" "),
             withdrawn,
         }
     };
@@ -110,5 +117,9 @@ pub fn bindings(bindings: &Bindings) -> Vec<BindingLine> {
 }
 
 fn or(text: &str, none: &str) -> String {
-    if text.is_empty() { none.to_owned() } else { text.to_owned() }
+    if text.is_empty() {
+        none.to_owned()
+    } else {
+        text.to_owned()
+    }
 }

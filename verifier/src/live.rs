@@ -24,11 +24,17 @@ pub struct Live {
 impl Live {
     /// Goes on from what the log said at the start, `size` entries.
     pub fn new(judge: Judge, size: u64) -> Self {
-        Self { judge: Arc::new(Mutex::new(judge)), heard: Arc::new(AtomicU64::new(size)) }
+        Self {
+            judge: Arc::new(Mutex::new(judge)),
+            heard: Arc::new(AtomicU64::new(size)),
+        }
     }
 
     /// Starts to listen; ends when the writer does.
-    pub fn listen(&self, segments: mpsc::Receiver<Vec<(u64, Arc<Admitted>)>>) -> std::io::Result<thread::JoinHandle<()>> {
+    pub fn listen(
+        &self,
+        segments: mpsc::Receiver<Vec<(u64, Arc<Admitted>)>>,
+    ) -> std::io::Result<thread::JoinHandle<()>> {
         let live = self.clone();
         thread::Builder::new().name("judge".into()).spawn(move || {
             for segment in segments {

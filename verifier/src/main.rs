@@ -16,7 +16,11 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => {
             // Help and version are answers, everything else is misuse.
-            let code = if error.use_stderr() { Failure::USAGE } else { 0 };
+            let code = if error.use_stderr() {
+                Failure::USAGE
+            } else {
+                0
+            };
             let _ = error.print();
             return ExitCode::from(code);
         }
@@ -39,10 +43,17 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
     if let Some(data) = &cli.data {
         config.data = std::path::absolute(data).map_err(Failure::io)?;
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(Failure::io)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(Failure::io)?;
     if let Command::Serve(options) = &cli.command {
         start_journal(config.log);
-        let served = serve::serve(config, options.accept_recorded, options.address_file.as_deref());
+        let served = serve::serve(
+            config,
+            options.accept_recorded,
+            options.address_file.as_deref(),
+        );
         runtime.block_on(served).map_err(Failure::io)?;
         // Sessions that would not end must not hold up the exit.
         runtime.shutdown_background();
@@ -54,7 +65,9 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
 fn start_journal(format: LogFormat) {
     let filter = tracing_subscriber::EnvFilter::try_from_env("AFFIANT_LOG")
         .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
-    let journal = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let journal = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
     match format {
         LogFormat::Text => journal.with_ansi(false).init(),
         LogFormat::Json => journal.json().init(),

@@ -7,10 +7,13 @@ use std::time::Duration;
 
 use affiant_proto::{Digest, digest};
 use rcgen::{
-    BasicConstraints, CertificateParams, CertificateSigningRequestParams, DistinguishedName, DnType,
-    ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, PublicKeyData as _, SanType,
+    BasicConstraints, CertificateParams, CertificateSigningRequestParams, DistinguishedName,
+    DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, PublicKeyData as _,
+    SanType,
 };
-use rustls_pki_types::{CertificateDer, CertificateSigningRequestDer, PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls_pki_types::{
+    CertificateDer, CertificateSigningRequestDer, PrivateKeyDer, PrivatePkcs8KeyDer,
+};
 use time::OffsetDateTime;
 use x509_parser::prelude::{FromDer as _, GeneralName, X509Certificate};
 use zeroize::Zeroizing;
@@ -80,7 +83,10 @@ impl Ca {
         let key = KeyPair::from_pem(key_pem)?;
         let certificate = certificate_der(certificate_pem)?;
         let issuer = Issuer::from_ca_cert_der(&certificate, key)?;
-        Ok(Self { issuer, certificate })
+        Ok(Self {
+            issuer,
+            certificate,
+        })
     }
 
     /// The authority's certificate.
@@ -97,7 +103,10 @@ impl Ca {
         (params.not_before, params.not_after) = validity(now_ms, SERVER_LIFETIME)?;
         let leaf = params.signed_by(&key, &self.issuer)?;
         let key = PrivatePkcs8KeyDer::from(key.serialize_der());
-        Ok(Identity { chain: vec![leaf.der().clone(), self.certificate.clone()], key: key.into() })
+        Ok(Identity {
+            chain: vec![leaf.der().clone(), self.certificate.clone()],
+            key: key.into(),
+        })
     }
 
     /// Makes a certificate for the host of `chain`; of the request only the key is taken.
@@ -129,7 +138,8 @@ impl HostRequest {
         if der.len() > MAX_CSR_BYTES {
             return Err(PkiError::Request);
         }
-        let (rest, parsed) = X509CertificationRequest::from_der(der).map_err(|_| PkiError::Request)?;
+        let (rest, parsed) =
+            X509CertificationRequest::from_der(der).map_err(|_| PkiError::Request)?;
         if !rest.is_empty() || parsed.verify_signature().is_err() {
             return Err(PkiError::Request);
         }
@@ -157,13 +167,24 @@ impl Peer {
     /// Reads the identity out of a host's certificate.
     pub fn read(certificate: &[u8]) -> Result<Self, PkiError> {
         let (_, parsed) = X509Certificate::from_der(certificate).map_err(|_| PkiError::Identity)?;
-        let names = parsed.subject_alternative_name().ok().flatten().ok_or(PkiError::Identity)?;
-        let mut chains = names.value.general_names.iter().filter_map(|name| match name {
-            GeneralName::URI(uri) => uri.strip_prefix(HOST_URI)?.parse().ok(),
-            _ => None,
-        });
+        let names = parsed
+            .subject_alternative_name()
+            .ok()
+            .flatten()
+            .ok_or(PkiError::Identity)?;
+        let mut chains = names
+            .value
+            .general_names
+            .iter()
+            .filter_map(|name| match name {
+                GeneralName::URI(uri) => uri.strip_prefix(HOST_URI)?.parse().ok(),
+                _ => None,
+            });
         match (chains.next(), chains.next()) {
-            (Some(chain), None) => Ok(Self { chain, key: digest(parsed.public_key().raw) }),
+            (Some(chain), None) => Ok(Self {
+                chain,
+                key: digest(parsed.public_key().raw),
+            }),
             _ => Err(PkiError::Identity),
         }
     }
@@ -196,7 +217,12 @@ mod tests {
 
     fn request() -> Vec<u8> {
         let key = KeyPair::generate().unwrap();
-        CertificateParams::new(Vec::new()).unwrap().serialize_request(&key).unwrap().der().to_vec()
+        CertificateParams::new(Vec::new())
+            .unwrap()
+            .serialize_request(&key)
+            .unwrap()
+            .der()
+            .to_vec()
     }
 
     #[test]
@@ -206,9 +232,20 @@ mod tests {
         let der = request();
         let asked = HostRequest::parse(&der).unwrap();
         let chain = digest(b"enrolment");
-        let made = ca.issue_host(&asked, chain, Duration::from_secs(60), NOW).unwrap();
-        assert_eq!(Peer::read(&made[0]).unwrap(), Peer { chain, key: asked.key_digest() });
-        assert!(Peer::read(ca.certificate()).is_err(), "the authority is no host");
+        let made = ca
+            .issue_host(&asked, chain, Duration::from_secs(60), NOW)
+            .unwrap();
+        assert_eq!(
+            Peer::read(&made[0]).unwrap(),
+            Peer {
+                chain,
+                key: asked.key_digest()
+            }
+        );
+        assert!(
+            Peer::read(ca.certificate()).is_err(),
+            "the authority is no host"
+        );
     }
 
     #[test]

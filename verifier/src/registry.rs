@@ -37,7 +37,9 @@ const TABLES: [&str; 4] = ["hosts", "tenants", "findings", "figures"];
 #[non_exhaustive]
 pub enum RegistryError {
     /// The database.
-    #[error("registry: {0}; it is a projection: move the file away and run `affiant-verifier rebuild`")]
+    #[error(
+        "registry: {0}; it is a projection: move the file away and run `affiant-verifier rebuild`"
+    )]
     Database(#[from] sqlx::Error),
     /// The log, on a rebuild.
     #[error(transparent)]
@@ -82,18 +84,31 @@ type Rows = Vec<(&'static str, Vec<Row>)>;
 
 impl Registry {
     /// Opens or makes the database.
-    pub async fn open(path: &Path, sources: Sources, parameters: Parameters) -> Result<Self, RegistryError> {
+    pub async fn open(
+        path: &Path,
+        sources: Sources,
+        parameters: Parameters,
+    ) -> Result<Self, RegistryError> {
         sqlx::any::install_default_drivers();
         let url = format!("sqlite://{}?mode=rwc", path.display());
-        let pool = AnyPoolOptions::new().max_connections(1).connect(&url).await?;
+        let pool = AnyPoolOptions::new()
+            .max_connections(1)
+            .connect(&url)
+            .await?;
         for table in TABLES {
             let create = format!(
                 "create table if not exists {table} (key text primary key, name text not null, \
                  state text not null, body text not null)"
             );
-            sqlx::query(sqlx::AssertSqlSafe(create)).execute(&pool).await?;
+            sqlx::query(sqlx::AssertSqlSafe(create))
+                .execute(&pool)
+                .await?;
         }
-        Ok(Self { pool, sources, parameters })
+        Ok(Self {
+            pool,
+            sources,
+            parameters,
+        })
     }
 
     /// Follows the judge until stopped.
@@ -116,7 +131,12 @@ impl Registry {
     }
 
     /// Makes all rows again from the log, and compares them with what the live judge had.
-    pub async fn rebuild(&self, reader: &Reader, live: &Live, hosts: &Hosts) -> Result<Rebuilt, RegistryError> {
+    pub async fn rebuild(
+        &self,
+        reader: &Reader,
+        live: &Live,
+        hosts: &Hosts,
+    ) -> Result<Rebuilt, RegistryError> {
         // Segments come and go meanwhile: compare at a size at which the judge stood still.
         let (size, rows) = loop {
             let size = live.heard();
@@ -128,26 +148,51 @@ impl Registry {
         };
         self.write(rows).await?;
         let before = self.dump().await?;
-        let (entries, sources, parameters) = (reader.entries(0..size), self.sources, self.parameters.clone());
+        let (entries, sources, parameters) = (
+            reader.entries(0..size),
+            self.sources,
+            self.parameters.clone(),
+        );
         let fresh = tokio::task::spawn_blocking(move || from_log(entries, sources, &parameters))
             .await
             .map_err(|_| RegistryError::Interrupted)??;
         self.write(fresh).await?;
-        Ok(Rebuilt { entries: size, before, after: self.dump().await? })
+        Ok(Rebuilt {
+            entries: size,
+            before,
+            after: self.dump().await?,
+        })
     }
 
     async fn write(&self, rows: Rows) -> Result<(), RegistryError> {
         let mut transaction = self.pool.begin().await?;
         for (table, rows) in rows {
-            sqlx::query(sqlx::AssertSqlSafe(format!("delete from {table}"))).execute(&mut *transaction).await?;
+            sqlx::query(sqlx::AssertSqlSafe(format!("delete from {table}")))
+                .execute(&mut *transaction)
+                .await?;
             for chunk in rows.chunks(ROWS) {
                 let places: Vec<String> = (0..chunk.len())
-                    .map(|row| format!("(${}, ${}, ${}, ${})", 4 * row + 1, 4 * row + 2, 4 * row + 3, 4 * row + 4))
+                    .map(|row| {
+                        format!(
+                            "(${}, ${}, ${}, ${})",
+                            4 * row + 1,
+                            4 * row + 2,
+                            4 * row + 3,
+                            4 * row + 4
+                        )
+                    })
                     .collect();
-                let insert = format!("insert into {table} (key, name, state, body) values {}", places.join(", "));
+                let insert = format!(
+                    "insert into {table} (key, name, state, body) values {}",
+                    places.join(", ")
+                );
                 let mut query = sqlx::query(sqlx::AssertSqlSafe(insert));
                 for row in chunk {
-                    query = query.bind(row.key.clone()).bind(row.name.clone()).bind(row.state.clone()).bind(row.body.clone());
+                    query = query
+                        .bind(row.key.clone())
+                        .bind(row.name.clone())
+                        .bind(row.state.clone())
+                        .bind(row.body.clone());
                 }
                 query.execute(&mut *transaction).await?;
             }
@@ -161,29 +206,47 @@ impl Registry {
         for table in TABLES {
             let select = format!("select key, name, state, body from {table} order by key");
             let rows: Vec<(String, String, String, String)> =
-                sqlx::query_as(sqlx::AssertSqlSafe(select)).fetch_all(&self.pool).await?;
+                sqlx::query_as(sqlx::AssertSqlSafe(select))
+                    .fetch_all(&self.pool)
+                    .await?;
             serde_json::to_writer(&mut all, &(table, rows))?;
         }
         Ok(digest(&all))
     }
 }
 
-fn from_log(entries: Entries, sources: Sources, parameters: &Parameters) -> Result<Rows, RegistryError> {
+fn from_log(
+    entries: Entries,
+    sources: Sources,
+    parameters: &Parameters,
+) -> Result<Rows, RegistryError> {
     let replayed = replay(entries, sources, parameters)?;
     rows(&replayed.judge, &replayed.hosts)
 }
 
 fn rows(judge: &Judge, hosts: &Hosts) -> Result<Rows, RegistryError> {
     let lines = hosts.lines();
-    let hosts = lines.iter().map(|line| row(&line.chain, &line.host, line.standing, line));
+    let hosts = lines
+        .iter()
+        .map(|line| row(&line.chain, &line.host, line.standing, line));
     let registry = judge.registry();
-    let tenants = registry
-        .tenants()
-        .map(|tenant| row(&tenant.id, &tenant.customer, registry.state(&tenant.id), registry.changes(&tenant.id)));
+    let tenants = registry.tenants().map(|tenant| {
+        row(
+            &tenant.id,
+            &tenant.customer,
+            registry.state(&tenant.id),
+            registry.changes(&tenant.id),
+        )
+    });
     let findings = judge.findings();
     let findings = findings.iter().map(|finding| {
         let body = serde_json::to_value(finding)?;
-        let text = |key: &str| body.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+        let text = |key: &str| {
+            body.get(key)
+                .and_then(Value::as_str)
+                .unwrap_or_default()
+                .to_owned()
+        };
         row(&text("id"), &text("rule"), text("severity"), &body)
     });
     let figures = std::iter::once(row("all", "figures", "", judge.figures()));
@@ -195,7 +258,20 @@ fn rows(judge: &Judge, hosts: &Hosts) -> Result<Rows, RegistryError> {
     ])
 }
 
-fn row(key: &str, name: &str, state: impl Serialize, body: impl Serialize) -> Result<Row, serde_json::Error> {
-    let state = serde_json::to_value(state)?.as_str().unwrap_or_default().to_owned();
-    Ok(Row { key: key.to_owned(), name: name.to_owned(), state, body: serde_json::to_string(&body)? })
+fn row(
+    key: &str,
+    name: &str,
+    state: impl Serialize,
+    body: impl Serialize,
+) -> Result<Row, serde_json::Error> {
+    let state = serde_json::to_value(state)?
+        .as_str()
+        .unwrap_or_default()
+        .to_owned();
+    Ok(Row {
+        key: key.to_owned(),
+        name: name.to_owned(),
+        state,
+        body: serde_json::to_string(&body)?,
+    })
 }

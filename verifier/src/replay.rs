@@ -72,14 +72,16 @@ pub fn replay(
     let (mut cosigned, mut size) = (None, 0);
     for entry in entries {
         let (index, entry) = entry?;
-        let envelope = Envelope::parse(entry.envelope()).map_err(|bad| BadLog::Envelope { index, bad })?;
+        let envelope =
+            Envelope::parse(entry.envelope()).map_err(|bad| BadLog::Envelope { index, bad })?;
         let refused = |refusal| BadLog::Refused { index, refusal };
         let admitted = match &mut docket {
             None => {
                 let statement = envelope.into_parts().0;
                 genesis = statement.as_bytes().to_vec();
                 let (opened, admitted) =
-                    Docket::open(index, statement, sources, Judge::new(parameters.clone())).map_err(refused)?;
+                    Docket::open(index, statement, sources, Judge::new(parameters.clone()))
+                        .map_err(refused)?;
                 docket = Some(opened);
                 admitted
             }
@@ -105,5 +107,12 @@ pub fn replay(
             host.include(*watermark);
         }
     }
-    Ok(Replayed { authorities, hosts, judge, genesis, cosigned, size })
+    Ok(Replayed {
+        authorities,
+        hosts,
+        judge,
+        genesis,
+        cosigned,
+        size,
+    })
 }

@@ -11,12 +11,7 @@ use affiant_report::{Bundle, Order, Period, Scope, build};
 use tokio::sync::{Notify, watch};
 use tonic::Status;
 
-use crate::{
-    ledger::Reader,
-    rpc::admin as rpc,
-    witness::Witnessed,
-    writer::Submit,
-};
+use crate::{ledger::Reader, rpc::admin as rpc, witness::Witnessed, writer::Submit};
 
 /// How long a report waits for witnesses: their round, and a second one.
 const WITNESS_WAIT: Duration = Duration::from_secs(15);
@@ -52,7 +47,13 @@ impl Reports {
         let bundle = blocking(move || {
             let log = reader.entries(0..basis.size());
             let log = log.map(|entry| entry.map(|(index, entry)| (index, entry.into_envelope())));
-            let order = Order { period, scope: Scope::of(&asked.tenant), parameters, basis, kept: Default::default() };
+            let order = Order {
+                period,
+                scope: Scope::of(&asked.tenant),
+                parameters,
+                basis,
+                kept: Default::default(),
+            };
             build(order, log).map_err(|error| error.to_string())
         })
         .await?;
@@ -78,7 +79,9 @@ impl Reports {
                         return note;
                     }
                 }
-                _ => tracing::warn!("no witness cosigned in time: the report has no anchor of its own"),
+                _ => tracing::warn!(
+                    "no witness cosigned in time: the report has no anchor of its own"
+                ),
             }
         }
         self.reader.signed_checkpoint().into_note()
@@ -95,7 +98,9 @@ fn finish(
     let stored = stored.ok_or("the report's own entry is not in the log")?;
     let envelope = Envelope::parse(&stored).map_err(|error| error.to_string())?;
     let issued = (index, envelope.into_parts().0);
-    bundle.finish(issued, checkpoint, reader).map_err(|error| error.to_string())
+    bundle
+        .finish(issued, checkpoint, reader)
+        .map_err(|error| error.to_string())
 }
 
 /// Runs what computes for long where it holds nobody up.
@@ -103,13 +108,21 @@ async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, String> + Send + 'static,
 ) -> Result<T, Status> {
     let done = tokio::task::spawn_blocking(work).await;
-    done.map_err(|_| Status::internal("report was interrupted"))?.map_err(|error| {
-        tracing::error!(error, "report could not be made");
-        Status::internal(error)
-    })
+    done.map_err(|_| Status::internal("report was interrupted"))?
+        .map_err(|error| {
+            tracing::error!(error, "report could not be made");
+            Status::internal(error)
+        })
 }
 
 fn pieces((name, content): (String, Vec<u8>)) -> Vec<rpc::ReportFile> {
-    let piece = |content: &[u8]| rpc::ReportFile { name: name.clone(), content: content.to_vec() };
-    if content.is_empty() { vec![piece(&[])] } else { content.chunks(PIECE).map(piece).collect() }
+    let piece = |content: &[u8]| rpc::ReportFile {
+        name: name.clone(),
+        content: content.to_vec(),
+    };
+    if content.is_empty() {
+        vec![piece(&[])]
+    } else {
+        content.chunks(PIECE).map(piece).collect()
+    }
 }

@@ -56,7 +56,10 @@ pub struct ServeError {
 }
 
 fn failed<E: std::fmt::Display>(what: &'static str) -> impl FnOnce(E) -> ServeError {
-    move |why| ServeError { what, why: why.to_string() }
+    move |why| ServeError {
+        what,
+        why: why.to_string(),
+    }
 }
 
 /// A verifier that runs.
@@ -71,17 +74,32 @@ pub struct Verifier {
 
 impl Verifier {
     /// Opens the log, reads all of it back, binds both sockets and serves.
-    pub async fn start(config: Config, accept_recorded: bool, clock: Clock) -> Result<Self, ServeError> {
+    pub async fn start(
+        config: Config,
+        accept_recorded: bool,
+        clock: Clock,
+    ) -> Result<Self, ServeError> {
         let data = DataDir::at(&config.data);
         let sources = Sources { accept_recorded };
-        let signer = keyfile::read_signer(&data.operator_key()).map_err(failed("operator's key"))?;
+        let signer =
+            keyfile::read_signer(&data.operator_key()).map_err(failed("operator's key"))?;
         let ca = load_ca(&data)?;
         let tokens = Tokens::open(&data.tokens()).map_err(failed("tokens"))?;
         let (ledger, replayed) = open_log(&data, sources, &config)?;
-        let Replayed { authorities, hosts, judge, genesis, cosigned, size } = replayed;
+        let Replayed {
+            authorities,
+            hosts,
+            judge,
+            genesis,
+            cosigned,
+            size,
+        } = replayed;
         if authorities.operator().key() != signer.public_key() {
             let why = "is not the key of this log's genesis; restore the right one";
-            return Err(ServeError { what: "operator's key", why: why.into() });
+            return Err(ServeError {
+                what: "operator's key",
+                why: why.into(),
+            });
         }
         let reader = ledger.reader();
         let published = reader.signed_checkpoint();
@@ -96,7 +114,8 @@ impl Verifier {
         let (queue, queued) = mpsc::channel::<Submission>(writer::QUEUE);
         let submit = Submit(queue);
         let origin = authorities.body().origin.clone();
-        let log_key = affiant_report::trust::log_key(authorities.body()).map_err(failed("genesis"))?;
+        let log_key =
+            affiant_report::trust::log_key(authorities.body()).map_err(failed("genesis"))?;
         let parts = writer::Parts {
             ledger,
             authorities: authorities.clone(),
@@ -108,11 +127,14 @@ impl Verifier {
             clock: clock.clone(),
         };
         let dead = Arc::new(Notify::new());
-        let (writer, ended) = writer::start(parts, queued, dead.clone()).map_err(failed("writer"))?;
+        let (writer, ended) =
+            writer::start(parts, queued, dead.clone()).map_err(failed("writer"))?;
 
         let registry = Registry::open(&data.registry(), sources, config.parameters.clone()).await;
         let registry = registry.map_err(failed("registry"))?;
-        let listener = TcpListener::bind(config.listen).await.map_err(failed("listen"))?;
+        let listener = TcpListener::bind(config.listen)
+            .await
+            .map_err(failed("listen"))?;
         let address = listener.local_addr().map_err(failed("listen"))?;
         let socket = admin::bind(&data.socket()).map_err(failed("admin socket"))?;
 
@@ -169,7 +191,9 @@ impl Verifier {
                 .http2_keepalive_interval(Some(Duration::from_secs(30)))
                 .http2_keepalive_timeout(Some(Duration::from_secs(20)))
                 .max_concurrent_streams(8)
-                .add_service(AdmissionServer::new(admission).max_decoding_message_size(64 * 1024 * 2))
+                .add_service(
+                    AdmissionServer::new(admission).max_decoding_message_size(64 * 1024 * 2),
+                )
                 .add_service(IntakeServer::new(intake).max_decoding_message_size(MAX_MESSAGE))
                 .serve_with_incoming_shutdown(agents, stop.clone().cancelled_owned()),
         );
@@ -182,12 +206,26 @@ impl Verifier {
         tasks.spawn(registry.follow(live, hosts, stop.clone()));
         if !config.witnesses.is_empty() {
             let witnesses = config.witnesses.clone();
-            let rounds = Rounds { witnesses, reader, published, submit, witnessed: tell, wanted };
+            let rounds = Rounds {
+                witnesses,
+                reader,
+                published,
+                submit,
+                witnessed: tell,
+                wanted,
+            };
             tasks.spawn(rounds.run(stop.clone()));
         }
         tasks.spawn(renew(tls, ca, config, clock, stop.clone()));
         tasks.close();
-        Ok(Self { stop, tasks, writer, ended, dead, address })
+        Ok(Self {
+            stop,
+            tasks,
+            writer,
+            ended,
+            dead,
+            address,
+        })
     }
 
     /// Where agents connect.
@@ -210,7 +248,10 @@ impl Verifier {
     /// Ends sessions, closes the last segment and stops.
     pub async fn drain(self) -> Result<(), ServeError> {
         self.stop.cancel();
-        if tokio::time::timeout(GRACE, self.tasks.wait()).await.is_err() {
+        if tokio::time::timeout(GRACE, self.tasks.wait())
+            .await
+            .is_err()
+        {
             tracing::info!("sessions were still open; agents will resend what is not INCLUDED");
         }
         // Sessions that outlast the grace still hold the queue: what is in it is written first.
@@ -218,14 +259,21 @@ impl Verifier {
         let written = tokio::task::spawn_blocking(move || self.writer.join());
         let _ = tokio::time::timeout(GRACE, written).await;
         match self.ended.reason() {
-            Some(fatal) => Err(ServeError { what: "log", why: fatal.to_string() }),
+            Some(fatal) => Err(ServeError {
+                what: "log",
+                why: fatal.to_string(),
+            }),
             None => Ok(()),
         }
     }
 }
 
 /// Runs `serve` until it is told to stop.
-pub async fn serve(config: Config, accept_recorded: bool, address_file: Option<&Path>) -> Result<(), ServeError> {
+pub async fn serve(
+    config: Config,
+    accept_recorded: bool,
+    address_file: Option<&Path>,
+) -> Result<(), ServeError> {
     let verifier = Verifier::start(config, accept_recorded, Clock::system()).await?;
     tracing::info!(address = %verifier.address(), "serving");
     if let Some(path) = address_file {
@@ -246,26 +294,42 @@ fn load_ca(data: &DataDir) -> Result<Arc<Ca>, ServeError> {
     let key = keyfile::read_private(&data.ca_key()).map_err(failed("authority"))?;
     let key = std::str::from_utf8(&key).map_err(failed("authority"))?;
     let certificate = keyfile::read_text(&data.ca_certificate()).map_err(failed("authority"))?;
-    Ca::load(key, &certificate).map(Arc::new).map_err(failed("authority"))
+    Ca::load(key, &certificate)
+        .map(Arc::new)
+        .map_err(failed("authority"))
 }
 
 /// Opens the ledger, has what a crash left pending published, and admits everything again.
-fn open_log(data: &DataDir, sources: Sources, config: &Config) -> Result<(Ledger, Replayed), ServeError> {
+fn open_log(
+    data: &DataDir,
+    sources: Sources,
+    config: &Config,
+) -> Result<(Ledger, Replayed), ServeError> {
     let log_key = keyfile::read_signer(&data.log_key()).map_err(failed("log key"))?;
-    let (mut ledger, recovered) = Ledger::open(&data.ledger(), Box::new(log_key)).map_err(failed("log"))?;
+    let (mut ledger, recovered) =
+        Ledger::open(&data.ledger(), Box::new(log_key)).map_err(failed("log"))?;
     let recovery = recovered.recovery().clone();
     if recovery != Default::default() {
-        tracing::warn!(?recovery, "the log was left unfinished by a crash and was put right");
+        tracing::warn!(
+            ?recovery,
+            "the log was left unfinished by a crash and was put right"
+        );
     }
     drop(recovered);
     ledger.close_segment().map_err(failed("log"))?;
     let reader: Reader = ledger.reader();
-    let replayed = replay::replay(reader.entries(0..reader.size()), sources, &config.parameters);
+    let replayed = replay::replay(
+        reader.entries(0..reader.size()),
+        sources,
+        &config.parameters,
+    );
     Ok((ledger, replayed.map_err(failed("log"))?))
 }
 
 fn tls_config(ca: &Ca, config: &Config, clock: &Clock) -> Result<rustls::ServerConfig, ServeError> {
-    let identity = ca.issue_server(&config.names, clock.now_ms()).map_err(failed("certificate"))?;
+    let identity = ca
+        .issue_server(&config.names, clock.now_ms())
+        .map_err(failed("certificate"))?;
     tls::server_config(ca, identity).map_err(failed("certificate"))
 }
 
@@ -287,4 +351,3 @@ async fn renew(
         }
     }
 }
-

@@ -43,7 +43,9 @@ pub fn install_provider() {
 pub fn server_config(ca: &Ca, identity: Identity) -> Result<ServerConfig, TlsError> {
     let provider: Arc<CryptoProvider> = Arc::new(ring::default_provider());
     let mut roots = RootCertStore::empty();
-    roots.add(ca.certificate().clone()).map_err(|e| TlsError(e.to_string()))?;
+    roots
+        .add(ca.certificate().clone())
+        .map_err(|e| TlsError(e.to_string()))?;
     let clients = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone())
         .allow_unauthenticated()
         .build()
@@ -68,7 +70,9 @@ pub fn accept(
     let room = Arc::new(Semaphore::new(HANDSHAKES));
     tokio::spawn(async move {
         loop {
-            let Ok(permit) = room.clone().acquire_owned().await else { return };
+            let Ok(permit) = room.clone().acquire_owned().await else {
+                return;
+            };
             let (socket, peer) = tokio::select! {
                 () = stop.cancelled() => return,
                 accepted = listener.accept() => match accepted {

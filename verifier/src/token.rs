@@ -90,27 +90,43 @@ pub struct Tokens {
 impl Tokens {
     /// Reads the token file; a missing one is empty.
     pub fn open(path: &Path) -> Result<Self, TokenFileError> {
-        let io = |source| TokenFileError::Io { path: path.to_owned(), source };
+        let io = |source| TokenFileError::Io {
+            path: path.to_owned(),
+            source,
+        };
         let mut issued = BTreeMap::new();
         match File::open(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(io(error)),
             Ok(file) => {
                 for (line, text) in (1..).zip(io::BufReader::new(file).lines()) {
-                    let wrong = TokenFileError::Line { path: path.to_owned(), line };
+                    let wrong = TokenFileError::Line {
+                        path: path.to_owned(),
+                        line,
+                    };
                     let Ok(entry) = serde_json::from_str::<Issued>(&text.map_err(io)?) else {
                         return Err(wrong);
                     };
-                    let Ok(named) = entry.digest.parse() else { return Err(wrong) };
+                    let Ok(named) = entry.digest.parse() else {
+                        return Err(wrong);
+                    };
                     issued.insert(named, entry);
                 }
             }
         }
-        Ok(Self { path: path.to_owned(), issued })
+        Ok(Self {
+            path: path.to_owned(),
+            issued,
+        })
     }
 
     /// Issues one token per host and makes them durable before it gives them out.
-    pub fn issue(&mut self, hosts: &[String], site: &str, expires_unix_ms: u64) -> Result<Vec<String>, TokenFileError> {
+    pub fn issue(
+        &mut self,
+        hosts: &[String],
+        site: &str,
+        expires_unix_ms: u64,
+    ) -> Result<Vec<String>, TokenFileError> {
         if self.issued.len() + hosts.len() > MAX_TOKENS {
             return Err(TokenFileError::TooMany(self.issued.len()));
         }
@@ -118,11 +134,21 @@ impl Tokens {
         let (mut tokens, mut lines, mut entries) = (Vec::new(), Vec::new(), Vec::new());
         for host in hosts {
             let mut secret = [0; 32];
-            random.fill(&mut secret).map_err(|_| TokenFileError::Random)?;
+            random
+                .fill(&mut secret)
+                .map_err(|_| TokenFileError::Random)?;
             let token = format!("{PREFIX}{}", URL_SAFE_NO_PAD.encode(secret));
             let named = digest(token.as_bytes());
-            let entry = Issued { digest: named.to_string(), host: host.clone(), site: site.to_owned(), expires_unix_ms };
-            serde_json::to_writer(&mut lines, &entry).map_err(|e| TokenFileError::Io { path: self.path.clone(), source: e.into() })?;
+            let entry = Issued {
+                digest: named.to_string(),
+                host: host.clone(),
+                site: site.to_owned(),
+                expires_unix_ms,
+            };
+            serde_json::to_writer(&mut lines, &entry).map_err(|e| TokenFileError::Io {
+                path: self.path.clone(),
+                source: e.into(),
+            })?;
             lines.push(b'\n');
             entries.push((named, entry));
             tokens.push(token);
@@ -133,7 +159,10 @@ impl Tokens {
             .mode(0o600)
             .open(&self.path)
             .and_then(|mut file| file.write_all(&lines).and_then(|()| file.sync_all()))
-            .map_err(|source| TokenFileError::Io { path: self.path.clone(), source })?;
+            .map_err(|source| TokenFileError::Io {
+                path: self.path.clone(),
+                source,
+            })?;
         self.issued.extend(entries);
         Ok(tokens)
     }
@@ -165,23 +194,42 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("tokens");
         let mut tokens = Tokens::open(&path).unwrap();
-        let issued = tokens.issue(&["a".into(), "b".into()], "site", 100).unwrap();
+        let issued = tokens
+            .issue(&["a".into(), "b".into()], "site", 100)
+            .unwrap();
         drop(tokens);
         let tokens = Tokens::open(&path).unwrap();
         assert_eq!(tokens.admits(&issued[0], "a", 99).unwrap().1, "site");
         assert_eq!(tokens.admits(&issued[0], "b", 99), Err(BadToken::OtherHost));
         assert_eq!(tokens.admits(&issued[0], "a", 100), Err(BadToken::Expired));
-        assert_eq!(tokens.admits("affiant-token-guess", "a", 0), Err(BadToken::Unknown));
+        assert_eq!(
+            tokens.admits("affiant-token-guess", "a", 0),
+            Err(BadToken::Unknown)
+        );
         let kept = std::fs::read_to_string(&path).unwrap();
-        assert!(!kept.contains(&issued[0]), "the file must not hold the token itself");
+        assert!(
+            !kept.contains(&issued[0]),
+            "the file must not hold the token itself"
+        );
     }
 
     #[test]
     fn a_spoilt_token_file_is_refused_with_its_line() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("tokens");
-        Tokens::open(&path).unwrap().issue(&["a".into()], "", 1).unwrap();
-        OpenOptions::new().append(true).open(&path).unwrap().write_all(b"{}\n").unwrap();
-        assert!(matches!(Tokens::open(&path), Err(TokenFileError::Line { line: 2, .. })));
+        Tokens::open(&path)
+            .unwrap()
+            .issue(&["a".into()], "", 1)
+            .unwrap();
+        OpenOptions::new()
+            .append(true)
+            .open(&path)
+            .unwrap()
+            .write_all(b"{}\n")
+            .unwrap();
+        assert!(matches!(
+            Tokens::open(&path),
+            Err(TokenFileError::Line { line: 2, .. })
+        ));
     }
 }

@@ -4,7 +4,10 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use affiant_proto::{
-    tlog::{AddCheckpoint, Checkpoint, Note, NoteSignature, parse_conflict, parse_signature_lines, verify_cosignature},
+    tlog::{
+        AddCheckpoint, Checkpoint, Note, NoteSignature, parse_conflict, parse_signature_lines,
+        verify_cosignature,
+    },
     v1,
 };
 use http_body_util::{BodyExt as _, Full, Limited};
@@ -41,7 +44,10 @@ impl Witnessed {
     /// Reads back the note of a `cosigned` statement.
     pub fn read(note: &[u8]) -> Option<Self> {
         let checkpoint: Checkpoint = Note::parse(note).ok()?.text().parse().ok()?;
-        Some(Self { size: checkpoint.size(), note: note.into() })
+        Some(Self {
+            size: checkpoint.size(),
+            note: note.into(),
+        })
     }
 }
 
@@ -94,7 +100,9 @@ impl Rounds {
             if published.size == 0 || last == Some(published.size) {
                 continue;
             }
-            let Ok(mut cosigned) = Note::parse(&published.note) else { continue };
+            let Ok(mut cosigned) = Note::parse(&published.note) else {
+                continue;
+            };
             let mut count = 0;
             for witness in &self.witnesses {
                 let known = sizes.entry(witness.url.clone()).or_default();
@@ -107,8 +115,14 @@ impl Rounds {
                 continue;
             }
             let note: Arc<[u8]> = cosigned.to_string().into_bytes().into();
-            let statement = v1::Cosigned { header: None, note: note.to_vec() };
-            self.witnessed.send_replace(Some(Witnessed { size: published.size, note }));
+            let statement = v1::Cosigned {
+                header: None,
+                note: note.to_vec(),
+            };
+            self.witnessed.send_replace(Some(Witnessed {
+                size: published.size,
+                note,
+            }));
             if self.submit.operator(statement).await.is_err() {
                 return;
             }
@@ -126,21 +140,30 @@ impl Rounds {
     ) -> Result<NoteSignature, NoCosignature> {
         let log = |error: &dyn std::fmt::Display| NoCosignature::Log(error.to_string());
         for _ in 0..2 {
-            let (old, new, reader) = ((*known).min(published.size), published.size, self.reader.clone());
+            let (old, new, reader) = (
+                (*known).min(published.size),
+                published.size,
+                self.reader.clone(),
+            );
             let proof = tokio::task::spawn_blocking(move || reader.consistency_proof(old, new))
                 .await
                 .map_err(|e| log(&e))?
                 .map_err(|e| log(&e))?;
             let note = Note::parse(&published.note).map_err(|e| log(&e))?;
-            let body = AddCheckpoint::new(old, proof, note.clone()).map_err(|e| log(&e))?.to_string();
+            let body = AddCheckpoint::new(old, proof, note.clone())
+                .map_err(|e| log(&e))?
+                .to_string();
             let answer = tokio::time::timeout(PATIENCE, post(&witness.url, body));
             let (status, answer) = answer.await.map_err(|_| NoCosignature::Slow)??;
             match status {
                 StatusCode::OK => {
-                    let lines = parse_signature_lines(&answer).map_err(|_| NoCosignature::NotOne)?;
+                    let lines =
+                        parse_signature_lines(&answer).map_err(|_| NoCosignature::NotOne)?;
                     for line in lines {
                         let mut only = note.clone();
-                        if only.add(line.clone()).is_ok() && verify_cosignature(&only, &witness.key).is_ok() {
+                        if only.add(line.clone()).is_ok()
+                            && verify_cosignature(&only, &witness.key).is_ok()
+                        {
                             *known = new;
                             return Ok(line);
                         }
@@ -165,10 +188,16 @@ impl Rounds {
 /// One POST of `add-checkpoint`; no redirect is followed, no credential sent.
 async fn post(url: &str, body: String) -> Result<(StatusCode, Bytes), NoCosignature> {
     let lost = |error: &dyn std::fmt::Display| NoCosignature::Unreachable(error.to_string());
-    let uri: Uri = format!("{url}/add-checkpoint").parse().map_err(|e| lost(&e))?;
+    let uri: Uri = format!("{url}/add-checkpoint")
+        .parse()
+        .map_err(|e| lost(&e))?;
     let host = uri.host().unwrap_or_default();
-    let socket = TcpStream::connect((host, uri.port_u16().unwrap_or(80))).await.map_err(|e| lost(&e))?;
-    let (mut send, connection) = http1::handshake(TokioIo::new(socket)).await.map_err(|e| lost(&e))?;
+    let socket = TcpStream::connect((host, uri.port_u16().unwrap_or(80)))
+        .await
+        .map_err(|e| lost(&e))?;
+    let (mut send, connection) = http1::handshake(TokioIo::new(socket))
+        .await
+        .map_err(|e| lost(&e))?;
     let driver = tokio::spawn(connection);
     let request = Request::post(uri.path())
         .header("host", uri.authority().map_or(host, |a| a.as_str()))
@@ -176,7 +205,10 @@ async fn post(url: &str, body: String) -> Result<(StatusCode, Bytes), NoCosignat
         .map_err(|e| lost(&e))?;
     let answer = send.send_request(request).await.map_err(|e| lost(&e))?;
     let status = answer.status();
-    let body = Limited::new(answer.into_body(), MAX_ANSWER).collect().await.map_err(|e| lost(&e))?;
+    let body = Limited::new(answer.into_body(), MAX_ANSWER)
+        .collect()
+        .await
+        .map_err(|e| lost(&e))?;
     driver.abort();
     Ok((status, body.to_bytes()))
 }

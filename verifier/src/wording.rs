@@ -5,7 +5,8 @@ use time::{Date, Month, OffsetDateTime, PrimitiveDateTime, Time};
 
 /// Reads `2026-11-01`, `2026-11-01T08:00:00Z` or milliseconds since 1970-01-01 UTC.
 pub fn parse_time_ms(text: &str) -> Result<u64, String> {
-    let wrong = || format!("`{text}` is not 2026-11-01, 2026-11-01T08:00:00Z or milliseconds since 1970");
+    let wrong =
+        || format!("`{text}` is not 2026-11-01, 2026-11-01T08:00:00Z or milliseconds since 1970");
     if text.len() > 10 && text.bytes().all(|b| b.is_ascii_digit()) {
         return text.parse().map_err(|_| wrong());
     }
@@ -19,23 +20,37 @@ pub fn parse_time_ms(text: &str) -> Result<u64, String> {
     };
     let small = |part: Option<&str>| u8::try_from(number(part)?).map_err(|_| wrong());
     let mut days = date.split('-');
-    let (year, month, day) = (number(days.next())?, small(days.next())?, small(days.next())?);
+    let (year, month, day) = (
+        number(days.next())?,
+        small(days.next())?,
+        small(days.next())?,
+    );
     let mut hours = clock.split(':');
-    let (hour, minute, second) = (small(hours.next())?, small(hours.next())?, small(hours.next())?);
+    let (hour, minute, second) = (
+        small(hours.next())?,
+        small(hours.next())?,
+        small(hours.next())?,
+    );
     if days.next().is_some() || hours.next().is_some() {
         return Err(wrong());
     }
     let month = Month::try_from(month).map_err(|_| wrong())?;
     let date = Date::from_calendar_date(i32::from(year), month, day).map_err(|_| wrong())?;
     let clock = Time::from_hms(hour, minute, second).map_err(|_| wrong())?;
-    let seconds = PrimitiveDateTime::new(date, clock).assume_utc().unix_timestamp();
-    u64::try_from(seconds).map(|s| s * 1_000).map_err(|_| wrong())
+    let seconds = PrimitiveDateTime::new(date, clock)
+        .assume_utc()
+        .unix_timestamp();
+    u64::try_from(seconds)
+        .map(|s| s * 1_000)
+        .map_err(|_| wrong())
 }
 
 /// Reads `90s`, `15m`, `24h` or `7d`.
 pub fn parse_duration_ms(text: &str) -> Result<u64, String> {
     let wrong = || format!("`{text}` is not a duration such as 90s, 15m, 24h or 7d");
-    let (number, unit) = text.split_at_checked(text.len().saturating_sub(1)).ok_or_else(wrong)?;
+    let (number, unit) = text
+        .split_at_checked(text.len().saturating_sub(1))
+        .ok_or_else(wrong)?;
     let unit = match unit {
         "s" => 1_000,
         "m" => 60_000,
@@ -43,7 +58,12 @@ pub fn parse_duration_ms(text: &str) -> Result<u64, String> {
         "d" => 86_400_000,
         _ => return Err(wrong()),
     };
-    number.parse::<u64>().ok().and_then(|n| n.checked_mul(unit)).filter(|ms| *ms > 0).ok_or_else(wrong)
+    number
+        .parse::<u64>()
+        .ok()
+        .and_then(|n| n.checked_mul(unit))
+        .filter(|ms| *ms > 0)
+        .ok_or_else(wrong)
 }
 
 /// Writes a time as RFC 3339 in UTC, to the second.
@@ -68,26 +88,51 @@ pub fn dossier(dossier: &v1::Dossier, digest: Digest) -> String {
     let tenant = dossier.tenant.clone().unwrap_or_default();
     let name = |id: &str| {
         let party = dossier.parties.iter().find(|p| p.id == id);
-        let text = party.and_then(|p| p.names.first()).map_or(id, |n| n.text.as_str());
+        let text = party
+            .and_then(|p| p.names.first())
+            .map_or(id, |n| n.text.as_str());
         let seat = party.map_or("unknown", |p| p.headquarters.as_str());
         format!("{text} ({id}, headquarters {seat})")
     };
-    let or = |id: &str, none: &str| if id.is_empty() { none.to_owned() } else { name(id) };
+    let or = |id: &str, none: &str| {
+        if id.is_empty() {
+            none.to_owned()
+        } else {
+            name(id)
+        }
+    };
     let mut lines = vec![
         format!("tenant           {}", tenant.id),
         format!("customer         {}", or(&tenant.customer, "none")),
     ];
-    lines.extend(tenant.intermediaries.iter().map(|id| format!("intermediary     {}", name(id))));
-    lines.push(format!("end customer     {}", or(&tenant.end_customer, "UNDECLARED")));
-    lines.push(format!("ultimate parent  {}", or(&tenant.ultimate_parent, "UNRESOLVED")));
+    lines.extend(
+        tenant
+            .intermediaries
+            .iter()
+            .map(|id| format!("intermediary     {}", name(id))),
+    );
+    lines.push(format!(
+        "end customer     {}",
+        or(&tenant.end_customer, "UNDECLARED")
+    ));
+    lines.push(format!(
+        "ultimate parent  {}",
+        or(&tenant.ultimate_parent, "UNRESOLVED")
+    ));
     lines.push(format!("declared use     {}", tenant.declared_use));
     if let Some(conditions) = &tenant.conditions {
-        lines.push(format!("device classes   {}", conditions.device_classes.join(", ")));
+        lines.push(format!(
+            "device classes   {}",
+            conditions.device_classes.join(", ")
+        ));
         let end = conditions.valid_to_unix_ms.map_or("no end".into(), time);
         lines.push(format!("valid until      {end}"));
     }
     let others = dossier.edges.len();
-    lines.push(format!("parties, edges   {}, {others}", dossier.parties.len()));
+    lines.push(format!(
+        "parties, edges   {}, {others}",
+        dossier.parties.len()
+    ));
     lines.push(format!("digest           {digest}"));
     lines.join("\n")
 }
@@ -100,9 +145,21 @@ mod tests {
     #[test]
     fn times_are_read_in_three_ways_and_no_other() {
         assert_eq!(parse_time_ms("1970-01-02").unwrap(), 86_400_000);
-        assert_eq!(parse_time_ms("2026-11-23T04:21:00Z").unwrap(), 1_795_407_660_000);
+        assert_eq!(
+            parse_time_ms("2026-11-23T04:21:00Z").unwrap(),
+            1_795_407_660_000
+        );
         assert_eq!(parse_time_ms("1795407660123").unwrap(), 1_795_407_660_123);
-        for bad in ["", "x", "2026-13-01", "2026-02-30", "2026-11-01T8", "2026-11-01T08:00:00", "2026-11-01-01", "+026-01-01"] {
+        for bad in [
+            "",
+            "x",
+            "2026-13-01",
+            "2026-02-30",
+            "2026-11-01T8",
+            "2026-11-01T08:00:00",
+            "2026-11-01-01",
+            "+026-01-01",
+        ] {
             assert!(parse_time_ms(bad).is_err(), "{bad}");
         }
         assert_eq!(time(1_795_407_660_000), "2026-11-23T04:21:00Z");

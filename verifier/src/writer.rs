@@ -135,16 +135,27 @@ pub fn start(
 ) -> std::io::Result<(thread::JoinHandle<()>, Ended)> {
     let ended = Ended::default();
     let told = ended.clone();
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build()?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build()?;
     let clock_ms = parts.ledger.clock();
-    let writer = Writer { parts, open: Vec::new(), open_bytes: 0, opened: None, clock_ms, touched: Instant::now() };
-    let thread = thread::Builder::new().name("writer".into()).spawn(move || {
-        if let Err(fatal) = runtime.block_on(writer.run(queue)) {
-            tracing::error!(error = %fatal, "the log cannot be written; stopping");
-            *told.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(fatal);
-            dead.notify_one();
-        }
-    })?;
+    let writer = Writer {
+        parts,
+        open: Vec::new(),
+        open_bytes: 0,
+        opened: None,
+        clock_ms,
+        touched: Instant::now(),
+    };
+    let thread = thread::Builder::new()
+        .name("writer".into())
+        .spawn(move || {
+            if let Err(fatal) = runtime.block_on(writer.run(queue)) {
+                tracing::error!(error = %fatal, "the log cannot be written; stopping");
+                *told.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(fatal);
+                dead.notify_one();
+            }
+        })?;
     Ok((thread, ended))
 }
 
@@ -170,8 +181,11 @@ impl Writer {
     async fn run(mut self, mut queue: mpsc::Receiver<Submission>) -> Result<(), Fatal> {
         loop {
             let mut group = Vec::new();
-            let due = self.opened.map_or(self.touched + IDLE_CLOCK, |opened| opened + SEGMENT);
-            let first = tokio::time::timeout_at(due.into(), queue.recv_many(&mut group, GROUP)).await;
+            let due = self
+                .opened
+                .map_or(self.touched + IDLE_CLOCK, |opened| opened + SEGMENT);
+            let first =
+                tokio::time::timeout_at(due.into(), queue.recv_many(&mut group, GROUP)).await;
             if first == Ok(0) {
                 self.close()?;
                 return Ok(());
@@ -180,7 +194,9 @@ impl Writer {
                 let until = Instant::now() + GROUP_WAIT;
                 while group.len() < GROUP {
                     let room = GROUP - group.len();
-                    match tokio::time::timeout_at(until.into(), queue.recv_many(&mut group, room)).await {
+                    match tokio::time::timeout_at(until.into(), queue.recv_many(&mut group, room))
+                        .await
+                    {
                         Ok(more) if more > 0 => {}
                         _ => break,
                     }
@@ -192,7 +208,10 @@ impl Writer {
             } else if idle {
                 self.touched = Instant::now();
             }
-            if self.opened.is_some_and(|opened| opened.elapsed() >= SEGMENT) {
+            if self
+                .opened
+                .is_some_and(|opened| opened.elapsed() >= SEGMENT)
+            {
                 self.close()?;
             }
         }
@@ -233,7 +252,12 @@ impl Writer {
         }
         for submission in piece {
             match submission {
-                Submission::Admitted { admitted, envelope, opens, logged } => {
+                Submission::Admitted {
+                    admitted,
+                    envelope,
+                    opens,
+                    logged,
+                } => {
                     entries.push(entry(envelope)?);
                     waiting.push((admitted, opens.map(|chain| *chain), logged));
                 }
@@ -257,9 +281,16 @@ impl Writer {
         };
         self.opened.get_or_insert_with(Instant::now);
         self.open_bytes += bytes;
-        self.open.extend(range.zip(waiting).map(|(index, (admitted, opens, logged))| {
-            Waiting { index, admitted, opens, logged }
-        }));
+        self.open.extend(
+            range
+                .zip(waiting)
+                .map(|(index, (admitted, opens, logged))| Waiting {
+                    index,
+                    admitted,
+                    opens,
+                    logged,
+                }),
+        );
         Ok(())
     }
 
@@ -271,7 +302,11 @@ impl Writer {
         if self.open.is_empty() {
             return Ok(());
         }
-        let signed = self.parts.ledger.close_segment().map_err(|e| Fatal::Ledger(e.to_string()))?;
+        let signed = self
+            .parts
+            .ledger
+            .close_segment()
+            .map_err(|e| Fatal::Ledger(e.to_string()))?;
         let checkpoint = signed.checkpoint();
         self.parts.published.send_replace(Published {
             size: checkpoint.size(),
@@ -280,7 +315,13 @@ impl Writer {
         });
         let mut judged = Vec::with_capacity(self.open.len());
         let mut last: std::collections::BTreeMap<Digest, Watermark> = Default::default();
-        for Waiting { index, admitted, opens, logged } in self.open.drain(..) {
+        for Waiting {
+            index,
+            admitted,
+            opens,
+            logged,
+        } in self.open.drain(..)
+        {
             self.parts.hosts.hear(&admitted, opens);
             let sequence = admitted.verified().statement().header().sequence();
             last.insert(admitted.verified().chain(), Watermark { sequence, index });
@@ -307,7 +348,11 @@ impl Writer {
             Body::Clock(_) => self.clock_ms,
             _ => self.parts.clock.now_ms().max(self.clock_ms),
         };
-        let time = v1::Time { unix_ms, clock: v1::ClockState::Unknown.into(), max_error_ms: None };
+        let time = v1::Time {
+            unix_ms,
+            clock: v1::ClockState::Unknown.into(),
+            max_error_ms: None,
+        };
         let seen = self.parts.published.borrow().clone();
         let checkpoint = (seen.size > 0).then(|| v1::CheckpointRef {
             origin: self.parts.origin.clone(),
@@ -316,9 +361,15 @@ impl Writer {
         });
         let place = self.parts.authorities.operator().next_place();
         let made = Statement::seal(body, place, time, checkpoint, &self.parts.signer)?;
-        let envelope = v1::Envelope { statement: made.as_bytes().to_vec(), ..Default::default() };
+        let envelope = v1::Envelope {
+            statement: made.as_bytes().to_vec(),
+            ..Default::default()
+        };
         let admitted = self.parts.authorities.admit(made, false)?;
-        Ok((Arc::new(admitted), entry(prost::Message::encode_to_vec(&envelope))?))
+        Ok((
+            Arc::new(admitted),
+            entry(prost::Message::encode_to_vec(&envelope))?,
+        ))
     }
 }
 
@@ -339,13 +390,26 @@ impl Submit {
     /// Queues an admitted envelope; waits while the queue is full.
     pub async fn admitted(&self, admitted: Admitted, envelope: Vec<u8>) -> Result<(), Closed> {
         let admitted = Arc::new(admitted);
-        let it = Submission::Admitted { admitted, envelope, opens: None, logged: None };
+        let it = Submission::Admitted {
+            admitted,
+            envelope,
+            opens: None,
+            logged: None,
+        };
         self.0.send(it).await.map_err(|_| Closed)
     }
 
     /// Queues an admitted envelope and waits until it is in a published tree; gives its index.
-    pub async fn logged(&self, admitted: Admitted, envelope: &Envelope, opens: Option<HostChain>) -> Result<u64, Closed> {
-        self.queue(admitted, envelope, opens).await?.await.map_err(|_| Closed)
+    pub async fn logged(
+        &self,
+        admitted: Admitted,
+        envelope: &Envelope,
+        opens: Option<HostChain>,
+    ) -> Result<u64, Closed> {
+        self.queue(admitted, envelope, opens)
+            .await?
+            .await
+            .map_err(|_| Closed)
     }
 
     /// Queues an admitted envelope; the receiver is told its index once it is published.
@@ -358,7 +422,12 @@ impl Submit {
         let (logged, index) = oneshot::channel();
         let (admitted, envelope) = (Arc::new(admitted), envelope.to_bytes());
         let opens = opens.map(Box::new);
-        let it = Submission::Admitted { admitted, envelope, opens, logged: Some(logged) };
+        let it = Submission::Admitted {
+            admitted,
+            envelope,
+            opens,
+            logged: Some(logged),
+        };
         self.0.send(it).await.map_err(|_| Closed)?;
         Ok(index)
     }
@@ -366,7 +435,10 @@ impl Submit {
     /// Has the operator say something; gives its index once it is in a published tree.
     pub async fn operator(&self, body: impl Into<Body>) -> Result<u64, Closed> {
         let (logged, index) = oneshot::channel();
-        let it = Submission::Operator { body: Box::new(body.into()), logged: Some(logged) };
+        let it = Submission::Operator {
+            body: Box::new(body.into()),
+            logged: Some(logged),
+        };
         self.0.send(it).await.map_err(|_| Closed)?;
         index.await.map_err(|_| Closed)
     }

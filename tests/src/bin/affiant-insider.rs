@@ -16,9 +16,7 @@ use std::{
     process::ExitCode,
 };
 
-use affiant_proto::{
-    Body, ChainState, Digest, Ed25519Signer, Envelope, Statement, tlog::Origin,
-};
+use affiant_proto::{Body, ChainState, Digest, Ed25519Signer, Envelope, Statement, tlog::Origin};
 use affiant_verifier::{
     data::DataDir,
     keyfile,
@@ -56,13 +54,17 @@ fn forge(from: &Path, to: &Path) -> Result<String, Box<dyn Error>> {
     for (source, target) in copies {
         fs::copy(source, target)?;
     }
-    let (log, _) = Ledger::open(&from.ledger(), Box::new(keyfile::read_signer(&from.log_key())?))?;
+    let (log, _) = Ledger::open(
+        &from.ledger(),
+        Box::new(keyfile::read_signer(&from.log_key())?),
+    )?;
     let reader = log.reader();
     let honest: Vec<Envelope> = reader
         .entries(0..reader.size())
         .map(|entry| Ok(Envelope::parse(entry?.1.envelope())?))
         .collect::<Result<_, Box<dyn Error>>>()?;
-    let victim = last_record(&honest).ok_or("the log holds no host whose last statement is a usage record")?;
+    let victim = last_record(&honest)
+        .ok_or("the log holds no host whose last statement is a usage record")?;
     let operator = keyfile::read_signer(&from.operator_key())?;
     let forged = without(&honest, victim, &operator)?;
     write(&to, &forged)?;
@@ -86,19 +88,29 @@ fn last_record(entries: &[Envelope]) -> Option<usize> {
             last.insert(chain, index);
         }
     }
-    let is_usage = |index: &usize| matches!(entries.get(*index).map(|e| e.statement().body()), Some(Body::Usage(_)));
+    let is_usage = |index: &usize| {
+        matches!(
+            entries.get(*index).map(|e| e.statement().body()),
+            Some(Body::Usage(_))
+        )
+    };
     last.into_values().filter(is_usage).max()
 }
 
 /// All entries but one. What names the true tree is left out or signed again: `cosigned` notes
 /// would give the forgery away, and each removal shifts the operator's own chain.
-fn without(entries: &[Envelope], victim: usize, operator: &Ed25519Signer) -> Result<Vec<Envelope>, Box<dyn Error>> {
+fn without(
+    entries: &[Envelope],
+    victim: usize,
+    operator: &Ed25519Signer,
+) -> Result<Vec<Envelope>, Box<dyn Error>> {
     let genesis = entries.first().ok_or("the log is empty")?.clone();
     let (mut chain, _) = ChainState::open(genesis.statement().clone())?;
     let mut forged = vec![genesis];
     for (index, entry) in entries.iter().enumerate().skip(1) {
         let statement = entry.statement();
-        if index == victim || matches!(statement.body(), Body::Cosigned(_) | Body::ReportIssued(_)) {
+        if index == victim || matches!(statement.body(), Body::Cosigned(_) | Body::ReportIssued(_))
+        {
             continue;
         }
         if statement.header().chain() != Some(chain.chain()) {
@@ -123,7 +135,13 @@ fn write(to: &DataDir, forged: &[Envelope]) -> Result<(), Box<dyn Error>> {
     let entry = |envelope: &Envelope| Entry::parse(envelope.to_bytes());
     let signer = keyfile::read_signer(&to.log_key())?;
     let first = [entry(genesis)?];
-    let mut log = Ledger::create(&to.ledger(), origin, Box::new(signer), &first, time(genesis))?;
+    let mut log = Ledger::create(
+        &to.ledger(),
+        origin,
+        Box::new(signer),
+        &first,
+        time(genesis),
+    )?;
     let mut segment: Vec<Entry> = Vec::new();
     let mut clock = 0;
     for envelope in forged.iter().skip(1) {

@@ -32,7 +32,10 @@ fn blocks() -> Vec<(String, Vec<u8>)> {
     for (name, byte) in KEYS {
         let key = signer(byte);
         out.push((format!("{name}-public"), public(byte)));
-        out.push((format!("{name}-id"), key.public_key().id().as_bytes().to_vec()));
+        out.push((
+            format!("{name}-id"),
+            key.public_key().id().as_bytes().to_vec(),
+        ));
     }
     let named = [
         ("genesis", &example.genesis),
@@ -47,11 +50,17 @@ fn blocks() -> Vec<(String, Vec<u8>)> {
         out.push((format!("{name}-payload"), parts.payload.clone()));
         if name == "enrolment" {
             out.push((format!("{name}-protected"), parts.protected.clone()));
-            out.push((format!("{name}-signed"), signed(&parts.protected, &parts.payload)));
+            out.push((
+                format!("{name}-signed"),
+                signed(&parts.protected, &parts.payload),
+            ));
             out.push((format!("{name}-signature"), parts.signature.clone()));
         }
         out.push((format!("{name}-statement"), statement.as_bytes().to_vec()));
-        out.push((format!("{name}-digest"), statement.digest().as_bytes().to_vec()));
+        out.push((
+            format!("{name}-digest"),
+            statement.digest().as_bytes().to_vec(),
+        ));
     }
     let envelopes = [
         ("inventory", &example.inventory),
@@ -76,7 +85,10 @@ fn blocks() -> Vec<(String, Vec<u8>)> {
     out.push(("shown-proof".into(), joined(&shown.proof)));
     let log = example.tree();
     let path = tlog::inclusion_proof(&log, 5, 6).unwrap();
-    out.push(("usage-entry".into(), example.usage.statement().digest().as_bytes().to_vec()));
+    out.push((
+        "usage-entry".into(),
+        example.usage.statement().digest().as_bytes().to_vec(),
+    ));
     let leaf = leaf_hash(example.usage.statement().digest().as_bytes());
     out.push(("usage-log-leaf".into(), leaf.as_bytes().to_vec()));
     out.push(("usage-inclusion".into(), joined(&path)));
@@ -90,7 +102,7 @@ fn joined(hashes: &[tlog::Hash]) -> Vec<u8> {
 
 /// Generated parts of the document: what stands between `<!-- NAME -->` and `<!-- end NAME -->`.
 fn parts() -> Vec<(&'static str, String)> {
-    let note = golden("notes.json");
+    let note = made("notes.json");
     let quoted = |name: &str| format!("```text\n{}```\n", note[name].as_str().unwrap());
     let keys = [&note["log_vkey"], &note["witness_vkey"]].map(|key| key.as_str().unwrap());
     vec![
@@ -102,21 +114,37 @@ fn parts() -> Vec<(&'static str, String)> {
     ]
 }
 
+fn made(file: &str) -> serde_json::Value {
+    let all = golden::all();
+    all.into_iter().find(|(name, _)| *name == file).unwrap().1
+}
+
 fn accumulated() -> String {
-    let after = golden("accumulated.json")["after_records"].clone();
-    let mut rows: Vec<(u32, String)> = after.as_object().unwrap().iter()
+    let after = crate::accumulated::accumulated()["after_records"].clone();
+    let mut rows: Vec<(u32, String)> = after
+        .as_object()
+        .unwrap()
+        .iter()
         .map(|(count, hash)| (count.parse().unwrap(), hash.as_str().unwrap().to_owned()))
         .collect();
     rows.sort();
-    let rows = rows.iter().map(|(count, hash)| format!("| {count} | `{hash}` |\n"));
-    format!("| records | SHA-256 |\n|---|---|\n{}", rows.collect::<String>())
+    let rows = rows
+        .iter()
+        .map(|(count, hash)| format!("| {count} | `{hash}` |\n"));
+    format!(
+        "| records | SHA-256 |\n|---|---|\n{}",
+        rows.collect::<String>()
+    )
 }
 
 /// Every message of `statement.proto` as tables, with its comments.
 fn messages() -> String {
     let proto = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../proto");
     let mut compiler = protox::Compiler::new([proto]).unwrap();
-    compiler.include_source_info(true).open_file("affiant/v1/statement.proto").unwrap();
+    compiler
+        .include_source_info(true)
+        .open_file("affiant/v1/statement.proto")
+        .unwrap();
     let pool = DescriptorPool::from_file_descriptor_set(compiler.file_descriptor_set()).unwrap();
     let file = pool.get_file_by_name("affiant/v1/statement.proto").unwrap();
     let mut out = String::new();
@@ -129,7 +157,14 @@ fn messages() -> String {
         out += "| number | field | type | |\n|---|---|---|---|\n";
         for field in message.fields() {
             let about = comment(&file, field.path());
-            writeln!(out, "| {} | `{}` | {} | {about} |", field.number(), field.name(), kind(&message, &field)).unwrap();
+            writeln!(
+                out,
+                "| {} | `{}` | {} | {about} |",
+                field.number(),
+                field.name(),
+                kind(&message, &field)
+            )
+            .unwrap();
         }
         out.push('\n');
     }
@@ -139,7 +174,9 @@ fn messages() -> String {
         if !about.is_empty() {
             writeln!(out, "{about}\n").unwrap();
         }
-        let values = set.values().map(|value| format!("{} `{}`", value.number(), value.name()));
+        let values = set
+            .values()
+            .map(|value| format!("{} `{}`", value.number(), value.name()));
         writeln!(out, "{}\n", values.collect::<Vec<_>>().join(" · ")).unwrap();
     }
     out.trim_end().to_owned() + "\n"
@@ -151,11 +188,19 @@ fn kind(message: &MessageDescriptor, field: &FieldDescriptor) -> String {
         prost_reflect::Kind::Enum(of) => of.name().to_owned(),
         other => format!("{other:?}"),
     };
-    let choice = field.containing_oneof().filter(|oneof| !oneof.is_synthetic());
+    let choice = field
+        .containing_oneof()
+        .filter(|oneof| !oneof.is_synthetic());
     let presence = if field.is_list() {
         "repeated "
     } else if choice.is_some() {
-        assert_eq!(message.oneofs().filter(|oneof| !oneof.is_synthetic()).count(), 1);
+        assert_eq!(
+            message
+                .oneofs()
+                .filter(|oneof| !oneof.is_synthetic())
+                .count(),
+            1
+        );
         "one of "
     } else if field.field_descriptor_proto().proto3_optional() {
         "optional "
@@ -166,9 +211,15 @@ fn kind(message: &MessageDescriptor, field: &FieldDescriptor) -> String {
 }
 
 fn comment(file: &prost_reflect::FileDescriptor, path: &[i32]) -> String {
-    let info = file.file_descriptor_proto().source_code_info.as_ref().unwrap();
+    let info = file
+        .file_descriptor_proto()
+        .source_code_info
+        .as_ref()
+        .unwrap();
     let found = info.location.iter().find(|location| location.path == path);
-    let comment = found.map(|location| location.leading_comments()).unwrap_or_default();
+    let comment = found
+        .map(|location| location.leading_comments())
+        .unwrap_or_default();
     comment.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
@@ -235,7 +286,11 @@ fn sizes() -> String {
             workloads: 86_000,
             ..usage_body(&tree)
         };
-        let place = crate::example::next(affiant_proto::digest(b"chain"), 86_412, affiant_proto::digest(b"head"));
+        let place = crate::example::next(
+            affiant_proto::digest(b"chain"),
+            86_412,
+            affiant_proto::digest(b"head"),
+        );
         Envelope::join(seal(body, place, 864_010_000, seen, 5), Some(tree)).unwrap()
     };
     let seen = v1::CheckpointRef {
@@ -246,29 +301,70 @@ fn sizes() -> String {
     let bare = record(false, None);
     let parts = Parts::of(bare.statement().as_bytes());
     let wrapper = bare.statement().as_bytes().len() - parts.payload.len();
-    row("statement, all but its payload (`usage`)", wrapper, "64: signature");
-    row("payload of a usage record that embeds no checkpoint", parts.payload.len(), "64: previous, usage_root");
+    row(
+        "statement, all but its payload (`usage`)",
+        wrapper,
+        "64: signature",
+    );
+    row(
+        "payload of a usage record that embeds no checkpoint",
+        parts.payload.len(),
+        "64: previous, usage_root",
+    );
     let with = record(false, Some(seen.clone()));
     let more = with.statement().as_bytes().len() - bare.statement().as_bytes().len();
-    row("the embedded checkpoint", more, "32: root, new at most once a minute");
-    let seed = bare.to_bytes().len() - v1::Envelope { seed: Vec::new(), ..bare.message() }.encoded_len();
+    row(
+        "the embedded checkpoint",
+        more,
+        "32: root, new at most once a minute",
+    );
+    let seed = bare.to_bytes().len()
+        - v1::Envelope {
+            seed: Vec::new(),
+            ..bare.message()
+        }
+        .encoded_len();
     row("the seed, framed", seed, "16");
     row("totals line of 8 devices", totals(true).encoded_len(), "0");
-    row("attributed line, everything measured", attributed(7).encoded_len(), "0");
+    row(
+        "attributed line, everything measured",
+        attributed(7).encoded_len(),
+        "0",
+    );
     row("idle line", idle(7, 10_000).encoded_len(), "0");
     row("not-observed line", lost.encoded_len(), "0");
     row("framing of a line in its envelope", 2, "0");
-    row("envelope of 8 idle GPUs, with a checkpoint", with.to_bytes().len(), "176");
-    row("envelope of 8 GPUs with one workload each, with a checkpoint", record(true, Some(seen)).to_bytes().len(), "176");
+    row(
+        "envelope of 8 idle GPUs, with a checkpoint",
+        with.to_bytes().len(),
+        "176",
+    );
+    row(
+        "envelope of 8 GPUs with one workload each, with a checkpoint",
+        record(true, Some(seen)).to_bytes().len(),
+        "176",
+    );
     let [slurm, kubernetes] = workloads();
     row("workload of Slurm, in its leaf", slurm.encoded_len(), "0");
-    row("workload of Kubernetes, in its leaf", kubernetes.encoded_len(), "some 30: pod uid, container id");
+    row(
+        "workload of Kubernetes, in its leaf",
+        kubernetes.encoded_len(),
+        "some 30: pod uid, container id",
+    );
     let device = &crate::example::devices()[0];
-    row("device, in its leaf", device.encoded_len(), "some 20: uuid, serial");
+    row(
+        "device, in its leaf",
+        device.encoded_len(),
+        "some 20: uuid, serial",
+    );
     let shown = lines()[0];
     let leaf = 2 + 2 + (2 + 16) + (2 + shown.encoded_len());
     row("a line shown in a bundle, with its salt", leaf, "16: salt");
-    row("its proof, one of 17 leaves shown", 32 * proof_of_one(17), "all");
+    row(
+        "its proof, one of 17 leaves shown",
+        32 * proof_of_one(17),
+        "all",
+    );
     row("entry of the log in its lowest tile", 32, "all");
     rows
 }
@@ -286,7 +382,9 @@ fn the_worked_example_of_the_specification_is_what_the_code_makes() {
         document = rewritten(&document, &made);
         for (name, part) in parts() {
             let (begin, end) = (format!("<!-- {name} -->\n"), format!("<!-- end {name} -->"));
-            let (before, rest) = document.split_once(&begin).unwrap_or_else(|| panic!("FORMAT.md has no part {name}"));
+            let (before, rest) = document
+                .split_once(&begin)
+                .unwrap_or_else(|| panic!("FORMAT.md has no part {name}"));
             let (_, after) = rest.split_once(&end).unwrap();
             document = format!("{before}{begin}{part}{end}{after}");
         }
@@ -297,15 +395,30 @@ fn the_worked_example_of_the_specification_is_what_the_code_makes() {
         let Some((_, bytes)) = made.iter().find(|(made, _)| *made == name) else {
             panic!("FORMAT.md shows `{name}`, which nothing makes");
         };
-        assert!(block == wrapped(bytes), "the block `{name}` of FORMAT.md is stale: REGENERATE=1");
+        assert!(
+            block == wrapped(bytes),
+            "the block `{name}` of FORMAT.md is stale: REGENERATE=1"
+        );
         assert!(shown.insert(name.clone()), "`{name}` is shown twice");
     }
-    for due in ["enrolment-statement", "inventory-root", "workloads-root", "usage-statement", "usage-root", "usage-envelope", "shown-proof", "usage-inclusion"] {
+    for due in [
+        "enrolment-statement",
+        "inventory-root",
+        "workloads-root",
+        "usage-statement",
+        "usage-root",
+        "usage-envelope",
+        "shown-proof",
+        "usage-inclusion",
+    ] {
         assert!(shown.contains(due), "FORMAT.md lost its block `{due}`");
     }
     for (name, part) in parts() {
         let whole = format!("<!-- {name} -->\n{part}<!-- end {name} -->");
-        assert!(document.contains(&whole), "the part `{name}` of FORMAT.md is stale: REGENERATE=1");
+        assert!(
+            document.contains(&whole),
+            "the part `{name}` of FORMAT.md is stale: REGENERATE=1"
+        );
     }
 }
 
@@ -326,7 +439,10 @@ fn rewritten(document: &str, made: &[(String, Vec<u8>)]) -> String {
     let mut out = document.to_owned();
     for (name, old) in fences(document) {
         if let Some((_, bytes)) = made.iter().find(|(made, _)| *made == name) {
-            out = out.replace(&format!("```hex {name}\n{old}```"), &format!("```hex {name}\n{}```", wrapped(bytes)));
+            out = out.replace(
+                &format!("```hex {name}\n{old}```"),
+                &format!("```hex {name}\n{}```", wrapped(bytes)),
+            );
         }
     }
     out
@@ -343,16 +459,31 @@ fn the_specification_names_every_kind_code_and_limit() {
     for kind in Kind::ALL {
         let name = kind.name();
         let name = name.strip_suffix(".v1").unwrap();
-        assert!(document.contains(&format!("`{name}`")), "FORMAT.md does not name the kind {name}");
+        assert!(
+            document.contains(&format!("`{name}`")),
+            "FORMAT.md does not name the kind {name}"
+        );
     }
     for (file, _) in refused::all() {
         for line in corpus(file) {
             let refusal = line["refusal"].as_str().unwrap();
-            assert!(document.contains(&format!("`{refusal}`")), "FORMAT.md does not name the refusal {refusal}");
+            assert!(
+                document.contains(&format!("`{refusal}`")),
+                "FORMAT.md does not name the refusal {refusal}"
+            );
         }
     }
-    for code in ["deployment", "officer", "frozen", "not-in-force", "other-chain"] {
-        assert!(document.contains(&format!("| `{code}` |")), "FORMAT.md has no row for {code}");
+    for code in [
+        "deployment",
+        "officer",
+        "frozen",
+        "not-in-force",
+        "other-chain",
+    ] {
+        assert!(
+            document.contains(&format!("| `{code}` |")),
+            "FORMAT.md has no row for {code}"
+        );
     }
     for (what, limit) in [
         ("a statement", statement::MAX_STATEMENT_BYTES as u64),
@@ -364,10 +495,22 @@ fn the_specification_names_every_kind_code_and_limit() {
         ("interval of a record", usage::MAX_INTERVAL_MS),
         ("a note", tlog::MAX_NOTE_BYTES as u64),
         ("signatures on a note", tlog::MAX_SIGNATURES as u64),
-        ("proof lines of add-checkpoint", tlog::MAX_PROOF_LINES as u64),
-        ("a frame of `evidence.bin`", affiant_report::evidence::MAX_FRAME_BYTES as u64),
-        ("entries of `evidence.bin`", affiant_report::evidence::MAX_ENTRIES),
-        ("earlier sizes in `consistency`", affiant_report::consistency::MAX_EARLIER as u64),
+        (
+            "proof lines of add-checkpoint",
+            tlog::MAX_PROOF_LINES as u64,
+        ),
+        (
+            "a frame of `evidence.bin`",
+            affiant_report::evidence::MAX_FRAME_BYTES as u64,
+        ),
+        (
+            "entries of `evidence.bin`",
+            affiant_report::evidence::MAX_ENTRIES,
+        ),
+        (
+            "earlier sizes in `consistency`",
+            affiant_report::consistency::MAX_EARLIER as u64,
+        ),
         ("a period", affiant_report::scope::MAX_PERIOD_MS),
     ] {
         let due = format!("| {what} | {} ", grouped(limit));

@@ -90,7 +90,9 @@ pub enum Refusal {
     #[error("entry {0} is not in the one accepted spelling")]
     Entry(usize),
     /// Measured by something else than NVML.
-    #[error("measured by a {0} source; this verifier takes nvml only (--accept-recorded takes others)")]
+    #[error(
+        "measured by a {0} source; this verifier takes nvml only (--accept-recorded takes others)"
+    )]
     Source(&'static str),
     /// It points to another inventory or other workloads than those in force.
     #[error("points to the {what} at sequence {got}; in force is {due}")]
@@ -163,8 +165,20 @@ impl HostChain {
             _ => return Err(Refusal::Kind(statement.kind().name())),
         }
         let (state, verified) = ChainState::open(statement)?;
-        let chain = Self { state, ended: None, inventory: None, workloads: InForce::default(), frozen: None };
-        Ok((chain, Admitted { verified, content: Content::Body }))
+        let chain = Self {
+            state,
+            ended: None,
+            inventory: None,
+            workloads: InForce::default(),
+            frozen: None,
+        };
+        Ok((
+            chain,
+            Admitted {
+                verified,
+                content: Content::Body,
+            },
+        ))
     }
 
     /// Admits the next statement, all its contents at hand; on a refusal the chain is as before.
@@ -182,7 +196,9 @@ impl HostChain {
         } else {
             next.state.follow(statement)?
         };
-        let shown = |leaves: Option<Vec<Vec<u8>>>| leaves.unwrap_or_default().into_iter().map(Some).collect();
+        let shown = |leaves: Option<Vec<Vec<u8>>>| {
+            leaves.unwrap_or_default().into_iter().map(Some).collect()
+        };
         let content = next.content(&verified, shown(leaves), sources)?;
         *self = next;
         Ok(Admitted { verified, content })
@@ -257,12 +273,21 @@ impl HostChain {
             Body::Inventory(body) => {
                 believed(body.source, sources)?;
                 bounded("inventory", body.count, usage::MAX_DEVICES)?;
-                self.inventory = Some((InForce { sequence, count: body.count }, body.source));
+                self.inventory = Some((
+                    InForce {
+                        sequence,
+                        count: body.count,
+                    },
+                    body.source,
+                ));
                 Ok(Content::Devices(entries(&leaves)?))
             }
             Body::Workloads(body) => {
                 bounded("workloads", body.count, usage::MAX_WORKLOADS)?;
-                self.workloads = InForce { sequence, count: body.count };
+                self.workloads = InForce {
+                    sequence,
+                    count: body.count,
+                };
                 Ok(Content::Workloads(entries(&leaves)?))
             }
             Body::Usage(body) => self.usage(body, leaves, sources),
@@ -289,28 +314,44 @@ impl HostChain {
         }
         let (inventory, source) = self.inventory.unwrap_or_default();
         if body.inventory != inventory.sequence {
-            return Err(Refusal::NotInForce { what: "inventory", due: inventory.sequence, got: body.inventory });
+            return Err(Refusal::NotInForce {
+                what: "inventory",
+                due: inventory.sequence,
+                got: body.inventory,
+            });
         }
         if body.workloads != self.workloads.sequence {
             let due = self.workloads.sequence;
-            return Err(Refusal::NotInForce { what: "workloads", due, got: body.workloads });
+            return Err(Refusal::NotInForce {
+                what: "workloads",
+                due,
+                got: body.workloads,
+            });
         }
         if source != body.source {
             return Err(BadUsage::Undefined("source: not the inventory's, and so").into());
         }
         let (devices, workloads) = (inventory.count, self.workloads.count);
-        self.ended = Some(Ended { boot: body.boot, end_ms: body.end_ms });
+        self.ended = Some(Ended {
+            boot: body.boot,
+            end_ms: body.end_ms,
+        });
         if leaves.iter().all(Option::is_some) {
             let leaves: Vec<Vec<u8>> = leaves.into_iter().flatten().collect();
             let (totals, lines) = usage::read_leaves(&leaves, devices, workloads, interval)?;
-            return Ok(Content::Usage(totals, lines.into_iter().map(Some).collect()));
+            return Ok(Content::Usage(
+                totals,
+                lines.into_iter().map(Some).collect(),
+            ));
         }
         let (first, rest) = leaves.split_first().ok_or(BadUsage::Totals)?;
         let first = first.as_ref().ok_or(BadUsage::Totals)?;
         let totals = usage::read_totals(first, devices, interval)?;
         let mut lines = Vec::with_capacity(rest.len());
         for (leaf, index) in rest.iter().zip(1..) {
-            let line = leaf.as_ref().map(|leaf| usage::read_line(leaf, index, devices, workloads));
+            let line = leaf
+                .as_ref()
+                .map(|leaf| usage::read_line(leaf, index, devices, workloads));
             lines.push(line.transpose()?);
         }
         usage::check_shown(&totals, &lines, interval)?;
@@ -329,14 +370,22 @@ fn believed(source: i32, sources: Sources) -> Result<(), Refusal> {
 }
 
 fn bounded(what: &'static str, count: u32, limit: usize) -> Result<(), BadUsage> {
-    if count as usize > limit { Err(BadUsage::TooMany { what, count, limit }) } else { Ok(()) }
+    if count as usize > limit {
+        Err(BadUsage::TooMany { what, count, limit })
+    } else {
+        Ok(())
+    }
 }
 
 fn entries<M: Message + Default>(leaves: &[Option<Vec<u8>>]) -> Result<Vec<Option<M>>, Refusal> {
     let read = |(index, leaf): (usize, &Option<Vec<u8>>)| {
         let Some(leaf) = leaf else { return Ok(None) };
         let message = M::decode(leaf.as_slice()).map_err(|_| Refusal::Entry(index))?;
-        if message.encode_to_vec() == *leaf { Ok(Some(message)) } else { Err(Refusal::Entry(index)) }
+        if message.encode_to_vec() == *leaf {
+            Ok(Some(message))
+        } else {
+            Err(Refusal::Entry(index))
+        }
     };
     leaves.iter().enumerate().map(read).collect()
 }
@@ -357,8 +406,19 @@ impl Authorities {
             return Err(Refusal::Kind(statement.kind().name()));
         };
         let (operator, verified) = ChainState::open(statement)?;
-        let it = Self { genesis: operator.chain(), body, operator, officers: BTreeMap::new() };
-        Ok((it, Admitted { verified, content: Content::Body }))
+        let it = Self {
+            genesis: operator.chain(),
+            body,
+            operator,
+            officers: BTreeMap::new(),
+        };
+        Ok((
+            it,
+            Admitted {
+                verified,
+                content: Content::Body,
+            },
+        ))
     }
 
     /// Digest of the genesis: the operator's chain, and the name of the deployment.
@@ -407,15 +467,26 @@ impl Authorities {
         } else {
             let allowed = officers(statement.body());
             let Some(state) = self.officers.get_mut(&chain) else {
-                return Err(Broken::OtherChain { due: self.genesis, got: chain }.into());
+                return Err(Broken::OtherChain {
+                    due: self.genesis,
+                    got: chain,
+                }
+                .into());
             };
             (state, allowed)
         };
         if !allowed {
             return Err(Refusal::Kind(statement.kind().name()));
         }
-        let verified = if shown { state.skip_to(statement)? } else { state.follow(statement)? };
-        Ok(Admitted { verified, content: Content::Body })
+        let verified = if shown {
+            state.skip_to(statement)?
+        } else {
+            state.follow(statement)?
+        };
+        Ok(Admitted {
+            verified,
+            content: Content::Body,
+        })
     }
 
     fn admit_officer(&mut self, statement: Statement) -> Result<Admitted, Refusal> {
@@ -434,16 +505,26 @@ impl Authorities {
             return Err(Broken::Past { due: 1, got: 0 }.into());
         }
         self.officers.insert(state.chain(), state);
-        Ok(Admitted { verified, content: Content::Body })
+        Ok(Admitted {
+            verified,
+            content: Content::Body,
+        })
     }
 
     fn approved(&self, body: &v1::Officer) -> bool {
         let bytes = officer_approval_bytes(self.genesis, &body.key);
         let mut by: Vec<Digest> = Vec::new();
         for approval in body.approvals.iter().take(16) {
-            let Ok(chain) = Digest::try_from(approval.officer.as_slice()) else { continue };
-            let Ok(signature) = approval.signature.as_slice().try_into() else { continue };
-            let good = self.officers.get(&chain).is_some_and(|o| o.key().verify(&bytes, signature).is_ok());
+            let Ok(chain) = Digest::try_from(approval.officer.as_slice()) else {
+                continue;
+            };
+            let Ok(signature) = approval.signature.as_slice().try_into() else {
+                continue;
+            };
+            let good = self
+                .officers
+                .get(&chain)
+                .is_some_and(|o| o.key().verify(&bytes, signature).is_ok());
             if good && !by.contains(&chain) {
                 by.push(chain);
             }

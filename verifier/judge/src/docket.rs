@@ -134,7 +134,12 @@ impl Docket {
     fn note(&mut self, admitted: &Admitted) {
         let verified = admitted.verified();
         let sequence = verified.statement().header().sequence();
-        let new = Seen { first: sequence, last: sequence, count: 0, holes: Vec::new() };
+        let new = Seen {
+            first: sequence,
+            last: sequence,
+            count: 0,
+            holes: Vec::new(),
+        };
         let seen = self.seen.entry(verified.chain()).or_insert(new);
         let due = seen.last.saturating_add(1);
         if seen.count > 0 && sequence > due && seen.holes.len() < MAX_HOLES {

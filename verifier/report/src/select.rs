@@ -378,15 +378,19 @@ impl Selector {
         let Some(host) = chain.and_then(|chain| self.hosts.get(&chain)) else {
             return shown;
         };
-        let table = host.in_force.and_then(|index| self.held.get_mut(&index));
-        let Some(table) = table else { return shown };
+        let mut table = host.in_force.and_then(|index| self.held.get_mut(&index));
         let lines = envelope
             .tree()
             .map(|tree| tree.leaves())
             .unwrap_or_default();
         for (place, leaf) in (0..).zip(lines).skip(1) {
             let line = v1::UsageLine::decode(leaf.as_slice()).unwrap_or_default();
-            let Some(pointer) = line.workload else {
+            // Why time was not observed is nobody's secret, and unsaid it counts as unplanned.
+            if line.kind() == v1::LineKind::NotObserved {
+                shown.insert(place);
+                continue;
+            }
+            let (Some(pointer), Some(table)) = (line.workload, &mut table) else {
                 continue;
             };
             let entry = table

@@ -11,7 +11,13 @@ use crate::{
 };
 
 pub(super) async fn status(context: &Context, json: bool) -> Result<ExitCode, Failure> {
-    let status = context.client().await?.calls().status(rpc::StatusRequest {}).await?.into_inner();
+    let status = context
+        .client()
+        .await?
+        .calls()
+        .status(rpc::StatusRequest {})
+        .await?
+        .into_inner();
     if json {
         println!("{}", status.json);
         return Ok(ExitCode::SUCCESS);
@@ -21,10 +27,19 @@ pub(super) async fn status(context: &Context, json: bool) -> Result<ExitCode, Fa
     let note = String::from_utf8_lossy(&status.checkpoint);
     println!("log       {}", note.lines().next().unwrap_or_default());
     println!("genesis   {}", affiant_proto::digest(&status.genesis));
-    println!("size      {}, of which {} judged", number("log_size"), number("judged"));
+    println!(
+        "size      {}, of which {} judged",
+        number("log_size"),
+        number("judged")
+    );
     println!("hosts     {}", number("hosts"));
     println!("findings  {}", number("findings"));
-    for class in summary.get("device_time").and_then(Value::as_array).into_iter().flatten() {
+    for class in summary
+        .get("device_time")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+    {
         let share = |key: &str| class.get(key).and_then(Value::as_u64).unwrap_or_default() / 1_000;
         println!(
             "{:<9} {} s of device time: {} s tenants, {} s idle, {} s unattributed, {} s not observed",
@@ -58,21 +73,64 @@ pub(super) async fn findings(context: &Context, json: bool) -> Result<ExitCode, 
         println!("no findings");
     } else {
         for finding in findings {
-            let time = |key: &str| finding.get(key).and_then(Value::as_u64).map(wording::time).unwrap_or_default();
-            let whose = [text(finding, "tenant"), text(finding, "host")].iter().filter(|t| !t.is_empty()).copied().collect::<Vec<_>>().join(" on ");
-            println!("{:<8} {:<24} {}", text(finding, "severity"), text(finding, "rule"), whose);
+            let time = |key: &str| {
+                finding
+                    .get(key)
+                    .and_then(Value::as_u64)
+                    .map(wording::time)
+                    .unwrap_or_default()
+            };
+            let whose = [text(finding, "tenant"), text(finding, "host")]
+                .iter()
+                .filter(|t| !t.is_empty())
+                .copied()
+                .collect::<Vec<_>>()
+                .join(" on ");
+            println!(
+                "{:<8} {:<24} {}",
+                text(finding, "severity"),
+                text(finding, "rule"),
+                whose
+            );
             println!("         {}", text(finding, "title"));
-            println!("         {} to {}   id {}\n", time("opened_unix_ms"), time("last_unix_ms"), text(finding, "id"));
+            println!(
+                "         {} to {}   id {}\n",
+                time("opened_unix_ms"),
+                time("last_unix_ms"),
+                text(finding, "id")
+            );
         }
     }
     Ok(ExitCode::from(u8::from(!findings.is_empty())))
 }
 
 pub(super) async fn rebuild(context: &Context) -> Result<ExitCode, Failure> {
-    let rebuilt = context.client().await?.calls().rebuild(rpc::RebuildRequest {}).await?.into_inner();
-    let hex = |bytes: &[u8]| affiant_proto::Digest::try_from(bytes).map(|d| d.to_string()).unwrap_or_default();
-    println!("read {} log entries\nbefore  {}\nafter   {}", rebuilt.entries, hex(&rebuilt.before), hex(&rebuilt.after));
-    println!("{}", if rebuilt.before == rebuilt.after { "the same rows" } else { "the rows differ: the registry had departed from the log" });
+    let rebuilt = context
+        .client()
+        .await?
+        .calls()
+        .rebuild(rpc::RebuildRequest {})
+        .await?
+        .into_inner();
+    let hex = |bytes: &[u8]| {
+        affiant_proto::Digest::try_from(bytes)
+            .map(|d| d.to_string())
+            .unwrap_or_default()
+    };
+    println!(
+        "read {} log entries\nbefore  {}\nafter   {}",
+        rebuilt.entries,
+        hex(&rebuilt.before),
+        hex(&rebuilt.after)
+    );
+    println!(
+        "{}",
+        if rebuilt.before == rebuilt.after {
+            "the same rows"
+        } else {
+            "the rows differ: the registry had departed from the log"
+        }
+    );
     Ok(ExitCode::SUCCESS)
 }
 
@@ -83,7 +141,11 @@ fn table(value: &Value) {
         println!("none");
         return;
     };
-    let keys: Vec<&String> = first.iter().filter(|(_, v)| !v.is_array() && !v.is_object()).map(|(k, _)| k).collect();
+    let keys: Vec<&String> = first
+        .iter()
+        .filter(|(_, v)| !v.is_array() && !v.is_object())
+        .map(|(k, _)| k)
+        .collect();
     let cell = |row: &Value, key: &str| match row.get(key) {
         Some(Value::String(text)) => text.clone(),
         Some(Value::Null) | None => "-".into(),
@@ -95,7 +157,11 @@ fn table(value: &Value) {
     };
     let widths: Vec<usize> = keys.iter().map(width).collect();
     let line = |cells: Vec<String>| {
-        let padded: Vec<String> = cells.iter().zip(&widths).map(|(c, w)| format!("{c:<w$}")).collect();
+        let padded: Vec<String> = cells
+            .iter()
+            .zip(&widths)
+            .map(|(c, w)| format!("{c:<w$}"))
+            .collect();
         println!("{}", padded.join("  ").trim_end());
     };
     line(keys.iter().map(|k| k.replace('_', " ")).collect());

@@ -42,12 +42,18 @@ impl Failure {
 
     /// Misuse.
     pub fn usage(error: impl fmt::Display) -> Self {
-        Self { code: Self::USAGE, text: error.to_string() }
+        Self {
+            code: Self::USAGE,
+            text: error.to_string(),
+        }
     }
 
     /// Input or output.
     pub fn io(error: impl fmt::Display) -> Self {
-        Self { code: Self::IO, text: error.to_string() }
+        Self {
+            code: Self::IO,
+            text: error.to_string(),
+        }
     }
 
     /// The exit code.
@@ -86,7 +92,10 @@ impl From<tonic::Status> for Failure {
 impl Context {
     /// Takes what the configuration says.
     pub fn new(config: &Config) -> Self {
-        Self { data: DataDir::at(&config.data), clock: Clock::system() }
+        Self {
+            data: DataDir::at(&config.data),
+            clock: Clock::system(),
+        }
     }
 
     async fn client(&self) -> Result<Client, Failure> {
@@ -132,21 +141,40 @@ pub async fn run(command: Command, context: Context) -> Result<ExitCode, Failure
     match command {
         Command::Status(options) => listing::status(&context, options.json).await,
         Command::Token(options) => tokens::issue(&context, &options).await,
-        Command::Host(Host::List(options)) => listing::list(&context, What::Hosts, options.json).await,
-        Command::Host(Host::Approve(change)) => host(&context, change, v1::HostEventKind::Approve).await,
-        Command::Host(Host::Evict(change)) => host(&context, change, v1::HostEventKind::Evict).await,
+        Command::Host(Host::List(options)) => {
+            listing::list(&context, What::Hosts, options.json).await
+        }
+        Command::Host(Host::Approve(change)) => {
+            host(&context, change, v1::HostEventKind::Approve).await
+        }
+        Command::Host(Host::Evict(change)) => {
+            host(&context, change, v1::HostEventKind::Evict).await
+        }
         Command::Host(Host::Ban(change)) => host(&context, change, v1::HostEventKind::Ban).await,
-        Command::Host(Host::Retire(change)) => host(&context, change, v1::HostEventKind::Retire).await,
-        Command::Officer(Officer::List(options)) => listing::list(&context, What::Officers, options.json).await,
+        Command::Host(Host::Retire(change)) => {
+            host(&context, change, v1::HostEventKind::Retire).await
+        }
+        Command::Officer(Officer::List(options)) => {
+            listing::list(&context, What::Officers, options.json).await
+        }
         Command::Tenant(command) => tenant(&context, command).await,
-        Command::Party(ListOnly::List(options)) => listing::list(&context, What::Parties, options.json).await,
-        Command::Binding(Binding::List(options)) => listing::list(&context, What::Bindings, options.json).await,
-        Command::Binding(Binding::Withdraw { binding, key }) => officers::withdraw(&context, &binding, &key).await,
+        Command::Party(ListOnly::List(options)) => {
+            listing::list(&context, What::Parties, options.json).await
+        }
+        Command::Binding(Binding::List(options)) => {
+            listing::list(&context, What::Bindings, options.json).await
+        }
+        Command::Binding(Binding::Withdraw { binding, key }) => {
+            officers::withdraw(&context, &binding, &key).await
+        }
         Command::Findings(options) => listing::findings(&context, options.json).await,
         Command::Report(options) => reports::write(&context, &options).await,
         Command::Rebuild => listing::rebuild(&context).await,
         // Dispatched before a client is made.
-        Command::Init(_) | Command::Serve(_) | Command::CheckConfig | Command::Officer(Officer::New { .. }) => {
+        Command::Init(_)
+        | Command::Serve(_)
+        | Command::CheckConfig
+        | Command::Officer(Officer::New { .. }) => {
             Err(Failure::usage("this command runs without a server"))
         }
     }
@@ -158,22 +186,44 @@ async fn tenant(context: &Context, command: Tenant) -> Result<ExitCode, Failure>
         Tenant::Apply { file, key } => officers::apply(context, &file, &key).await,
         Tenant::Approve(change) => officers::decide(context, change, Act::Approve).await,
         Tenant::Reject(change) => officers::decide(context, change, Act::Reject).await,
-        Tenant::Suspend(change) => officers::decide(context, change, Act::State(v1::TenantState::Suspended)).await,
-        Tenant::Close(change) => officers::decide(context, change, Act::State(v1::TenantState::Closed)).await,
+        Tenant::Suspend(change) => {
+            officers::decide(context, change, Act::State(v1::TenantState::Suspended)).await
+        }
+        Tenant::Close(change) => {
+            officers::decide(context, change, Act::State(v1::TenantState::Closed)).await
+        }
         Tenant::Show { tenant } => officers::show(context, &tenant).await,
         Tenant::List(options) => listing::list(context, What::Tenants, options.json).await,
     }
 }
 
-async fn host(context: &Context, change: HostChange, kind: v1::HostEventKind) -> Result<ExitCode, Failure> {
-    let request = rpc::ChangeHostRequest { host: change.host, kind: kind.into(), reason: change.reason };
-    let logged = context.client().await?.calls().change_host(request).await?.into_inner();
+async fn host(
+    context: &Context,
+    change: HostChange,
+    kind: v1::HostEventKind,
+) -> Result<ExitCode, Failure> {
+    let request = rpc::ChangeHostRequest {
+        host: change.host,
+        kind: kind.into(),
+        reason: change.reason,
+    };
+    let logged = context
+        .client()
+        .await?
+        .calls()
+        .change_host(request)
+        .await?
+        .into_inner();
     println!("logged at {}", indices(&logged.indices));
     Ok(ExitCode::SUCCESS)
 }
 
 fn indices(indices: &[u64]) -> String {
-    indices.iter().map(u64::to_string).collect::<Vec<_>>().join(", ")
+    indices
+        .iter()
+        .map(u64::to_string)
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 fn text<'a>(value: &'a Value, key: &str) -> &'a str {
@@ -186,7 +236,10 @@ fn officer(key: &std::path::Path) -> Result<(OfficerKey, affiant_proto::Ed25519S
     let signer = crate::keyfile::read_signer(key)?;
     let public = OfficerKey::read(&key.with_extension("pub"))?;
     if &public.key != signer.public_key() {
-        return Err(Failure::usage(format!("{}: the .pub beside it holds another key", key.display())));
+        return Err(Failure::usage(format!(
+            "{}: the .pub beside it holds another key",
+            key.display()
+        )));
     }
     Ok((public, signer))
 }

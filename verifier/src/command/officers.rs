@@ -22,7 +22,11 @@ pub(super) enum Act {
 
 pub(super) fn new(name: &str, out: &Path) -> Result<ExitCode, Failure> {
     let made = OfficerKey::create(name, out)?;
-    println!("made {} (private, keep it) and {}", out.display(), out.with_extension("pub").display());
+    println!(
+        "made {} (private, keep it) and {}",
+        out.display(),
+        out.with_extension("pub").display()
+    );
     println!("key  {:?}", made.key);
     Ok(ExitCode::SUCCESS)
 }
@@ -34,20 +38,37 @@ pub(super) async fn apply(context: &Context, file: &Path, key: &Path) -> Result<
         _ => Failure::usage(error),
     })?;
     let count = bodies.len();
-    let logged = context.client().await?.sign_and_submit(&name, &signer, bodies, &context.clock).await?;
-    println!("{} signed {count} statements, logged at {}", name.name, range(&logged));
+    let logged = context
+        .client()
+        .await?
+        .sign_and_submit(&name, &signer, bodies, &context.clock)
+        .await?;
+    println!(
+        "{} signed {count} statements, logged at {}",
+        name.name,
+        range(&logged)
+    );
     Ok(ExitCode::SUCCESS)
 }
 
-pub(super) async fn decide(context: &Context, change: TenantChange, act: Act) -> Result<ExitCode, Failure> {
+pub(super) async fn decide(
+    context: &Context,
+    change: TenantChange,
+    act: Act,
+) -> Result<ExitCode, Failure> {
     let (name, signer) = officer(&change.key)?;
     let mut client = context.client().await?;
     let effective_unix_ms = change.effective.unwrap_or_else(|| context.clock.now_ms());
     let (tenant, reason) = (change.tenant, change.reason);
-    let asked = rpc::DossierRequest { tenant: tenant.clone() };
+    let asked = rpc::DossierRequest {
+        tenant: tenant.clone(),
+    };
     let dossier = client.calls().dossier(asked).await?.into_inner();
     // What is signed is computed here, from the bytes that are shown here.
-    let (read, named) = (prost::Message::decode(dossier.dossier.as_slice()), digest(&dossier.dossier));
+    let (read, named) = (
+        prost::Message::decode(dossier.dossier.as_slice()),
+        digest(&dossier.dossier),
+    );
     let read: v1::Dossier = read.map_err(|_| Failure::io("the server's dossier cannot be read"))?;
     println!("{}", crate::wording::dossier(&read, named));
     let decision = |verdict: v1::Verdict| v1::Decision {
@@ -58,7 +79,10 @@ pub(super) async fn decide(context: &Context, change: TenantChange, act: Act) ->
         effective_unix_ms,
         reason: reason.clone(),
     };
-    let has_conditions = read.tenant.as_ref().is_some_and(|tenant| tenant.conditions.is_some());
+    let has_conditions = read
+        .tenant
+        .as_ref()
+        .is_some_and(|tenant| tenant.conditions.is_some());
     let body: Body = match act {
         Act::Approve if has_conditions => decision(v1::Verdict::ApproveWithConditions).into(),
         Act::Approve => decision(v1::Verdict::Approve).into(),
@@ -74,35 +98,65 @@ pub(super) async fn decide(context: &Context, change: TenantChange, act: Act) ->
         }
         .into(),
     };
-    let logged = client.sign_and_submit(&name, &signer, vec![body], &context.clock).await?;
+    let logged = client
+        .sign_and_submit(&name, &signer, vec![body], &context.clock)
+        .await?;
     println!("{} signed, logged at {}", name.name, indices(&logged));
     Ok(ExitCode::SUCCESS)
 }
 
 pub(super) async fn show(context: &Context, tenant: &str) -> Result<ExitCode, Failure> {
-    let asked = rpc::DossierRequest { tenant: tenant.to_owned() };
-    let dossier = context.client().await?.calls().dossier(asked).await?.into_inner();
+    let asked = rpc::DossierRequest {
+        tenant: tenant.to_owned(),
+    };
+    let dossier = context
+        .client()
+        .await?
+        .calls()
+        .dossier(asked)
+        .await?
+        .into_inner();
     println!("{}", dossier.json);
     Ok(ExitCode::SUCCESS)
 }
 
-pub(super) async fn withdraw(context: &Context, binding: &str, key: &Path) -> Result<ExitCode, Failure> {
+pub(super) async fn withdraw(
+    context: &Context,
+    binding: &str,
+    key: &Path,
+) -> Result<ExitCode, Failure> {
     let (name, signer) = officer(key)?;
     let mut client = context.client().await?;
     let known = client.list(What::Bindings).await?;
-    let found = known.as_array().into_iter().flatten().find(|entry| super::text(entry, "id") == binding);
+    let found = known
+        .as_array()
+        .into_iter()
+        .flatten()
+        .find(|entry| super::text(entry, "id") == binding);
     let Some(found) = found else {
-        return Err(Failure::usage(format!("no binding `{binding}`; `binding list` shows them")));
+        return Err(Failure::usage(format!(
+            "no binding `{binding}`; `binding list` shows them"
+        )));
     };
-    let withdrawn = v1::Binding { id: binding.to_owned(), tenant: super::text(found, "tenant").to_owned(), ..Default::default() };
+    let withdrawn = v1::Binding {
+        id: binding.to_owned(),
+        tenant: super::text(found, "tenant").to_owned(),
+        ..Default::default()
+    };
     let body = v1::BindingEvent {
         header: None,
         effective_unix_ms: context.clock.now_ms(),
         binding: Some(withdrawn),
         withdrawn: true,
     };
-    let logged = client.sign_and_submit(&name, &signer, vec![body.into()], &context.clock).await?;
-    println!("{} withdrew {binding}, logged at {}", name.name, indices(&logged));
+    let logged = client
+        .sign_and_submit(&name, &signer, vec![body.into()], &context.clock)
+        .await?;
+    println!(
+        "{} withdrew {binding}, logged at {}",
+        name.name,
+        indices(&logged)
+    );
     Ok(ExitCode::SUCCESS)
 }
 

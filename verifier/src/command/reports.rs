@@ -20,25 +20,47 @@ pub(super) async fn write(context: &Context, options: &cli::Report) -> Result<Ex
         move |error: std::io::Error| Failure::io(format!("{path}: {error}"))
     };
     if out.exists() && fs::read_dir(out).map_err(io(out))?.next().is_some() {
-        return Err(Failure::usage(format!("{}: is not empty; name a new directory", out.display())));
+        return Err(Failure::usage(format!(
+            "{}: is not empty; name a new directory",
+            out.display()
+        )));
     }
     let request = rpc::ReportRequest {
         from_unix_ms: options.from,
         to_unix_ms: options.to,
         tenant: options.tenant.clone().unwrap_or_default(),
     };
-    let mut files = context.client().await?.calls().report(request).await?.into_inner();
+    let mut files = context
+        .client()
+        .await?
+        .calls()
+        .report(request)
+        .await?
+        .into_inner();
     fs::create_dir_all(out).map_err(io(out))?;
     let (mut names, mut bytes, mut report) = (Vec::new(), 0, Vec::new());
     while let Some(file) = files.message().await? {
         let name = Path::new(&file.name);
         // The server is trusted with the content, not with the place.
-        if !matches!(name.components().collect::<Vec<_>>().as_slice(), [Component::Normal(_)]) {
-            return Err(Failure::io(format!("the server sent a file named `{}`", file.name)));
+        if !matches!(
+            name.components().collect::<Vec<_>>().as_slice(),
+            [Component::Normal(_)]
+        ) {
+            return Err(Failure::io(format!(
+                "the server sent a file named `{}`",
+                file.name
+            )));
         }
         let path = out.join(name);
-        let mut target = OpenOptions::new().create(true).append(true).open(&path).map_err(io(&path))?;
-        target.write_all(&file.content).and_then(|()| target.sync_all()).map_err(io(&path))?;
+        let mut target = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(&path)
+            .map_err(io(&path))?;
+        target
+            .write_all(&file.content)
+            .and_then(|()| target.sync_all())
+            .map_err(io(&path))?;
         bytes += file.content.len();
         if file.name == affiant_report::files::REPORT {
             report.extend_from_slice(&file.content);
@@ -48,17 +70,32 @@ pub(super) async fn write(context: &Context, options: &cli::Report) -> Result<Ex
         }
     }
     use_by_tenant(&report);
-    println!("wrote   {} ({} files, {} KiB)", out.display(), names.len(), bytes.div_ceil(1_024));
+    println!(
+        "wrote   {} ({} files, {} KiB)",
+        out.display(),
+        names.len(),
+        bytes.div_ceil(1_024)
+    );
     println!("read    {}", out.join("report.html").display());
-    println!("verify  affiant-audit verify {} --trust FILE", out.display());
+    println!(
+        "verify  affiant-audit verify {} --trust FILE",
+        out.display()
+    );
     Ok(ExitCode::SUCCESS)
 }
 
 /// Prints GPU time by tenant and device class, the figures that are asked for first.
 fn use_by_tenant(report: &[u8]) {
     let report: serde_json::Value = serde_json::from_slice(report).unwrap_or_default();
-    let rows = report.get("tenant_use").and_then(|rows| rows.as_array()).map(Vec::as_slice).unwrap_or_default();
-    println!("{:<16} {:<13} {:>10} {:>10} {:>10} {:>9}", "tenant", "device class", "GPU time", "held", "busy", "energy");
+    let rows = report
+        .get("tenant_use")
+        .and_then(|rows| rows.as_array())
+        .map(Vec::as_slice)
+        .unwrap_or_default();
+    println!(
+        "{:<16} {:<13} {:>10} {:>10} {:>10} {:>9}",
+        "tenant", "device class", "GPU time", "held", "busy", "energy"
+    );
     for row in rows {
         println!(
             "{:<16} {:<13} {:>10} {:>10} {:>10} {:>9}",
@@ -77,7 +114,9 @@ fn use_by_tenant(report: &[u8]) {
 fn amount(row: &serde_json::Value, key: &str) -> u128 {
     let value = row.get(key);
     let number = value.and_then(serde_json::Value::as_u64).map(u128::from);
-    number.or_else(|| value?.as_str()?.parse().ok()).unwrap_or_default()
+    number
+        .or_else(|| value?.as_str()?.parse().ok())
+        .unwrap_or_default()
 }
 
 fn hours(ms: u128) -> String {

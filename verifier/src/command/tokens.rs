@@ -14,7 +14,10 @@ pub(super) async fn issue(context: &Context, options: &cli::Token) -> Result<Exi
     for (done, piece) in wanted.chunks(PIECE).enumerate() {
         for (_, path) in piece {
             if path.exists() {
-                return Err(Failure::io(format!("{}: exists already; remove it or choose another place", path.display())));
+                return Err(Failure::io(format!(
+                    "{}: exists already; remove it or choose another place",
+                    path.display()
+                )));
             }
         }
         let request = rpc::IssueTokensRequest {
@@ -22,7 +25,12 @@ pub(super) async fn issue(context: &Context, options: &cli::Token) -> Result<Exi
             valid_ms: options.valid,
             site: options.site.clone(),
         };
-        let tokens = client.calls().issue_tokens(request).await?.into_inner().tokens;
+        let tokens = client
+            .calls()
+            .issue_tokens(request)
+            .await?
+            .into_inner()
+            .tokens;
         for ((_, path), token) in piece.iter().zip(&tokens) {
             keyfile::create_private(path, format!("{token}\n").as_bytes())?;
         }
@@ -30,9 +38,18 @@ pub(super) async fn issue(context: &Context, options: &cli::Token) -> Result<Exi
             eprintln!("{} of {}", done * PIECE + piece.len(), wanted.len());
         }
     }
-    let first = wanted.first().map(|(_, path)| path.display().to_string()).unwrap_or_default();
-    let others = if wanted.len() > 1 { format!(" and {} more", wanted.len() - 1) } else { String::new() };
-    println!("wrote {first}{others}; give each to its host, and then\n  affiant-agent enroll --token-file FILE");
+    let first = wanted
+        .first()
+        .map(|(_, path)| path.display().to_string())
+        .unwrap_or_default();
+    let others = if wanted.len() > 1 {
+        format!(" and {} more", wanted.len() - 1)
+    } else {
+        String::new()
+    };
+    println!(
+        "wrote {first}{others}; give each to its host, and then\n  affiant-agent enroll --token-file FILE"
+    );
     Ok(ExitCode::SUCCESS)
 }
 
@@ -41,9 +58,12 @@ fn wanted(options: &cli::Token) -> Result<Vec<(String, PathBuf)>, Failure> {
         return Ok(vec![(host.clone(), out.clone())]);
     }
     let (Some(hosts), Some(dir)) = (&options.hosts, &options.out_dir) else {
-        return Err(Failure::usage("--host with --out, or --hosts with --out-dir"));
+        return Err(Failure::usage(
+            "--host with --out, or --hosts with --out-dir",
+        ));
     };
-    let text = std::fs::read_to_string(hosts).map_err(|e| Failure::io(format!("{}: {e}", hosts.display())))?;
+    let text = std::fs::read_to_string(hosts)
+        .map_err(|e| Failure::io(format!("{}: {e}", hosts.display())))?;
     std::fs::create_dir_all(dir).map_err(|e| Failure::io(format!("{}: {e}", dir.display())))?;
     let mut wanted = Vec::new();
     for (line, host) in (1..).zip(text.lines().map(str::trim)) {
@@ -52,7 +72,10 @@ fn wanted(options: &cli::Token) -> Result<Vec<(String, PathBuf)>, Failure> {
         }
         // A name becomes part of a path: only what is a host name may.
         if !crate::enrol::is_host_name(host) {
-            return Err(Failure::usage(format!("{}: line {line}: `{host}` is not a host name", hosts.display())));
+            return Err(Failure::usage(format!(
+                "{}: line {line}: `{host}` is not a host name",
+                hosts.display()
+            )));
         }
         wanted.push((host.to_owned(), dir.join(format!("{host}.token"))));
     }

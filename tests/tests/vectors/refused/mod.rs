@@ -4,9 +4,11 @@
 
 mod chain;
 mod contents;
+mod header;
 mod keys;
-mod statement;
+mod payload;
 mod usage;
+mod wrapper;
 
 use affiant_judge::admission::HostChain;
 use affiant_proto::{
@@ -22,6 +24,21 @@ use crate::{
     bytes::{hex, unhex},
     example::{Example, NVML_ONLY},
 };
+
+/// A statement that one of the steps of reading refuses.
+fn statement(fault: &str, bytes: Vec<u8>, step: &'static str) -> Refused {
+    Refused::new(fault, ReadAs::Statement, bytes, step)
+}
+
+/// A `clock` over any payload, rightly wrapped and signed.
+fn clock(payload: &[u8]) -> Vec<u8> {
+    crate::bytes::statement("clock", payload, &crate::example::signer(1))
+}
+
+/// The time in the header of the example's clock.
+fn moment() -> Vec<u8> {
+    prost::Message::encode_to_vec(&crate::example::time(1_000))
+}
 
 /// The record on which the faults of usage are built.
 pub fn usage_after() -> Envelope {
@@ -87,9 +104,9 @@ pub enum ReadAs {
 /// Every file of the corpus with its lines.
 pub fn all() -> Vec<(&'static str, Vec<Refused>)> {
     vec![
-        ("refused/wrapper.jsonl", statement::wrapper()),
-        ("refused/payload.jsonl", statement::payload()),
-        ("refused/header.jsonl", statement::header()),
+        ("refused/wrapper.jsonl", wrapper::wrapper()),
+        ("refused/payload.jsonl", payload::payload()),
+        ("refused/header.jsonl", header::header()),
         ("refused/key.jsonl", keys::keys()),
         ("refused/signature.jsonl", keys::signatures()),
         ("refused/chain.jsonl", chain::chain()),
