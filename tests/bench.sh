@@ -12,7 +12,7 @@
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
-json= hosts=64 rate=1000 seconds=30 agent_seconds=60 dir=
+json= hosts=64 rate=2000 seconds=30 agent_seconds=60 dir=
 usage() { sed -n '2,11s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2; exit 64; }
 number() { [[ $2 =~ ^[1-9][0-9]*$ ]] || { printf '%s wants a whole number above 0, not `%s`\n' "$1" "$2" >&2; exit 64; }; }
 while [ $# -gt 0 ]; do
@@ -57,7 +57,6 @@ finish() {
         kill -KILL "$pid" 2>/dev/null || true
         wait "$pid" 2>/dev/null || true
     done
-    running=()
     [ -n "$dir" ] || rm -rf "$play"
 }
 trap finish EXIT
@@ -71,6 +70,16 @@ launch() {
     "$@" >"$play/journal/$journal" 2>&1 &
     launched=$!
     running+=("$launched")
+}
+
+# Runs a program to its end so that a signal to this script need not wait for it.
+follow() {
+    local code=0
+    "$@" &
+    running+=("$!")
+    wait "$!" || code=$?
+    unset 'running[-1]'
+    return "$code"
 }
 
 # Waits until a command succeeds: wait_for SECONDS WHAT COMMAND...
@@ -90,7 +99,7 @@ calculate() { awk "BEGIN { printf \"%.${2:-2}f\", $1 }"; }
 # ---- build ----
 
 say "building in release (first time: some five minutes on two cores)"
-(cd "$root" && cargo build --locked --quiet --release -p affiant-verifier -p affiant-agent -p affiant-audit \
+(cd "$root" && follow cargo build --locked --quiet --release -p affiant-verifier -p affiant-agent -p affiant-audit \
     -p affiant-fleet -p affiant-nvml-sim)
 bin=${CARGO_TARGET_DIR:-$root/target}/release
 verifier() { "$bin/affiant-verifier" "$@" --config "$play/verifier.toml"; }
@@ -162,7 +171,7 @@ primitive primitive-before
 say "loading: $hosts hosts (a new one enrols in about a second), $rate records/s for $seconds s"
 begun=$(date -u +%FT%TZ)
 load=$play/out/load
-"$bin/affiant-fleet" load --verifier "https://$address" --ca "$play/verifier/ca.pem" --tokens "$play/tokens" \
+follow "$bin/affiant-fleet" load --verifier "https://$address" --ca "$play/verifier/ca.pem" --tokens "$play/tokens" \
     --state "$play/fleet" --hosts "$hosts" --gpus 8 --interval-ms 10000 --rate "$rate" --seconds "$seconds" \
     --pid "$verifier_pid" --data "$play/verifier/log" --json >"$load" 2>"$play/journal/load" ||
     fail "the load did not come through"
@@ -187,12 +196,12 @@ if [ -x "$bin/affiant-audit" ] && "$bin/affiant-audit" verify --help >/dev/null 
     rm -rf "$play/report"
     # Where few hosts send fast, their claims run ahead of time: the period reaches a day further.
     report_begun=$(date +%s.%N)
-    if verifier report --from "$begun" --to "$(date -u -d '+1 day' +%FT%TZ)" --out "$play/report" >"$play/journal/report" 2>&1; then
+    if follow verifier report --from "$begun" --to "$(date -u -d '+1 day' +%FT%TZ)" --out "$play/report" >"$play/journal/report" 2>&1; then
         report_s=$(calculate "$(date +%s.%N) - $report_begun")
         sed 's/^accept_recorded = false/accept_recorded = true/' "$play/verifier/trust.toml" >"$play/trust"
         audit_begun=$(date +%s.%N)
         code=0
-        "$bin/affiant-audit" verify "$play/report" --trust "$play/trust" --json >"$play/out/audit" 2>"$play/journal/audit" || code=$?
+        follow "$bin/affiant-audit" verify "$play/report" --trust "$play/trust" --json >"$play/out/audit" 2>"$play/journal/audit" || code=$?
         audit_s=$(calculate "$(date +%s.%N) - $audit_begun" 3)
         # 0 clean, 1 findings, 3 incomplete (no anchor was given): all of it was checked.
         case $code in
@@ -237,7 +246,7 @@ TOML
     included() { verifier host list --json | tr '{' '\n' | grep "\"$host\"" | grep -q '"included_sequence": *[3-9]'; }
     wait_for 60 "the agent's first record" included
     watched=$play/out/agent
-    "$bin/affiant-fleet" watch --pid "$agent_pid" --seconds "$agent_seconds" --json >"$watched" || fail "the agent ended"
+    follow "$bin/affiant-fleet" watch --pid "$agent_pid" --seconds "$agent_seconds" --json >"$watched" || fail "the agent ended"
     agent_rss=$(calculate "$(field "$watched" resident_mib_max)" 1)
     agent_cpu=$(calculate "$(field "$watched" cpu_percent)" 3)
     agent_said="$(field "$watched" processes) processes, $(calculate "$(field "$watched" resident_mib_begin)" 1) MiB at first, $(calculate "$(field "$watched" resident_mib_end)" 1) at last"
@@ -259,7 +268,7 @@ table() {
     row "intake_records_per_s" "$intake_rate" "$(field "$load" records) records, all INCLUDED; $findings findings"
     row "intake_ratio" "$intake_ratio" "$(calculate "$cpu" 1) µs of verifier CPU a record ($(field "$load" user_s | xargs printf %.2f) s user, $(field "$load" system_s | xargs printf %.2f) s system) / $verify µs a bare verify ($before before, $after after)"
     row "" "" "sent to INCLUDED: p50 $(ms latency p50_ms) ms, p99 $(ms latency p99_ms) ms; sent late: p99 $(ms lateness p99_ms) ms"
-    row "" "" "verifier $(calculate "$(field "$load" resident_mib_before)" 1) MiB resident before, $(calculate "$(field "$load" resident_mib_after)" 1) MiB after"
+    row "" "" "verifier $(calculate "$(field "$load" resident_mib_alone)" 1) MiB resident alone, $(calculate "$(field "$load" resident_mib_before)" 1) connected, $(calculate "$(field "$load" resident_mib_after)" 1) after the load"
     row "bytes_per_gpu_day" "$gpu_day" "$(calculate "$(field "$load" bytes_per_record)" 0) bytes a record, 8,640 records a day; envelopes are $(calculate "$(field "$load" envelope_bytes)" 0) bytes"
     row "audit_ratio" "${audit_ratio:-absent}" "$audit_said"
     row "agent_rss_mib" "${agent_rss:-absent}" "$agent_said"

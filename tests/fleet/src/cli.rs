@@ -6,7 +6,8 @@ use clap::{Args, Parser, Subcommand};
 use rustix::process::{Resource, getrlimit, setrlimit};
 
 use crate::{
-    load::{self, Load, LoadError, Outcome},
+    load::{self, Load, LoadError},
+    outcome::Outcome,
     primitive::Primitive,
     watch::watch,
 };

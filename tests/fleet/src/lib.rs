@@ -16,6 +16,7 @@ pub mod gauge;
 pub mod identity;
 pub mod latency;
 pub mod load;
+pub mod outcome;
 pub mod pace;
 pub mod primitive;
 pub mod random;

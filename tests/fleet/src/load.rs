@@ -7,7 +7,6 @@ use std::{
     time::{Duration, Instant, SystemTime},
 };
 
-use serde::Serialize;
 use tokio::{
     sync::Semaphore,
     task::{JoinError, JoinSet},
@@ -16,22 +15,19 @@ use tokio::{
 use crate::{
     connection::Verifier,
     enrol::{self, Deployment, EnrolError},
-    gauge::{self, Gauge},
+    gauge,
     identity::{self, Identity, IdentityError},
-    latency::{Percentiles, Waits},
+    outcome::{Outcome, Preparation, Reading, Readings, Total},
     pace::Pace,
     random::Random,
     session::{Session, SessionError},
-    stored::{self, Stored},
+    stored,
     usage::{HostModel, NotAHost},
 };
 
 /// Connections that are opened at one time: a verifier bounds handshakes to 256, of which this
 /// leaves most to others.
 const CONNECTING: usize = 64;
-
-/// Records of a host and day at the design's 10 s.
-const RECORDS_PER_DAY: f64 = 8_640.0;
 
 /// How long the verifier gets to finish what follows INCLUDED (judging, the registry).
 const SETTLE: Duration = Duration::from_secs(15);
@@ -112,81 +108,6 @@ impl From<NotAHost> for LoadError {
     }
 }
 
-/// What a run came to. Every record counted was sent once, is INCLUDED, and the newest of each
-/// host was proved to be in the log.
-#[derive(Clone, Debug, Serialize)]
-pub struct Outcome {
-    /// Hosts, each with a connection of its own.
-    pub hosts: u32,
-    /// Devices of each.
-    pub gpus: u32,
-    /// Length of a record.
-    pub interval_ms: u64,
-    /// Records a second that were asked for.
-    pub rate_asked: f64,
-    /// Records a second that were sent.
-    pub rate: f64,
-    /// The window, or from its begin to the last record where the generator fell behind.
-    pub seconds: f64,
-    /// Records sent in the window, all INCLUDED.
-    pub records: u64,
-    /// Hosts enrolled in this run, and how long that took.
-    pub enrolled: usize,
-    /// Seconds of enrolment.
-    pub enrol_seconds: f64,
-    /// Seconds until all were connected with inventory and workloads INCLUDED.
-    pub connect_seconds: f64,
-    /// From sending a record to INCLUDED.
-    pub latency: Option<Percentiles>,
-    /// From when a record was due to when it was sent: how well the generator kept up.
-    pub lateness: Option<Percentiles>,
-    /// Mean length of a record's statement.
-    pub statement_bytes: f64,
-    /// Mean length of what was signed in it.
-    pub signed_bytes: f64,
-    /// Mean length of its envelope: statement, lines and seed.
-    pub envelope_bytes: f64,
-    /// This process's CPU time per record, in microseconds.
-    pub generator_cpu_us: f64,
-    /// The verifier's process, when it was measured.
-    pub process: Option<ProcessCost>,
-    /// The verifier's log, when it was measured.
-    pub log: Option<LogCost>,
-}
-
-/// What the verifier's process used from the begin of the window until it was quiet again.
-#[derive(Clone, Copy, Debug, Serialize)]
-pub struct ProcessCost {
-    /// User and system time per record, in microseconds.
-    pub cpu_us_per_record: f64,
-    /// User time, in seconds.
-    pub user_s: f64,
-    /// System time, in seconds.
-    pub system_s: f64,
-    /// Resident memory before the window, all hosts connected.
-    pub resident_mib_before: f64,
-    /// Resident memory after it.
-    pub resident_mib_after: f64,
-    /// Threads.
-    pub threads: u64,
-    /// False when the process was still busy [`SETTLE`] after the last INCLUDED: the figures are
-    /// then too low.
-    pub quiet: bool,
-}
-
-/// What the verifier's log directory grew by in the same time.
-#[derive(Clone, Debug, Serialize)]
-pub struct LogCost {
-    /// Bytes of files per record.
-    pub bytes_per_record: f64,
-    /// The same per device, at 8,640 records of a host and day.
-    pub bytes_per_gpu_day: f64,
-    /// The same by whole blocks of the disk.
-    pub disk_bytes_per_gpu_day: f64,
-    /// Growth by part.
-    pub parts: Stored,
-}
-
 /// Runs the load.
 pub async fn run(load: &Load) -> Result<Outcome, LoadError> {
     let io = |path: &Path| {
@@ -205,107 +126,49 @@ pub async fn run(load: &Load) -> Result<Outcome, LoadError> {
     let (fleet, enrolled) = fleet?;
     let enrol_seconds = begun.elapsed().as_secs_f64();
 
+    let alone = Reading::take(load.pid, load.data.as_deref())?;
     let begun = Instant::now();
     let mut sessions = open(load, &verifier, &deployment, fleet, &paces).await?;
     let connect_seconds = begun.elapsed().as_secs_f64();
 
-    let before = Reading::take(load)?;
+    let before = Reading::take(load.pid, load.data.as_deref())?;
     let start = Instant::now();
     sessions = each(sessions, Phase::Run(start)).await?;
     let (quiet, after) = settled(load).await?;
     sessions = each(sessions, Phase::Prove).await?;
 
-    let (mut records, mut statements, mut envelopes) = (0, 0, 0);
-    let (mut waits, mut lateness) = (Waits::default(), Waits::default());
-    let mut sending = load.window;
+    let mut total = Total::new(load.window);
     for (session, _) in sessions {
-        let sent = session.close();
-        records += sent.records;
-        let last = sent.last.map(|last| last.saturating_duration_since(start));
-        sending = sending.max(last.unwrap_or_default());
-        statements += sent.statement_bytes;
-        envelopes += sent.envelope_bytes;
-        waits.merge(sent.waits);
-        lateness.merge(sent.lateness);
+        total.add(session.close(), start);
     }
-    let seconds = sending.as_secs_f64();
-    let per_record = |total: f64| total / float(records);
-    let statement_bytes = per_record(float(statements));
-    Ok(Outcome {
-        hosts: load.hosts,
-        gpus: load.gpus,
-        interval_ms: load.interval_ms,
-        rate_asked: load.rate,
-        rate: float(records) / seconds,
-        seconds,
-        records,
+    let preparation = Preparation {
         enrolled,
         enrol_seconds,
         connect_seconds,
-        latency: waits.percentiles(),
-        lateness: lateness.percentiles(),
-        statement_bytes,
-        signed_bytes: statement_bytes - NOT_SIGNED,
-        envelope_bytes: per_record(float(envelopes)),
-        generator_cpu_us: per_record((after.own.cpu_s() - before.own.cpu_s()) * 1e6),
-        process: before
-            .process
-            .zip(after.process)
-            .map(|(before, after)| ProcessCost {
-                cpu_us_per_record: per_record((after.cpu_s() - before.cpu_s()) * 1e6),
-                user_s: after.user_s - before.user_s,
-                system_s: after.system_s - before.system_s,
-                resident_mib_before: before.resident_mib,
-                resident_mib_after: after.resident_mib,
-                threads: after.threads,
-                quiet,
-            }),
-        log: before.log.zip(after.log).map(|(before, after)| {
-            let parts = after.since(&before);
-            let a_day =
-                |bytes: i64| per_record(signed(bytes)) * RECORDS_PER_DAY / f64::from(load.gpus);
-            LogCost {
-                bytes_per_record: per_record(signed(parts.total().length)),
-                bytes_per_gpu_day: a_day(parts.total().length),
-                disk_bytes_per_gpu_day: a_day(parts.total().disk),
-                parts,
-            }
-        }),
-    })
-}
-
-/// Bytes by which a statement is longer than what is signed in it: COSE_Sign1 has an array head,
-/// an empty map and a signature of 2 + 64 bytes (68); the Sig_structure that is signed has the
-/// array head, "Signature1" with its head and an empty byte string (13) in their place.
-const NOT_SIGNED: f64 = 68.0 - 13.0;
-
-/// What is measured at one time.
-struct Reading {
-    own: Gauge,
-    process: Option<Gauge>,
-    log: Option<Stored>,
-}
-
-impl Reading {
-    fn take(load: &Load) -> Result<Self, LoadError> {
-        Ok(Self {
-            own: Gauge::read(std::process::id())?,
-            process: load.pid.map(Gauge::read).transpose()?,
-            log: load.data.as_deref().map(Stored::measure).transpose()?,
-        })
-    }
+    };
+    Ok(Outcome::of(
+        load,
+        preparation,
+        total,
+        Readings {
+            alone,
+            before,
+            after,
+            quiet,
+        },
+    ))
 }
 
 /// Waits until the verifier's process is quiet, no longer than [`SETTLE`]; then takes a reading.
 async fn settled(load: &Load) -> Result<(bool, Reading), LoadError> {
     let begun = Instant::now();
-    let mut last = Reading::take(load)?;
+    let mut last = Reading::take(load.pid, load.data.as_deref())?;
     // What the generator itself used ends here: the wait is not part of sending.
     let own = last.own;
     let mut quiet = load.pid.is_none();
     while !quiet && begun.elapsed() < SETTLE {
         tokio::time::sleep(QUIET).await;
-        let now = Reading::take(load)?;
+        let now = Reading::take(load.pid, load.data.as_deref())?;
         let used = last.process.zip(now.process);
         quiet = used.is_none_or(|(last, now)| now.cpu_s() - last.cpu_s() <= QUIET_CPU_S);
         last = now;
@@ -413,16 +276,4 @@ async fn collect<T: 'static>(
         done.push(next??);
     }
     Ok(done)
-}
-
-/// Exact up to 2⁵³ bytes or records.
-#[allow(clippy::cast_precision_loss)]
-fn float(count: u64) -> f64 {
-    count as f64
-}
-
-/// Exact likewise.
-#[allow(clippy::cast_precision_loss)]
-fn signed(count: i64) -> f64 {
-    count as f64
 }
