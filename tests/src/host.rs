@@ -211,18 +211,37 @@ impl Host {
 
     /// Throws away the newest record and seals another in its place: what a restored image does.
     pub fn fork(&mut self) {
-        self.sealed.pop();
-        let (first, _) =
-            ChainState::open(Statement::parse(&self.sealed[0].statement).unwrap()).unwrap();
-        self.state = first;
-        for envelope in &self.sealed[1..] {
-            self.state
-                .follow(Statement::parse(&envelope.statement).unwrap())
-                .unwrap();
-        }
+        self.rewind();
         self.wall_ms += 1;
         self.boot_ms -= INTERVAL_MS;
         self.seal_usage();
+    }
+
+    /// Throws away the newest record and seals an observation of this length in its place.
+    pub fn fork_by_observation(&mut self, length: usize) {
+        self.rewind();
+        let text = "x".repeat(length);
+        let body = v1::Observation {
+            text,
+            rule: "test".into(),
+            ..Default::default()
+        };
+        let place = self.state.next_place();
+        let made = Statement::seal(body.into(), place, now(), None, &self.signer).unwrap();
+        self.state.follow(made.clone()).unwrap();
+        self.sealed
+            .push(Envelope::join(made, None).unwrap().message());
+    }
+
+    /// Goes back to before the newest record.
+    fn rewind(&mut self) {
+        self.sealed.pop();
+        let opening = Statement::parse(&self.sealed[0].statement).unwrap();
+        self.state = ChainState::open(opening).unwrap().0;
+        for envelope in &self.sealed[1..] {
+            let statement = Statement::parse(&envelope.statement).unwrap();
+            self.state.follow(statement).unwrap();
+        }
     }
 
     fn seal_tree(&mut self, leaves: Vec<Vec<u8>>, body: impl FnOnce(Vec<u8>, u32) -> Body) {

@@ -209,6 +209,28 @@ async fn two_records_at_one_sequence_are_a_fork_and_freeze_the_chain() {
     assert!(kinds.contains(&"fork.v1".to_owned()), "{kinds:?}");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fork_by_the_longest_statement_does_not_stop_the_verifier() {
+    let deployment = Deployment::new();
+    let (address, ca) = (deployment.address(), deployment.ca());
+    let mut host = enrolled(&deployment, "gpu-1").await;
+    host.seal_usage();
+    assert_eq!(host.send(&address, &ca).await, Outcome::Included);
+    let upto = host.sealed.len() - 1;
+    // With its wrapper and header it is just below the 64 KiB that a statement may have.
+    host.fork_by_observation(65_000);
+    let forged = host.sealed[upto].clone();
+    let outcome = host.send_one(forged, &address, &ca).await;
+    assert_eq!(outcome, Outcome::Refused("frozen".into()));
+    let mut other = enrolled(&deployment, "gpu-2").await;
+    other.seal_usage();
+    assert_eq!(
+        other.send(&address, &ca).await,
+        Outcome::Included,
+        "the others go on"
+    );
+}
+
 #[test]
 fn a_second_serve_on_one_directory_is_refused_and_the_first_goes_on() {
     let deployment = Deployment::new();

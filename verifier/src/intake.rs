@@ -22,6 +22,9 @@ const HELLO: Duration = Duration::from_secs(10);
 /// Replies that wait for a slow host; a watermark is cumulative, so few suffice.
 const REPLIES: usize = 4;
 
+/// Longest statement that a `fork` carries whole: half of what a statement may have.
+const MAX_FORK_BYTES: usize = affiant_proto::statement::MAX_STATEMENT_BYTES / 2;
+
 /// How long a host may leave its replies unread.
 const REPLY: Duration = Duration::from_secs(30);
 
@@ -143,6 +146,16 @@ impl IntakeService {
     }
 }
 
+/// What a `fork` keeps of its second statement: the whole of it, or the digest of one so long
+/// that it would not fit into another statement.
+fn kept(second: &affiant_proto::Statement) -> Vec<u8> {
+    if second.as_bytes().len() <= MAX_FORK_BYTES {
+        second.as_bytes().to_vec()
+    } else {
+        second.digest().as_bytes().to_vec()
+    }
+}
+
 /// Reads who is at the other end out of the certificate that TLS verified.
 fn peer<T>(request: &Request<T>) -> Result<Peer, Status> {
     let certificates = request.peer_certs().filter(|chain| !chain.is_empty());
@@ -261,7 +274,7 @@ impl Session {
                     chain: self.host.chain().as_bytes().to_vec(),
                     sequence,
                     first: known.as_bytes().to_vec(),
-                    second: statement.as_bytes().to_vec(),
+                    second: kept(&statement),
                 };
                 tracing::error!(
                     host = self.host.name(),

@@ -16,6 +16,9 @@ use crate::{ledger::Reader, rpc::admin as rpc, witness::Witnessed, writer::Submi
 /// How long a report waits for witnesses: their round, and a second one.
 const WITNESS_WAIT: Duration = Duration::from_secs(15);
 
+/// Longest id of a tenant, as the file of applications has it.
+const MAX_TENANT_BYTES: usize = 64;
+
 /// Bytes of a file in one message: an eighth of gRPC's default limit.
 const PIECE: usize = 512 * 1024;
 
@@ -42,6 +45,11 @@ impl Reports {
     pub async fn make(&self, asked: rpc::ReportRequest) -> Result<Vec<rpc::ReportFile>, Status> {
         let period = Period::new(asked.from_unix_ms, asked.to_unix_ms);
         let period = period.map_err(|error| Status::invalid_argument(error.to_string()))?;
+        if asked.tenant.len() > MAX_TENANT_BYTES {
+            return Err(Status::invalid_argument(
+                "a tenant's id has at most 64 bytes",
+            ));
+        }
         let basis = self.reader.signed_checkpoint().checkpoint().clone();
         let (reader, parameters) = (self.reader.clone(), self.parameters.clone());
         let bundle = blocking(move || {

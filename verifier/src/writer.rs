@@ -261,11 +261,17 @@ impl Writer {
                     entries.push(entry(envelope)?);
                     waiting.push((admitted, opens.map(|chain| *chain), logged));
                 }
-                Submission::Operator { body, logged } => {
-                    let (admitted, entry) = self.operators(*body)?;
-                    entries.push(entry);
-                    waiting.push((admitted, None, logged));
-                }
+                Submission::Operator { body, logged } => match self.operators(*body) {
+                    Ok((admitted, entry)) => {
+                        entries.push(entry);
+                        waiting.push((admitted, None, logged));
+                    }
+                    // Nobody may stop the log by asking for what cannot be said.
+                    Err(Fatal::Seal(SealError::Unreadable(fault))) => {
+                        tracing::error!(%fault, "a statement of the operator was not made");
+                    }
+                    Err(fatal) => return Err(fatal),
+                },
             }
         }
         let range = loop {

@@ -106,8 +106,10 @@ pub struct Fork {
     pub chain: ::prost::alloc::vec::Vec<u8>,
     #[prost(uint64, tag = "3")]
     pub sequence: u64,
+    /// Digest of the statement that was logged.
     #[prost(bytes = "vec", tag = "4")]
     pub first: ::prost::alloc::vec::Vec<u8>,
+    /// The other statement; its digest where it is longer than 32 KiB.
     #[prost(bytes = "vec", tag = "5")]
     pub second: ::prost::alloc::vec::Vec<u8>,
 }
