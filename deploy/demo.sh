@@ -220,7 +220,7 @@ good "verified without network, clock or server: exit 1, for there are findings"
 # ---- tampering ----
 
 # Prints by what a verdict was broken.
-caught_by() { sed -n '/^FAIL/,/^[^ ]/{/^FAIL/p;/^   /p}' "$1" | sed 's/^/  /'; }
+caught_by() { awk '/^FAIL/ {on = 1; print "  " $0; next} on && /^                  / {print "  " $0; next} {on = 0}' "$1"; }
 
 title "Tampering 1: one byte"
 cp -r "$play/report" "$play/tampered"
