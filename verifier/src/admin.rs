@@ -106,12 +106,17 @@ impl Admin for AdminService {
             device_time: Vec<affiant_judge::accounting::ClassUse>,
         }
         let published = self.published.borrow().clone();
+        // One look at the judge: a second lock within the same statement would wait for the first.
+        let (findings, device_time) = {
+            let judge = self.live.judge();
+            (judge.findings().len(), judge.figures().classes)
+        };
         let summary = Summary {
             log_size: published.size,
             judged: self.live.heard(),
             hosts: self.hosts.count(),
-            findings: self.live.judge().findings().len(),
-            device_time: self.live.judge().figures().classes,
+            findings,
+            device_time,
         };
         Ok(Response::new(rpc::StatusReply {
             genesis: self.genesis_statement.clone(),
