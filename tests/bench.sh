@@ -99,8 +99,8 @@ calculate() { awk "BEGIN { printf \"%.${2:-2}f\", $1 }"; }
 # ---- build ----
 
 say "building in release (first time: some five minutes on two cores)"
-(cd "$root" && follow cargo build --locked --quiet --release -p affiant-verifier -p affiant-agent -p affiant-audit \
-    -p affiant-fleet -p affiant-nvml-sim)
+follow env -C "$root" cargo build --locked --quiet --release -p affiant-verifier -p affiant-agent -p affiant-audit \
+    -p affiant-fleet -p affiant-nvml-sim
 bin=${CARGO_TARGET_DIR:-$root/target}/release
 verifier() { "$bin/affiant-verifier" "$@" --config "$play/verifier.toml"; }
 SECONDS=0
@@ -276,6 +276,8 @@ table() {
     row "nvml_busy_percent" "absent" "a simulated library answers at once: measured on a real GPU only"
     row "report_seconds" "absent" "for 10,000 GPUs and a month: not yet"
     row "screening_seconds" "absent" "not yet built"
+    [ "$(calculate "$intake_rate < 0.97 * $rate" 0)" = 0 ] ||
+        printf '\nThe fleet fell behind the asked rate: give it more hosts, less rate or an idle machine.\n'
     [ "$(grep -o '"quiet":[a-z]*' "$load")" = '"quiet":true' ] ||
         printf '\nThe verifier was still busy after the load: its CPU time is higher than shown.\n'
     printf '\ntook %s s\n' "$SECONDS"

@@ -236,8 +236,10 @@ async fn open(
         let (room, pace) = (room.clone(), *pace);
         running.spawn(async move {
             // Never closed, so this only waits.
-            let _permit = room.acquire().await;
-            let session = Session::open(&verifier, &deployment, &identity, model).await?;
+            let permit = room.acquire().await;
+            let mut session = Session::open(&verifier, &deployment, &identity, model).await?;
+            drop(permit);
+            session.introduce().await?;
             Ok::<_, SessionError>((session, pace))
         });
     }

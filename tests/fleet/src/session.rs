@@ -111,7 +111,7 @@ pub struct Sent {
     pub last: Option<Instant>,
 }
 
-/// An open stream of one host, its inventory and workloads INCLUDED.
+/// An open stream of one host.
 pub struct Session {
     host: String,
     model: HostModel,
@@ -134,7 +134,7 @@ pub struct Session {
 }
 
 impl Session {
-    /// Connects, says hello, and has inventory and workloads INCLUDED.
+    /// Connects, says hello and is welcomed.
     ///
     /// The verifier's head is taken as the chain's: this host keeps no spool to hold against it.
     pub async fn open(
@@ -188,16 +188,22 @@ impl Session {
             sent: Sent::default(),
         };
         session.hear(true).await?;
-        let (body, tree) = session.model.inventory()?;
-        session.inventory = session.send(body.into(), tree)?;
-        let (body, tree) = session.model.workloads()?;
-        session.workloads = session.send(body.into(), tree)?;
-        session.drain().await?;
-        session.sent = Sent::default();
         Ok(session)
     }
 
-    /// Sends what `pace` has due from `start` on, and waits until all of it is INCLUDED.
+    /// Has inventory and workloads INCLUDED: what usage points into.
+    pub async fn introduce(&mut self) -> Result<(), SessionError> {
+        let (body, tree) = self.model.inventory()?;
+        self.inventory = self.send(body.into(), tree)?;
+        let (body, tree) = self.model.workloads()?;
+        self.workloads = self.send(body.into(), tree)?;
+        self.drain().await?;
+        self.sent = Sent::default();
+        Ok(())
+    }
+
+    /// Sends what `pace` has due from `start` on, and waits until all of it is INCLUDED. The host
+    /// must be introduced.
     pub async fn run(&mut self, pace: &Pace, start: Instant) -> Result<(), SessionError> {
         let mut next = 0;
         while let Some(due) = pace.due(next) {
