@@ -50,6 +50,9 @@ impl From<Status> for ClientError {
     }
 }
 
+/// How long any call may take: a report over a year of a large fleet is minutes.
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(3_600);
+
 /// A connection to the running server.
 pub struct Client(AdminClient<Channel>);
 
@@ -63,6 +66,7 @@ impl Client {
         });
         // The name is never looked up: the connector knows one place only.
         let channel = Endpoint::from_static("http://verifier.invalid")
+            .timeout(PATIENCE)
             .connect_with_connector(connector)
             .await;
         let channel = channel.map_err(|_| ClientError::NoServer(socket.to_owned()))?;
