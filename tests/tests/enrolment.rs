@@ -245,6 +245,54 @@ fn a_second_serve_on_one_directory_is_refused_and_the_first_goes_on() {
 }
 
 #[test]
+fn a_report_on_a_tenant_that_nobody_knows_is_refused() {
+    let deployment = Deployment::new();
+    let out = deployment.path("report");
+    let arguments = [
+        "report",
+        "--from",
+        "2026-01-01",
+        "--to",
+        "2026-02-01",
+        "--tenant",
+        "nosuch",
+    ];
+    let output = deployment.run(&[&arguments[..], &["--out", out.to_str().unwrap()]].concat());
+    assert_eq!(output.status.code(), Some(64));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("nosuch"));
+}
+
+#[test]
+fn init_makes_the_directory_that_the_configuration_names() {
+    let deployment = Deployment::new();
+    let config = deployment.path("other.toml");
+    let data = deployment.path("elsewhere");
+    std::fs::write(&config, format!("data = {data:?}\n")).unwrap();
+    let status = std::process::Command::new(affiant_tests::binary("affiant-verifier"))
+        .args([
+            "init",
+            "--origin",
+            "test.example/affiant/2",
+            "--operator",
+            "Test",
+            "--officer",
+        ])
+        .arg(deployment.path("alice.pub"))
+        .arg("--officer")
+        .arg(deployment.path("bob.pub"))
+        .arg("--config")
+        .arg(&config)
+        .output()
+        .unwrap();
+    assert!(
+        status.status.success(),
+        "{}",
+        String::from_utf8_lossy(&status.stderr)
+    );
+    assert!(data.join("trust.toml").exists());
+}
+
+#[test]
 fn init_never_overwrites() {
     let deployment = Deployment::new();
     let (alice, bob) = (deployment.path("alice.pub"), deployment.path("bob.pub"));

@@ -293,7 +293,21 @@ impl Admin for AdminService {
         &self,
         request: Request<rpc::ReportRequest>,
     ) -> Result<Response<Self::ReportStream>, Status> {
-        let files = self.reports.make(request.into_inner()).await?;
+        let asked = request.into_inner();
+        let known = asked.tenant.is_empty()
+            || self
+                .live
+                .judge()
+                .registry()
+                .dossier(&asked.tenant)
+                .is_some();
+        if !known {
+            return Err(Status::not_found(format!(
+                "no tenant `{}`; `tenant list` shows them",
+                asked.tenant
+            )));
+        }
+        let files = self.reports.make(asked).await?;
         let (send, stream) = mpsc::channel(4);
         tokio::spawn(async move {
             for file in files {

@@ -5,7 +5,7 @@ mod officers;
 mod reports;
 mod tokens;
 
-use std::{fmt, path::PathBuf, process::ExitCode};
+use std::{fmt, process::ExitCode};
 
 use affiant_proto::v1;
 use serde_json::Value;
@@ -106,15 +106,20 @@ impl Context {
 /// Runs the commands that need neither a configuration nor a server.
 pub fn without_config(cli: &Cli) -> Option<Result<ExitCode, Failure>> {
     match &cli.command {
-        Command::Init(options) => Some(make(options, cli.data.clone())),
+        Command::Init(options) => Some(make(options, cli)),
         Command::Officer(Officer::New { name, out }) => Some(officers::new(name, out)),
         Command::CheckConfig => Some(check_config(cli)),
         _ => None,
     }
 }
 
-fn make(options: &crate::cli::Init, data: Option<PathBuf>) -> Result<ExitCode, Failure> {
-    let data = data.unwrap_or_else(|| crate::config::DEFAULT_DATA.into());
+fn make(options: &crate::cli::Init, cli: &Cli) -> Result<ExitCode, Failure> {
+    // The same place that `serve` will look in.
+    let data = match (&cli.data, &cli.config) {
+        (Some(data), _) => data.clone(),
+        (None, Some(config)) => Config::load(Some(config)).map_err(Failure::usage)?.data,
+        (None, None) => crate::config::DEFAULT_DATA.into(),
+    };
     let said = init::init(options, &data, &Clock::system()).map_err(|error| match error {
         init::InitError::Usage(_) => Failure::usage(error),
         _ => Failure::io(error),

@@ -21,7 +21,10 @@ pub(super) enum Act {
 }
 
 pub(super) fn new(name: &str, out: &Path) -> Result<ExitCode, Failure> {
-    let made = OfficerKey::create(name, out)?;
+    let made = OfficerKey::create(name, out).map_err(|error| match error {
+        crate::keyfile::KeyFileError::Content { .. } => Failure::usage(error),
+        other => other.into(),
+    })?;
     println!(
         "made {} (private, keep it) and {}",
         out.display(),
