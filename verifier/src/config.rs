@@ -20,8 +20,7 @@ pub const DEFAULT_PATH: &str = "/etc/affiant/verifier.toml";
 pub const DEFAULT_DATA: &str = "/var/lib/affiant";
 
 /// The file as written.
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[derive(Debug)]
 struct File {
     data: PathBuf,
     listen: String,
@@ -75,6 +74,44 @@ impl Default for Enrolment {
         Self {
             certificate_hours: 24,
         }
+    }
+}
+
+impl File {
+    /// Reads key by key, so that one fault does not hide another.
+    fn read(mut table: toml::Table) -> (Self, Vec<String>) {
+        let mut faults = Vec::new();
+        let mut file = Self::default();
+        take(&mut table, "data", &mut file.data, &mut faults);
+        take(&mut table, "listen", &mut file.listen, &mut faults);
+        take(&mut table, "names", &mut file.names, &mut faults);
+        take(&mut table, "enrolment", &mut file.enrolment, &mut faults);
+        take(&mut table, "witness", &mut file.witness, &mut faults);
+        take(&mut table, "log", &mut file.log, &mut faults);
+        let mut judge = PathBuf::new();
+        if table.contains_key("judge") {
+            take(&mut table, "judge", &mut judge, &mut faults);
+            file.judge = Some(judge);
+        }
+        faults.extend(
+            table
+                .keys()
+                .map(|key| format!("{key}: is not a key of this file")),
+        );
+        (file, faults)
+    }
+}
+
+fn take<T: serde::de::DeserializeOwned>(
+    table: &mut toml::Table,
+    key: &str,
+    into: &mut T,
+    faults: &mut Vec<String>,
+) {
+    match table.remove(key).map(toml::Value::try_into) {
+        Some(Ok(read)) => *into = read,
+        Some(Err(error)) => faults.push(format!("{key}: {}", error.to_string().trim_end())),
+        None => {}
     }
 }
 
@@ -133,8 +170,17 @@ impl Config {
             faults: vec![text],
         };
         let text = keyfile::read_text(given).map_err(|e| fault(e.to_string()))?;
-        let file: File = toml::from_str(&text).map_err(|e| fault(e.to_string()))?;
-        Self::check(file, given)
+        let table: toml::Table = toml::from_str(&text).map_err(|e| fault(e.to_string()))?;
+        let (file, mut faults) = File::read(table);
+        match Self::check(file, given) {
+            Ok(config) if faults.is_empty() => return Ok(config),
+            Ok(_) => {}
+            Err(more) => faults.extend(more.faults),
+        }
+        Err(Faults {
+            path: given.to_owned(),
+            faults,
+        })
     }
 
     fn check(file: File, path: &Path) -> Result<Self, Faults> {
@@ -225,10 +271,17 @@ mod tests {
     #[test]
     fn all_faults_are_reported_at_once() {
         let error =
-            load("listen = \"x\"\ndata = \"here\"\nnames = []\n[enrolment]\ncertificate_hours = 0")
+            load("listen = \"x\"\ndata = \"here\"\nnames = []\nfrob = 1\nlog = 7\n[enrolment]\ncertificate_hours = 0")
                 .unwrap_err()
                 .to_string();
-        for key in ["listen", "data", "names", "certificate_hours"] {
+        for key in [
+            "listen",
+            "data",
+            "names",
+            "certificate_hours",
+            "frob",
+            "log",
+        ] {
             assert!(error.contains(key), "{key} in {error}");
         }
     }
