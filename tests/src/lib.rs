@@ -12,8 +12,8 @@ pub use host::{Host, Outcome};
 pub use process::{Running, binary, until};
 pub use verifier::Deployment;
 
-/// gRPC client stubs as the `.proto` files give them.
+/// gRPC client stubs: the very ones that the agent speaks with.
 #[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic)]
 pub mod rpc {
-    include!("gen/affiant.v1.rs");
+    include!("../../agent/src/gen/affiant.v1.rs");
 }
