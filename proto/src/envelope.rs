@@ -81,6 +81,9 @@ impl Envelope {
             kind: statement.kind().name(),
             fault,
         };
+        if message.totals.is_some() {
+            return Err(contents("comes without its lines"));
+        }
         let tree = match root(statement.body()) {
             None if message.leaves.is_empty() && message.seed.is_empty() => None,
             None => return Err(contents("has no root for leaves or seed")),
@@ -123,6 +126,7 @@ impl Envelope {
                 .as_ref()
                 .map(|t| t.seed().as_bytes().to_vec())
                 .unwrap_or_default(),
+            totals: None,
         }
     }
 

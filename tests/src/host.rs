@@ -97,6 +97,7 @@ impl Host {
                 statement: enrolment,
                 leaves: Vec::new(),
                 seed: Vec::new(),
+                totals: None,
             }],
             included: None,
             boot_ms: 1_000,

@@ -198,6 +198,7 @@ impl Admin for AdminService {
             host_chain: host.chain().as_bytes().to_vec(),
             kind: asked.kind,
             reason: asked.reason,
+            until_unix_ms: None,
         };
         let index = self.submit.operator(event).await.map_err(stopping)?;
         Ok(Response::new(rpc::LoggedReply {

@@ -50,6 +50,8 @@ impl Admission for AdmissionService {
         Ok(Response::new(v1::DescribeReply {
             genesis: self.genesis_statement.clone(),
             checkpoint: self.published.borrow().note.to_vec(),
+            lineage: Vec::new(),
+            authorities: Vec::new(),
         }))
     }
 

@@ -115,6 +115,19 @@ impl Head {
             .find(|(at, _)| *at == sequence)
             .map(|(_, digest)| *digest)
     }
+
+    /// The digests before the head, newest first, for a host whose own head is none of these: it
+    /// finds by them where its disk and the log part.
+    pub fn recent_unless(&self, (sequence, head): &(u64, Vec<u8>)) -> Vec<Vec<u8>> {
+        let known = self.recall(*sequence);
+        if known.is_some_and(|known| known.as_bytes().as_slice() == head) {
+            return Vec::new();
+        }
+        let before = self.recent.iter().rev().skip(1);
+        before
+            .map(|(_, digest)| digest.as_bytes().to_vec())
+            .collect()
+    }
 }
 
 impl Host {

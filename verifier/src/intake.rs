@@ -79,6 +79,7 @@ impl Intake for IntakeService {
         let session = Session {
             number: host.begin_session(),
             host,
+            hello: (hello.sequence, hello.head),
             sources: self.sources,
             submit: self.submit.clone(),
             published: self.published.clone(),
@@ -111,23 +112,56 @@ impl Intake for IntakeService {
                 "the newest checkpoint does not reach this index",
             ));
         }
-        let reader = self.reader.clone();
-        let path =
-            tokio::task::spawn_blocking(move || reader.inclusion_proof(index, published.size))
-                .await
-                .map_err(|_| Status::internal("proof was interrupted"))?
-                .map_err(|error| {
-                    tracing::error!(%error, index, "could not prove inclusion");
-                    Status::internal("the log could not be read")
-                })?;
+        let path = self
+            .path(move |reader| reader.inclusion_proof(index, published.size))
+            .await?;
         Ok(Response::new(v1::ProveReply {
             checkpoint: published.note.to_vec(),
-            path: path.iter().map(|hash| hash.as_bytes().to_vec()).collect(),
+            path,
+        }))
+    }
+
+    async fn extend(
+        &self,
+        request: Request<v1::ExtendRequest>,
+    ) -> Result<Response<v1::ExtendReply>, Status> {
+        let peer = peer(&request)?;
+        self.host(&peer)?;
+        let size = request.into_inner().size;
+        let published = self.published.borrow().clone();
+        if size == 0 || size > published.size {
+            return Err(Status::not_found(format!(
+                "the newest checkpoint has size {} and extends no tree of size {size}",
+                published.size
+            )));
+        }
+        let path = self
+            .path(move |reader| reader.consistency_proof(size, published.size))
+            .await?;
+        Ok(Response::new(v1::ExtendReply {
+            checkpoint: published.note.to_vec(),
+            path,
         }))
     }
 }
 
 impl IntakeService {
+    /// Reads a proof from the published tree, on a thread that may wait for the disk.
+    async fn path<E: std::fmt::Display + Send + 'static>(
+        &self,
+        read: impl FnOnce(Reader) -> Result<Vec<affiant_proto::tlog::Hash>, E> + Send + 'static,
+    ) -> Result<Vec<Vec<u8>>, Status> {
+        let reader = self.reader.clone();
+        let path = tokio::task::spawn_blocking(move || read(reader))
+            .await
+            .map_err(|_| Status::internal("proof was interrupted"))?
+            .map_err(|error| {
+                tracing::error!(%error, "could not make a proof");
+                Status::internal("the log could not be read")
+            })?;
+        Ok(path.iter().map(|hash| hash.as_bytes().to_vec()).collect())
+    }
+
     fn host(&self, peer: &Peer) -> Result<Arc<Host>, Status> {
         let host = self.hosts.get(&peer.chain).ok_or_else(|| {
             Status::permission_denied("host is not enrolled here: run `affiant-agent enroll`")
@@ -167,6 +201,8 @@ fn peer<T>(request: &Request<T>) -> Result<Peer, Status> {
 struct Session {
     number: u64,
     host: Arc<Host>,
+    /// Where the chain stands on the host, as its hello says: sequence and digest.
+    hello: (u64, Vec<u8>),
     sources: Sources,
     submit: Submit,
     published: watch::Receiver<Published>,
@@ -183,6 +219,7 @@ impl Session {
                 sequence: head.chain.state().sequence(),
                 head: head.chain.state().head().as_bytes().to_vec(),
                 included: Some(self.included()),
+                recent: head.recent_unless(&self.hello),
             }
         };
         if let Err(end) = self

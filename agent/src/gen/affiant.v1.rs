@@ -304,5 +304,27 @@ pub mod intake_client {
             req.extensions_mut().insert(GrpcMethod::new("affiant.v1.Intake", "Prove"));
             self.inner.unary(req, path, codec).await
         }
+        /// Proves that the newest checkpoint extends an earlier one.
+        pub async fn extend(
+            &mut self,
+            request: impl tonic::IntoRequest<::affiant_proto::v1::ExtendRequest>,
+        ) -> std::result::Result<
+            tonic::Response<::affiant_proto::v1::ExtendReply>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static("/affiant.v1.Intake/Extend");
+            let mut req = request.into_request();
+            req.extensions_mut().insert(GrpcMethod::new("affiant.v1.Intake", "Extend"));
+            self.inner.unary(req, path, codec).await
+        }
     }
 }

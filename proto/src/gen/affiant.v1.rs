@@ -141,10 +141,13 @@ pub struct Erasure {
     #[prost(string, tag = "6")]
     pub reason: ::prost::alloc::string::String,
 }
+/// Opens the next generation of the log: a new origin and log key over the entries that were kept.
+/// Signed by the operator key that it names; two officers approve what it says (FORMAT.md).
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct Succession {
     #[prost(message, optional, tag = "1")]
     pub header: ::core::option::Option<Header>,
+    /// The newest checkpoint of the generation before that is known to have been published.
     #[prost(message, optional, tag = "2")]
     pub last: ::core::option::Option<CheckpointRef>,
     #[prost(string, tag = "3")]
@@ -155,6 +158,12 @@ pub struct Succession {
     pub reason: ::prost::alloc::string::String,
     #[prost(message, repeated, tag = "6")]
     pub approvals: ::prost::alloc::vec::Vec<OfficerApproval>,
+    /// The tree that the new generation goes on from; what `last` has beyond it is lost.
+    #[prost(message, optional, tag = "7")]
+    pub kept: ::core::option::Option<CheckpointRef>,
+    /// Ed25519 public key that signs this statement and the operator's chain after it.
+    #[prost(bytes = "vec", tag = "8")]
+    pub operator_key: ::prost::alloc::vec::Vec<u8>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct OfficerApproval {
@@ -218,8 +227,13 @@ pub struct Predecessor {
     pub head: ::prost::alloc::vec::Vec<u8>,
     #[prost(string, tag = "4")]
     pub reason: ::prost::alloc::string::String,
+    /// Signature by the old chain's key; FORMAT.md spells the bytes under it. Empty when that key is
+    /// lost: then an operator must approve.
+    #[prost(bytes = "vec", tag = "5")]
+    pub proof: ::prost::alloc::vec::Vec<u8>,
 }
-/// Changes the key of its chain; signed by the old key, with the new key's own proof inside.
+/// Changes the key of its chain; signed by the old key, with the new key's own proof inside. Or, in
+/// the operator's chain, the certificate authority: then `ca` alone.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Key {
     #[prost(message, optional, tag = "1")]
@@ -229,7 +243,11 @@ pub struct Key {
     /// Signature by the new key; FORMAT.md spells the bytes under it.
     #[prost(bytes = "vec", tag = "3")]
     pub proof: ::prost::alloc::vec::Vec<u8>,
+    /// SHA-256 of the DER certificate of the authority that issues from here on.
+    #[prost(bytes = "vec", tag = "4")]
+    pub ca: ::prost::alloc::vec::Vec<u8>,
 }
+/// The operator's and the log's own keys end by a `succession`.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Revocation {
     #[prost(message, optional, tag = "1")]
@@ -242,6 +260,8 @@ pub struct Revocation {
     pub from_index: u64,
     #[prost(string, tag = "4")]
     pub reason: ::prost::alloc::string::String,
+    #[prost(enumeration = "KeyUse", tag = "5")]
+    pub r#use: i32,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct HostEvent {
@@ -253,6 +273,9 @@ pub struct HostEvent {
     pub kind: i32,
     #[prost(string, tag = "4")]
     pub reason: ::prost::alloc::string::String,
+    /// Maintenance excuses silence until then at the latest.
+    #[prost(uint64, optional, tag = "5")]
+    pub until_unix_ms: ::core::option::Option<u64>,
 }
 /// The devices of a host. Their descriptions stand under a salted root (FORMAT.md).
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -423,7 +446,9 @@ pub struct UsageLine {
     #[prost(uint32, tag = "13")]
     pub missing: u32,
 }
-/// Continues a chain after records that were lost before they could be sent.
+/// Continues a chain after records that were lost before they could be sent: it stands at `last` + 1
+/// and names `last_digest` as the statement before it. Or says of records that stand that their
+/// lines were let go.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Gap {
     #[prost(message, optional, tag = "1")]
@@ -432,10 +457,14 @@ pub struct Gap {
     pub first: u64,
     #[prost(uint64, tag = "3")]
     pub last: u64,
+    /// Digest of the last lost statement; empty when only lines are.
     #[prost(bytes = "vec", tag = "4")]
     pub last_digest: ::prost::alloc::vec::Vec<u8>,
     #[prost(string, tag = "5")]
     pub reason: ::prost::alloc::string::String,
+    /// True: the usage records among them stand with their totals, and their other lines are lost.
+    #[prost(bool, tag = "6")]
+    pub lines: bool,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Observation {
@@ -461,14 +490,17 @@ pub struct HardwareEvidence {
     #[prost(bytes = "vec", tag = "5")]
     pub certificates: ::prost::alloc::vec::Vec<u8>,
 }
+/// Continues a chain from the head that the log has, which the host's disk no longer had.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ChainRestart {
     #[prost(message, optional, tag = "1")]
     pub header: ::core::option::Option<Header>,
+    /// Where the chain stood on the host's disk …
     #[prost(uint64, tag = "2")]
     pub restored_sequence: u64,
     #[prost(bytes = "vec", tag = "3")]
     pub restored_head: ::prost::alloc::vec::Vec<u8>,
+    /// … and the statement that this one follows.
     #[prost(uint64, tag = "4")]
     pub adopted_sequence: u64,
     #[prost(bytes = "vec", tag = "5")]
@@ -777,6 +809,21 @@ pub struct Envelope {
     /// 16 bytes from which the salts derive; present exactly when leaves are.
     #[prost(bytes = "vec", tag = "3")]
     pub seed: ::prost::alloc::vec::Vec<u8>,
+    /// In place of leaves and seed, on a usage record whose lines were let go: its totals.
+    #[prost(message, optional, tag = "4")]
+    pub totals: ::core::option::Option<ShownTotals>,
+}
+/// Leaf 0 of a usage record, with the proof that it is.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ShownTotals {
+    #[prost(bytes = "vec", tag = "1")]
+    pub content: ::prost::alloc::vec::Vec<u8>,
+    /// 16 bytes.
+    #[prost(bytes = "vec", tag = "2")]
+    pub salt: ::prost::alloc::vec::Vec<u8>,
+    /// RFC 6962 inclusion proof of leaf 0 in the tree of usage_count leaves.
+    #[prost(bytes = "vec", repeated, tag = "3")]
+    pub path: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
 }
 /// What the signer's kernel says of its clock (adjtimex, STA_UNSYNC).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
@@ -807,6 +854,45 @@ impl ClockState {
             "CLOCK_STATE_SYNCHRONIZED" => Some(Self::Synchronized),
             "CLOCK_STATE_UNSYNCHRONIZED" => Some(Self::Unsynchronized),
             "CLOCK_STATE_UNKNOWN" => Some(Self::Unknown),
+            _ => None,
+        }
+    }
+}
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
+#[repr(i32)]
+pub enum KeyUse {
+    Unspecified = 0,
+    /// Signs a host's records; the id is that of the Ed25519 key.
+    Record = 1,
+    /// Signs an officer's statements; the same.
+    Officer = 2,
+    /// Opens a host's connections; the id begins the SHA-256 of its SubjectPublicKeyInfo.
+    Tls = 3,
+    /// Issues certificates; the id begins the SHA-256 of the authority's DER certificate.
+    Ca = 4,
+}
+impl KeyUse {
+    /// String value of the enum field names used in the ProtoBuf definition.
+    ///
+    /// The values are not transformed in any way and thus are considered stable
+    /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+    pub fn as_str_name(&self) -> &'static str {
+        match self {
+            Self::Unspecified => "KEY_USE_UNSPECIFIED",
+            Self::Record => "KEY_USE_RECORD",
+            Self::Officer => "KEY_USE_OFFICER",
+            Self::Tls => "KEY_USE_TLS",
+            Self::Ca => "KEY_USE_CA",
+        }
+    }
+    /// Creates an enum from field names used in the ProtoBuf definition.
+    pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+        match value {
+            "KEY_USE_UNSPECIFIED" => Some(Self::Unspecified),
+            "KEY_USE_RECORD" => Some(Self::Record),
+            "KEY_USE_OFFICER" => Some(Self::Officer),
+            "KEY_USE_TLS" => Some(Self::Tls),
+            "KEY_USE_CA" => Some(Self::Ca),
             _ => None,
         }
     }
@@ -1221,6 +1307,14 @@ pub struct DescribeReply {
     /// Newest checkpoint, a signed note.
     #[prost(bytes = "vec", tag = "2")]
     pub checkpoint: ::prost::alloc::vec::Vec<u8>,
+    /// Statements by which trust passed on since the genesis, in the order of the log: officers,
+    /// changes of the operator's and the officers' keys and of the authority, revocations of them,
+    /// successions.
+    #[prost(bytes = "vec", repeated, tag = "3")]
+    pub lineage: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
+    /// DER certificates of the authorities in force, newest first.
+    #[prost(bytes = "vec", repeated, tag = "4")]
+    pub authorities: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct EnrolRequest {
@@ -1303,6 +1397,10 @@ pub struct Welcome {
     pub head: ::prost::alloc::vec::Vec<u8>,
     #[prost(message, optional, tag = "3")]
     pub included: ::core::option::Option<Included>,
+    /// Digests of the statements before the head, newest first, as far as they are remembered; given
+    /// only where the hello does not name one of them.
+    #[prost(bytes = "vec", repeated, tag = "4")]
+    pub recent: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
 }
 /// Cumulative: every statement up to `sequence` is in the tree of `checkpoint`.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -1337,6 +1435,20 @@ pub struct ProveRequest {
 pub struct ProveReply {
     #[prost(bytes = "vec", tag = "1")]
     pub checkpoint: ::prost::alloc::vec::Vec<u8>,
+    #[prost(bytes = "vec", repeated, tag = "2")]
+    pub path: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ExtendRequest {
+    /// Size of the earlier tree.
+    #[prost(uint64, tag = "1")]
+    pub size: u64,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct ExtendReply {
+    #[prost(bytes = "vec", tag = "1")]
+    pub checkpoint: ::prost::alloc::vec::Vec<u8>,
+    /// RFC 6962 consistency proof.
     #[prost(bytes = "vec", repeated, tag = "2")]
     pub path: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
 }

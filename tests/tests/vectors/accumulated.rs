@@ -180,6 +180,7 @@ fn change(chain: &HostChain, old: u8, new: u8, n: u32) -> affiant_proto::Stateme
         header: None,
         new_key: new.public_key().as_bytes().to_vec(),
         proof: proof.to_vec(),
+        ca: Vec::new(),
     };
     seal(body, place, 10_000 * u64::from(n), None, old)
 }

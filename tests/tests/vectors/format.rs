@@ -321,6 +321,7 @@ fn sizes() -> String {
     let seed = bare.to_bytes().len()
         - v1::Envelope {
             seed: Vec::new(),
+            totals: None,
             ..bare.message()
         }
         .encoded_len();

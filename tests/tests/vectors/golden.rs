@@ -226,6 +226,7 @@ fn chains() -> Value {
         header: None,
         new_key: public(6),
         proof: proof.to_vec(),
+        ca: Vec::new(),
     };
     let change = crate::example::seal(change, chain.next_place(), 24_000, None, 5);
     chain.follow(change.clone()).unwrap();

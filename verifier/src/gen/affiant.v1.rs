@@ -322,6 +322,14 @@ pub mod intake_server {
             tonic::Response<::affiant_proto::v1::ProveReply>,
             tonic::Status,
         >;
+        /// Proves that the newest checkpoint extends an earlier one.
+        async fn extend(
+            &self,
+            request: tonic::Request<::affiant_proto::v1::ExtendRequest>,
+        ) -> std::result::Result<
+            tonic::Response<::affiant_proto::v1::ExtendReply>,
+            tonic::Status,
+        >;
     }
     /// Needs a client certificate of the deployment's CA.
     #[derive(Debug)]
@@ -478,6 +486,51 @@ pub mod intake_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = ProveSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/affiant.v1.Intake/Extend" => {
+                    #[allow(non_camel_case_types)]
+                    struct ExtendSvc<T: Intake>(pub Arc<T>);
+                    impl<
+                        T: Intake,
+                    > tonic::server::UnaryService<::affiant_proto::v1::ExtendRequest>
+                    for ExtendSvc<T> {
+                        type Response = ::affiant_proto::v1::ExtendReply;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<::affiant_proto::v1::ExtendRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Intake>::extend(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = ExtendSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

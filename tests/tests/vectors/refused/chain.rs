@@ -130,6 +130,7 @@ pub fn chain() -> Vec<Refused> {
                 header: None,
                 new_key,
                 proof,
+                ca: Vec::new(),
             }
             .into(),
             at(4, head),
@@ -191,6 +192,7 @@ fn gap_body(first: u64, last: u64) -> v1::Gap {
         last,
         last_digest: digest(b"lost").as_bytes().to_vec(),
         reason: "spool full".into(),
+        lines: false,
     }
 }
 
