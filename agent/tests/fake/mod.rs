@@ -12,7 +12,10 @@ use std::{
 use affiant_proto::{
     Body, Digest, Ed25519Signer, Signer as _, Statement, digest,
     statement::Place,
-    tlog::{Checkpoint, MemoryTree, NoteSigner, Origin, inclusion_proof, leaf_hash, root_at},
+    tlog::{
+        Checkpoint, MemoryTree, NoteSigner, Origin, consistency_proof, inclusion_proof, leaf_hash,
+        root_at,
+    },
     v1,
 };
 use rcgen::{
@@ -151,6 +154,8 @@ impl Admission for Service {
         Ok(Response::new(v1::DescribeReply {
             genesis: self.genesis.as_bytes().to_vec(),
             checkpoint,
+            lineage: Vec::new(),
+            authorities: Vec::new(),
         }))
     }
 
@@ -242,6 +247,7 @@ impl Intake for Service {
                     sequence,
                     head,
                     included,
+                    recent: Vec::new(),
                 },
                 state.close_after,
             )
@@ -299,6 +305,20 @@ impl Intake for Service {
             inclusion_proof(&state.tree, request.into_inner().index, state.tree.size()).unwrap();
         let path = path.iter().map(|hash| hash.as_bytes().to_vec()).collect();
         Ok(Response::new(v1::ProveReply {
+            checkpoint: state.note(),
+            path,
+        }))
+    }
+
+    async fn extend(
+        &self,
+        request: Request<v1::ExtendRequest>,
+    ) -> Result<Response<v1::ExtendReply>, Status> {
+        let state = self.state();
+        let path =
+            consistency_proof(&state.tree, request.into_inner().size, state.tree.size()).unwrap();
+        let path = path.iter().map(|hash| hash.as_bytes().to_vec()).collect();
+        Ok(Response::new(v1::ExtendReply {
             checkpoint: state.note(),
             path,
         }))

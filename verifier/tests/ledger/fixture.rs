@@ -287,6 +287,7 @@ pub(crate) fn entry(number: u64) -> Entry {
         statement: format!("statement {number}").into_bytes(),
         leaves: vec![number.to_be_bytes().to_vec(); 3],
         seed: vec![1; 16],
+        totals: None,
     };
     Entry::parse(message.encode_to_vec()).unwrap()
 }
