@@ -311,6 +311,7 @@ mod tests {
             statement: format!("statement {number}").into_bytes(),
             leaves: vec![vec![b'x'; leaf_bytes]],
             seed: vec![3; 16],
+            totals: None,
         };
         Entry::parse(message.encode_to_vec()).unwrap()
     }
