@@ -1,7 +1,7 @@
 //! What must hold of a directory before a ledger in it is opened. Nothing here changes it but the
 //! probe, which leaves nothing.
 
-use std::{fs, io};
+use std::io;
 
 use affiant_proto::tlog::{Checkpoint, MAX_NOTE_BYTES, NoteKey, SignedCheckpoint};
 
@@ -19,13 +19,13 @@ use super::{
 /// segment is the one.
 pub(super) fn probe(places: &Places, disk: &dyn Disk) -> Result<(), OpenError> {
     let path = places.directory().join("probe");
-    match fs::remove_file(&path) {
+    match disk.remove(&path) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(at(&path)(error)),
         _ => {}
     }
     disk.create(&path, b"first\n").map_err(at(&path))?;
     let second = disk.create(&path, b"second\n");
-    fs::remove_file(&path).map_err(at(&path))?;
+    disk.remove(&path).map_err(at(&path))?;
     match second {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         Err(error) => Err(at(&path)(error)),

@@ -57,7 +57,10 @@ impl Ledger {
         if entries.is_empty() {
             return Err(OpenError::NoGenesis);
         }
-        disk::create_directories(&directory, Access::Private).map_err(at(&directory))?;
+        store
+            .disk
+            .make_directories(&directory, Access::Private)
+            .map_err(at(&directory))?;
         let mut found = fs::read_dir(&directory).map_err(at(&directory))?;
         if found.next().is_some() {
             return Err(OpenError::Exists(directory));
@@ -66,7 +69,10 @@ impl Ledger {
         fs::set_permissions(&directory, private).map_err(at(&directory))?;
         let hold = Hold::take(&places.holder())?;
         for private in [places.segments(), places.swept()] {
-            disk::create_directories(&private, Access::Private).map_err(at(&private))?;
+            store
+                .disk
+                .make_directories(&private, Access::Private)
+                .map_err(at(&private))?;
         }
         let wal = places.wal();
         Wal::start(&wal, Arc::clone(&store.disk), &[]).map_err(at(&wal))?;
@@ -92,7 +98,8 @@ impl Ledger {
             root: edge.root(),
             segment: name,
         })?;
-        disk::sync_directory_of(&directory).map_err(at(&directory))?;
+        let above = disk::parent(&directory);
+        store.disk.sync_directory(above).map_err(at(above))?;
         Ok(recovery::open(store, hold, signer)?.0)
     }
 }

@@ -35,30 +35,74 @@ impl Access {
     }
 }
 
-/// Writes files. An error tells nothing of whether the write happened.
+/// Changes files. An error tells nothing of whether the change happened.
+///
+/// The steps come first; [`Disk::create`], [`Disk::replace`] and [`Disk::publish`] are made of them,
+/// so that what is tested under power cuts is the very order in which this machine's disk is used.
 pub trait Disk: fmt::Debug + Send + Sync {
     /// Appends `bytes` to an open file; not durable before [`Disk::sync`].
     fn append(&self, file: &mut File, bytes: &[u8]) -> io::Result<()>;
 
-    /// Makes what was appended durable (fdatasync).
+    /// Makes what a file holds durable (fdatasync), but not its name.
     fn sync(&self, file: &File) -> io::Result<()>;
 
     /// Cuts an open file to `length` bytes, durably.
     fn cut(&self, file: &File, length: u64) -> io::Result<()>;
 
-    /// Puts a whole file under a name that must be free, durably.
-    ///
-    /// Gives `AlreadyExists` where the name is taken, and then leaves that file as it is.
-    fn create(&self, path: &Path, bytes: &[u8]) -> io::Result<()>;
+    /// Writes a whole file, in the place of one that has the name; nothing of it is durable.
+    fn write(&self, path: &Path, bytes: &[u8], access: Access) -> io::Result<File>;
 
-    /// Puts a whole file under a name, taken or not, durably and in one step.
-    fn replace(&self, path: &Path, bytes: &[u8], access: Access) -> io::Result<()>;
+    /// Gives a file a second name, which must be free: `AlreadyExists` otherwise.
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()>;
 
-    /// Puts a whole public file in one step but not durably: for what can be made again.
-    fn publish(&self, path: &Path, bytes: &[u8]) -> io::Result<()>;
+    /// Gives a file another name, in one step and in the place of one that has it.
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()>;
+
+    /// Takes a file's name away.
+    fn remove(&self, path: &Path) -> io::Result<()>;
+
+    /// Takes a directory away with all that is in it.
+    fn remove_directory(&self, path: &Path) -> io::Result<()>;
+
+    /// Makes a directory and those above it, as far as there are none.
+    fn make_directories(&self, path: &Path, access: Access) -> io::Result<()>;
+
+    /// Makes the names in a directory durable.
+    fn sync_directory(&self, path: &Path) -> io::Result<()>;
 
     /// Tells how many bytes are free for this user on the file system of `path`.
     fn available(&self, path: &Path) -> io::Result<u64>;
+
+    /// Puts a whole file under a name that must be free, durably.
+    ///
+    /// Gives `AlreadyExists` where the name is taken, and then leaves that file as it is.
+    fn create(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        let temporary = temporary(path);
+        let file = self.write(&temporary, bytes, Access::Private)?;
+        self.sync(&file)?;
+        // A link, unlike a rename, refuses a name that is taken.
+        let linked = self.link(&temporary, path);
+        self.remove(&temporary)?;
+        linked?;
+        self.sync_directory(parent(path))
+    }
+
+    /// Puts a whole file under a name, taken or not, durably and in one step.
+    fn replace(&self, path: &Path, bytes: &[u8], access: Access) -> io::Result<()> {
+        let temporary = temporary(path);
+        let file = self.write(&temporary, bytes, access)?;
+        self.sync(&file)?;
+        self.rename(&temporary, path)?;
+        self.sync_directory(parent(path))
+    }
+
+    /// Puts a whole public file in one step but not durably: for what can be made again.
+    fn publish(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
+        self.make_directories(parent(path), Access::Public)?;
+        let temporary = temporary(path);
+        self.write(&temporary, bytes, Access::Public)?;
+        self.rename(&temporary, path)
+    }
 }
 
 /// The disk of this machine.
@@ -79,27 +123,42 @@ impl Disk for LocalDisk {
         file.sync_all()
     }
 
-    fn create(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
-        let temporary = write_beside(path, bytes, Access::Private, true)?;
-        // A link, unlike a rename, refuses a name that is taken.
-        let linked = fs::hard_link(&temporary, path);
-        fs::remove_file(&temporary)?;
-        linked?;
-        sync_directory_of(path)
+    fn write(&self, path: &Path, bytes: &[u8], access: Access) -> io::Result<File> {
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(access.file())
+            .open(path)?;
+        file.write_all(bytes)?;
+        Ok(file)
     }
 
-    fn replace(&self, path: &Path, bytes: &[u8], access: Access) -> io::Result<()> {
-        let temporary = write_beside(path, bytes, access, true)?;
-        fs::rename(&temporary, path)?;
-        sync_directory_of(path)
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::hard_link(from, to)
     }
 
-    fn publish(&self, path: &Path, bytes: &[u8]) -> io::Result<()> {
-        if let Some(directory) = path.parent() {
-            create_directories(directory, Access::Public)?;
-        }
-        let temporary = write_beside(path, bytes, Access::Public, false)?;
-        fs::rename(&temporary, path)
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        fs::rename(from, to)
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        fs::remove_file(path)
+    }
+
+    fn remove_directory(&self, path: &Path) -> io::Result<()> {
+        fs::remove_dir_all(path)
+    }
+
+    fn make_directories(&self, path: &Path, access: Access) -> io::Result<()> {
+        DirBuilder::new()
+            .recursive(true)
+            .mode(access.directory())
+            .create(path)
+    }
+
+    fn sync_directory(&self, path: &Path) -> io::Result<()> {
+        File::open(path)?.sync_all()
     }
 
     fn available(&self, path: &Path) -> io::Result<u64> {
@@ -110,37 +169,17 @@ impl Disk for LocalDisk {
 /// Ends the names of files that are not yet what they will be called.
 pub(super) const TEMPORARY: &str = ".part";
 
-fn write_beside(path: &Path, bytes: &[u8], access: Access, durable: bool) -> io::Result<PathBuf> {
+fn temporary(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(TEMPORARY);
-    let temporary = PathBuf::from(name);
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(access.file())
-        .open(&temporary)?;
-    file.write_all(bytes)?;
-    if durable {
-        file.sync_all()?;
-    }
-    Ok(temporary)
+    name.into()
 }
 
-/// Makes a directory and those above it.
-pub(super) fn create_directories(path: &Path, access: Access) -> io::Result<()> {
-    DirBuilder::new()
-        .recursive(true)
-        .mode(access.directory())
-        .create(path)
-}
-
-/// Makes the entries of the directory that holds `path` durable.
-pub(super) fn sync_directory_of(path: &Path) -> io::Result<()> {
-    match path.parent() {
-        Some(directory) => File::open(directory)?.sync_all(),
-        None => Ok(()),
-    }
+/// The directory that holds `path`.
+pub(super) fn parent(path: &Path) -> &Path {
+    path.parent()
+        .filter(|parent| !parent.as_os_str().is_empty())
+        .unwrap_or(Path::new("."))
 }
 
 /// Reads a whole file of at most `limit` bytes; `None` when there is none.

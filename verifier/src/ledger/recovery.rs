@@ -111,7 +111,7 @@ pub(super) fn open(
         ..head.clone()
     };
     lock.swap(&head, &claimed)?;
-    sweep(&places, &names, &mut recovery)?;
+    sweep(&places, &*disk, &names, &mut recovery)?;
     keep_torn(&places, &*disk, &head, &tail.torn, &mut recovery)?;
     let wal =
         Wal::start(&places.wal(), Arc::clone(&disk), &tail.groups).map_err(at(&places.wal()))?;

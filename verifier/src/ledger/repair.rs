@@ -4,7 +4,7 @@ use std::{fs, io};
 
 use super::{
     check::{Scan, each_entry},
-    disk::{self, Access, Disk, TEMPORARY},
+    disk::{Access, Disk, TEMPORARY},
     lock::Head,
     places::Places,
     refusal::{OpenError, at},
@@ -16,11 +16,13 @@ use super::{
 /// Takes away what lies among the segments and is not named by the lock.
 pub(super) fn sweep(
     places: &Places,
+    disk: &dyn Disk,
     names: &[SegmentName],
     recovery: &mut Recovery,
 ) -> Result<(), OpenError> {
     let (segments, swept) = (places.segments(), places.swept());
-    disk::create_directories(&swept, Access::Private).map_err(at(&swept))?;
+    disk.make_directories(&swept, Access::Private)
+        .map_err(at(&swept))?;
     for found in fs::read_dir(&segments).map_err(at(&segments))? {
         let found = found.map_err(at(&segments))?;
         let name = found.file_name();
@@ -31,14 +33,18 @@ pub(super) fn sweep(
         }
         if text.ends_with(TEMPORARY) {
             // Never had its name, so nothing can have relied on it.
-            fs::remove_file(found.path()).map_err(at(&found.path()))?;
+            disk.remove(&found.path()).map_err(at(&found.path()))?;
             continue;
         }
         let to = swept.join(&name);
-        fs::rename(found.path(), &to).map_err(at(&found.path()))?;
+        disk.rename(&found.path(), &to).map_err(at(&found.path()))?;
         recovery.swept.push(to);
     }
-    disk::sync_directory_of(&segments.join("any")).map_err(at(&segments))
+    // The new names first: a segment may be evidence, and must not lose both.
+    for directory in [swept, segments] {
+        disk.sync_directory(&directory).map_err(at(&directory))?;
+    }
+    Ok(())
 }
 
 /// Keeps the torn end of the write-ahead file: it was never answered, but it may be evidence.
@@ -73,7 +79,11 @@ pub(super) fn publish(
     recovery: &mut Recovery,
 ) -> Result<(), OpenError> {
     let public = places.public();
-    disk::create_directories(&public.0, Access::Public).map_err(at(&public.0))?;
+    disk.make_directories(&public.0, Access::Public)
+        .map_err(at(&public.0))?;
+    // What stands in it holds the lock to account, so it must not go with its directory.
+    disk.sync_directory(places.directory())
+        .map_err(at(&public.0))?;
     let mut write = |made: &Made| {
         if public.holds(made) {
             return Ok(());

@@ -5,7 +5,7 @@
 //! So tiles are written in one step but without fsync: whoever loses them loses nothing.
 
 use std::{
-    fs, io,
+    io,
     path::{Path, PathBuf},
 };
 
@@ -153,7 +153,7 @@ impl Public {
         }
         let mut partial = path.into_os_string();
         partial.push(".p");
-        match fs::remove_dir_all(Path::new(&partial)) {
+        match disk.remove_directory(Path::new(&partial)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Ok(()),
         }

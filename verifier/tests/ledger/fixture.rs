@@ -236,6 +236,41 @@ impl Disk for Faults {
         self.pass(Step::Tiles, || LocalDisk.publish(path, bytes))
     }
 
+    // Creating, replacing and publishing are one step each here, so these are what opening does.
+    fn write(&self, path: &Path, bytes: &[u8], access: Access) -> io::Result<File> {
+        self.pass(Step::Other, || Ok(()))?;
+        LocalDisk.write(path, bytes, access)
+    }
+
+    fn link(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.pass(Step::Other, || LocalDisk.link(from, to))
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.pass(Step::Other, || LocalDisk.rename(from, to))
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        self.pass(Step::Other, || LocalDisk.remove(path))
+    }
+
+    fn remove_directory(&self, path: &Path) -> io::Result<()> {
+        // Of partial tiles, as a part of putting the full one.
+        LocalDisk.remove_directory(path)
+    }
+
+    fn make_directories(&self, path: &Path, access: Access) -> io::Result<()> {
+        // No step of its own: a directory that is there already is no change.
+        match self.struck() {
+            true => Err(io::Error::other("injected before")),
+            false => LocalDisk.make_directories(path, access),
+        }
+    }
+
+    fn sync_directory(&self, path: &Path) -> io::Result<()> {
+        self.pass(Step::Other, || LocalDisk.sync_directory(path))
+    }
+
     fn available(&self, path: &Path) -> io::Result<u64> {
         match self.0.lock().unwrap().free {
             Some(free) => Ok(free),
@@ -278,6 +313,7 @@ impl Signer for Key {
 pub(crate) struct House {
     pub(crate) faults: Faults,
     pub(crate) clock: u64,
+    disk: Arc<dyn Disk>,
     _dir: tempfile::TempDir,
     path: PathBuf,
 }
@@ -299,10 +335,17 @@ pub(crate) fn entries(numbers: std::ops::Range<u64>) -> Vec<Entry> {
 
 impl House {
     pub(crate) fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
+        let faults = Faults::default();
+        let disk = Arc::new(faults.clone());
+        Self::on(tempfile::tempdir().unwrap(), disk, faults)
+    }
+
+    /// A house in this directory, written through `disk`; `faults` keeps what was signed.
+    pub(crate) fn on(dir: tempfile::TempDir, disk: Arc<dyn Disk>, faults: Faults) -> Self {
         Self {
-            faults: Faults::default(),
+            faults,
             clock: 1_000,
+            disk,
             path: dir.path().join("ledger"),
             _dir: dir,
         }
@@ -322,7 +365,7 @@ impl House {
     }
 
     pub(crate) fn store(&self) -> Store {
-        Store::on(&self.path, Arc::new(self.faults.clone()))
+        Store::on(&self.path, Arc::clone(&self.disk))
     }
 
     pub(crate) fn key(&self) -> Box<dyn Signer> {

@@ -6,4 +6,5 @@ mod damage;
 mod faults;
 mod fixture;
 mod model;
+mod power;
 mod reading;
