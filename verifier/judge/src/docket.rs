@@ -155,6 +155,7 @@ pub fn hear(judge: &mut Judge, index: u64, admitted: &Admitted) {
     let verified = admitted.verified();
     let chain = *verified.chain().as_bytes();
     let header = verified.statement().header();
+    judge.signed(index, chain, verified.statement().key());
     match (verified.body(), admitted.content()) {
         (Body::Genesis(body), _) => judge.genesis(index, chain, body),
         (Body::Clock(_), _) => judge.clock(index, header.time().unix_ms),
@@ -172,8 +173,17 @@ pub fn hear(judge: &mut Judge, index: u64, admitted: &Admitted) {
         (Body::Usage(body), Content::Usage(totals, lines)) => {
             judge.usage(index, chain, header.sequence(), body, totals, lines);
         }
-        // These carry proof or custody, not facts to judge.
-        (Body::Officer(_) | Body::Key(_) | Body::Cosigned(_) | Body::ReportIssued(_), _) => {}
+        (Body::Gap(body), _) => judge.gap(index, chain, body),
+        (Body::ChainRestart(body), _) => judge.chain_restart(index, chain, body),
+        (Body::Fork(body), _) => judge.fork(index, body),
+        (Body::Succession(body), _) => judge.succession(index, body),
+        (Body::Revocation(body), _) => judge.revocation(index, body),
+        (Body::Officer(body), _) => judge.officer(index, chain, body),
+        // An observation whose rule these rules do not know is counted, not skipped.
+        (Body::Observation(body), _) if judge.observation(index, chain, body) => {}
+        // These carry proof, not facts to judge.
+        (Body::Key(_) | Body::Cosigned(_) | Body::ReportIssued(_), _) => {}
+        // Roll calls, holds and erasures among them: nobody judges yet whether they are true.
         _ => judge.not_judged(index, &verified.statement().kind().name()),
     }
 }

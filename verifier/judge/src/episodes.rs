@@ -9,7 +9,7 @@ use affiant_proto::{Digest, digest};
 
 use crate::{
     devices::Class,
-    findings::{Evidence, Finding, Known, RULES_VERSION, Rule, Subject, title},
+    findings::{Evidence, Finding, Known, RULES_VERSION, Rule, Severity, Subject, title},
 };
 
 /// Most log indices that a finding lists: sixteen are enough to look at, and the first and last
@@ -46,6 +46,7 @@ pub struct Episode {
     details: BTreeSet<String>,
     hosts: BTreeSet<String>,
     classes: BTreeSet<Class>,
+    severity: Option<Severity>,
 }
 
 impl Episode {
@@ -62,7 +63,14 @@ impl Episode {
             details: BTreeSet::new(),
             hosts: BTreeSet::new(),
             classes: BTreeSet::new(),
+            severity: None,
         }
+    }
+
+    /// Makes it as grave as `severity`, where that is more than the rule's own.
+    pub fn grave(mut self, severity: Severity) -> Self {
+        self.severity = self.severity.max(Some(severity));
+        self
     }
 
     /// Adds what happened and where; a detail longer than [`MAX_DETAIL_CHARS`] is cut.
@@ -97,6 +105,7 @@ impl Episode {
         self.details.extend(other.details);
         self.hosts.extend(other.hosts);
         self.classes.extend(other.classes);
+        self.severity = self.severity.max(other.severity);
         bound(&mut self.indices, MAX_INDICES);
         bound(&mut self.details, MAX_DETAILS);
         bound(&mut self.hosts, MAX_DETAILS);
@@ -163,6 +172,7 @@ impl Episodes {
 
     fn finding(&self, key: &Key, episode: &Episode, now_ms: u64) -> Finding {
         let (tenant, host, device) = match &key.subject {
+            Subject::Log(_) | Subject::Officer(..) => (None, None, None),
             Subject::Tenant(tenant) => (Some(tenant.clone()), None, None),
             Subject::Host(host, chain) | Subject::AllDevices(host, chain) => {
                 (None, Some((host, chain)), None)
@@ -179,7 +189,9 @@ impl Episodes {
         Finding {
             id: id(key, first_index),
             rule: key.rule,
-            severity: key.rule.severity(),
+            severity: episode.severity.map_or(key.rule.severity(), |severity| {
+                severity.max(key.rule.severity())
+            }),
             title: title(key.rule, &key.subject),
             tenant,
             host: host.map(|(name, _)| name.clone()),
@@ -231,6 +243,14 @@ fn id(key: &Key, first_index: u64) -> String {
             put(b"device");
             put(chain);
             put(device.as_bytes());
+        }
+        Subject::Officer(_, chain) => {
+            put(b"officer");
+            put(chain);
+        }
+        Subject::Log(origin) => {
+            put(b"log");
+            put(origin.as_bytes());
         }
     }
     put(if key.known == Known::Then {

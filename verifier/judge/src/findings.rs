@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::devices::Class;
 
 /// Version of the rules of this release; every finding names it.
-pub const RULES_VERSION: &str = "1";
+pub const RULES_VERSION: &str = "2";
 
 /// A rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -25,12 +25,36 @@ pub enum Rule {
     RestrictedHq,
     /// Time of a host or device that nothing covers.
     UsageGap,
+    /// Two statements were signed at one place of a host's chain.
+    ChainFork,
+    /// A host went on from the log's head because its disk no longer had it.
+    ChainRestart,
+    /// Records were sealed and lost before they could be sent.
+    RecordsLost,
+    /// Lines of records were let go; their totals stand.
+    LinesLost,
+    /// A host was enrolled anew while its old chain was open.
+    ReEnrolled,
+    /// Statements of a key that was revoked from before they were logged.
+    KeySuspect,
+    /// A device is now in another host.
+    DeviceMoved,
+    /// Two hosts say of one time that they have the same device.
+    DeviceDuplicate,
+    /// Planned silence beyond what a day excuses.
+    PlannedSilenceExceeded,
+    /// The log went on under a new key or from an earlier state.
+    LogSuccession,
+    /// A host says that it was shown a log that contradicts this one.
+    LogContradicted,
 }
 
 /// How grave a finding is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Severity {
+    /// Low.
+    Low,
     /// Medium.
     Medium,
     /// High.
@@ -50,18 +74,38 @@ impl Rule {
             Self::EndCustomerUndeclared => "END_CUSTOMER_UNDECLARED",
             Self::RestrictedHq => "RESTRICTED_HQ",
             Self::UsageGap => "USAGE_GAP",
+            Self::ChainFork => "CHAIN_FORK",
+            Self::ChainRestart => "CHAIN_RESTART",
+            Self::RecordsLost => "RECORDS_LOST",
+            Self::LinesLost => "LINES_LOST",
+            Self::ReEnrolled => "RE_ENROLLED",
+            Self::KeySuspect => "KEY_SUSPECT",
+            Self::DeviceMoved => "DEVICE_MOVED",
+            Self::DeviceDuplicate => "DEVICE_DUPLICATE",
+            Self::PlannedSilenceExceeded => "PLANNED_SILENCE_EXCEEDED",
+            Self::LogSuccession => "LOG_SUCCESSION",
+            Self::LogContradicted => "LOG_CONTRADICTED",
         }
     }
 
-    /// How grave a breach of it is.
+    /// How grave a breach of it is at least: evidence of a loss makes LOG_SUCCESSION high.
     pub const fn severity(self) -> Severity {
         match self {
-            Self::UseUnvetted | Self::RestrictedHq => Severity::Critical,
+            Self::UseUnvetted | Self::RestrictedHq | Self::ChainFork => Severity::Critical,
             Self::UseUnattributed
             | Self::DeviceNotAllowed
             | Self::VettingExpired
-            | Self::EndCustomerUndeclared => Severity::High,
-            Self::UsageGap => Severity::Medium,
+            | Self::EndCustomerUndeclared
+            | Self::RecordsLost
+            | Self::KeySuspect
+            | Self::DeviceDuplicate
+            | Self::LogContradicted => Severity::High,
+            Self::UsageGap
+            | Self::ChainRestart
+            | Self::LinesLost
+            | Self::ReEnrolled
+            | Self::PlannedSilenceExceeded => Severity::Medium,
+            Self::DeviceMoved | Self::LogSuccession => Severity::Low,
         }
     }
 }
@@ -77,6 +121,10 @@ pub enum Subject {
     AllDevices(String, [u8; 32]),
     /// One device of a host: name, chain, and the device's uuid or place.
     Device(String, [u8; 32], String),
+    /// An officer, by name and chain.
+    Officer(String, [u8; 32]),
+    /// The log, by its name at the time.
+    Log(String),
 }
 
 /// When it could be known.
@@ -152,6 +200,8 @@ pub(crate) fn title(rule: Rule, subject: &Subject) -> String {
         Subject::Host(host, _) => format!("host {host}"),
         Subject::AllDevices(host, _) => format!("all devices of host {host}"),
         Subject::Device(host, _, device) => format!("device {device} of host {host}"),
+        Subject::Officer(name, _) => format!("officer {name}"),
+        Subject::Log(origin) => format!("log {origin}"),
     };
     match rule {
         Rule::UseUnvetted => format!("{who} used devices without an approval"),
@@ -172,5 +222,20 @@ pub(crate) fn title(rule: Rule, subject: &Subject) -> String {
             Subject::AllDevices(..) | Subject::Device(..) => format!("{who} went unobserved"),
             _ => format!("time of {who} is not covered by records"),
         },
+        Rule::ChainFork => format!("{who} signed two histories"),
+        Rule::ChainRestart => {
+            format!("{who} lost statements from its disk and went on from the log")
+        }
+        Rule::RecordsLost => format!("{who} lost records before it could send them"),
+        Rule::LinesLost => format!("{who} let go of lines, and whose use they told is not known"),
+        Rule::ReEnrolled => format!("{who} was enrolled anew while its old chain was open"),
+        Rule::KeySuspect => format!("{who} has statements of a key that was revoked"),
+        Rule::DeviceMoved => format!("{who} was in another host before"),
+        Rule::DeviceDuplicate => format!("{who} is in another host at the same time"),
+        Rule::PlannedSilenceExceeded => {
+            format!("{who} was silent by plan for longer than a day excuses")
+        }
+        Rule::LogSuccession => format!("{who} went on in a new generation"),
+        Rule::LogContradicted => format!("{who} was shown a log that contradicts this one"),
     }
 }

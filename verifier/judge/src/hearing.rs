@@ -209,7 +209,7 @@ impl Judge {
         }
     }
 
-    fn observe(&mut self, rule: Rule, subject: Subject, episode: Episode) {
+    pub(crate) fn observe(&mut self, rule: Rule, subject: Subject, episode: Episode) {
         self.episodes.add(
             Key {
                 rule,

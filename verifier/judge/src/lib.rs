@@ -18,6 +18,7 @@ pub mod accounting;
 pub mod admission;
 pub mod approval;
 mod coverage;
+mod custody;
 pub mod devices;
 pub mod docket;
 pub mod episodes;
@@ -31,6 +32,8 @@ pub mod parties;
 mod record;
 pub mod registry;
 pub mod rules;
+mod signers;
+mod suspicion;
 pub mod timeline;
 mod uses;
 mod verdict;
@@ -50,6 +53,7 @@ use coverage::{Coverage, Gap};
 use episodes::Episodes;
 use hosts::{Hosts, Placed};
 use registry::Standing;
+use signers::Signers;
 use timeline::Stamp;
 use uses::Uses;
 
@@ -77,6 +81,9 @@ pub struct Judge {
     coverage: Coverage,
     accounts: Accounts,
     uses: Uses,
+    signers: Signers,
+    /// Names of officers, by chain.
+    officers: BTreeMap<[u8; 32], String>,
     episodes: Episodes,
     answers: BTreeMap<String, Answer>,
     records: u64,
@@ -118,6 +125,8 @@ impl Judge {
             hosts: Hosts::default(),
             accounts: Accounts::default(),
             uses: Uses::default(),
+            signers: Signers::default(),
+            officers: BTreeMap::new(),
             answers: BTreeMap::new(),
             records: 0,
             lines_withheld: 0,
@@ -134,7 +143,8 @@ impl Judge {
     }
 
     /// Takes a `clock` statement: the log's time from here on.
-    pub fn clock(&mut self, _index: u64, unix_ms: u64) {
+    pub fn clock(&mut self, index: u64, unix_ms: u64) {
+        self.signers.clock(index, unix_ms);
         self.clock_ms = self.clock_ms.max(unix_ms);
         self.coverage.clock(unix_ms);
     }

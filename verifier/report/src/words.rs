@@ -94,5 +94,49 @@ pub fn meaning(rule: Rule) -> &'static str {
             "For this time no record covers the host, or its devices could not be observed. What \
              ran there is not known."
         }
+        Rule::ChainFork => {
+            "One key signed two statements at one place of the chain: two copies of the host's \
+             disk or key were at work. Nothing more of the chain is taken. Ask for both histories."
+        }
+        Rule::ChainRestart => {
+            "The host came back with an older disk and went on from where the log stood. What it \
+             had measured and never sent may be missing. Ask why the disk was restored."
+        }
+        Rule::RecordsLost => {
+            "Records were sealed, and lost before they were sent. What the host's devices did in \
+             their time is not known. Ask what happened to its disk."
+        }
+        Rule::LinesLost => {
+            "The host ran out of room and let go of the lines of these records. How much its \
+             devices worked stands in their signed totals; for whom is not known."
+        }
+        Rule::ReEnrolled => {
+            "A new chain took the place of one that nobody had retired. Compare the time between \
+             the last record of the old and the first of the new."
+        }
+        Rule::KeySuspect => {
+            "A key was revoked from an index that lies behind, and signed statements since. They \
+             may be a thief's. What an officer's key permitted in that span permits no more."
+        }
+        Rule::DeviceMoved => {
+            "The device worked in one host and then in another. Ask when it was carried over, and \
+             what it did in between."
+        }
+        Rule::DeviceDuplicate => {
+            "Two hosts recorded the same device for the same time. At least one of them is wrong \
+             about what it has, or one machine was copied."
+        }
+        Rule::PlannedSilenceExceeded => {
+            "Silence for maintenance is excused for some time of each day, and this was longer. \
+             What ran there meanwhile is not known. Ask for the plan."
+        }
+        Rule::LogSuccession => {
+            "Two officers opened a new generation of the log. What lies in a declared loss cannot \
+             be shown any more; hosts send again what they still have."
+        }
+        Rule::LogContradicted => {
+            "A host was shown a state of the log that does not fit this one. It holds both as \
+             evidence. Ask it for them, and compare with what witnesses saw."
+        }
     }
 }

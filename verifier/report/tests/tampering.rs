@@ -264,7 +264,8 @@ fn a_report_by_other_rules_is_judged_differently_and_not_broken() {
     let (mut world, period) = played();
     let honest = world.report(period, Scope::All);
     let text = String::from_utf8(honest[files::REPORT].clone()).unwrap();
-    let newer = text.replacen("\"version\": \"1\"", "\"version\": \"999\"", 1);
+    let ours = format!("\"version\": \"{}\"", affiant_judge::RULES_VERSION);
+    let newer = text.replacen(&ours, "\"version\": \"999\"", 1);
     let newer = newer.replacen("\"interval_ms\"", "\"span_ms\"", 1);
     let other = issued_anew(&mut world, &honest, newer);
     let verdict = verify(&other, Some(&world.trust()), None).unwrap();

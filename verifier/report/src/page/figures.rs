@@ -93,7 +93,7 @@ pub(super) fn tiles(out: &mut String, document: &Document) -> fmt::Result {
         "used, and no tenant is named",
     )?;
     let mut counts = Vec::new();
-    for name in ["critical", "high", "medium"] {
+    for name in ["critical", "high", "medium", "low"] {
         let count = document
             .findings
             .iter()

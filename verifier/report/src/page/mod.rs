@@ -246,6 +246,7 @@ fn severity(severity: affiant_judge::Severity) -> &'static str {
         affiant_judge::Severity::Critical => "critical",
         affiant_judge::Severity::High => "high",
         affiant_judge::Severity::Medium => "medium",
+        affiant_judge::Severity::Low => "low",
     }
 }
 

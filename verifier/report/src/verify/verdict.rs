@@ -174,6 +174,8 @@ pub struct Findings {
     pub high: usize,
     /// By severity.
     pub medium: usize,
+    /// By severity.
+    pub low: usize,
     /// All of them.
     pub items: Vec<Finding>,
     /// The same in words.
@@ -189,16 +191,17 @@ impl Findings {
                 .count()
         };
         let (critical, high) = (count(Severity::Critical), count(Severity::High));
-        let medium = count(Severity::Medium);
+        let (medium, low) = (count(Severity::Medium), count(Severity::Low));
         let text = match items.len() {
             0 => "no rule was broken by what is shown".to_owned(),
-            _ => format!("{critical} critical, {high} high, {medium} medium"),
+            _ => format!("{critical} critical, {high} high, {medium} medium, {low} low"),
         };
         Self {
             count: items.len(),
             critical,
             high,
             medium,
+            low,
             items,
             text,
         }

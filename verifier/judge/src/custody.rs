@@ -1,0 +1,129 @@
+//! What chains and the log say of their own unbrokenness: each break was signed, and is a finding.
+
+use affiant_proto::v1;
+
+use crate::{
+    Judge,
+    episodes::{Episode, Key},
+    findings::{Known, Rule, Severity, Subject},
+};
+
+/// Rules of a host's `observation` that say that the log contradicts itself.
+const CONTRADICTED: [&str; 2] = ["LOG_WENT_BACK", "LOG_FORKED"];
+
+impl Judge {
+    /// Takes a `gap`: records of a chain that were lost, or lines of records that stand.
+    pub fn gap(&mut self, index: u64, chain: [u8; 32], gap: &v1::Gap) {
+        let count = gap.last.saturating_sub(gap.first).saturating_add(1);
+        let reason = quoted(&gap.reason);
+        if gap.lines {
+            let detail = format!(
+                "of statements {} to {} the lines were let go{reason}",
+                gap.first, gap.last
+            );
+            self.observe_host(index, chain, Rule::LinesLost, &detail);
+        } else {
+            let detail = format!(
+                "{count} statements are lost, {} to {}{reason}",
+                gap.first, gap.last
+            );
+            self.observe_host(index, chain, Rule::RecordsLost, &detail);
+        }
+    }
+
+    /// Takes a `chain-restart`: the host's disk no longer had what the log has.
+    pub fn chain_restart(&mut self, index: u64, chain: [u8; 32], restart: &v1::ChainRestart) {
+        let detail = format!(
+            "its disk stood at statement {}, the log at {}{}",
+            restart.restored_sequence,
+            restart.adopted_sequence,
+            quoted(&restart.reason)
+        );
+        self.observe_host(index, chain, Rule::ChainRestart, &detail);
+    }
+
+    /// Takes a `fork`: nothing more of its chain is admitted.
+    pub fn fork(&mut self, index: u64, fork: &v1::Fork) {
+        let Ok(chain) = <[u8; 32]>::try_from(fork.chain.as_slice()) else {
+            self.note(format!("fork at index {index} names no chain"));
+            return;
+        };
+        let detail = format!("two statements were signed at sequence {}", fork.sequence);
+        self.observe_host(index, chain, Rule::ChainFork, &detail);
+    }
+
+    /// Takes an `observation`; says whether its rule is one that is judged.
+    pub fn observation(
+        &mut self,
+        index: u64,
+        chain: [u8; 32],
+        observation: &v1::Observation,
+    ) -> bool {
+        let judged = CONTRADICTED.contains(&observation.rule.as_str());
+        if judged {
+            let detail = format!("{}{}", observation.rule, quoted(&observation.text));
+            self.observe_host(index, chain, Rule::LogContradicted, &detail);
+        }
+        judged
+    }
+
+    /// Takes a `succession`: the log goes on in another generation.
+    pub fn succession(&mut self, index: u64, succession: &v1::Succession) {
+        let size = |reference: &Option<v1::CheckpointRef>| {
+            reference.as_ref().map_or(0, |reference| reference.size)
+        };
+        let (kept, last) = (size(&succession.kept), size(&succession.last));
+        let mut episode = self.told(index);
+        let reason = quoted(&succession.reason);
+        let detail = if last > kept {
+            episode = episode.grave(Severity::High);
+            format!(
+                "entries {kept} to {} of the generation before are lost{reason}",
+                last - 1
+            )
+        } else {
+            format!("nothing is lost: all {kept} entries were kept{reason}")
+        };
+        let key = Key {
+            rule: Rule::LogSuccession,
+            subject: Subject::Log(succession.origin.clone()),
+            known: Known::Then,
+        };
+        if self.in_period() {
+            self.episodes.add(key, episode.with(&detail, "", None));
+        }
+    }
+
+    /// What one statement at `index` says at the log's time there.
+    pub(crate) fn told(&self, index: u64) -> Episode {
+        Episode::new(
+            (index, index),
+            (self.clock_ms, self.clock_ms),
+            self.clock_ms,
+            1,
+        )
+    }
+
+    /// Whether what is logged now belongs to the period that is judged.
+    pub(crate) fn in_period(&self) -> bool {
+        let (from, to) = self.period;
+        (from == 0 || self.clock_ms > from) && self.clock_ms <= to
+    }
+
+    fn observe_host(&mut self, index: u64, chain: [u8; 32], rule: Rule, detail: &str) {
+        if self.in_period() {
+            let name = self.hosts.of(chain).name.clone();
+            let episode = self.told(index).with(detail, &name, None);
+            self.observe(rule, Subject::Host(name, chain), episode);
+        }
+    }
+}
+
+/// Adds what somebody wrote, where they wrote anything.
+pub(crate) fn quoted(text: &str) -> String {
+    if text.is_empty() {
+        String::new()
+    } else {
+        format!(": {text}")
+    }
+}

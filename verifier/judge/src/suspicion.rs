@@ -1,0 +1,82 @@
+//! What a revocation casts doubt on: statements of the key from the index that it names on.
+
+use affiant_proto::{
+    KeyId,
+    v1::{self, KeyUse},
+};
+
+use crate::{
+    Judge,
+    custody::quoted,
+    episodes::{Episode, Key},
+    findings::{Known, Rule, Subject},
+};
+
+impl Judge {
+    /// Takes note of who signed the statement at `index`; before what it says is heard.
+    pub fn signed(&mut self, index: u64, chain: [u8; 32], key: KeyId) {
+        self.signers.signed(index, chain, *key.as_bytes());
+    }
+
+    /// Takes an officer's opening statement.
+    pub fn officer(&mut self, index: u64, chain: [u8; 32], officer: &v1::Officer) {
+        let _ = index;
+        self.officers.insert(chain, officer.name.clone());
+    }
+
+    /// Takes a revocation: what the key signed before `from_index` stands, what it signed since
+    /// was admitted and is suspect, and nothing more of it is admitted.
+    pub fn revocation(&mut self, index: u64, revocation: &v1::Revocation) {
+        let Ok(key) = <[u8; 16]>::try_from(revocation.key_id.as_slice()) else {
+            self.note(format!("revocation at index {index} names no key"));
+            return;
+        };
+        let usage = KeyUse::try_from(revocation.r#use).unwrap_or_default();
+        let Some(signed) = self.signers.by(&key) else {
+            return;
+        };
+        let first = signed.first.max(revocation.from_index);
+        let subject = match usage {
+            KeyUse::Record => Subject::Host(self.hosts.of(signed.chain).name.clone(), signed.chain),
+            KeyUse::Officer => {
+                let name = self.officers.get(&signed.chain).cloned();
+                Subject::Officer(name.unwrap_or_default(), signed.chain)
+            }
+            // These open connections and sign no statement.
+            KeyUse::Tls | KeyUse::Ca | KeyUse::Unspecified => return,
+        };
+        if first > signed.last {
+            return;
+        }
+        let span = (self.signers.logged_ms(first), self.clock_ms);
+        if span.1 <= self.period.0 || span.0 > self.period.1 {
+            return;
+        }
+        let host = match &subject {
+            Subject::Host(name, _) => name.clone(),
+            _ => String::new(),
+        };
+        let mut episode = Episode::new((first, index), span, self.clock_ms, 1);
+        let detail = format!(
+            "log indices {first} to {} were signed by key {}, revoked from {}{}",
+            signed.last,
+            KeyId::new(key),
+            revocation.from_index,
+            quoted(&revocation.reason)
+        );
+        episode.tell(&detail, &host, None);
+        if let Some(next) = signed.next {
+            let detail = format!(
+                "its last statement named the next key, {}",
+                KeyId::new(next)
+            );
+            episode.tell(&detail, &host, None);
+        }
+        let key = Key {
+            rule: Rule::KeySuspect,
+            subject,
+            known: Known::Later,
+        };
+        self.episodes.add(key, episode);
+    }
+}
