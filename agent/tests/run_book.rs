@@ -149,9 +149,9 @@ fn records(book: &mut Book) -> Vec<(Verified, Vec<Vec<u8>>)> {
     let mut next = 1;
     while next <= book.head().0 {
         for (sequence, bytes) in book.read(next, 1 << 20).unwrap() {
-            let (statement, tree) = Envelope::parse(&bytes).unwrap().into_parts();
-            let verified = chain.follow(statement).unwrap();
-            let leaves = tree.unwrap().leaves().to_vec();
+            let envelope = Envelope::parse(&bytes).unwrap();
+            let leaves = envelope.tree().unwrap().leaves().to_vec();
+            let verified = chain.follow(envelope.into_parts().0).unwrap();
             match verified.body() {
                 Body::Inventory(body) => devices = body.count,
                 Body::Workloads(body) => workloads = body.count,

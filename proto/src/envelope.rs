@@ -1,10 +1,13 @@
 //! Envelopes: a statement with what stands under its salted root, as it travels and is stored.
 
+use std::collections::BTreeSet;
+
 use prost::Message as _;
 
 use crate::{
-    salted::{BadLeaves, MAX_LEAF_BYTES, SaltedTree, Seed},
+    salted::{BadLeaves, Disclosure, MAX_LEAF_BYTES, MAX_LEAVES, SaltedTree, Seed, Shown},
     statement::{Body, MAX_STATEMENT_BYTES, Malformed, Statement},
+    tlog::Hash,
     v1,
 };
 
@@ -14,14 +17,50 @@ use crate::{
 /// of names each are 1 MiB. 2 MiB is half of gRPC's default message limit of 4 MiB.
 pub const MAX_ENVELOPE_BYTES: usize = 2 * 1024 * 1024;
 
-/// A statement that was read, with all its leaves under the root that it signs.
+/// A statement that was read, with what it brings of the leaves under the root that it signs.
 ///
 /// Made by [`Envelope::open`], so the leaves are those that were signed, if the signature is good:
 /// that is for [`crate::ChainState`] to say.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Envelope {
     statement: Statement,
-    tree: Option<SaltedTree>,
+    leaves: Leaves,
+}
+
+/// What an envelope brings of the leaves under its statement's root.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Leaves {
+    /// Nothing: the kind has no root.
+    None,
+    /// All of them, with the seed of their salts.
+    All(SaltedTree),
+    /// Leaf 0 of a usage record whose other leaves were let go, with the proof that it is.
+    Totals(Disclosure),
+}
+
+impl Leaves {
+    /// The contents in order, `None` for a leaf that was let go; as many as the statement signs.
+    pub fn contents(self, count: u32) -> Vec<Option<Vec<u8>>> {
+        match self {
+            Self::None => Vec::new(),
+            Self::All(tree) => tree.into_leaves().into_iter().map(Some).collect(),
+            Self::Totals(totals) => {
+                let first = totals.shown.into_iter().map(|leaf| Some(leaf.content));
+                let gone = std::iter::repeat_n(None, count.saturating_sub(1) as usize);
+                first.chain(gone).collect()
+            }
+        }
+    }
+
+    /// Shows the leaves of `indices`; of a record whose lines were let go its totals, whatever
+    /// else is asked for.
+    pub fn disclose(self, indices: &BTreeSet<u32>) -> Disclosure {
+        match self {
+            Self::None => Disclosure::default(),
+            Self::All(tree) => tree.disclose(indices),
+            Self::Totals(totals) => totals,
+        }
+    }
 }
 
 /// Why bytes are not an envelope.
@@ -81,21 +120,34 @@ impl Envelope {
             kind: statement.kind().name(),
             fault,
         };
-        if message.totals.is_some() {
-            return Err(contents("comes without its lines"));
-        }
-        let tree = match root(statement.body()) {
-            None if message.leaves.is_empty() && message.seed.is_empty() => None,
-            None => return Err(contents("has no root for leaves or seed")),
-            Some((root, count)) => {
+        let bare = message.leaves.is_empty() && message.seed.is_empty();
+        let leaves = match (root(statement.body()), message.totals) {
+            (None, None) if bare => Leaves::None,
+            (None, _) => return Err(contents("has no root for leaves or seed")),
+            (Some((root, count)), None) => {
                 let seed = message.seed.as_slice().try_into();
                 let seed = seed.map_err(|_| contents("comes without its 16-byte seed"))?;
                 let tree = SaltedTree::new(Seed::new(seed), message.leaves)?;
                 tree.matches(root, count)?;
-                Some(tree)
+                Leaves::All(tree)
+            }
+            (Some(_), Some(_)) if !bare => {
+                return Err(contents("has totals in place of lines, and lines too"));
+            }
+            (Some((root, count)), Some(totals)) => {
+                if !matches!(statement.body(), Body::Usage(_)) {
+                    return Err(contents("has no totals"));
+                }
+                let bad = || contents("comes with totals of another spelling");
+                let totals = disclosed(totals).ok_or_else(bad)?;
+                if count as usize > MAX_LEAVES {
+                    return Err(BadLeaves::TooMany(count as usize).into());
+                }
+                totals.matches(root, count)?;
+                Leaves::Totals(totals)
             }
         };
-        Ok(Self { statement, tree })
+        Ok(Self { statement, leaves })
     }
 
     /// Joins a statement just sealed with the leaves that it was sealed over.
@@ -104,29 +156,53 @@ impl Envelope {
             kind: statement.kind().name(),
             fault,
         };
-        match (root(statement.body()), &tree) {
-            (None, None) => {}
-            (Some((root, count)), Some(tree)) => tree.matches(root, count)?,
+        let leaves = match (root(statement.body()), tree) {
+            (None, None) => Leaves::None,
+            (Some((root, count)), Some(tree)) => {
+                tree.matches(root, count)?;
+                Leaves::All(tree)
+            }
             _ => return Err(contents("and its leaves do not belong together")),
-        }
-        Ok(Self { statement, tree })
+        };
+        Ok(Self { statement, leaves })
+    }
+
+    /// Lets the lines of a usage record go, and the seed of their salts: statement and totals
+    /// stay. Every other kind, and a record without lines, is as it was.
+    #[must_use]
+    pub fn without_lines(self) -> Self {
+        let leaves = match (self.statement.body(), self.leaves) {
+            (Body::Usage(_), Leaves::All(tree)) if tree.count() > 1 => {
+                Leaves::Totals(tree.disclose(&BTreeSet::from([0])))
+            }
+            (_, leaves) => leaves,
+        };
+        let statement = self.statement;
+        Self { statement, leaves }
     }
 
     /// The message that travels and is stored.
     pub fn message(&self) -> v1::Envelope {
-        v1::Envelope {
-            statement: self.statement.as_bytes().to_vec(),
-            leaves: self
-                .tree
-                .as_ref()
-                .map(|t| t.leaves().to_vec())
-                .unwrap_or_default(),
-            seed: self
-                .tree
-                .as_ref()
-                .map(|t| t.seed().as_bytes().to_vec())
-                .unwrap_or_default(),
-            totals: None,
+        let statement = self.statement.as_bytes().to_vec();
+        let bare = v1::Envelope {
+            statement,
+            ..v1::Envelope::default()
+        };
+        match &self.leaves {
+            Leaves::None => bare,
+            Leaves::All(tree) => v1::Envelope {
+                leaves: tree.leaves().to_vec(),
+                seed: tree.seed().as_bytes().to_vec(),
+                ..bare
+            },
+            Leaves::Totals(totals) => v1::Envelope {
+                totals: totals.shown.first().map(|first| v1::ShownTotals {
+                    content: first.content.clone(),
+                    salt: first.salt.to_vec(),
+                    path: totals.proof.iter().map(|h| h.as_bytes().to_vec()).collect(),
+                }),
+                ..bare
+            },
         }
     }
 
@@ -140,15 +216,38 @@ impl Envelope {
         &self.statement
     }
 
-    /// Its leaves, when its kind has a root.
+    /// What it brings of its leaves.
+    pub fn leaves(&self) -> &Leaves {
+        &self.leaves
+    }
+
+    /// Its leaves, when its kind has a root and they are all here.
     pub fn tree(&self) -> Option<&SaltedTree> {
-        self.tree.as_ref()
+        match &self.leaves {
+            Leaves::All(tree) => Some(tree),
+            Leaves::None | Leaves::Totals(_) => None,
+        }
     }
 
     /// Takes both apart.
-    pub fn into_parts(self) -> (Statement, Option<SaltedTree>) {
-        (self.statement, self.tree)
+    pub fn into_parts(self) -> (Statement, Leaves) {
+        (self.statement, self.leaves)
     }
+}
+
+/// Reads totals that travel in place of lines: an inclusion proof of leaf 0 is what a multi-proof
+/// of it alone is, hash for hash.
+fn disclosed(totals: v1::ShownTotals) -> Option<Disclosure> {
+    let hash = |bytes: &Vec<u8>| bytes.as_slice().try_into().ok().map(Hash::from_bytes);
+    let shown = Shown {
+        index: 0,
+        salt: totals.salt.as_slice().try_into().ok()?,
+        content: totals.content,
+    };
+    Some(Disclosure {
+        shown: vec![shown],
+        proof: totals.path.iter().map(hash).collect::<Option<_>>()?,
+    })
 }
 
 /// Root and count that a statement signs over its leaves.
@@ -177,14 +276,17 @@ mod tests {
             count: tree.count(),
             ..Default::default()
         };
+        Envelope::join(seal(body), Some(tree)).unwrap()
+    }
+
+    fn seal(body: impl Into<Body>) -> Statement {
         let time = v1::Time {
             unix_ms: 1,
             clock: v1::ClockState::Unknown.into(),
             max_error_ms: None,
         };
         let signer = Ed25519Signer::from_seed(&[1; 32]).unwrap();
-        let statement = Statement::seal(body.into(), Place::Opening, time, None, &signer).unwrap();
-        Envelope::join(statement, Some(tree)).unwrap()
+        Statement::seal(body.into(), Place::Opening, time, None, &signer).unwrap()
     }
 
     #[test]
@@ -222,5 +324,80 @@ mod tests {
         assert_eq!(change(&|m| m.leaves.swap(0, 1)), "leaves");
         assert_eq!(change(&|m| m.leaves.push(Vec::new())), "leaves");
         assert_eq!(change(&|m| m.statement.truncate(9)), "spelling");
+    }
+
+    fn record(lines: u8) -> Envelope {
+        let leaves = (0..=lines).map(|n| vec![n; 9]).collect();
+        let tree = SaltedTree::new(Seed::new([5; 16]), leaves).unwrap();
+        let body = v1::Usage {
+            usage_root: tree.root().as_bytes().to_vec(),
+            usage_count: tree.count(),
+            ..Default::default()
+        };
+        Envelope::join(seal(body), Some(tree)).unwrap()
+    }
+
+    #[test]
+    fn a_record_whose_lines_were_let_go_keeps_statement_and_totals_and_neither_line_nor_seed() {
+        for lines in [1, 2, 3, 6, 7, 8, 100] {
+            let whole = record(lines);
+            let bytes = whole.clone().without_lines().to_bytes();
+            let seed = whole.tree().unwrap().seed().as_bytes();
+            assert!(!bytes.windows(16).any(|window| window == seed));
+            let read = Envelope::parse(&bytes).unwrap();
+            assert_eq!(read.statement(), whole.statement());
+            let contents = read.into_parts().1.contents(u32::from(lines) + 1);
+            assert_eq!(contents.len(), usize::from(lines) + 1);
+            assert_eq!(contents.first(), Some(&Some(vec![0; 9])));
+            assert!(contents.iter().skip(1).all(Option::is_none));
+            assert!(!bytes.windows(9).any(|window| window == [1; 9]));
+        }
+    }
+
+    #[test]
+    fn only_usage_records_with_lines_let_them_go() {
+        assert_eq!(sealed().without_lines(), sealed());
+        assert_eq!(record(0).without_lines(), record(0));
+        let less = record(3).without_lines();
+        assert_eq!(less.clone().without_lines(), less);
+    }
+
+    #[test]
+    fn totals_of_another_record_or_place_and_totals_beside_lines_are_refused() {
+        let (whole, less) = (record(3).message(), record(3).without_lines().message());
+        let change = |change: &dyn Fn(&mut v1::Envelope, &mut v1::ShownTotals)| {
+            let mut message = less.clone();
+            let mut totals = message.totals.take().unwrap();
+            change(&mut message, &mut totals);
+            message.totals = Some(totals);
+            Envelope::open(message).unwrap_err().code()
+        };
+        assert_eq!(change(&|_, t| t.content[0] ^= 1), "leaves");
+        assert_eq!(change(&|_, t| t.salt[0] ^= 1), "leaves");
+        assert_eq!(change(&|_, t| t.salt.push(0)), "leaves");
+        assert_eq!(change(&|_, t| t.path.push(vec![0; 32])), "leaves");
+        assert_eq!(change(&|_, t| t.path.truncate(1)), "leaves");
+        assert_eq!(change(&|_, t| t.path[0].truncate(31)), "leaves");
+        assert_eq!(change(&|m, _| m.seed = whole.seed.clone()), "leaves");
+        assert_eq!(change(&|m, _| m.leaves = whole.leaves.clone()), "leaves");
+        // Leaf 1 in the place of the totals.
+        let tree = record(3).into_parts().1;
+        let line = tree.disclose(&BTreeSet::from([1]));
+        let swapped = |_: &mut v1::Envelope, totals: &mut v1::ShownTotals| {
+            totals.content = line.shown[0].content.clone();
+            totals.salt = line.shown[0].salt.to_vec();
+            totals.path = line.proof.iter().map(|h| h.as_bytes().to_vec()).collect();
+        };
+        assert_eq!(change(&swapped), "leaves");
+        let other = |m: &mut v1::Envelope, _: &mut v1::ShownTotals| {
+            m.statement = sealed().statement().as_bytes().to_vec();
+        };
+        assert_eq!(change(&other), "leaves");
+        let many = v1::Usage {
+            usage_count: u32::MAX,
+            ..Default::default()
+        };
+        let many = seal(many).as_bytes().to_vec();
+        assert_eq!(change(&|m, _| m.statement = many.clone()), "leaves");
     }
 }

@@ -143,6 +143,11 @@ impl SaltedTree {
         &self.leaves
     }
 
+    /// Gives up the contents.
+    pub fn into_leaves(self) -> Vec<Vec<u8>> {
+        self.leaves
+    }
+
     /// The seed of the salts.
     pub fn seed(&self) -> &Seed {
         &self.seed

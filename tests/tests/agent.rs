@@ -56,8 +56,8 @@ fn included(deployment: &Deployment, host: &str) -> u64 {
 fn records(deployment: &Deployment) -> Vec<(v1::Usage, v1::Totals)> {
     let mut found = Vec::new();
     for bytes in deployment.log_entries() {
-        let (statement, tree) = Envelope::parse(&bytes).unwrap().into_parts();
-        if let (Body::Usage(usage), Some(tree)) = (statement.body(), tree) {
+        let envelope = Envelope::parse(&bytes).unwrap();
+        if let (Body::Usage(usage), Some(tree)) = (envelope.statement().body(), envelope.tree()) {
             found.push((
                 usage.clone(),
                 v1::Totals::decode(tree.leaves()[0].as_slice()).unwrap(),

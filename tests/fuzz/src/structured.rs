@@ -258,8 +258,16 @@ fn send(chain: &mut HostChain, body: Body, tree: Option<SaltedTree>, sources: So
     let statement = seal(body, chain.state().next_place());
     let envelope = Envelope::join(statement, tree).unwrap();
     let before = chain.clone();
+    let less = envelope.clone().without_lines();
     let taken = chain.admit(envelope, sources).is_ok();
     assert!(taken || *chain == before, "a refusal changed the chain");
+    let mut other = before;
+    let taken_less = other.admit(less, sources).is_ok();
+    assert!(
+        taken_less || !taken,
+        "what holds with its lines holds without"
+    );
+    assert!(!taken || other == *chain, "lines changed the chain");
     taken
 }
 

@@ -181,10 +181,11 @@ impl HostChain {
         ))
     }
 
-    /// Admits the next statement, all its contents at hand; on a refusal the chain is as before.
+    /// Admits the next statement with all its contents, or as many as its host still had; on a
+    /// refusal the chain is as before.
     pub fn admit(&mut self, envelope: Envelope, sources: Sources) -> Result<Admitted, Refusal> {
-        let (statement, tree) = envelope.into_parts();
-        let leaves = tree.map(|tree| tree.leaves().to_vec());
+        let (statement, leaves) = envelope.into_parts();
+        let count = envelope::root(statement.body()).map_or(0, |(_, count)| count);
         let mut next = self.clone();
         let lost = match statement.body() {
             Body::Gap(gap) => next.bridges(gap, &statement),
@@ -196,10 +197,7 @@ impl HostChain {
         } else {
             next.state.follow(statement)?
         };
-        let shown = |leaves: Option<Vec<Vec<u8>>>| {
-            leaves.unwrap_or_default().into_iter().map(Some).collect()
-        };
-        let content = next.content(&verified, shown(leaves), sources)?;
+        let content = next.content(&verified, leaves.contents(count), sources)?;
         *self = next;
         Ok(Admitted { verified, content })
     }
@@ -252,7 +250,8 @@ impl HostChain {
 
     fn bridges(&self, gap: &v1::Gap, statement: &Statement) -> bool {
         let due = self.state.sequence().saturating_add(1);
-        gap.first == due
+        !gap.lines
+            && gap.first == due
             && gap.last >= gap.first
             && gap.last.checked_add(1) == Some(statement.header().sequence())
             && matches!(statement.header().place(), affiant_proto::statement::Place::Link { previous, .. }

@@ -16,7 +16,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use affiant_judge::{Judge, matching::Match};
-use affiant_proto::{Body, Digest, Disclosure, Envelope, Statement, envelope::BadEnvelope, v1};
+use affiant_proto::{Body, Digest, Envelope, Statement, envelope::BadEnvelope, v1};
 use prost::Message as _;
 
 use crate::{
@@ -161,13 +161,11 @@ impl Selector {
                 .for_each(|(index, envelope)| self.within(index, envelope));
         }
         let entry = |(index, held): (u64, Held)| {
-            let (statement, tree) = held.envelope.into_parts();
-            let disclosure =
-                tree.map_or_else(Disclosure::default, |tree| tree.disclose(&held.shown));
+            let (statement, leaves) = held.envelope.into_parts();
             Entry {
                 index,
                 statement,
-                disclosure,
+                disclosure: leaves.disclose(&held.shown),
             }
         };
         let mut earlier: BTreeSet<u64> = self

@@ -5,7 +5,7 @@ mod support;
 
 use std::collections::BTreeMap;
 
-use affiant_proto::{tlog::Note, v1};
+use affiant_proto::{Envelope, tlog::Note, v1};
 use affiant_report::{
     Conclusion, Scope, Verdict, build, files,
     verify::{AnchorKind, CompletenessState, IntegrityState, verify},
@@ -107,6 +107,25 @@ fn a_report_for_one_tenant_shows_its_lines_and_counts_all_others() {
         .windows(16)
         .any(|part| part == b"lumen-research-0");
     assert!(shown, "the test would not notice");
+}
+
+#[test]
+fn records_whose_lines_the_host_let_go_count_by_their_totals_for_nobody() {
+    let (mut world, period) = played();
+    let whole = json(&world.report(period, Scope::All));
+    let all: Vec<Envelope> = world.log.drain(..).collect();
+    world.log = all.into_iter().map(Envelope::without_lines).collect();
+    for scope in [Scope::All, Scope::Tenant("acme".into())] {
+        let bundle = world.report(period, scope);
+        let verdict = verify(&bundle, Some(&world.trust()), None).unwrap();
+        assert_eq!(failed(&verdict), BTreeMap::new());
+        assert_eq!(verdict.completeness.state, CompletenessState::Totals);
+        let report = json(&bundle);
+        assert_eq!(report["tenant_use"], serde_json::json!([]));
+        assert_eq!(report["totals"]["total_ms"], whole["totals"]["total_ms"]);
+        assert_eq!(report["totals"]["withheld_ms"], whole["totals"]["total_ms"]);
+        assert_eq!(report["totals"]["idle_ms"], 0);
+    }
 }
 
 #[test]
