@@ -250,6 +250,7 @@ impl Host {
                 at: Instant {
                     boot_ms: u64::from(tick) * PERIOD_MS,
                     wall_ms: 0,
+                    slept_ms: 0,
                 },
                 devices: Vec::new(),
             };

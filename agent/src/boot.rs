@@ -37,6 +37,17 @@ pub enum BootError {
     Exhausted,
 }
 
+/// Reads the kernel's name of this boot from `id` ([`BOOT_ID`]).
+pub fn read_id(id: &Path) -> Result<String, BootError> {
+    let no_id = || BootError::NoId(id.to_owned());
+    let current = durable::read(id, MAX_FILE, Secrecy::Public)?.ok_or_else(no_id)?;
+    let current = std::str::from_utf8(&current).map_err(|_| no_id())?.trim();
+    if current.is_empty() || current.contains(char::is_whitespace) {
+        return Err(no_id());
+    }
+    Ok(current.to_owned())
+}
+
 /// Counts this boot. `state` is the file in which the count is kept, `id` where the kernel names
 /// the boot ([`BOOT_ID`]), `last` the boot of the chain's last usage record.
 ///
@@ -44,12 +55,7 @@ pub enum BootError {
 /// record or the next one. Where the file was lost a boot too many is counted, which says no more
 /// than that the clock may have begun anew.
 pub fn count(state: &Path, id: &Path, last: Option<u32>) -> Result<Boot, BootError> {
-    let no_id = || BootError::NoId(id.to_owned());
-    let current = durable::read(id, MAX_FILE, Secrecy::Public)?.ok_or_else(no_id)?;
-    let current = std::str::from_utf8(&current).map_err(|_| no_id())?.trim();
-    if current.is_empty() || current.contains(char::is_whitespace) {
-        return Err(no_id());
-    }
+    let current = read_id(id)?;
     let last = last.unwrap_or(0);
     let next = last.checked_add(1).ok_or(BootError::Exhausted)?;
     let stored = durable::read(state, MAX_FILE, Secrecy::Public)?;

@@ -5,15 +5,22 @@ use std::{
     ffi::OsString,
     path::{Path, PathBuf},
     process::ExitCode,
+    time::Duration,
 };
 
 use clap::{Args, Parser, Subcommand};
 
 use crate::{
     config::{Config, ConfigError, DEFAULT_PATH, Log, Measuring},
+    control::{
+        Reply, Request,
+        client::{AskError, ask},
+    },
     data::DataDir,
     enrol::{self, Token},
-    inspect, run, spool_view,
+    inspect,
+    pause::{Plan, parse_length},
+    run, spool_view, wording,
 };
 
 /// Wrong use: the command line, or the configuration.
@@ -54,6 +61,14 @@ enum Command {
         after_help = "Examples:\n  affiant-agent inspect\n  affiant-agent inspect --json\n  affiant-agent inspect --record trace.jsonl --seconds 60"
     )]
     Inspect(Inspect),
+    /// Let go of the devices for a while, for work on the driver; records say so meanwhile
+    ///
+    /// Returns once nothing of the agent holds the devices. They are taken up again by themselves
+    /// when the time is over. Exits 3 when no agent runs.
+    #[command(
+        after_help = "Examples:\n  affiant-agent pause --for 20m --reason driver-upgrade\n  affiant-agent pause --end"
+    )]
+    Pause(PauseOptions),
     /// Show what the spool holds and how far the log is
     #[command(after_help = "Example:\n  affiant-agent spool --json")]
     Spool(Json),
@@ -97,6 +112,22 @@ struct Inspect {
 }
 
 #[derive(Debug, Args)]
+struct PauseOptions {
+    /// How long, a minute to 24 hours: 90s, 20m, 2h
+    #[arg(long = "for", value_name = "TIME", requires = "reason", required_unless_present = "end", value_parser = parse_length)]
+    length: Option<Duration>,
+    /// What for; stands in every record meanwhile
+    #[arg(long, value_enum, requires = "length")]
+    reason: Option<Plan>,
+    /// End the pause now
+    #[arg(long, conflicts_with_all = ["length", "reason"])]
+    end: bool,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
 struct Json {
     /// Print JSON
     #[arg(long)]
@@ -120,6 +151,18 @@ impl Failure {
     pub fn report(&self) -> ExitCode {
         eprintln!("affiant-agent: {}", self.error);
         ExitCode::from(self.code)
+    }
+}
+
+impl From<AskError> for Failure {
+    fn from(error: AskError) -> Self {
+        Self {
+            code: match error {
+                AskError::NotRunning(_) => INCOMPLETE,
+                _ => IO,
+            },
+            error: error.into(),
+        }
     }
 }
 
@@ -152,6 +195,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> Result<ExitCode, Failur
         Command::Run => run(path),
         Command::Enroll(options) => enroll(path, &options),
         Command::Inspect(options) => inspect(cli.config.as_deref(), &options),
+        Command::Pause(options) => pause(path, &options),
         Command::Spool(options) => spool(path, &options),
         Command::CheckConfig => {
             print!("{}", Config::load(path)?);
@@ -214,6 +258,39 @@ fn inspect(path: Option<&Path>, options: &Inspect) -> Result<ExitCode, Failure> 
         println!("{:#}", inspect::to_json(&look));
     } else {
         print!("{}", inspect::table(&look));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn pause(path: &Path, options: &PauseOptions) -> Result<ExitCode, Failure> {
+    let config = Config::load(path)?;
+    let request = match (options.length, options.reason) {
+        (Some(length), Some(reason)) => Request::Pause {
+            reason,
+            for_ms: u64::try_from(length.as_millis()).unwrap_or(u64::MAX),
+        },
+        _ => Request::Resume {},
+    };
+    let reply = ask(&DataDir::at(&config.data).socket(), &request)?;
+    if options.json {
+        println!("{:#}", serde_json::to_value(&reply).map_err(Failure::io)?);
+        return Ok(ExitCode::SUCCESS);
+    }
+    match reply {
+        Reply::Paused {
+            reason,
+            until_unix_ms,
+        } => println!(
+            "paused for {reason} until {}: nothing of the agent holds the devices",
+            wording::moment(until_unix_ms)
+        ),
+        Reply::Resumed { reason: Some(was) } => {
+            println!("the pause for {was} is over: the devices are taken up again");
+        }
+        Reply::Resumed { reason: None } => println!("there was no pause"),
+        Reply::Status { .. } | Reply::Refused { .. } => {
+            return Err(Failure::io("the agent answered something else"));
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -16,9 +16,13 @@ pub struct KernelClock {
 
 /// Tells the instant on both clocks.
 pub fn now() -> Instant {
+    // In this order a thread that is held up between the two has slept less, never more.
+    let boot_ms = millis(clock_gettime(ClockId::Boottime));
+    let awake_ms = millis(clock_gettime(ClockId::Monotonic));
     Instant {
-        boot_ms: millis(clock_gettime(ClockId::Boottime)),
+        boot_ms,
         wall_ms: wall_ms(),
+        slept_ms: boot_ms.saturating_sub(awake_ms),
     }
 }
 

@@ -9,6 +9,9 @@
 //! | `certificates.pem` | what the verifier's CA gave for `tls.key` | nobody: TLS checks it |
 //! | `boot` | which boot was counted last | this agent: a lost one counts a boot too many |
 //! | `halt` | why sending stopped, for people | nobody |
+//! | `pause` | the planned pause that lasts, so that a restart goes on with it | this agent: a lost one ends the pause |
+//! | `devices` | the devices as they were known last | this agent, in a pause: only the driver's answer is signed as observed |
+//! | `agent.sock` | where the running agent takes orders | the agent: it answers its own user and root |
 //! | `spool/` | sealed records and how far the log has them | nobody: records are signed |
 
 use std::{
@@ -102,6 +105,21 @@ impl DataDir {
     /// Why sending stopped.
     pub fn halt(&self) -> PathBuf {
         self.0.join("halt")
+    }
+
+    /// The planned pause that lasts.
+    pub fn pause(&self) -> PathBuf {
+        self.0.join("pause")
+    }
+
+    /// The devices as they were known last.
+    pub fn devices(&self) -> PathBuf {
+        self.0.join("devices")
+    }
+
+    /// Where the running agent takes orders.
+    pub fn socket(&self) -> PathBuf {
+        self.0.join("agent.sock")
     }
 
     /// The directory of sealed records.

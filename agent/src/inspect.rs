@@ -80,7 +80,7 @@ pub struct Look {
 
 /// Looks once.
 pub async fn look(measuring: &Measuring) -> Result<Look, InspectError> {
-    let (mut source, _) = ChosenSource::start(&measuring.source)?;
+    let (mut source, _) = ChosenSource::start(&measuring.source, None)?;
     let looked = timeout(PATIENCE, first(&mut source, measuring)).await;
     let fault = source.fault();
     source.close().await;
@@ -118,7 +118,7 @@ pub async fn record(
     seconds: u64,
     note: &str,
 ) -> Result<u64, InspectError> {
-    let (mut source, period) = ChosenSource::start(&measuring.source)?;
+    let (mut source, period) = ChosenSource::start(&measuring.source, None)?;
     let recorded = record_from(&mut source, measuring, path, seconds, note, period).await;
     source.close().await;
     recorded

@@ -12,7 +12,7 @@ pub use book::{Book, BookError, Opening};
 
 use crate::{
     deployment::reference,
-    meter::Holding,
+    meter::{Holding, Planned},
     sample::{Inventory, Sample},
     spool::{Cursor, Records, SpoolError},
 };
@@ -26,6 +26,7 @@ const QUEUE: usize = 32;
 pub type Head = (u64, Digest);
 
 enum Command {
+    Planned(Planned),
     Inventory(Inventory),
     Sample(Sample, Vec<Holding>),
     Included(Cursor, SignedCheckpoint),
@@ -71,6 +72,11 @@ impl Recorder {
     /// The last record on disk, as it changes.
     pub fn head(&self) -> watch::Receiver<Head> {
         self.head.clone()
+    }
+
+    /// Takes note of the last planned pause, before the samples of it.
+    pub async fn planned(&self, planned: Planned) -> Result<(), RecorderGone> {
+        self.send(Command::Planned(planned)).await
     }
 
     /// Takes new devices.
@@ -125,6 +131,7 @@ fn keep(
     while let Some(command) = inbox.blocking_recv() {
         match command {
             Command::Inventory(_) | Command::Sample(..) if closed => {}
+            Command::Planned(planned) => book.planned(planned),
             Command::Inventory(inventory) => book.inventory(inventory)?,
             Command::Sample(sample, holdings) => book.sample(&sample, &holdings)?,
             Command::Included(cursor, checkpoint) => {

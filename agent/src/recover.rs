@@ -87,5 +87,6 @@ fn end(usage: &v1::Usage) -> Instant {
     Instant {
         boot_ms: usage.end_ms,
         wall_ms: usage.wall_end_ms,
+        slept_ms: 0,
     }
 }

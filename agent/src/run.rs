@@ -6,12 +6,17 @@
 //!                                  uploader ◀───┘ ═══ verifier
 //! ```
 
-use std::{path::Path, sync::Arc, thread, time::Duration};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    thread,
+    time::Duration,
+};
 
 use tokio::{
     signal::unix::{SignalKind, signal},
-    sync::watch,
-    time::{interval, timeout},
+    sync::{mpsc, watch},
+    time::timeout,
 };
 
 use crate::{
@@ -20,20 +25,24 @@ use crate::{
     certificate::{Authority, CertificateError},
     clock,
     config::{Config, Measuring},
+    control::server::{self, Order},
     data::{DataDir, DataError},
     deployment::reference,
+    devices,
     identity::{Identity, IdentityError},
+    measure::{Finished, Measure},
     meter::{BadMeter, Pace},
     notify,
+    pause::{self, Pause},
     recorder::{Book, BookError, Opening, Recorder},
     recover::{RecoverError, recover},
-    sample::Event,
     seal::Now,
     source::{
-        GpuSource,
+        Paused,
         chosen::{ChoiceError, ChosenSource},
     },
     spool::{Spool, SpoolError},
+    status::Board,
     upload::{self, Uploader},
     workload::{Attribution, Kubelet, NameSources, PrologFiles, Resolver},
 };
@@ -117,10 +126,36 @@ pub async fn run(config: &Config) -> Result<Outcome, RunError> {
     let mut spool = Spool::open(&data.spool(), config.spool)?;
     Book::begin(&mut spool, identity.enrolment())?;
     let cursor = spool.cursor().cloned();
-    let (mut source, period) = ChosenSource::start(&config.measuring.source)?;
-    let book = open(config, &data, &identity, spool, period)?;
+    let boot_id = boot::read_id(Path::new(BOOT_ID))?;
+    let pause = resume_pause(&data, &boot_id);
+    let lasting = pause
+        .clone()
+        .filter(|pause| pause.left(clock::now()).is_some());
+    let paused = lasting.as_ref().map(|pause| Paused {
+        reason: pause.plan().reason(),
+        devices: devices::read(&data.devices()),
+    });
+    let (source, period) = ChosenSource::start(&config.measuring.source, paused)?;
+    let mut book = open(config, &data, &identity, spool, period)?;
+    if let Some(pause) = &pause {
+        book.planned(pause.planned());
+    }
     let (recorder, mut ended) = Recorder::start(book).map_err(system("a thread"))?;
     let (drain, draining) = watch::channel(None);
+    let (board, link, seen) = Board::new(clock::wall_ms());
+    let (orders, ordered) = server::orders();
+    let control = control(data.socket(), board, orders);
+    let mut measure = Measure {
+        source,
+        attribution: attribution(&config.measuring),
+        recorder: recorder.clone(),
+        orders: ordered,
+        seen,
+        pause: lasting,
+        pause_file: data.pause(),
+        devices_file: data.devices(),
+        boot_id,
+    };
     let uploader = Uploader {
         verifier: config.verifier.clone(),
         authority,
@@ -130,9 +165,9 @@ pub async fn run(config: &Config) -> Result<Outcome, RunError> {
         cursor,
         reconnect_max: config.reconnect_max,
         drain: draining,
+        link,
     };
     let mut upload = tokio::spawn(uploader.run());
-    let mut attribution = attribution(&config.measuring);
     let chain = identity.opened().chain();
     tracing::info!(%chain, host = %config.host, verifier = %config.verifier, "measuring");
     notify::ready();
@@ -140,7 +175,8 @@ pub async fn run(config: &Config) -> Result<Outcome, RunError> {
         _ = terminate.recv() => None,
         _ = interrupt.recv() => None,
         end = &mut ended => Some(died(end)),
-        finished = measure(&mut source, &mut attribution, &recorder) => match finished {
+        () = control => None,
+        finished = measure.run() => match finished {
             Finished::End => None,
             // Its end comes by `ended`, with the reason.
             Finished::RecorderGone => Some(died((&mut ended).await)),
@@ -150,7 +186,7 @@ pub async fn run(config: &Config) -> Result<Outcome, RunError> {
     tracing::info!("stopping");
     last_call();
     if let Some(error) = failed {
-        source.close().await;
+        measure.close().await;
         return Err(error);
     }
     let drained = async {
@@ -161,7 +197,7 @@ pub async fn run(config: &Config) -> Result<Outcome, RunError> {
         drain.send_replace(Some(recorder.head().borrow().0));
         timeout(DRAIN, &mut upload).await
     };
-    let (drained, ()) = tokio::join!(drained, source.close());
+    let (drained, ()) = tokio::join!(drained, measure.close());
     let outcome = match drained {
         Ok(Ok(upload::Outcome::Halted)) => Outcome::Halted,
         Ok(Ok(upload::Outcome::Drained)) => {
@@ -178,13 +214,41 @@ pub async fn run(config: &Config) -> Result<Outcome, RunError> {
             Outcome::Stopped
         }
     };
-    // Its last writes are done when it has ended.
-    drop(recorder);
+    // Its last writes are done when it has ended, and it ends when nobody speaks to it.
+    drop((recorder, measure));
     match timeout(SEAL, ended).await {
         Ok(end) => end.map_err(|_| RunError::RecorderDied)??,
         Err(_) => tracing::error!("the spool does not answer"),
     }
     Ok(outcome)
+}
+
+/// Reads the pause that lasted when the agent ended, and goes on with it. One that is over now
+/// still excuses its time.
+fn resume_pause(data: &DataDir, boot_id: &str) -> Option<Pause> {
+    let pause = Pause::load(&data.pause(), clock::now(), boot_id)?;
+    let kept = if let Some(left) = pause.left(clock::now()) {
+        tracing::warn!(reason = %pause.plan(), seconds = left.as_secs(), "STARTED IN A PAUSE: the devices are not observed, as planned");
+        // Counted by the clock of this boot from now on.
+        pause.store(&data.pause())
+    } else {
+        pause::forget(&data.pause())
+    };
+    if let Err(error) = kept {
+        tracing::warn!(%error, "the file of the pause could not be changed");
+    }
+    Some(pause)
+}
+
+/// Answers on the control socket, for ever. An agent that cannot have one measures all the same.
+async fn control(path: PathBuf, board: Board, orders: mpsc::Sender<Order>) {
+    match server::bind(&path) {
+        Ok(listener) => server::serve(listener, board, orders).await,
+        Err(error) => {
+            tracing::error!(path = %path.display(), %error, "no control socket: this agent cannot be paused or asked");
+        }
+    }
+    std::future::pending().await
 }
 
 fn open(
@@ -235,61 +299,6 @@ pub fn attribution(measuring: &Measuring) -> Attribution {
         slurm: Some(PrologFiles::new(&measuring.prolog, 0)),
     };
     Attribution::new(Resolver::new("/proc", "/etc/passwd"), names)
-}
-
-/// Why measuring ended by itself.
-enum Finished {
-    /// The trace is over.
-    End,
-    RecorderGone,
-}
-
-/// Hands on what the source says. Dropped in the middle, it loses what is on its way: do so only
-/// at the end.
-async fn measure(
-    source: &mut ChosenSource,
-    attribution: &mut Attribution,
-    recorder: &Recorder,
-) -> Finished {
-    let mut alive = interval(notify::watchdog_period().unwrap_or(Duration::from_secs(3_600)));
-    let mut complained = None;
-    loop {
-        let event = tokio::select! {
-            event = source.next() => event,
-            _ = alive.tick() => {
-                notify::watchdog();
-                continue;
-            }
-        };
-        let told = match event {
-            Event::Inventory(inventory) => {
-                let (devices, driver) = (inventory.devices.len(), &inventory.driver_version);
-                tracing::info!(devices, driver, "devices");
-                recorder.inventory(inventory).await
-            }
-            Event::Sample(sample) => {
-                let holdings = attribution.holdings(&sample).await;
-                recorder.sample(sample, holdings).await
-            }
-            Event::End => return Finished::End,
-        };
-        if told.is_err() {
-            return Finished::RecorderGone;
-        }
-        complain(source, &mut complained);
-    }
-}
-
-/// Says once what keeps the devices from being read, and once that it is over.
-fn complain(source: &ChosenSource, complained: &mut Option<String>) {
-    let fault = source.fault();
-    if fault != *complained {
-        match &fault {
-            Some(fault) => tracing::error!(fault, "devices are not observed"),
-            None => tracing::info!("devices are observed again"),
-        }
-        *complained = fault;
-    }
 }
 
 fn died(end: Result<Result<(), BookError>, tokio::sync::oneshot::error::RecvError>) -> RunError {

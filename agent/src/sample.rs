@@ -11,6 +11,9 @@ pub struct Instant {
     pub boot_ms: u64,
     /// Wall clock, milliseconds since 1970-01-01 UTC.
     pub wall_ms: u64,
+    /// How much of `boot_ms` the host was suspended: CLOCK_BOOTTIME less CLOCK_MONOTONIC; 0 in
+    /// an instant that was read back from a record.
+    pub slept_ms: u64,
 }
 
 /// The devices of the host and where the knowledge of them comes from.

@@ -27,6 +27,7 @@ use crate::{
     data::DataDir,
     durable,
     identity::Identity,
+    link::Link,
     recorder::Recorder,
     renewal::{RenewalError, renew},
     rpc::{Admitted, Route, RpcError},
@@ -62,6 +63,8 @@ pub struct Uploader {
     pub reconnect_max: Duration,
     /// The last record that there will be, once the agent ends.
     pub drain: watch::Receiver<Option<u64>>,
+    /// Where it is written up how the connection stands.
+    pub link: watch::Sender<Link>,
 }
 
 /// How uploading ended.
@@ -138,7 +141,11 @@ impl Uploader {
                         backoff.reset();
                     }
                     let wait = backoff.next(&random);
-                    complaint.make(&error.to_string(), wait);
+                    let error = error.to_string();
+                    complaint.make(&error, wait);
+                    let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
+                    let lost = self.link.borrow().lost(&error, clock::wall_ms(), wait_ms);
+                    self.link.send_replace(lost);
                     let mut drain = self.drain.clone();
                     let changed = async {
                         // Once only: after the agent's end is announced nothing changes.
@@ -192,6 +199,8 @@ impl Uploader {
         };
         let end = session.run(channel, anchor, || {
             // Whatever was wrong before, now it goes.
+            let since_unix_ms = clock::wall_ms();
+            self.link.send_replace(Link::Connected { since_unix_ms });
             let _ = std::fs::remove_file(self.data.halt());
         });
         Ok(end.await?)
@@ -214,6 +223,8 @@ impl Uploader {
     fn halt(&self, halt: &Halt) {
         tracing::error!(%halt, "NOTHING IS SENT ANY MORE; measuring and sealing go on");
         crate::notify::status(&format!("nothing is sent: {halt}"));
+        let since_unix_ms = clock::wall_ms();
+        self.link.send_replace(Link::Halted { since_unix_ms });
         if let Err(error) = durable::replace(&self.data.halt(), format!("{halt}\n").as_bytes()) {
             tracing::error!(%error, "could not keep the reason on disk");
         }

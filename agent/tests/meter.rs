@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use affiant_agent::{
-    meter::{BadMeter, Holder, Holding, Interval, MAX_WORKLOADS_PER_DEVICE, Meter, Pace},
+    meter::{BadMeter, Holder, Holding, Interval, MAX_WORKLOADS_PER_DEVICE, Meter, Pace, Planned},
     sample::{Instant, Reading, Sample},
 };
 use affiant_proto::{
@@ -20,6 +20,7 @@ fn at(boot_ms: u64) -> Instant {
     Instant {
         boot_ms,
         wall_ms: WALL + boot_ms,
+        slept_ms: 0,
     }
 }
 
@@ -71,6 +72,28 @@ fn push(
         devices: vec![device],
     };
     meter.push(&sample, &[holding]).unwrap().collect()
+}
+
+/// Pushes one sample of one idle device on a host that has slept for so long.
+fn push_slept(meter: &mut Meter, boot_ms: u64, slept_ms: u64) -> Vec<Interval> {
+    let sample = Sample {
+        at: Instant {
+            slept_ms,
+            ..at(boot_ms)
+        },
+        devices: vec![Ok(reading(0, 0))],
+    };
+    let idle = [Holding::Known(vec![])];
+    meter.push(&sample, &idle).unwrap().collect()
+}
+
+/// The lines that were not observed: reason and length.
+fn silences(intervals: &[Interval]) -> Vec<(Reason, u64)> {
+    let lines = intervals.iter().flat_map(Interval::lines);
+    lines
+        .filter(|line| line.kind() == LineKind::NotObserved)
+        .map(|line| (line.reason(), line.time_ms))
+        .collect()
 }
 
 /// One whole interval of one device, from eleven ticks; `tick` gives each its reading and holders.
@@ -293,12 +316,123 @@ fn energy_of_a_counter_that_was_silent_at_the_end_is_not_carried_into_the_next_r
 }
 
 #[test]
+fn a_host_that_slept_was_suspended_and_an_agent_that_was_not_let_run_was_stopped() {
+    for (slept_ms, reason) in [
+        (60_000, Reason::Suspended),
+        (29_500, Reason::Suspended),
+        (29_499, Reason::AgentStopped),
+        (0, Reason::AgentStopped),
+    ] {
+        let mut meter = meter(1);
+        // What was slept before the first sample is nobody's.
+        push_slept(&mut meter, 0, 500_000);
+        push_slept(&mut meter, 3_000, 500_000);
+        let all = push_slept(&mut meter, 63_000, 500_000 + slept_ms);
+        all.iter().for_each(admitted);
+        assert_eq!(silences(&all), [(reason, 59_000)], "slept {slept_ms}");
+    }
+}
+
+#[test]
+fn what_was_lost_in_a_planned_pause_has_its_reason_and_what_lies_beside_it_has_not() {
+    let planned = Planned {
+        reason: Reason::DriverUpgrade,
+        from_ms: 105_000,
+        to_ms: 125_000,
+    };
+    let pace = Pace::new(1_000, 10_000).unwrap();
+    let mut meter = Meter::new(1, pace, Some(at(100_000))).unwrap();
+    meter.planned(Some(planned));
+    let mut all = push(
+        &mut meter,
+        130_000,
+        Ok(reading(0, 9)),
+        Holding::Known(vec![]),
+    );
+    all.extend(meter.finish());
+    all.iter().for_each(admitted);
+    assert_eq!(
+        silences(&all),
+        [
+            (Reason::AgentStopped, 10_000),
+            (Reason::DriverUpgrade, 20_000)
+        ]
+    );
+    // A running agent whose host slept through it all.
+    let mut meter = Meter::new(1, pace, None).unwrap();
+    meter.planned(Some(planned));
+    push_slept(&mut meter, 104_000, 0);
+    let all = push_slept(&mut meter, 131_000, 26_000);
+    all.iter().for_each(admitted);
+    assert_eq!(
+        silences(&all),
+        [(Reason::Suspended, 6_000), (Reason::DriverUpgrade, 20_000)]
+    );
+}
+
+#[test]
+fn a_planned_day_in_which_the_agent_was_off_is_said_in_pieces_that_end_where_it_does() {
+    let hour = MAX_INTERVAL_MS;
+    let planned = Planned {
+        reason: Reason::Rma,
+        from_ms: hour / 2,
+        to_ms: 4 * hour,
+    };
+    let pace = Pace::new(1_000, 10_000).unwrap();
+    let mut meter = Meter::new(1, pace, Some(at(0))).unwrap();
+    meter.planned(Some(planned));
+    let all = push(
+        &mut meter,
+        5 * hour,
+        Ok(reading(0, 9)),
+        Holding::Known(vec![]),
+    );
+    all.iter().for_each(admitted);
+    assert_eq!(
+        silences(&all),
+        [
+            (Reason::AgentStopped, hour / 2),
+            (Reason::Rma, hour),
+            (Reason::Rma, hour),
+            (Reason::Rma, hour),
+            (Reason::Rma, hour / 2),
+            (Reason::AgentStopped, hour)
+        ]
+    );
+    for (one, next) in all.iter().zip(&all[1..]) {
+        assert_eq!(one.end(), next.start());
+    }
+}
+
+#[test]
+fn every_reason_of_a_source_stands_in_the_line_of_its_time() {
+    let reasons = [
+        Reason::DriverHung,
+        Reason::DeviceLost,
+        Reason::DriverError,
+        Reason::ReaderDied,
+        Reason::Permission,
+        Reason::DriverUpgrade,
+        Reason::Mig,
+        Reason::Rma,
+        Reason::Maintenance,
+    ];
+    for reason in reasons {
+        let told = interval(|n| match n {
+            3..6 => (Err(reason), Holding::Unknown),
+            _ => (Ok(reading(0, 0)), Holding::Known(vec![])),
+        });
+        assert_eq!(silences(&[told]), [(reason, 3_000)]);
+    }
+}
+
+#[test]
 fn a_pause_of_the_host_is_not_observed_beyond_what_a_sample_stands_for() {
     let mut meter = meter(1);
     let idle = || Holding::Known(vec![]);
     assert!(push(&mut meter, 0, Ok(reading(0, 0)), idle()).is_empty());
     assert!(push(&mut meter, 3_000, Ok(reading(0, 0)), idle()).is_empty());
-    let all = push(&mut meter, 3_000 + 60_000, Ok(reading(0, 0)), idle());
+    let all = push_slept(&mut meter, 3_000 + 60_000, 60_000);
     admitted(&all[0]);
     assert_eq!(
         kinds(&all[0]),
@@ -375,6 +509,7 @@ fn a_wall_clock_that_was_set_back_gives_no_interval_that_runs_backwards() {
         at: Instant {
             boot_ms: 10_000,
             wall_ms: 5,
+            slept_ms: 0,
         },
         devices: vec![Ok(reading(0, 0))],
     };

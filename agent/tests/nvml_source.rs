@@ -70,6 +70,7 @@ fn clock() -> sample::Instant {
     sample::Instant {
         boot_ms: millis(ClockId::Boottime),
         wall_ms: millis(ClockId::Realtime),
+        slept_ms: 0,
     }
 }
 

@@ -27,6 +27,7 @@ fn clock() -> Instant {
     Instant {
         boot_ms,
         wall_ms: boot_ms,
+        slept_ms: 0,
     }
 }
 

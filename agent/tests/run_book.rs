@@ -119,6 +119,7 @@ fn tick(book: &mut Book, seconds: u64, devices: usize, job: Option<&str>) {
     let at = Instant {
         boot_ms: seconds * 1_000,
         wall_ms: 1_800_000_000_000 + seconds * 1_000,
+        slept_ms: 0,
     };
     let sample = Sample {
         at,
@@ -374,6 +375,7 @@ fn a_device_that_hangs_is_said_to_be_unseen_and_its_record_comes_all_the_same() 
         let at = Instant {
             boot_ms: second * 1_000,
             wall_ms: second * 1_000,
+            slept_ms: 0,
         };
         let sample = Sample {
             at,

@@ -149,6 +149,7 @@ fn sample(boot_ms: u64, processes: Processes) -> Sample {
         at: Instant {
             boot_ms,
             wall_ms: boot_ms,
+            slept_ms: 0,
         },
         devices: vec![Ok(reading)],
     }

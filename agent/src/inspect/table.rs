@@ -235,6 +235,7 @@ mod tests {
                 at: Instant {
                     boot_ms: 1,
                     wall_ms: 2,
+                    slept_ms: 0,
                 },
                 devices: vec![Ok(reading), Err(v1::Reason::DriverHung)],
             },

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use affiant_proto::{usage::MAX_INTERVAL_MS, v1};
 
-use super::Interval;
+use super::{Interval, Planned};
 use crate::sample::Instant;
 
 /// The pieces of a gap, each at most [`MAX_INTERVAL_MS`] long; made one at a time, for a host
@@ -15,6 +15,7 @@ pub struct Gap {
     pub(super) end: Instant,
     pub(super) next_boot_ms: u64,
     pub(super) reason: v1::Reason,
+    pub(super) planned: Option<Planned>,
     pub(super) devices: u32,
     pub(super) workloads: Arc<[Arc<v1::Workload>]>,
     pub(super) state_workloads: bool,
@@ -33,6 +34,7 @@ impl Gap {
         Instant {
             boot_ms,
             wall_ms: self.start.wall_ms.saturating_add(since),
+            slept_ms: self.start.slept_ms,
         }
     }
 }
@@ -43,13 +45,14 @@ impl Iterator for Gap {
     fn next(&mut self) -> Option<Interval> {
         let from = self.next_boot_ms;
         let left = self.end.boot_ms.checked_sub(from).filter(|ms| *ms > 0)?;
-        let length = left.min(MAX_INTERVAL_MS);
+        let (reason, until) = Planned::at(self.planned, from, self.reason);
+        let length = left.min(MAX_INTERVAL_MS).min(until - from);
         let (start, end) = (self.instant(from), self.instant(from + length));
         self.next_boot_ms = end.boot_ms;
         let line = |device| v1::UsageLine {
             device,
             kind: v1::LineKind::NotObserved.into(),
-            reason: self.reason.into(),
+            reason: reason.into(),
             time_ms: length,
             ..Default::default()
         };

@@ -8,6 +8,7 @@ mod device;
 mod gap;
 mod holding;
 mod interval;
+mod planned;
 mod share;
 mod table;
 mod tally;
@@ -23,6 +24,7 @@ pub use device::{MAX_MJ_PER_MS, MAX_WORKLOADS_PER_DEVICE};
 pub use gap::Gap;
 pub use holding::{Holder, Holding};
 pub use interval::Interval;
+pub use planned::Planned;
 pub use table::{KEEP_INTERVALS, WorkloadTable};
 
 use crate::sample::{Instant, Sample};
@@ -104,6 +106,9 @@ pub struct Meter {
     /// True once an interval has asked for the first `workloads` statement of this run.
     stated: bool,
     clock: Clock,
+    planned: Option<Planned>,
+    /// Most that the host is known to have slept since its boot.
+    slept_ms: u64,
 }
 
 /// How far the time is accounted for.
@@ -130,9 +135,16 @@ impl Meter {
             workloads: Arc::new([]),
             stated: false,
             clock: ended.map_or(Clock::Unset, Clock::Resuming),
+            planned: None,
+            slept_ms: 0,
         };
         meter.set_devices(devices)?;
         Ok(meter)
+    }
+
+    /// Takes note of the last planned pause: what was not observed in it has its reason.
+    pub fn planned(&mut self, planned: Option<Planned>) {
+        self.planned = planned;
     }
 
     /// Takes another number of devices, closing the open interval: its lines point into the
@@ -150,9 +162,10 @@ impl Meter {
     /// most often none, one when the interval is full, more after a gap.
     ///
     /// A sample stands for the time since the one before, up to [`MAX_PERIODS`] periods. After a
-    /// longer pause it stands for one period and the rest was not observed: suspended (the host
-    /// slept, or the agent was not let run). The first sample stands for no time. One that is not
-    /// after the last is passed over.
+    /// longer time it stands for one period and the rest was not observed: in the planned pause
+    /// as planned, else suspended when the host slept for at least half of it, else agent stopped
+    /// (it was not let run). The first sample stands for no time. One that is not after the last
+    /// is passed over.
     ///
     /// Take all intervals that the answer holds: each is given once.
     pub fn push(
@@ -208,10 +221,12 @@ impl Meter {
             span => span,
         };
         let lost = span - seen;
-        let reason = if resuming {
-            v1::Reason::AgentStopped
-        } else {
+        let slept = at.slept_ms.saturating_sub(self.slept_ms);
+        self.slept_ms = self.slept_ms.max(at.slept_ms);
+        let reason = if running && slept >= lost.div_ceil(2) {
             v1::Reason::Suspended
+        } else {
+            v1::Reason::AgentStopped
         };
         let (mut before, mut gap, mut start) = (None, None, start);
         if at.boot_ms - start.boot_ms > MAX_INTERVAL_MS {
@@ -219,6 +234,7 @@ impl Meter {
             before = self.finish();
             start = Instant {
                 boot_ms: last.boot_ms + lost,
+                slept_ms: last.slept_ms,
                 wall_ms: if lost > 0 {
                     at.wall_ms.saturating_sub(seen)
                 } else {
@@ -229,10 +245,7 @@ impl Meter {
                 gap = Some(self.gap(last, start, reason));
             }
         } else if lost > 0 {
-            let due = u32::try_from((lost / self.pace.period_ms).max(1)).unwrap_or(u32::MAX);
-            for device in &mut self.devices {
-                device.lose(lost, reason, due);
-            }
+            self.lose(last.boot_ms, last.boot_ms + lost, reason);
         }
         self.count(seen, sample, holdings);
         self.clock = Clock::Running(start, at);
@@ -240,6 +253,19 @@ impl Meter {
         let full = at.boot_ms - start.boot_ms + self.pace.period_ms / 2 >= self.pace.interval_ms;
         let after = if full { self.finish() } else { None };
         (before, gap, after)
+    }
+
+    /// Counts a span in which there was no sample into the open interval.
+    fn lose(&mut self, mut from_ms: u64, to_ms: u64, reason: v1::Reason) {
+        while from_ms < to_ms {
+            let (reason, until) = Planned::at(self.planned, from_ms, reason);
+            let span = to_ms.min(until) - from_ms;
+            let due = u32::try_from((span / self.pace.period_ms).max(1)).unwrap_or(u32::MAX);
+            for device in &mut self.devices {
+                device.lose(span, reason, due);
+            }
+            from_ms += span;
+        }
     }
 
     fn count(&mut self, span_ms: u64, sample: &Sample, holdings: &[Holding]) {
@@ -265,6 +291,7 @@ impl Meter {
             end,
             next_boot_ms: start.boot_ms,
             reason,
+            planned: self.planned,
             devices: u32::try_from(self.devices.len()).unwrap_or(u32::MAX),
             workloads: Arc::clone(&self.workloads),
             state_workloads: !std::mem::replace(&mut self.stated, true),

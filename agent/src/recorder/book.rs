@@ -9,7 +9,7 @@ use super::Head;
 use crate::{
     boot::Boot,
     durable::FileError,
-    meter::{BadMeter, Holding, Interval, Meter, Pace},
+    meter::{BadMeter, Holding, Interval, Meter, Pace, Planned},
     recover::{RecoverError, Recovered},
     sample::{Instant, Inventory, Sample},
     seal::{Draft, Now, Sealer},
@@ -70,6 +70,7 @@ pub struct Book {
     clock: fn() -> Now,
     /// Where the last record of this boot ended.
     ended: Option<Instant>,
+    planned: Option<Planned>,
     inventory: Option<Inventory>,
     /// Whether `inventory` is the one in force.
     stated: bool,
@@ -118,6 +119,7 @@ impl Book {
             pace,
             clock,
             ended,
+            planned: None,
             inventory: None,
             stated: false,
             complained_ms: None,
@@ -129,13 +131,21 @@ impl Book {
         self.sealer.head()
     }
 
+    /// Takes note of the last planned pause.
+    pub fn planned(&mut self, planned: Planned) {
+        self.planned = Some(planned);
+        if let Some(meter) = &mut self.meter {
+            meter.planned(self.planned);
+        }
+    }
+
     /// Takes new devices; what the old ones did until now is sealed first.
     pub fn inventory(&mut self, inventory: Inventory) -> Result<(), BookError> {
         let devices = inventory.devices.len();
         let closed = match &mut self.meter {
             Some(meter) => meter.set_devices(devices)?,
             None => {
-                self.meter = Some(Meter::new(devices, self.pace, self.ended)?);
+                self.meter = Some(self.meter_of(devices)?);
                 None
             }
         };
@@ -290,6 +300,13 @@ impl Book {
             .as_ref()
             .map_or(0, |inventory| inventory.devices.len());
         // As many devices as were taken before, so there is a meter for them.
-        self.meter = Meter::new(devices, self.pace, self.ended).ok();
+        self.meter = self.meter_of(devices).ok();
+    }
+
+    /// A meter that goes on from the last record.
+    fn meter_of(&self, devices: usize) -> Result<Meter, BadMeter> {
+        let mut meter = Meter::new(devices, self.pace, self.ended)?;
+        meter.planned(self.planned);
+        Ok(meter)
     }
 }

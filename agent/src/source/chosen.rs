@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
+use affiant_proto::v1;
+
 use super::{
-    GpuSource,
+    GpuSource, Paused, StillHeld,
     nvml::{NvmlSource, Options, StartError},
     recorded::{OpenError, RecordedSource},
 };
@@ -30,16 +32,21 @@ pub enum ChoiceError {
 }
 
 impl ChosenSource {
-    /// Starts it; gives the time between two samples too.
-    pub fn start(source: &config::Source) -> Result<(Self, Duration), ChoiceError> {
+    /// Starts it, in a pause or not; gives the time between two samples too.
+    pub fn start(
+        source: &config::Source,
+        paused: Option<Paused>,
+    ) -> Result<(Self, Duration), ChoiceError> {
         match source {
             config::Source::Nvml { library, period } => {
                 let mut options = Options::new(library.clone(), clock::now);
                 options.period = *period;
+                options.paused = paused;
                 Ok((Self::Nvml(NvmlSource::start(options)?), *period))
             }
             config::Source::Recorded { trace, repeat } => {
-                let source = RecordedSource::open(trace, *repeat, clock::now)?;
+                let mut source = RecordedSource::open(trace, *repeat, clock::now)?;
+                source.hold(paused.map(|paused| paused.reason));
                 let period = Duration::from_millis(source.header().period_ms);
                 Ok((Self::Recorded(Box::new(source)), period))
             }
@@ -60,6 +67,20 @@ impl GpuSource for ChosenSource {
         match self {
             Self::Nvml(source) => source.next().await,
             Self::Recorded(source) => source.next().await,
+        }
+    }
+
+    async fn pause(&mut self, reason: v1::Reason) -> Result<(), StillHeld> {
+        match self {
+            Self::Nvml(source) => source.pause(reason).await,
+            Self::Recorded(source) => source.pause(reason).await,
+        }
+    }
+
+    fn resume(&mut self) {
+        match self {
+            Self::Nvml(source) => source.resume(),
+            Self::Recorded(source) => source.resume(),
         }
     }
 

@@ -20,6 +20,7 @@ use std::{
     time::Duration,
 };
 
+use affiant_proto::v1;
 use tokio::time::Instant as Due;
 
 mod fault;
@@ -33,7 +34,7 @@ pub use header::{FORMAT, MAX_NAME_BYTES, Origin, TraceHeader};
 pub use trace::{MAX_LINE_BYTES, MAX_TRACE_BYTES, Trace};
 pub use writer::{TraceWriter, WriteError};
 
-use super::GpuSource;
+use super::{GpuSource, StillHeld};
 use crate::sample::{Event, Instant, Inventory, Reading, Sample};
 
 /// Why a trace cannot be played.
@@ -69,6 +70,8 @@ pub struct RecordedSource {
     gained: Vec<u64>,
     due: Option<Due>,
     state: State,
+    /// What each tick says while the source is paused; the trace plays on beneath.
+    paused: Option<v1::Reason>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -103,7 +106,13 @@ impl RecordedSource {
             place: 0,
             due: None,
             state: State::Playing,
+            paused: None,
         })
+    }
+
+    /// Pauses the source, or with `None` takes it up again.
+    pub(super) fn hold(&mut self, reason: Option<v1::Reason>) {
+        self.paused = reason;
     }
 
     /// What the trace says of itself.
@@ -115,6 +124,9 @@ impl RecordedSource {
     fn play(&mut self) -> Sample {
         let tick = self.trace.ticks().get(self.place);
         let raise = |(reading, gained): (&Result<Reading, _>, &u64)| {
+            if let Some(reason) = self.paused {
+                return Err(reason);
+            }
             let mut reading = reading.clone()?;
             reading.energy_mj = reading.energy_mj.map(|mj| mj.saturating_add(*gained));
             Ok(reading)
@@ -158,6 +170,15 @@ impl GpuSource for RecordedSource {
         let period = Duration::from_millis(self.trace.header().period_ms);
         self.due = Some((due + period).max(Due::now()));
         Event::Sample(self.play())
+    }
+
+    async fn pause(&mut self, reason: v1::Reason) -> Result<(), StillHeld> {
+        self.hold(Some(reason));
+        Ok(())
+    }
+
+    fn resume(&mut self) {
+        self.hold(None);
     }
 
     fn close(&mut self) -> impl Future<Output = ()> + Send {

@@ -39,10 +39,10 @@ impl<P: Mortal> Abandoned<P> {
         self.0.len() < MAX_ABANDONED
     }
 
-    /// Says whether none is left.
-    pub(super) fn is_empty(&mut self) -> bool {
+    /// Gives those that are left.
+    pub(super) fn left(&mut self) -> &[P] {
         self.0.retain_mut(|process| !process.is_gone());
-        self.0.is_empty()
+        &self.0
     }
 }
 
@@ -71,6 +71,6 @@ mod tests {
         first.set(true);
         assert!(abandoned.allows_another());
         second.set(true);
-        assert!(abandoned.is_empty());
+        assert!(abandoned.left().is_empty());
     }
 }

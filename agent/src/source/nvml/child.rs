@@ -103,6 +103,11 @@ impl Reader {
         self.generation
     }
 
+    /// Gives its process id.
+    pub(super) fn id(&self) -> u32 {
+        self.process.id()
+    }
+
     /// Asks for a tick; never waits.
     ///
     /// # Errors

@@ -3,22 +3,26 @@
 use std::{
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
         mpsc::{SyncSender, sync_channel},
     },
     thread,
     time::Duration,
 };
 
-use tokio::sync::mpsc;
+use affiant_proto::v1;
+use tokio::sync::{mpsc, watch};
 
 use super::{
     child::{Note, Said},
     library::LibraryError,
     options::{Options, StartError},
+    orders::{Grip, Orders},
     supervisor::Supervisor,
 };
-use crate::{sample::Event, source::GpuSource};
+use crate::{
+    sample::Event,
+    source::{GpuSource, StillHeld},
+};
 
 /// Events that wait for a consumer that is late: half a minute of samples at 1 Hz. When it is
 /// full no reading is taken, so that none is thrown away.
@@ -30,25 +34,38 @@ const NOTE_QUEUE: usize = 8;
 /// Most that `close` waits for the supervisor.
 const CLOSING: Duration = Duration::from_millis(1900);
 
+/// Most that `pause` waits for the child's end; the supervisor kills it after 1 s.
+const LETTING_GO: Duration = Duration::from_millis(1800);
+
 /// The devices of this host, read through NVML in a child process.
 #[derive(Debug)]
 pub struct NvmlSource {
     events: mpsc::Receiver<Event>,
-    stop: Stop,
+    word: Word,
+    grip: watch::Receiver<Grip>,
     fault: Arc<Mutex<Option<String>>>,
 }
 
-/// Ends the supervisor when it is dropped.
+/// Tells the supervisor what it is to do; ends it when it is dropped.
 #[derive(Debug)]
-struct Stop {
-    told: Arc<AtomicBool>,
+struct Word {
+    orders: Arc<Orders>,
     notes: SyncSender<Note>,
 }
 
-impl Stop {
-    fn tell(&self) {
-        self.told.store(true, Ordering::Release);
-        // Wakes the supervisor; where the queue is full it is awake.
+impl Word {
+    fn end(&self) {
+        self.orders.end();
+        self.wake();
+    }
+
+    fn pause(&self, reason: Option<v1::Reason>) {
+        self.orders.pause(reason);
+        self.wake();
+    }
+
+    fn wake(&self) {
+        // Where the queue is full the supervisor is awake.
         let _ = self.notes.try_send(Note {
             generation: 0,
             said: Said::Ended(String::new()),
@@ -56,9 +73,9 @@ impl Stop {
     }
 }
 
-impl Drop for Stop {
+impl Drop for Word {
     fn drop(&mut self) {
-        self.tell();
+        self.end();
     }
 }
 
@@ -77,15 +94,17 @@ impl NvmlSource {
         }
         let (events, receiver) = mpsc::channel(EVENT_QUEUE);
         let (notes, inbox) = sync_channel(NOTE_QUEUE);
-        let stop = Stop {
-            told: Arc::new(AtomicBool::new(false)),
+        let reason = options.paused.as_ref().map(|paused| paused.reason);
+        let word = Word {
+            orders: Arc::new(Orders::new(reason)),
             notes: notes.clone(),
         };
+        let (told, grip) = watch::channel(Grip::default());
         let fault = Arc::new(Mutex::new(None));
         let supervisor = Supervisor::new(
             options,
             events,
-            Arc::clone(&stop.told),
+            (Arc::clone(&word.orders), told),
             (notes, inbox),
             Arc::clone(&fault),
         );
@@ -95,7 +114,8 @@ impl NvmlSource {
             .map_err(StartError::Thread)?;
         Ok(Self {
             events: receiver,
-            stop,
+            word,
+            grip,
             fault,
         })
     }
@@ -118,8 +138,23 @@ impl GpuSource for NvmlSource {
         }
     }
 
+    async fn pause(&mut self, reason: v1::Reason) -> Result<(), StillHeld> {
+        self.word.pause(Some(reason));
+        let let_go = self.grip.wait_for(|grip| grip.is_free(reason));
+        // A supervisor that has ended took its child along.
+        let let_go = async { drop(let_go.await) };
+        if tokio::time::timeout(LETTING_GO, let_go).await.is_ok() {
+            return Ok(());
+        }
+        Err(StillHeld(self.grip.borrow().held.clone()))
+    }
+
+    fn resume(&mut self) {
+        self.word.pause(None);
+    }
+
     async fn close(&mut self) {
-        self.stop.tell();
+        self.word.end();
         let drained = async { while self.events.recv().await.is_some() {} };
         // A supervisor that is still at it is left behind; it holds nothing but the dying child.
         let _ = tokio::time::timeout(CLOSING, drained).await;

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use affiant_proto::v1::SourceKind;
+use affiant_proto::v1::{Reason, SourceKind};
 use ring::digest;
 
 /// A symbol that only a simulated library exports. An exported name stands in the file's table of
@@ -47,6 +47,20 @@ pub enum LibraryError {
         "nvml library {0} is larger than {MAX_LIBRARY} bytes, which no driver's is; check the path"
     )]
     TooLarge(PathBuf),
+}
+
+impl LibraryError {
+    /// Gives the reason for which nothing is observed, as records spell it.
+    pub(super) fn reason(&self) -> Reason {
+        match self {
+            Self::Unreadable { error, .. }
+                if error.kind() == std::io::ErrorKind::PermissionDenied =>
+            {
+                Reason::Permission
+            }
+            _ => Reason::DriverError,
+        }
+    }
 }
 
 impl Library {

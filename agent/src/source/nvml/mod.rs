@@ -19,6 +19,7 @@ mod health;
 mod holders;
 mod library;
 mod options;
+mod orders;
 mod raw;
 mod reader;
 mod roster;

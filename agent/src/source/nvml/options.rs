@@ -3,7 +3,7 @@
 use std::{ffi::OsString, path::PathBuf, time::Duration};
 
 use super::library::LibraryError;
-use crate::sample;
+use crate::{sample, source::Paused};
 
 /// Tells the time that samples are stamped with.
 pub type Clock = fn() -> sample::Instant;
@@ -34,6 +34,8 @@ pub struct Options {
     pub fleet: Option<OsString>,
     /// Stamps the samples.
     pub clock: Clock,
+    /// The pause in which the source begins: no child is started until it is over.
+    pub paused: Option<Paused>,
 }
 
 impl Options {
@@ -51,6 +53,7 @@ impl Options {
             first_inventory: Duration::from_secs(10),
             fleet: std::env::var_os(FLEET_VARIABLE),
             clock,
+            paused: None,
         }
     }
 }

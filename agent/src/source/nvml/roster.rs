@@ -28,6 +28,19 @@ struct Seat {
 pub(super) struct Places(Vec<Option<usize>>);
 
 impl Roster {
+    /// Seats devices that were known before this start, until a child counts them anew.
+    pub(super) fn remembered(devices: Vec<v1::Device>) -> Self {
+        let seats = devices.into_iter().take(MAX_DEVICES).enumerate();
+        let seat = |(index, device)| Seat {
+            device,
+            index,
+            named: true,
+        };
+        Self {
+            seats: seats.map(seat).collect(),
+        }
+    }
+
     /// Gives the devices in their places.
     pub(super) fn devices(&self) -> Vec<v1::Device> {
         self.seats.iter().map(|seat| seat.device.clone()).collect()

@@ -4,7 +4,6 @@
 use std::{
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
         mpsc::{Receiver, RecvTimeoutError, SyncSender},
     },
     thread,
@@ -13,7 +12,7 @@ use std::{
 
 use affiant_proto::v1;
 use ring::rand::{SecureRandom, SystemRandom};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use super::{
     abandoned::Abandoned,
@@ -23,6 +22,7 @@ use super::{
     health::{Health, Verdict},
     library::Library,
     options::Options,
+    orders::{Grip, Orders},
     roster::{Places, Roster},
 };
 use crate::sample::{Event, Inventory, Reading, Sample};
@@ -43,7 +43,8 @@ const REAP_STEP: Duration = Duration::from_millis(10);
 pub(super) struct Supervisor {
     options: Options,
     events: mpsc::Sender<Event>,
-    stop: Arc<AtomicBool>,
+    orders: Arc<Orders>,
+    grip: watch::Sender<Grip>,
     notes: SyncSender<Note>,
     inbox: Receiver<Note>,
     fault: Arc<Mutex<Option<String>>>,
@@ -60,6 +61,12 @@ pub(super) struct Supervisor {
     generation: u64,
     /// The next sample must stand alone: one was made up since the last that was read.
     fresh: bool,
+    /// The pause that is kept.
+    paused: Option<v1::Reason>,
+    /// Until when a killed child is looked for closely.
+    burial: Instant,
+    /// The devices are counted anew when the driver next says which there are.
+    recount: bool,
 }
 
 enum State {
@@ -76,6 +83,11 @@ enum State {
         since: Instant,
         health: Health,
     },
+    /// Told to end, for a pause.
+    Leaving {
+        reader: Reader,
+        until: Instant,
+    },
 }
 
 impl Supervisor {
@@ -83,20 +95,22 @@ impl Supervisor {
     pub(super) fn new(
         options: Options,
         events: mpsc::Sender<Event>,
-        stop: Arc<AtomicBool>,
+        (orders, grip): (Arc<Orders>, watch::Sender<Grip>),
         (notes, inbox): (SyncSender<Note>, Receiver<Note>),
         fault: Arc<Mutex<Option<String>>>,
     ) -> Self {
+        let remembered = options.paused.as_ref().map(|paused| paused.devices.clone());
         Self {
             backoff: Backoff::new(options.restart_first, options.restart_most),
+            roster: Roster::remembered(remembered.unwrap_or_default()),
             options,
             events,
-            stop,
+            orders,
+            grip,
             notes,
             inbox,
             fault,
             random: SystemRandom::new(),
-            roster: Roster::default(),
             abandoned: Abandoned::none(),
             library: None,
             driver_version: String::new(),
@@ -107,26 +121,38 @@ impl Supervisor {
             reason: v1::Reason::ReaderDied,
             generation: 0,
             fresh: true,
+            paused: None,
+            burial: Instant::now(),
+            recount: false,
         }
     }
 
     /// Runs until it is told to stop or nobody listens any more.
     pub(super) fn run(mut self) {
         let mut due = Instant::now();
-        self.start_child(due);
+        self.obey();
+        if self.paused.is_some() {
+            // The file alone: which driver the pause began with, where it is still there.
+            self.library = Library::read(&self.options.library).ok();
+        } else {
+            self.start_child(due);
+        }
         let patience = due + self.options.first_inventory;
         // The first inventory waits a little for the devices, so that it is rarely an empty one.
         while matches!(self.state, State::Opening { .. })
             && Instant::now() < patience
-            && !self.stopped()
+            && !self.interrupted()
         {
             self.hear_one(patience);
         }
         due = due.max(Instant::now());
         let mut tick = 0;
         while !self.stopped() {
+            self.obey();
             while Instant::now() < due && !self.stopped() {
-                self.hear_one(due);
+                let look = self.next_look();
+                self.hear_one(due.min(look));
+                self.obey();
             }
             if self.stopped() {
                 break;
@@ -145,7 +171,98 @@ impl Supervisor {
     }
 
     fn stopped(&self) -> bool {
-        self.stop.load(Ordering::Acquire) || self.events.is_closed()
+        self.orders.ended() || self.events.is_closed()
+    }
+
+    /// Says whether there is an order that was not yet obeyed.
+    fn interrupted(&self) -> bool {
+        self.stopped() || self.orders.paused() != self.paused
+    }
+
+    /// Does what was ordered since the last look, and says what is in hand. Never waits.
+    fn obey(&mut self) {
+        let wish = self.orders.paused();
+        if wish != self.paused {
+            let begins = self.paused.is_none();
+            self.paused = wish;
+            match wish {
+                Some(reason) => {
+                    self.reason = reason;
+                    self.set_fault(None);
+                    if begins {
+                        self.let_go();
+                    }
+                }
+                None => self.take_up(),
+            }
+        }
+        let late = matches!(&self.state, State::Leaving { until, .. } if Instant::now() >= *until);
+        if late {
+            self.bury();
+        }
+        let mut held = match &self.state {
+            State::Down { .. } => Vec::new(),
+            State::Opening { reader, .. }
+            | State::Up { reader, .. }
+            | State::Leaving { reader, .. } => vec![reader.id()],
+        };
+        held.extend(self.abandoned.left().iter().map(std::process::Child::id));
+        let paused = self.paused;
+        let grip = Grip { paused, held };
+        self.grip.send_if_modified(|told| {
+            let news = *told != grip;
+            *told = grip;
+            news
+        });
+    }
+
+    /// Tells the child to end, so that it can leave the driver in order.
+    fn let_go(&mut self) {
+        let now = Instant::now();
+        let state = std::mem::replace(&mut self.state, State::Down { retry_at: now });
+        self.state = match state {
+            State::Opening { mut reader, .. } | State::Up { mut reader, .. } => {
+                reader.hang_up();
+                let until = now + FAREWELL;
+                State::Leaving { reader, until }
+            }
+            other => other,
+        };
+    }
+
+    /// Kills a child that was told to end, or reaps it if it has.
+    fn bury(&mut self) {
+        let now = Instant::now();
+        let state = std::mem::replace(&mut self.state, State::Down { retry_at: now });
+        match state {
+            State::Leaving { reader, .. } => {
+                self.abandoned.add(reader.kill());
+                self.burial = now + BURIAL;
+            }
+            other => self.state = other,
+        }
+    }
+
+    /// Opens the driver again: another may be loaded, with other devices.
+    fn take_up(&mut self) {
+        self.bury();
+        self.backoff.reset();
+        self.recount = true;
+        if self.abandoned.allows_another() {
+            self.start_child(Instant::now());
+        } else {
+            self.reason = v1::Reason::DriverHung;
+        }
+    }
+
+    /// When the child that is to go must be looked at again.
+    fn next_look(&mut self) -> Instant {
+        let now = Instant::now();
+        match &self.state {
+            State::Leaving { until, .. } => *until,
+            _ if now < self.burial && !self.abandoned.left().is_empty() => now + REAP_STEP,
+            _ => now + FAREWELL,
+        }
     }
 
     fn tick(&mut self, tick: u64) {
@@ -190,12 +307,16 @@ impl Supervisor {
         }
         let until = Instant::now() + self.options.period * PATIENCE_PERCENT / 100;
         let mut outcomes = None;
-        while outcomes.is_none() && matches!(self.state, State::Up { .. }) && !self.stopped() {
+        while outcomes.is_none() && matches!(self.state, State::Up { .. }) && !self.interrupted() {
             let late = Instant::now() >= until;
             outcomes = self.hear_one(until).filter(|(answers, _)| *answers == tick);
             if late {
                 break;
             }
+        }
+        if outcomes.is_none() && self.interrupted() {
+            self.obey();
+            return None;
         }
         let outcomes = outcomes.map(|(_, outcomes)| outcomes);
         self.judge(outcomes.as_deref());
@@ -242,10 +363,18 @@ impl Supervisor {
         };
         let current = match &self.state {
             State::Down { .. } => None,
-            State::Opening { reader, .. } | State::Up { reader, .. } => Some(reader.generation()),
+            State::Opening { reader, .. }
+            | State::Up { reader, .. }
+            | State::Leaving { reader, .. } => Some(reader.generation()),
         };
         // What an older child said last is of no interest.
         if current != Some(note.generation) {
+            return None;
+        }
+        if matches!(self.state, State::Leaving { .. }) {
+            if matches!(note.said, Said::Ended(_)) {
+                self.bury();
+            }
             return None;
         }
         match note.said {
@@ -256,18 +385,24 @@ impl Supervisor {
                 driver_version,
                 devices,
             }) => {
+                if std::mem::take(&mut self.recount) {
+                    self.roster = Roster::default();
+                }
                 let found = self.roster.merge(&devices);
                 self.driver_version = driver_version;
                 let down = State::Down {
                     retry_at: Instant::now(),
                 };
                 self.state = match std::mem::replace(&mut self.state, down) {
-                    State::Opening { reader, .. } => State::Up {
-                        reader,
-                        places: found,
-                        since: Instant::now(),
-                        health: Health::default(),
-                    },
+                    State::Opening { reader, .. } => {
+                        self.reason = v1::Reason::DriverHung;
+                        State::Up {
+                            reader,
+                            places: found,
+                            since: Instant::now(),
+                            health: Health::default(),
+                        }
+                    }
                     mut other => {
                         if let State::Up { places, .. } = &mut other {
                             *places = found;
@@ -287,7 +422,9 @@ impl Supervisor {
                 let text = format!("nvml did not open within {:?}", self.options.start_deadline);
                 self.fell(v1::Reason::DriverHung, &text);
             }
-            State::Down { retry_at } if now >= *retry_at && self.abandoned.allows_another() => {
+            State::Down { retry_at }
+                if self.paused.is_none() && now >= *retry_at && self.abandoned.allows_another() =>
+            {
                 self.start_child(now);
             }
             _ => {}
@@ -298,7 +435,7 @@ impl Supervisor {
         // Read before each child: an upgrade of the driver replaces the file.
         let library = match Library::read(&self.options.library) {
             Ok(library) => library,
-            Err(error) => return self.fell(v1::Reason::DriverError, &error.to_string()),
+            Err(error) => return self.fell(error.reason(), &error.to_string()),
         };
         self.generation += 1;
         let started = Reader::start(&self.options, self.generation, &self.notes);
@@ -329,9 +466,9 @@ impl Supervisor {
         let retry_at = Instant::now() + self.backoff.wait(random);
         match std::mem::replace(&mut self.state, State::Down { retry_at }) {
             State::Down { .. } => {}
-            State::Opening { reader, .. } | State::Up { reader, .. } => {
-                self.abandoned.add(reader.kill())
-            }
+            State::Opening { reader, .. }
+            | State::Up { reader, .. }
+            | State::Leaving { reader, .. } => self.abandoned.add(reader.kill()),
         }
         self.reason = reason;
         self.set_fault(Some(text));
@@ -353,8 +490,9 @@ impl Supervisor {
         let down = State::Down {
             retry_at: Instant::now(),
         };
-        if let State::Opening { mut reader, .. } | State::Up { mut reader, .. } =
-            std::mem::replace(&mut self.state, down)
+        if let State::Opening { mut reader, .. }
+        | State::Up { mut reader, .. }
+        | State::Leaving { mut reader, .. } = std::mem::replace(&mut self.state, down)
         {
             reader.hang_up();
             let until = Instant::now() + FAREWELL;
@@ -376,7 +514,7 @@ impl Supervisor {
             self.abandoned.add(reader.kill());
         }
         let until = Instant::now() + BURIAL;
-        while !self.abandoned.is_empty() && Instant::now() < until {
+        while !self.abandoned.left().is_empty() && Instant::now() < until {
             thread::sleep(REAP_STEP);
         }
     }
