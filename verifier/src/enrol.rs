@@ -10,6 +10,7 @@ use tonic::{Request, Response, Status};
 use crate::{
     clock::Clock,
     hosts::{Host, Hosts, Standing},
+    opening::Openings,
     pki::{Ca, HostRequest},
     rpc::admission_server::Admission,
     token::{BadToken, Tokens},
@@ -25,8 +26,10 @@ pub struct AdmissionService {
     pub hosts: Arc<Hosts>,
     /// The authority.
     pub ca: Arc<Ca>,
-    /// Tokens issued. Held while one enrols, so that no token works twice.
+    /// Tokens issued.
     pub tokens: Arc<Mutex<Tokens>>,
+    /// Enrolments that the log does not have yet.
+    pub openings: Openings,
     /// Digest of the genesis.
     pub genesis: Digest,
     /// The genesis itself.
@@ -83,44 +86,40 @@ impl Admission for AdmissionService {
         if body.token != spent.as_bytes() {
             return Err(Status::permission_denied(NO_TOKEN));
         }
-        // One at a time: between the check of a token and its use nothing may come.
-        let tokens = self.tokens.lock().await;
-        if let Some(host) = self.hosts.get(&statement.digest()) {
-            // The same statement again: the answer to the first was lost.
-            return self.answer(&host, &csr);
-        }
-        let now = self.clock.now_ms();
-        let admits = tokens.admits(&asked.token, &body.host, now).map(|_| ());
-        let admits = admits.and(if self.hosts.spent(spent) {
-            Err(BadToken::Used)
-        } else {
-            Ok(())
-        });
-        if let Err(why) = admits {
-            tracing::warn!(host = body.host, %why, "enrolment refused");
-            return Err(Status::permission_denied(NO_TOKEN));
-        }
-        if self.hosts.has_key(&body.record_key) {
-            return Err(refused(
-                &"record key opened a chain before; a key has one use",
-            ));
-        }
-        if self
-            .hosts
-            .named(&body.host)
-            .iter()
-            .any(|host| host.standing() == Standing::Banned)
-        {
-            tracing::warn!(host = body.host, "enrolment refused: the name is banned");
-            return Err(Status::permission_denied("host is banned"));
-        }
-        let (chain, admitted) =
-            HostChain::open(statement.clone(), self.genesis).map_err(|e| refused(&e))?;
+        let named = statement.digest();
+        let (opening, chain, admitted) = {
+            // Between the check of a token and its use nothing may come; the log is not waited for.
+            let tokens = self.tokens.lock().await;
+            // What is no longer under way is known to the hosts, so those are asked second.
+            if let Some(mut over) = self.openings.under_way(&named) {
+                drop(tokens);
+                let _ = over.changed().await;
+                let host = self.known(named)?;
+                return self.answer(&host, &csr);
+            }
+            if let Some(host) = self.hosts.get(&named) {
+                // The same statement again: the answer to the first was lost.
+                return self.answer(&host, &csr);
+            }
+            self.may_enrol(&tokens, &asked.token, &body)?;
+            let (chain, admitted) =
+                HostChain::open(statement.clone(), self.genesis).map_err(|e| refused(&e))?;
+            let opening = self.openings.begin(named, spent, body.record_key.clone());
+            (opening, chain, admitted)
+        };
         let envelope = Envelope::join(statement, None).map_err(|e| refused(&e))?;
-        let index = self.submit.logged(admitted, &envelope, Some(chain)).await;
-        let index = index.map_err(|e| Status::unavailable(e.to_string()))?;
-        let host = self.hosts.get(&envelope.statement().digest());
-        let host = host.ok_or_else(|| Status::internal("enrolment was logged but is not known"))?;
+        let submit = self.submit.clone();
+        // A task of its own: whoever asked may go, the statement is on its way all the same.
+        let logged = tokio::spawn(async move {
+            let logged = submit.logged(admitted, &envelope, Some(chain)).await;
+            drop(opening);
+            logged
+        });
+        let index = logged
+            .await
+            .map_err(|_| Status::internal("enrolment was interrupted"))?
+            .map_err(|e| Status::unavailable(e.to_string()))?;
+        let host = self.known(named)?;
         tracing::info!(host = host.name(), index, standing = ?host.standing(), "host enrolled");
         self.answer(&host, &csr)
     }
@@ -156,6 +155,39 @@ impl Admission for AdmissionService {
 }
 
 impl AdmissionService {
+    /// Tells whether the token, the record key and the name are free for this enrolment.
+    fn may_enrol(&self, tokens: &Tokens, token: &str, body: &v1::Enrolment) -> Result<(), Status> {
+        let spent = digest(token.as_bytes());
+        let now = self.clock.now_ms();
+        let mut admits = tokens.admits(token, &body.host, now).map(|_| ());
+        if admits.is_ok() && (self.openings.spends(spent) || self.hosts.spent(spent)) {
+            admits = Err(BadToken::Used);
+        }
+        if let Err(why) = admits {
+            tracing::warn!(host = body.host, %why, "enrolment refused");
+            return Err(Status::permission_denied(NO_TOKEN));
+        }
+        if self.openings.has_key(&body.record_key) || self.hosts.has_key(&body.record_key) {
+            tracing::warn!(host = body.host, "enrolment refused: record key is known");
+            return Err(Status::invalid_argument(
+                "record key opened a chain before; a key has one use",
+            ));
+        }
+        let mut same_name = self.hosts.named(&body.host).into_iter();
+        if same_name.any(|host| host.standing() == Standing::Banned) {
+            tracing::warn!(host = body.host, "enrolment refused: the name is banned");
+            return Err(Status::permission_denied("host is banned"));
+        }
+        Ok(())
+    }
+
+    /// The host whose enrolment was just logged.
+    fn known(&self, chain: Digest) -> Result<Arc<Host>, Status> {
+        self.hosts
+            .get(&chain)
+            .ok_or_else(|| Status::unavailable("enrolment was not logged; send it again"))
+    }
+
     fn answer(&self, host: &Host, csr: &HostRequest) -> Result<Response<v1::EnrolReply>, Status> {
         match host.standing() {
             Standing::Active => {}
@@ -195,4 +227,194 @@ pub fn is_host_name(name: &str) -> bool {
             .bytes()
             .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-'))
         && !name.starts_with(['.', '-'])
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use affiant_proto::{Ed25519Signer, Signer as _, statement::Place};
+    use rcgen::{CertificateParams, KeyPair, PublicKeyData as _};
+    use tokio::sync::mpsc;
+
+    use super::*;
+    use crate::{hosts::Head, writer::Submission};
+
+    const NOW: u64 = 1_800_000_000_000;
+
+    struct Desk {
+        service: Arc<AdmissionService>,
+        queue: mpsc::Receiver<Submission>,
+        _dir: tempfile::TempDir,
+    }
+
+    /// A service whose writer is the test.
+    fn desk() -> Desk {
+        let dir = tempfile::tempdir().unwrap();
+        let (key, certificate) = Ca::create("Test", NOW).unwrap();
+        let (queue, queued) = mpsc::channel(1_000);
+        let (_, published) = watch::channel(Published {
+            size: 1,
+            root: affiant_proto::tlog::leaf_hash(b""),
+            note: Vec::new().into(),
+        });
+        let service = AdmissionService {
+            hosts: Arc::default(),
+            ca: Arc::new(Ca::load(&key, &certificate).unwrap()),
+            tokens: Arc::new(Mutex::new(
+                Tokens::open(&dir.path().join("tokens")).unwrap(),
+            )),
+            openings: Openings::default(),
+            genesis: digest(b"genesis"),
+            genesis_statement: Vec::new(),
+            lifetime: Duration::from_secs(60),
+            submit: Submit(queue),
+            published,
+            clock: Clock::of(|| NOW),
+        };
+        Desk {
+            service: Arc::new(service),
+            queue: queued,
+            _dir: dir,
+        }
+    }
+
+    impl Desk {
+        async fn token(&self, host: &str) -> String {
+            let mut tokens = self.service.tokens.lock().await;
+            tokens
+                .issue(&[host.into()], "", NOW + 1_000)
+                .unwrap()
+                .remove(0)
+        }
+
+        /// Asks in a task of its own.
+        fn ask(
+            &self,
+            asked: v1::EnrolRequest,
+        ) -> tokio::task::JoinHandle<Result<Response<v1::EnrolReply>, Status>> {
+            let service = self.service.clone();
+            tokio::spawn(async move { service.enrol(Request::new(asked)).await })
+        }
+
+        /// Takes the next enrolment out of the queue.
+        async fn next(&mut self) -> Submission {
+            self.queue.recv().await.unwrap()
+        }
+
+        /// What the writer does once a segment is closed.
+        fn publish(&self, submission: Submission, index: u64) {
+            let Submission::Admitted {
+                admitted,
+                opens,
+                logged,
+                ..
+            } = submission
+            else {
+                panic!("the operator says nothing here");
+            };
+            self.service
+                .hosts
+                .hear(&admitted, opens.map(|chain| Head::new(*chain)));
+            let _ = logged.unwrap().send(index);
+        }
+    }
+
+    fn request(host: &str, token: &str, seed: u8) -> v1::EnrolRequest {
+        let signer = Ed25519Signer::from_seed(&[seed; 32]).unwrap();
+        let tls = KeyPair::generate().unwrap();
+        let csr = CertificateParams::new(Vec::new()).unwrap();
+        let csr = csr.serialize_request(&tls).unwrap().der().to_vec();
+        let body = v1::Enrolment {
+            genesis: digest(b"genesis").as_bytes().to_vec(),
+            host: host.into(),
+            record_key: signer.public_key().as_bytes().to_vec(),
+            identity_key: digest(&tls.subject_public_key_info()).as_bytes().to_vec(),
+            token: digest(token.as_bytes()).as_bytes().to_vec(),
+            ..Default::default()
+        };
+        let time = v1::Time {
+            unix_ms: NOW,
+            clock: v1::ClockState::Unknown.into(),
+            max_error_ms: None,
+        };
+        let made = Statement::seal(body.into(), Place::Opening, time, None, &signer).unwrap();
+        v1::EnrolRequest {
+            token: token.into(),
+            enrolment: made.as_bytes().to_vec(),
+            csr,
+        }
+    }
+
+    #[tokio::test]
+    async fn enrolments_do_not_wait_for_each_others_place_in_the_log() {
+        let mut desk = desk();
+        let mut asked = Vec::new();
+        for n in 0..200_u8 {
+            let host = format!("gpu-{n}");
+            let token = desk.token(&host).await;
+            asked.push(desk.ask(request(&host, &token, n)));
+        }
+        // All two hundred are handed over before a single one is in the log: one segment's worth.
+        let mut queued = Vec::new();
+        for _ in 0..200 {
+            queued.push(desk.next().await);
+        }
+        for (index, submission) in (1..).zip(queued) {
+            desk.publish(submission, index);
+        }
+        for answer in asked {
+            assert!(!answer.await.unwrap().unwrap().into_inner().pending);
+        }
+        assert_eq!(desk.service.hosts.count(), 200);
+    }
+
+    #[tokio::test]
+    async fn two_at_once_with_one_token_open_one_chain() {
+        let mut desk = desk();
+        let token = desk.token("gpu-1").await;
+        let first = desk.ask(request("gpu-1", &token, 1));
+        let queued = desk.next().await;
+        let second = desk.ask(request("gpu-1", &token, 2)).await.unwrap();
+        assert_eq!(second.unwrap_err().message(), NO_TOKEN);
+        desk.publish(queued, 1);
+        first.await.unwrap().unwrap();
+        let third = desk.ask(request("gpu-1", &token, 3)).await.unwrap();
+        assert_eq!(third.unwrap_err().message(), NO_TOKEN, "used for good");
+        assert_eq!(desk.service.hosts.count(), 1);
+    }
+
+    #[tokio::test]
+    async fn the_same_enrolment_sent_again_meanwhile_gets_the_same_answer() {
+        let mut desk = desk();
+        let token = desk.token("gpu-1").await;
+        let asked = request("gpu-1", &token, 1);
+        let first = desk.ask(asked.clone());
+        let queued = desk.next().await;
+        first.abort();
+        let again = desk.ask(asked);
+        desk.publish(queued, 1);
+        let reply = again.await.unwrap().unwrap().into_inner();
+        assert_eq!(
+            reply.certificates.len(),
+            2,
+            "the one who asked first is gone"
+        );
+    }
+
+    #[tokio::test]
+    async fn an_enrolment_that_the_writer_lost_leaves_its_token_free() {
+        let mut desk = desk();
+        let token = desk.token("gpu-1").await;
+        let asked = request("gpu-1", &token, 1);
+        let first = desk.ask(asked.clone());
+        drop(desk.next().await);
+        assert_eq!(
+            first.await.unwrap().unwrap_err().code(),
+            tonic::Code::Unavailable
+        );
+        let again = desk.ask(asked);
+        let queued = desk.next().await;
+        desk.publish(queued, 1);
+        again.await.unwrap().unwrap();
+    }
 }

@@ -3,7 +3,7 @@
 //! All of it follows from the log; it is rebuilt from there at every start.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::{BTreeMap, BTreeSet},
     sync::{
         Arc, Mutex, MutexGuard, PoisonError, RwLock,
         atomic::{AtomicU64, Ordering},
@@ -15,9 +15,7 @@ use affiant_proto::{Body, Digest, v1};
 use serde::Serialize;
 use tokio::sync::{Mutex as AsyncMutex, Notify};
 
-/// How many digests behind the head are kept to tell a record sent again from a fork: twice what
-/// an agent has in flight. 256 × 40 bytes are 10 KiB a host.
-const RECENT: usize = 256;
+use crate::trail::Trail;
 
 /// Whether a host may send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -53,7 +51,8 @@ pub struct Host {
 pub struct Head {
     /// The chain itself.
     pub chain: HostChain,
-    recent: VecDeque<(u64, Digest)>,
+    /// Its most recent past.
+    pub trail: Trail,
 }
 
 /// How much of a chain is in a published tree.
@@ -93,40 +92,15 @@ pub struct HostLine {
 }
 
 impl Head {
-    /// Begins at the end of `chain`.
+    /// The head of a chain that was just opened.
     pub fn new(chain: HostChain) -> Self {
-        let recent = [(chain.state().sequence(), chain.state().head())].into();
-        Self { chain, recent }
+        let trail = Trail::open(chain.state().chain(), chain.state().key().clone());
+        Self { chain, trail }
     }
 
-    /// Remembers a statement that was just admitted.
+    /// Remembers a statement that the chain has just admitted.
     pub fn remember(&mut self, sequence: u64, digest: Digest) {
-        if self.recent.len() == RECENT {
-            self.recent.pop_front();
-        }
-        self.recent.push_back((sequence, digest));
-    }
-
-    /// The digest at `sequence`, while it is among the last 256.
-    pub fn recall(&self, sequence: u64) -> Option<Digest> {
-        self.recent
-            .iter()
-            .rev()
-            .find(|(at, _)| *at == sequence)
-            .map(|(_, digest)| *digest)
-    }
-
-    /// The digests before the head, newest first, for a host whose own head is none of these: it
-    /// finds by them where its disk and the log part.
-    pub fn recent_unless(&self, (sequence, head): &(u64, Vec<u8>)) -> Vec<Vec<u8>> {
-        let known = self.recall(*sequence);
-        if known.is_some_and(|known| known.as_bytes().as_slice() == head) {
-            return Vec::new();
-        }
-        let before = self.recent.iter().rev().skip(1);
-        before
-            .map(|(_, digest)| digest.as_bytes().to_vec())
-            .collect()
+        self.trail.add(sequence, digest, self.chain.state().key());
     }
 }
 
@@ -188,9 +162,9 @@ impl Hosts {
     /// Takes note of an admitted statement: an enrolment adds a host, a host event changes one.
     ///
     /// Returns the host that an enrolment added.
-    pub fn hear(&self, admitted: &Admitted, chain: Option<HostChain>) -> Option<Arc<Host>> {
-        match (admitted.verified().body(), chain) {
-            (Body::Enrolment(body), Some(chain)) => Some(self.enrol(body, chain)),
+    pub fn hear(&self, admitted: &Admitted, opens: Option<Head>) -> Option<Arc<Host>> {
+        match (admitted.verified().body(), opens) {
+            (Body::Enrolment(body), Some(head)) => Some(self.enrol(body, head)),
             (Body::HostEvent(event), _) => {
                 self.change(event);
                 None
@@ -199,7 +173,7 @@ impl Hosts {
         }
     }
 
-    fn enrol(&self, body: &v1::Enrolment, chain: HostChain) -> Arc<Host> {
+    fn enrol(&self, body: &v1::Enrolment, head: Head) -> Arc<Host> {
         let mut roll = self.all.write().unwrap_or_else(PoisonError::into_inner);
         let name_is_open = roll
             .by_chain
@@ -211,12 +185,12 @@ impl Hosts {
             Standing::Active
         };
         let host = Arc::new(Host {
-            chain: chain.state().chain(),
+            chain: head.chain.state().chain(),
             name: body.host.clone(),
             site: body.site.clone(),
             record_key: body.record_key.clone(),
             standing: RwLock::new(standing),
-            admission: AsyncMutex::new(Head::new(chain)),
+            admission: AsyncMutex::new(head),
             included: Mutex::new(None),
             changed: Notify::new(),
             session: AtomicU64::new(0),

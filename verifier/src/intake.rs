@@ -219,7 +219,7 @@ impl Session {
                 sequence: head.chain.state().sequence(),
                 head: head.chain.state().head().as_bytes().to_vec(),
                 included: Some(self.included()),
-                recent: head.recent_unless(&self.hello),
+                recent: head.trail.unless_known(self.hello.0, &self.hello.1),
             }
         };
         if let Err(end) = self
@@ -300,11 +300,8 @@ impl Session {
     ) -> Result<(), End> {
         let statement = envelope.statement().clone();
         let sequence = statement.header().sequence();
-        match head.recall(sequence) {
-            Some(known)
-                if known != statement.digest()
-                    && head.chain.state().vouch(statement.clone()).is_ok() =>
-            {
+        match head.trail.recall(sequence) {
+            Some(known) if known != statement.digest() && head.trail.signed(&statement) => {
                 head.chain.freeze(sequence);
                 let fork = v1::Fork {
                     header: None,

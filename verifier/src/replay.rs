@@ -4,14 +4,15 @@ use std::collections::BTreeMap;
 
 use affiant_judge::{
     Judge, Parameters,
-    admission::{Admitted, Authorities, HostChain, Refusal, Sources},
+    admission::{Admitted, Authorities, Refusal, Sources},
     docket::Docket,
 };
-use affiant_proto::{Body, Digest, Envelope, envelope::BadEnvelope};
+use affiant_proto::{Body, ChainState, Digest, Envelope, envelope::BadEnvelope};
 
 use crate::{
-    hosts::{Hosts, Watermark},
+    hosts::{Head, Hosts, Watermark},
     ledger::{Entry, ReadError},
+    trail::Trail,
 };
 
 /// Why the log could not be read back.
@@ -69,6 +70,7 @@ pub fn replay(
     let mut genesis = Vec::new();
     let mut events: Vec<Admitted> = Vec::new();
     let mut watermarks: BTreeMap<Digest, Watermark> = BTreeMap::new();
+    let mut trails: BTreeMap<Digest, Trail> = BTreeMap::new();
     let (mut cosigned, mut size) = (None, 0);
     for entry in entries {
         let (index, entry) = entry?;
@@ -88,6 +90,12 @@ pub fn replay(
             Some(docket) => docket.take_whole(index, envelope).map_err(refused)?,
         };
         let verified = admitted.verified();
+        if let Some(host) = docket
+            .as_ref()
+            .and_then(|d| d.hosts().get(&verified.chain()))
+        {
+            follow(&mut trails, host.state());
+        }
         let sequence = verified.statement().header().sequence();
         watermarks.insert(verified.chain(), Watermark { sequence, index });
         match verified.body() {
@@ -100,8 +108,12 @@ pub fn replay(
     let (authorities, mut chains, judge) = docket.ok_or(BadLog::Empty)?.into_parts();
     let hosts = Hosts::default();
     for event in &events {
-        let opened: Option<HostChain> = chains.remove(&event.verified().chain());
-        if let Some(host) = hosts.hear(event, opened)
+        let named = event.verified().chain();
+        let head = match (chains.remove(&named), trails.remove(&named)) {
+            (Some(chain), Some(trail)) => Some(Head { chain, trail }),
+            _ => None,
+        };
+        if let Some(host) = hosts.hear(event, head)
             && let Some(watermark) = watermarks.get(&host.chain())
         {
             host.include(*watermark);
@@ -115,4 +127,15 @@ pub fn replay(
         cosigned,
         size,
     })
+}
+
+/// Goes on with the trail of a chain that has just come to `state`.
+fn follow(trails: &mut BTreeMap<Digest, Trail>, state: &ChainState) {
+    match trails.get_mut(&state.chain()) {
+        Some(trail) => trail.add(state.sequence(), state.head(), state.key()),
+        None => {
+            let trail = Trail::open(state.chain(), state.key().clone());
+            trails.insert(state.chain(), trail);
+        }
+    }
 }

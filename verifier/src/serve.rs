@@ -149,6 +149,7 @@ impl Verifier {
             hosts: hosts.clone(),
             ca: ca.clone(),
             tokens: tokens.clone(),
+            openings: crate::opening::Openings::default(),
             genesis: authorities.genesis(),
             genesis_statement: genesis.clone(),
             lifetime: config.certificate_life,

@@ -20,7 +20,7 @@ use tokio::sync::{Notify, mpsc, oneshot, watch};
 
 use crate::{
     clock::Clock,
-    hosts::{Hosts, Watermark},
+    hosts::{Head, Hosts, Watermark},
     ledger::{AppendError, Entry, Ledger, MAX_SEGMENT_BYTES, MAX_SEGMENT_ENTRIES},
 };
 
@@ -328,7 +328,7 @@ impl Writer {
             logged,
         } in self.open.drain(..)
         {
-            self.parts.hosts.hear(&admitted, opens);
+            self.parts.hosts.hear(&admitted, opens.map(Head::new));
             let sequence = admitted.verified().statement().header().sequence();
             last.insert(admitted.verified().chain(), Watermark { sequence, index });
             judged.push((index, admitted));

@@ -23,11 +23,14 @@ use crate::{
     rpc::admission_client::AdmissionClient,
 };
 
-/// Enrolments under way at one time: as many calls as a verifier takes on one connection.
-const AT_ONCE: usize = 8;
+/// Connections over which hosts are enrolled.
+const CONNECTIONS: usize = 32;
 
-/// How long one enrolment may take. A verifier logs one a second when it does them one by one,
-/// and [`AT_ONCE`] wait for each other.
+/// Enrolments under way at one time: a verifier takes eight calls on one connection. Each waits up
+/// to a second for its segment, so this is about how many there are a second.
+const AT_ONCE: usize = 8 * CONNECTIONS;
+
+/// How long one enrolment may take: segments close each second, the rest is patience.
 const ENROL: Duration = Duration::from_secs(60);
 
 /// Longest token: a prefix and 32 bytes in base64 are 57; the rest is room.
@@ -135,8 +138,11 @@ pub async fn fleet(
     if missing.is_empty() {
         return Ok((fleet, 0));
     }
-    let client = verifier.admission().await?;
-    for host in missing {
+    let mut clients = Vec::with_capacity(CONNECTIONS);
+    for _ in 0..CONNECTIONS.min(missing.len()) {
+        clients.push(verifier.admission().await?);
+    }
+    for (host, client) in missing.into_iter().zip(clients.iter().cycle()) {
         if running.len() >= AT_ONCE
             && let Some(done) = running.join_next().await
         {
