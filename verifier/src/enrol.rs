@@ -250,7 +250,7 @@ mod tests {
     /// A service whose writer is the test.
     fn desk() -> Desk {
         let dir = tempfile::tempdir().unwrap();
-        let (key, certificate) = Ca::create("Test", NOW).unwrap();
+        let made = Ca::create("Test", NOW).unwrap();
         let (queue, queued) = mpsc::channel(1_000);
         let (_, published) = watch::channel(Published {
             size: 1,
@@ -259,7 +259,7 @@ mod tests {
         });
         let service = AdmissionService {
             hosts: Arc::default(),
-            ca: Arc::new(Ca::load(&key, &certificate).unwrap()),
+            ca: Arc::new(Ca::load(&made.key, &made.certificates, None).unwrap()),
             tokens: Arc::new(Mutex::new(
                 Tokens::open(&dir.path().join("tokens")).unwrap(),
             )),

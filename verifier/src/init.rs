@@ -74,13 +74,12 @@ fn fill(
 ) -> Result<String, InitError> {
     let failed = |error: &dyn std::fmt::Display| InitError::Failed(error.to_string());
     let now = clock.now_ms();
-    let (ca_key, ca_pem) = Ca::create(&options.operator, now).map_err(|e| failed(&e))?;
-    keyfile::create_private(&data.ca_key(), ca_key.as_bytes())?;
-    keyfile::create_public(&data.ca_certificate(), ca_pem.as_bytes())?;
-    let ca = Ca::load(&ca_key, &ca_pem).map_err(|e| failed(&e))?;
+    let ca = Ca::create(&options.operator, now).map_err(|e| failed(&e))?;
+    keyfile::create_private(&data.ca_key(), ca.key.as_bytes())?;
+    keyfile::create_public(&data.ca_certificate(), ca.certificates.as_bytes())?;
     let log_key = keyfile::create_signer(&data.log_key())?;
     let operator_key = keyfile::create_signer(&data.operator_key())?;
-    let ca_digest = affiant_proto::digest(ca.certificate());
+    let ca_digest = ca.digest;
     let genesis = v1::Genesis {
         header: None,
         origin: origin.as_str().to_owned(),

@@ -3,9 +3,10 @@
 //! A certificate lets a host talk, never speak for itself: records are believed for their own
 //! signature by the record key.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use affiant_proto::{Digest, digest};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateSigningRequestParams, DistinguishedName,
     DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose, PublicKeyData as _,
@@ -21,7 +22,7 @@ use zeroize::Zeroizing;
 /// How far back a certificate reaches, for hosts whose clock is behind.
 const BACKDATE: Duration = Duration::from_secs(3_600);
 
-/// The authority's own certificate lasts ten years: rotating it is a `key` matter.
+/// The authority's own certificate lasts ten years; `key rotate ca` makes the next.
 const CA_LIFETIME: Duration = Duration::from_secs(10 * 365 * 86_400);
 
 /// The server's certificate is made anew at each start and each day; a month leaves room.
@@ -46,15 +47,45 @@ pub enum PkiError {
     /// A certificate without the host's identity.
     #[error("certificate does not name a host of this deployment")]
     Identity,
+    /// A file of certificates without one.
+    #[error("holds no certificate in PEM")]
+    Pem,
+    /// More than [`MAX_AUTHORITIES`].
+    #[error("holds more than {MAX_AUTHORITIES} authorities; take the oldest away")]
+    Authorities,
+    /// Key and certificate of two authorities.
+    #[error("key and certificate of the authority are not of one pair; restore the right one")]
+    Key,
     /// A time outside of what certificates can say.
     #[error("the clock shows a time that no certificate can carry")]
     Time,
 }
 
-/// The authority with its key.
+/// Authorities that `ca.pem` may hold: the one in force and those before it that still count. At one
+/// change a year seven before are seven years, and certificates of hosts last days.
+const MAX_AUTHORITIES: usize = 8;
+
+/// The authority in force with its key, and those before it whose certificates still count.
+#[derive(Clone)]
 pub struct Ca {
-    issuer: Issuer<'static, KeyPair>,
+    issuer: Arc<Issuer<'static, KeyPair>>,
     certificate: CertificateDer<'static>,
+    /// The same authority, certified by the one before.
+    cross: Option<CertificateDer<'static>>,
+    /// Newest first, without the one in force.
+    earlier: Vec<CertificateDer<'static>>,
+}
+
+/// The files of a new authority.
+pub struct CaFiles {
+    /// Its key.
+    pub key: Zeroizing<String>,
+    /// Its certificate, and those of the authorities before it.
+    pub certificates: String,
+    /// Its certificate by the authority before it; none for the first.
+    pub cross: Option<String>,
+    /// SHA-256 of its certificate in DER.
+    pub digest: Digest,
 }
 
 /// A certificate with its key.
@@ -66,32 +97,89 @@ pub struct Identity {
 }
 
 impl Ca {
-    /// Makes an authority; gives its key and certificate as PEM.
-    pub fn create(operator: &str, now_ms: u64) -> Result<(Zeroizing<String>, String), PkiError> {
+    /// Makes the first authority of a deployment.
+    pub fn create(operator: &str, now_ms: u64) -> Result<CaFiles, PkiError> {
         let key = KeyPair::generate()?;
-        let mut params = CertificateParams::new(Vec::new())?;
-        params.distinguished_name = named(&format!("Affiant CA of {operator}"));
-        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
-        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
-        (params.not_before, params.not_after) = validity(now_ms, CA_LIFETIME)?;
-        let certificate = params.self_signed(&key)?;
-        Ok((Zeroizing::new(key.serialize_pem()), certificate.pem()))
-    }
-
-    /// Reads the authority back.
-    pub fn load(key_pem: &str, certificate_pem: &str) -> Result<Self, PkiError> {
-        let key = KeyPair::from_pem(key_pem)?;
-        let certificate = certificate_der(certificate_pem)?;
-        let issuer = Issuer::from_ca_cert_der(&certificate, key)?;
-        Ok(Self {
-            issuer,
-            certificate,
+        let made = ca_params(operator, &key, now_ms)?.self_signed(&key)?;
+        Ok(CaFiles {
+            key: Zeroizing::new(key.serialize_pem()),
+            certificates: made.pem(),
+            cross: None,
+            digest: digest(made.der()),
         })
     }
 
-    /// The authority's certificate.
+    /// Makes the next authority. This one certifies it too, so that who trusts this one alone
+    /// still reaches the server.
+    pub fn succeed(&self, operator: &str, now_ms: u64) -> Result<CaFiles, PkiError> {
+        let key = KeyPair::generate()?;
+        let params = ca_params(operator, &key, now_ms)?;
+        let cross = params.signed_by(&key, &self.issuer)?;
+        let made = params.self_signed(&key)?;
+        let before = self.accepted().take(MAX_AUTHORITIES - 1);
+        let certificates = std::iter::once(made.pem()).chain(before.map(|der| pem(der)));
+        Ok(CaFiles {
+            key: Zeroizing::new(key.serialize_pem()),
+            certificates: certificates.collect(),
+            cross: Some(cross.pem()),
+            digest: digest(made.der()),
+        })
+    }
+
+    /// Reads the authority back: its key, the certificates with its own first, and the one by the
+    /// authority before it.
+    pub fn load(key: &str, certificates: &str, cross: Option<&str>) -> Result<Self, PkiError> {
+        let key = KeyPair::from_pem(key)?;
+        let mut all = certificates_der(certificates)?;
+        if all.len() > MAX_AUTHORITIES {
+            return Err(PkiError::Authorities);
+        }
+        let certificate = all.remove(0);
+        let cross = cross.map(certificates_der).transpose()?;
+        let cross = cross.map(|mut certificates| certificates.remove(0));
+        for own in cross.iter().chain([&certificate]) {
+            if spki(own)? != key.subject_public_key_info() {
+                return Err(PkiError::Key);
+            }
+        }
+        let issuer = Arc::new(Issuer::from_ca_cert_der(&certificate, key)?);
+        Ok(Self {
+            issuer,
+            certificate,
+            cross,
+            earlier: all,
+        })
+    }
+
+    /// The same, without the earlier authorities that were revoked.
+    pub fn without(mut self, revoked: impl Fn(&Digest) -> bool) -> Self {
+        self.earlier.retain(|der| !revoked(&digest(der)));
+        if self.earlier.is_empty() {
+            self.cross = None;
+        }
+        self
+    }
+
+    /// The certificate of the authority in force.
     pub fn certificate(&self) -> &CertificateDer<'static> {
         &self.certificate
+    }
+
+    /// Every certificate that counts, newest first.
+    pub fn accepted(&self) -> impl Iterator<Item = &CertificateDer<'static>> {
+        std::iter::once(&self.certificate).chain(&self.earlier)
+    }
+
+    /// Tells whether an authority of this name counts. TLS has verified the signature by it.
+    pub fn names(&self, issuer: &[u8]) -> bool {
+        self.accepted().any(|der| {
+            X509Certificate::from_der(der).is_ok_and(|(_, read)| read.subject().as_raw() == issuer)
+        })
+    }
+
+    /// When the certificate in force ends, milliseconds since 1970.
+    pub fn ends_unix_ms(&self) -> Option<u64> {
+        ends_unix_ms(&self.certificate)
     }
 
     /// Makes a certificate for this server under `names` (host names and addresses).
@@ -103,8 +191,9 @@ impl Ca {
         (params.not_before, params.not_after) = validity(now_ms, SERVER_LIFETIME)?;
         let leaf = params.signed_by(&key, &self.issuer)?;
         let key = PrivatePkcs8KeyDer::from(key.serialize_der());
+        let above = self.cross.as_ref().unwrap_or(&self.certificate);
         Ok(Identity {
-            chain: vec![leaf.der().clone(), self.certificate.clone()],
+            chain: vec![leaf.der().clone(), above.clone()],
             key: key.into(),
         })
     }
@@ -126,6 +215,19 @@ impl Ca {
         let leaf = params.signed_by(&request.0.public_key, &self.issuer)?;
         Ok(vec![leaf.der().clone(), self.certificate.clone()])
     }
+}
+
+fn ca_params(operator: &str, key: &KeyPair, now_ms: u64) -> Result<CertificateParams, PkiError> {
+    let mut params = CertificateParams::new(Vec::new())?;
+    // Each authority has a name of its own, so that a certificate says which one issued it.
+    let own = digest(&key.subject_public_key_info()).to_string();
+    let own = own.get(..8).unwrap_or_default();
+    params.distinguished_name = named(&format!("Affiant CA of {operator} {own}"));
+    // One below: the authority after this one, until all trust that itself.
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(1));
+    params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
+    (params.not_before, params.not_after) = validity(now_ms, CA_LIFETIME)?;
+    Ok(params)
 }
 
 /// A certificate request whose own signature holds.
@@ -155,12 +257,14 @@ impl HostRequest {
 }
 
 /// What a client certificate says, once TLS has verified it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Peer {
     /// The chain of the host.
     pub chain: Digest,
     /// SHA-256 of its SubjectPublicKeyInfo.
     pub key: Digest,
+    /// The name of the authority that issued it, in DER.
+    pub issuer: Vec<u8>,
 }
 
 impl Peer {
@@ -184,16 +288,46 @@ impl Peer {
             (Some(chain), None) => Ok(Self {
                 chain,
                 key: digest(parsed.public_key().raw),
+                issuer: parsed.issuer().as_raw().to_vec(),
             }),
             _ => Err(PkiError::Identity),
         }
     }
 }
 
-/// Reads the one certificate of a PEM text.
-pub fn certificate_der(pem: &str) -> Result<CertificateDer<'static>, PkiError> {
+/// When a certificate ends, milliseconds since 1970; none for one that cannot be read.
+pub fn ends_unix_ms(der: &[u8]) -> Option<u64> {
+    let (_, read) = X509Certificate::from_der(der).ok()?;
+    let seconds = u64::try_from(read.validity().not_after.timestamp()).ok()?;
+    seconds.checked_mul(1_000)
+}
+
+/// Reads the certificates of a PEM text, at least one.
+pub fn certificates_der(pem: &str) -> Result<Vec<CertificateDer<'static>>, PkiError> {
     use rustls_pki_types::pem::PemObject as _;
-    CertificateDer::from_pem_slice(pem.as_bytes()).map_err(|_| PkiError::Identity)
+    let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem.as_bytes()).collect();
+    match read {
+        Ok(certificates) if !certificates.is_empty() => Ok(certificates),
+        _ => Err(PkiError::Pem),
+    }
+}
+
+fn pem(der: &[u8]) -> String {
+    let text = STANDARD.encode(der);
+    // Base64 is ASCII, so any cut is between characters.
+    let lines: Vec<&str> = (0..text.len())
+        .step_by(64)
+        .filter_map(|at| text.get(at..text.len().min(at + 64)))
+        .collect();
+    format!(
+        "-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n",
+        lines.join("\n")
+    )
+}
+
+fn spki(der: &[u8]) -> Result<Vec<u8>, PkiError> {
+    let (_, read) = X509Certificate::from_der(der).map_err(|_| PkiError::Pem)?;
+    Ok(read.public_key().raw.to_vec())
 }
 
 fn named(name: &str) -> DistinguishedName {
@@ -225,27 +359,61 @@ mod tests {
             .to_vec()
     }
 
+    fn loaded(files: &CaFiles) -> Ca {
+        Ca::load(&files.key, &files.certificates, files.cross.as_deref()).unwrap()
+    }
+
     #[test]
-    fn a_hosts_certificate_names_its_chain_and_key() {
-        let (key, certificate) = Ca::create("Test", NOW).unwrap();
-        let ca = Ca::load(&key, &certificate).unwrap();
+    fn a_hosts_certificate_names_its_chain_key_and_authority() {
+        let ca = loaded(&Ca::create("Test", NOW).unwrap());
         let der = request();
         let asked = HostRequest::parse(&der).unwrap();
         let chain = digest(b"enrolment");
         let made = ca
             .issue_host(&asked, chain, Duration::from_secs(60), NOW)
             .unwrap();
-        assert_eq!(
-            Peer::read(&made[0]).unwrap(),
-            Peer {
-                chain,
-                key: asked.key_digest()
-            }
-        );
+        let peer = Peer::read(&made[0]).unwrap();
+        assert_eq!((peer.chain, peer.key), (chain, asked.key_digest()));
+        assert!(ca.names(&peer.issuer));
         assert!(
             Peer::read(ca.certificate()).is_err(),
             "the authority is no host"
         );
+    }
+
+    #[test]
+    fn who_trusts_one_authority_trusts_the_server_of_the_next_until_it_is_revoked() {
+        use rustls::client::{WebPkiServerVerifier, danger::ServerCertVerifier as _};
+        let old = loaded(&Ca::create("Test", NOW).unwrap());
+        let new = loaded(&old.succeed("Test", NOW).unwrap());
+        assert_eq!(new.accepted().count(), 2);
+        let trusts = |root: &Ca, ca: &Ca| {
+            let provider = Arc::new(rustls::crypto::ring::default_provider());
+            let mut roots = rustls::RootCertStore::empty();
+            roots.add(root.certificate().clone()).unwrap();
+            let verifier =
+                WebPkiServerVerifier::builder_with_provider(Arc::new(roots), provider).build();
+            let server = ca.issue_server(&["localhost".into()], NOW).unwrap();
+            let name = "localhost".try_into().unwrap();
+            let now = rustls_pki_types::UnixTime::since_unix_epoch(Duration::from_millis(NOW));
+            verifier
+                .unwrap()
+                .verify_server_cert(&server.chain[0], &server.chain[1..], &name, &[], now)
+                .is_ok()
+        };
+        assert!(trusts(&old, &new) && trusts(&new, &new) && !trusts(&new, &old));
+        let revoked = digest(old.certificate());
+        let alone = new.without(|named| *named == revoked);
+        assert_eq!(alone.accepted().count(), 1);
+        assert!(trusts(&alone, &alone) && !trusts(&old, &alone));
+    }
+
+    #[test]
+    fn a_key_of_another_authority_is_refused() {
+        let (one, other) = (Ca::create("A", NOW).unwrap(), Ca::create("B", NOW).unwrap());
+        let mixed = Ca::load(&one.key, &other.certificates, None);
+        assert!(matches!(mixed, Err(PkiError::Key)));
+        assert!(matches!(Ca::load(&one.key, "", None), Err(PkiError::Pem)));
     }
 
     #[test]

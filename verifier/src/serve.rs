@@ -295,7 +295,7 @@ fn load_ca(data: &DataDir) -> Result<Arc<Ca>, ServeError> {
     let key = keyfile::read_private(&data.ca_key()).map_err(failed("authority"))?;
     let key = std::str::from_utf8(&key).map_err(failed("authority"))?;
     let certificate = keyfile::read_text(&data.ca_certificate()).map_err(failed("authority"))?;
-    Ca::load(key, &certificate)
+    Ca::load(key, &certificate, None)
         .map(Arc::new)
         .map_err(failed("authority"))
 }
