@@ -25,8 +25,8 @@ pub struct Cli {
     pub command: Command,
 }
 
-/// The commands. All but `init`, `serve`, `officer new` and `check-config` are clients of the
-/// running server.
+/// The commands. All but `init`, `serve`, `officer new`, `backup`, `restore` and `check-config` are
+/// clients of the running server.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Make a data directory: authority, log, genesis with its first two officers
@@ -82,6 +82,16 @@ pub enum Command {
     /// Make the registry again from the log
     #[command(after_help = "Example:\n  affiant-verifier rebuild")]
     Rebuild,
+    /// Keep what can be had again: the log as far as it is published, tokens, certificates
+    #[command(
+        after_help = "Example:\n  affiant-verifier backup /mnt/backup/affiant\n\nThe verifier may run. A later backup into the same directory adds what is new."
+    )]
+    Backup(Backup),
+    /// Make a data directory from a backup; it serves after a succession only
+    #[command(
+        after_help = "Example:\n  affiant-verifier restore /mnt/backup/affiant --data /var/lib/affiant"
+    )]
+    Restore(Restore),
     /// Check the configuration, all faults at once
     #[command(after_help = "Example:\n  affiant-verifier check-config --config verifier.toml")]
     CheckConfig,
@@ -110,6 +120,28 @@ pub struct Serve {
     /// Write the address that agents can reach into this file, once it is bound
     #[arg(long, value_name = "FILE")]
     pub address_file: Option<PathBuf>,
+}
+
+/// `backup`
+#[derive(Debug, Args)]
+pub struct Backup {
+    /// A directory of its own, new or with an earlier backup of this log
+    #[arg(value_name = "DIR")]
+    pub to: PathBuf,
+    /// Private keys too: who reads the backup can then sign as the operator
+    #[arg(long)]
+    pub with_keys: bool,
+    /// Hard links in the place of copies, where both are on one disk
+    #[arg(long)]
+    pub link: bool,
+}
+
+/// `restore`
+#[derive(Debug, Args)]
+pub struct Restore {
+    /// What `backup` wrote
+    #[arg(value_name = "BACKUP")]
+    pub backup: PathBuf,
 }
 
 /// `--json`

@@ -99,4 +99,24 @@ impl DataDir {
     pub fn trust(&self) -> PathBuf {
         self.0.join("trust.toml")
     }
+
+    /// The files beside the log that a backup keeps, as they are named in this directory: what is
+    /// public, the tokens, and the private keys where they are asked for.
+    pub fn restorable(&self, with_keys: bool) -> std::io::Result<Vec<String>> {
+        let mut names: Vec<String> = ["ca.pem", "trust.toml", "tokens.jsonl"]
+            .map(str::to_owned)
+            .to_vec();
+        if with_keys {
+            for key in fs::read_dir(self.keys())? {
+                names.push(format!("keys/{}", key?.file_name().to_string_lossy()));
+            }
+            names.sort();
+        }
+        Ok(names)
+    }
+
+    /// Tells whether a file of this directory is for everybody to read.
+    pub fn is_public(&self, path: &Path) -> bool {
+        path == self.ca_certificate() || path == self.trust()
+    }
 }

@@ -7,6 +7,7 @@
 //! ```
 
 pub mod admin;
+pub mod backup;
 pub mod cli;
 pub mod client;
 pub mod clock;
@@ -27,6 +28,7 @@ pub mod pki;
 pub mod registry;
 pub mod replay;
 pub mod report;
+pub mod restore;
 pub mod serve;
 pub mod tls;
 pub mod token;

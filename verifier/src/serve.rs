@@ -22,7 +22,7 @@ use crate::{
     enrol::AdmissionService,
     intake::IntakeService,
     keyfile,
-    ledger::{Ledger, Reader},
+    ledger::{self, Ledger, Reader},
     live::{self, Live},
     pki::Ca,
     registry::Registry,
@@ -81,6 +81,8 @@ impl Verifier {
     ) -> Result<Self, ServeError> {
         let data = DataDir::at(&config.data);
         let sources = Sources { accept_recorded };
+        // Before the keys, which a restored directory may lack too.
+        ledger::check_lock(&data.ledger()).map_err(failed("log"))?;
         let signer =
             keyfile::read_signer(&data.operator_key()).map_err(failed("operator's key"))?;
         let ca = load_ca(&data)?;

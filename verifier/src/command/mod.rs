@@ -1,5 +1,6 @@
 //! The commands beside `serve`: clients of the running server.
 
+mod backups;
 mod listing;
 mod officers;
 mod reports;
@@ -175,6 +176,8 @@ pub async fn run(command: Command, context: Context) -> Result<ExitCode, Failure
         Command::Findings(options) => listing::findings(&context, options.json).await,
         Command::Report(options) => reports::write(&context, &options).await,
         Command::Rebuild => listing::rebuild(&context).await,
+        Command::Backup(options) => backups::make(&context, &options),
+        Command::Restore(options) => backups::restore(&context, &options),
         // Dispatched before a client is made.
         Command::Init(_)
         | Command::Serve(_)

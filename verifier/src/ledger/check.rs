@@ -33,10 +33,10 @@ pub(super) fn probe(places: &Places, disk: &dyn Disk) -> Result<(), OpenError> {
     }
 }
 
-/// Follows the names from the lock's segment back to the first; gives them in order.
-pub(super) fn chain(places: &Places, head: &Head) -> Result<Vec<SegmentName>, OpenError> {
+/// Follows the names from the newest segment back to the first; gives them in order.
+pub(super) fn chain(places: &Places, newest: SegmentName) -> Result<Vec<SegmentName>, OpenError> {
     let mut names = Vec::new();
-    let mut next = Some(head.segment);
+    let mut next = Some(newest);
     let mut later: Option<(SegmentName, u64)> = None;
     // Each ends where the later one starts and none is empty, so this ends.
     while let Some(name) = next {

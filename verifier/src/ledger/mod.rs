@@ -20,6 +20,7 @@ mod disk;
 mod entry;
 mod fields;
 mod hold;
+mod kept;
 mod lock;
 mod places;
 mod reader;
@@ -28,6 +29,7 @@ mod refusal;
 mod repair;
 mod replay;
 mod segment;
+mod succeed;
 mod tiles;
 mod wal;
 mod writer;
@@ -35,14 +37,16 @@ mod writer;
 pub use disk::{Access, Disk, LocalDisk};
 pub use entry::{Entry, NotAnEntry};
 pub use hold::NotHeld;
+pub use kept::{Idle, Kept, KeptEntries, NotKept, PublishedNote, published_segments};
 pub use lock::{FileLock, Head, Lock, LockError};
 pub use reader::{Entries, ReadError, Reader};
-pub use recovery::Store;
+pub use recovery::{Store, check_lock};
 pub use refusal::OpenError;
 pub use replay::{Recovery, Replay, Replayed};
 pub use segment::{
     BadSegment, MAX_FRAME_BYTES, MAX_FRAME_ENTRIES, MAX_SEGMENT_BYTES, MAX_SEGMENT_ENTRIES,
     NotASegmentName, SegmentName,
 };
+pub use succeed::{locked_origin, put_checkpoint, settle, succeed};
 pub use wal::BadWal;
 pub use writer::{AppendError, Fatal, Ledger, RESERVE_BYTES, Step};

@@ -8,6 +8,7 @@ use super::{
     check::{chain, probe, published, scan},
     disk::{Access, Disk, LocalDisk},
     hold::Hold,
+    kept::PublishedNote,
     lock::{FileLock, Head, Lock},
     places::Places,
     reader::{Published, Reader},
@@ -63,13 +64,30 @@ impl Ledger {
     /// written anew, missing tiles are made and the checkpoint of the lock's head is published.
     pub fn open_in(store: Store, signer: Box<dyn Signer>) -> Result<(Self, Replay), OpenError> {
         // Before the hold, whose file would make an empty directory look like a ledger begun.
-        let Some(head) = store.lock.read()? else {
-            return Err(OpenError::NoLedger(store.places.directory().to_owned()));
-        };
+        let head = locked(&store)?;
         let signer = NoteSigner::new(head.origin.key_name(), LogKey(signer))?;
         let hold = Hold::take(&store.places.holder())?;
         open(store, hold, signer)
     }
+}
+
+/// Refuses a directory that has no lock, and so no ledger that may be written to.
+pub fn check_lock(directory: &Path) -> Result<(), OpenError> {
+    locked(&Store::local(directory)).map(|_| ())
+}
+
+fn locked(store: &Store) -> Result<Head, OpenError> {
+    if let Some(head) = store.lock.read()? {
+        return Ok(head);
+    }
+    let directory = store.places.directory();
+    Err(match PublishedNote::of(directory) {
+        Ok(note) => OpenError::NoLock {
+            path: store.places.lock(),
+            size: note.checkpoint().size(),
+        },
+        Err(_) => OpenError::NoLedger(directory.to_owned()),
+    })
 }
 
 pub(super) fn open(
@@ -86,7 +104,7 @@ pub(super) fn open(
         return Err(OpenError::NoLedger(places.directory().to_owned()));
     };
     probe(&places, &*disk)?;
-    let names = chain(&places, &head)?;
+    let names = chain(&places, head.segment)?;
     let published = published(&places, &head, signer.key())?;
     let scan = scan(&places, &names, published.as_ref())?;
     if scan.edge.root() != head.root {

@@ -28,6 +28,18 @@ pub enum OpenError {
     /// There is no ledger.
     #[error("{0} holds no ledger: it has no lock; make one, or look for the right directory")]
     NoLedger(PathBuf),
+    /// A log was published from there, and the lock is gone: restored from a backup, or lost.
+    #[error(
+        "{path} is missing and the log stands at size {size}, and may have published more since: \
+         run `affiant-verifier succession propose`, or put the lock back if its own directory \
+         survived intact"
+    )]
+    NoLock {
+        /// Where the lock should be.
+        path: PathBuf,
+        /// Size of the checkpoint that is there.
+        size: u64,
+    },
     /// A log begins with entries, and none were given.
     #[error("a ledger is made with its first entries, genesis among them, and none were given")]
     NoGenesis,

@@ -1,0 +1,56 @@
+//! `backup` and `restore`: files only, no server is asked.
+
+use std::{io::IsTerminal as _, process::ExitCode};
+
+use super::{Context, Failure};
+use crate::{backup, cli, restore};
+
+pub(super) fn make(context: &Context, options: &cli::Backup) -> Result<ExitCode, Failure> {
+    let how = backup::Options {
+        with_keys: options.with_keys,
+        link: options.link,
+    };
+    let done = backup::backup(&context.data, &options.to, how, progress).map_err(Failure::io)?;
+    println!(
+        "backed up {} entries in {} segments, {} of them new, to {}",
+        done.size,
+        done.segments,
+        done.added,
+        options.to.display()
+    );
+    if !options.with_keys {
+        println!("the private keys are not in it: keep them apart, or name --with-keys");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(super) fn restore(context: &Context, options: &cli::Restore) -> Result<ExitCode, Failure> {
+    let data = context.data.path();
+    let done = restore::restore(&options.backup, data, progress).map_err(Failure::io)?;
+    println!(
+        "restored {} at size {}; the log may have published more, so `serve` refuses it",
+        data.display(),
+        done.size
+    );
+    if !done.with_keys {
+        println!(
+            "put the private keys into {}, mode 0600",
+            context.data.keys().display()
+        );
+    }
+    println!(
+        "next: affiant-verifier succession propose --data {} --last NOTE --out PROPOSAL, with the \
+         newest checkpoint that a witness, agent or auditor holds; or, if its own directory survived \
+         intact, put the lock back",
+        data.display()
+    );
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Shows on a terminal how far it is.
+fn progress(done: usize, of: usize) {
+    if std::io::stderr().is_terminal() && (done.is_multiple_of(64) || done == of) {
+        let end = if done == of { "\n" } else { "" };
+        eprint!("\r{done} of {of} segments{end}");
+    }
+}
