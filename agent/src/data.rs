@@ -12,6 +12,9 @@
 //! | `pause` | the planned pause that lasts, so that a restart goes on with it | this agent: a lost one ends the pause |
 //! | `devices` | the devices as they were known last | this agent, in a pause: only the driver's answer is signed as observed |
 //! | `agent.sock` | where the running agent takes orders | the agent: it answers its own user and root |
+//! | `anchor` | the checkpoint up to which the log was shown to be one | nobody: it is signed |
+//! | `distrust` | why the log is not believed now, for people | nobody |
+//! | `charges/` | checkpoints that contradict each other, for the auditor | nobody: they are signed |
 //! | `spool/` | sealed records and how far the log has them | nobody: records are signed |
 
 use std::{
@@ -120,6 +123,21 @@ impl DataDir {
     /// Where the running agent takes orders.
     pub fn socket(&self) -> PathBuf {
         self.0.join("agent.sock")
+    }
+
+    /// The checkpoint up to which the log was shown to be one.
+    pub fn anchor(&self) -> PathBuf {
+        self.0.join("anchor")
+    }
+
+    /// Why the log is not believed now.
+    pub fn distrust(&self) -> PathBuf {
+        self.0.join("distrust")
+    }
+
+    /// Checkpoints that contradict each other.
+    pub fn charges(&self) -> PathBuf {
+        self.0.join("charges")
     }
 
     /// The directory of sealed records.

@@ -4,6 +4,7 @@ pub mod anchor;
 pub mod backoff;
 pub mod boot;
 pub mod certificate;
+pub mod charge;
 pub mod cli;
 pub mod clock;
 pub mod config;

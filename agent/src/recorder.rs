@@ -30,6 +30,7 @@ enum Command {
     Inventory(Inventory),
     Sample(Sample, Vec<Holding>),
     Included(Cursor, SignedCheckpoint),
+    Observe(&'static str, String),
     Read {
         from: u64,
         most: usize,
@@ -98,6 +99,11 @@ impl Recorder {
         self.send(Command::Included(cursor, checkpoint)).await
     }
 
+    /// Seals an observation under a rule.
+    pub async fn observe(&self, rule: &'static str, text: String) -> Result<(), RecorderGone> {
+        self.send(Command::Observe(rule, text)).await
+    }
+
     /// Reads records that are on disk from `from` on, at least one if there is one, and on until
     /// they have `most` bytes.
     pub async fn read(
@@ -137,6 +143,7 @@ fn keep(
             Command::Included(cursor, checkpoint) => {
                 book.included(cursor, reference(&checkpoint), SystemTime::now())?;
             }
+            Command::Observe(rule, text) => book.observe(rule, text)?,
             Command::Read { from, most, reply } => {
                 // The asker may have gone away meanwhile.
                 let _ = reply.send(book.read(from, most));

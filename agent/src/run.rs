@@ -273,8 +273,8 @@ fn open(
             .map_err(BootError::from)?;
         boot = boot::count(&data.boot(), Path::new(BOOT_ID), last)?;
     }
-    let known = spool.cursor().map(|cursor| cursor.checkpoint.as_str());
-    let anchor = Anchor::new(identity.deployment().clone(), known);
+    let newest = spool.cursor().map(|cursor| cursor.checkpoint.as_str());
+    let anchor = Anchor::read(data, identity.deployment().clone(), newest);
     let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
     let opening = Opening {
         spool,

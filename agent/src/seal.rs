@@ -187,7 +187,7 @@ impl Sealer {
             root: tree.root().as_bytes().to_vec(),
             count: tree.count(),
         };
-        self.add(draft, body.into(), tree, now)?;
+        self.add(draft, body.into(), Some(tree), now)?;
         draft.head.inventory = Some((in_force, inventory.source));
         Ok(())
     }
@@ -229,7 +229,12 @@ impl Sealer {
         // What a reader would refuse is not signed: afterwards it could not be unsaid.
         let length = usage::check_interval(&body)?;
         usage::read_leaves(tree.leaves(), inventory.count, workloads.count, length)?;
-        self.add(draft, body.into(), tree, now)
+        self.add(draft, body.into(), Some(tree), now)
+    }
+
+    /// Adds a statement under which nothing stands.
+    pub fn statement(&self, draft: &mut Draft, body: Body, now: Now) -> Result<(), NotSealed> {
+        self.add(draft, body, None, now)
     }
 
     fn workloads(
@@ -249,7 +254,7 @@ impl Sealer {
             root: tree.root().as_bytes().to_vec(),
             count: tree.count(),
         };
-        self.add(draft, body.into(), tree, now)?;
+        self.add(draft, body.into(), Some(tree), now)?;
         draft.head.workloads = Some(in_force);
         Ok(())
     }
@@ -258,7 +263,7 @@ impl Sealer {
         &self,
         draft: &mut Draft,
         body: Body,
-        tree: SaltedTree,
+        tree: Option<SaltedTree>,
         now: Now,
     ) -> Result<(), NotSealed> {
         let head = &mut draft.head;
@@ -275,7 +280,7 @@ impl Sealer {
             .map(|(checkpoint, _)| checkpoint.clone());
         let place = head.chain.next_place();
         let statement = Statement::seal(body, place, now.header, checkpoint, &*self.signer)?;
-        let envelope = Envelope::join(statement.clone(), Some(tree))?;
+        let envelope = Envelope::join(statement.clone(), tree)?;
         // Verifies what was just signed: a fault of memory or key shows here, not at the verifier.
         head.chain.follow(statement)?;
         let bytes = envelope.to_bytes();

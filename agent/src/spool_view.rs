@@ -12,9 +12,9 @@ use crate::{
     spool::{SpoolError, Status, look, look_at},
 };
 
-/// Most bytes of the reason for which sending stopped: two notes of 1 MiB that contradict each
-/// other, and the words around them.
-const MAX_HALT: u64 = (2 << 20) + 4_096;
+/// Most bytes of the reason for which sending stopped: foreign text in it is cut at 300 characters
+/// of up to 4 bytes each.
+const MAX_HALT: u64 = 8 << 10;
 
 /// The spool as it is shown.
 #[derive(Clone, Debug)]
@@ -22,6 +22,7 @@ pub struct View {
     status: Status,
     oldest_ms: Option<u64>,
     halt: Option<String>,
+    distrust: Option<String>,
 }
 
 /// Why the spool cannot be shown.
@@ -44,11 +45,14 @@ pub fn view(data: &DataDir) -> Result<View, ViewError> {
         None => None,
     };
     let halt = durable::read(&data.halt(), MAX_HALT, Secrecy::Public)?;
-    let halt = halt.map(|text| String::from_utf8_lossy(&text).trim_end().to_owned());
+    let distrust = durable::read(&data.distrust(), MAX_HALT, Secrecy::Public)?;
+    let [halt, distrust] =
+        [halt, distrust].map(|text| Some(String::from_utf8_lossy(&text?).trim_end().to_owned()));
     Ok(View {
         status,
         oldest_ms,
         halt,
+        distrust,
     })
 }
 
@@ -74,6 +78,7 @@ impl View {
             "index": cursor.map(|cursor| cursor.index),
             "checkpoint": cursor.map(|cursor| cursor.checkpoint.clone()),
             "halted": self.halt,
+            "distrust": self.distrust,
         })
     }
 }
@@ -104,6 +109,9 @@ impl fmt::Display for View {
             "on disk     {} bytes in {} segments",
             self.status.bytes, self.status.segments
         )?;
+        if let Some(distrust) = &self.distrust {
+            writeln!(f, "THE LOG IS NOT BELIEVED: {distrust}")?;
+        }
         match &self.halt {
             Some(halt) => writeln!(f, "HALTED      {halt}"),
             None => Ok(()),

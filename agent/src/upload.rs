@@ -7,6 +7,7 @@
 //! ```
 
 mod ending;
+mod scrutiny;
 mod session;
 
 use std::{sync::Arc, time::Duration};
@@ -19,9 +20,10 @@ pub use ending::Halt;
 pub use session::MAX_IN_FLIGHT;
 
 use crate::{
-    anchor::Anchor,
+    anchor::{Anchor, Unproved},
     backoff::Backoff,
     certificate::{Authority, HostCertificate},
+    charge::Charges,
     clock,
     config::VerifierUrl,
     data::DataDir,
@@ -120,15 +122,15 @@ impl Uploader {
                 tracing::warn!(%error, "asking for a new certificate");
                 None
             });
-        let known = self
-            .cursor
-            .as_ref()
-            .map(|cursor| cursor.checkpoint.as_str());
-        let mut anchor = Anchor::new(self.identity.deployment().clone(), known);
+        let mut anchor = self.anchor();
+        let mut charges = Charges::at(&self.data);
         let mut complaint = Complaint::default();
         loop {
             let began = Instant::now();
-            match self.attempt(&mut certificate, &mut anchor).await {
+            match self
+                .attempt(&mut certificate, &mut anchor, &mut charges)
+                .await
+            {
                 Ok(End::Drained) => return Outcome::Drained,
                 Ok(End::RenewalDue) => continue,
                 Ok(End::Halted(halt)) => {
@@ -137,6 +139,9 @@ impl Uploader {
                 }
                 Ok(End::Gone) => return Outcome::Halted,
                 Err(error) => {
+                    if let Attempt::Lost(Lost::Unproved(unproved)) = &error {
+                        self.charge(unproved, &mut charges).await;
+                    }
                     if began.elapsed() >= GOOD_SESSION {
                         backoff.reset();
                     }
@@ -166,6 +171,7 @@ impl Uploader {
         &mut self,
         certificate: &mut Option<HostCertificate>,
         anchor: &mut Anchor,
+        charges: &mut Charges,
     ) -> Result<End, Attempt> {
         let now = clock::wall_ms();
         let mut renew_at_ms = now.saturating_add(RENEWAL_RETRY_MS);
@@ -197,11 +203,13 @@ impl Uploader {
             drain: self.drain.clone(),
             renew_at_ms,
         };
-        let end = session.run(channel, anchor, || {
+        let end = session.run(channel, anchor, |anchor| {
             // Whatever was wrong before, now it goes.
             let since_unix_ms = clock::wall_ms();
             self.link.send_replace(Link::Connected { since_unix_ms });
             let _ = std::fs::remove_file(self.data.halt());
+            charges.cleared();
+            self.keep(anchor);
         });
         Ok(end.await?)
     }
@@ -218,6 +226,46 @@ impl Uploader {
                 Ok(fresh)
             }
         }
+    }
+
+    /// What is known of the log, from the disk.
+    fn anchor(&self) -> Anchor {
+        let newest = self
+            .cursor
+            .as_ref()
+            .map(|cursor| cursor.checkpoint.as_str());
+        Anchor::read(&self.data, self.identity.deployment().clone(), newest)
+    }
+
+    /// Keeps on disk how far the log was shown to be one.
+    fn keep(&self, anchor: &Anchor) {
+        let Some(proved) = anchor.proved() else {
+            return;
+        };
+        let note = proved.note().to_string();
+        if let Err(error) = durable::replace(&self.data.anchor(), note.as_bytes()) {
+            tracing::warn!(%error, "the checkpoint that was proved is not kept on disk");
+        }
+    }
+
+    /// Keeps what speaks against the log, and has it signed into the chain. Sending is tried again
+    /// later: what the operator mends must not need a hand on every host.
+    async fn charge(&self, unproved: &Unproved, charges: &mut Charges) {
+        let Some(charge) = unproved.charge() else {
+            return;
+        };
+        match charges.bring(&charge, clock::wall_ms(), clock::now().boot_ms) {
+            Ok(false) => return,
+            Ok(true) => {}
+            Err(error) => tracing::error!(%error, "could not keep the evidence on disk"),
+        }
+        tracing::error!(
+            rule = charge.rule,
+            text = charge.text,
+            "NOTHING IS SENT TO THIS LOG; measuring and sealing go on"
+        );
+        // The recorder's end comes to light elsewhere.
+        let _ = self.recorder.observe(charge.rule, charge.text).await;
     }
 
     fn halt(&self, halt: &Halt) {

@@ -199,7 +199,8 @@ fn a_checkpoint_that_the_log_did_not_sign_is_not_believed() {
     let host = enrolled(&fake);
     fake.state().forge = true;
     let mut agent = host.start();
-    eventually("it was tried again", || fake.state().hellos.len() > 2);
+    eventually("it was tried again", || fake.state().described > 3);
+    assert!(fake.state().hellos.is_empty());
     assert!(host.spool()["included"].is_null(), "{}", host.spool());
     assert!(
         agent.journal().contains("did not sign"),
@@ -207,6 +208,84 @@ fn a_checkpoint_that_the_log_did_not_sign_is_not_believed() {
         agent.journal()
     );
     agent.stop();
+}
+
+/// Observations that the host signed, by rule.
+fn observed(fake: &Fake, rule: &str) -> usize {
+    let of_rule = |statement: &&Statement| match statement.body() {
+        Body::Observation(body) => body.rule == rule,
+        _ => false,
+    };
+    fake.state().received.iter().filter(of_rule).count()
+}
+
+/// Runs an agent against a log that changes behind its back, and then is what it was again.
+fn a_log_that_changes_is_charged(rule: &str, change: impl FnOnce(&mut fake::State)) {
+    let fake = Fake::start();
+    let host = enrolled(&fake);
+    let mut agent = host.start();
+    eventually("records come", || fake.state().received.len() > 3);
+    assert_eq!(agent.stop().0, Some(0), "{}", agent.journal());
+    let honest = fake.state().tree.clone();
+    let before = {
+        let mut state = fake.state();
+        change(&mut state);
+        state.received.len()
+    };
+    let mut agent = host.start();
+    let told = host.path("data").join("distrust");
+    eventually("the log is not believed", || told.exists());
+    let sealed = host.spool()["last"].as_u64().unwrap();
+    eventually("sealing goes on", || {
+        host.spool()["last"].as_u64().unwrap() > sealed + 2
+    });
+    let asked = fake.state().described;
+    eventually("it is tried again", || fake.state().described > asked + 2);
+    assert_eq!(fake.state().received.len(), before, "no record leaves");
+    assert!(host.spool()["halted"].is_null());
+    assert!(host.spool()["distrust"].as_str().unwrap().contains(rule));
+    assert!(agent.journal().contains(rule), "{}", agent.journal());
+    let charges: Vec<_> = std::fs::read_dir(host.path("data").join("charges"))
+        .unwrap()
+        .map(|entry| std::fs::read_to_string(entry.unwrap().path()).unwrap())
+        .collect();
+    assert_eq!(charges.len(), 1, "one charge for one lie");
+    assert!(
+        charges[0].contains("-- shown --\nfake.example.org/1\n"),
+        "{}",
+        charges[0]
+    );
+    // What the operator mends is taken up without a hand on the host.
+    {
+        let mut state = fake.state();
+        state.tree = honest;
+        state.forge = false;
+    }
+    eventually("the charge is in the log", || observed(&fake, rule) == 1);
+    assert!(!told.exists());
+    assert_eq!(agent.stop().0, Some(0), "{}", agent.journal());
+    check_chain(&host, &fake.state().received);
+}
+
+#[test]
+fn a_log_that_went_back_gets_no_record_and_the_host_signs_that_it_did() {
+    a_log_that_changes_is_charged("LOG_WENT_BACK", |state| {
+        let whole = state.tree.clone();
+        state.tree = fake::prefix(&whole, whole.size() - 1);
+    });
+}
+
+#[test]
+fn a_log_with_another_history_gets_no_record_and_the_host_signs_that_it_did() {
+    a_log_that_changes_is_charged("LOG_FORKED", |state| {
+        let size = state.tree.size();
+        state.tree = fake::other(size + 3);
+    });
+}
+
+#[test]
+fn a_log_of_another_key_gets_no_record_and_the_host_signs_that_it_did() {
+    a_log_that_changes_is_charged("LOG_FORKED", |state| state.forge = true);
 }
 
 #[test]

@@ -48,8 +48,11 @@ const LEAST_SPOOL_BYTES: u64 = 8 * crate::spool::MAX_SEGMENT;
 /// How long INCLUDED records are kept: 72 hours.
 const KEEP_SECONDS: u64 = 72 * 3_600;
 
-/// Longest time between two attempts to connect, milliseconds.
-const RECONNECT_MAX_MS: u64 = 60_000;
+/// Longest time between two attempts to connect, milliseconds: 10 min. With full jitter a fleet
+/// that was away for long is then spread over ten minutes, half of it coming back after the fifth;
+/// after a short break, as of a verifier that starts again within 30 s, agents have not doubled
+/// their waits beyond a minute.
+const RECONNECT_MAX_MS: u64 = 600_000;
 
 /// The configuration, checked.
 #[derive(Clone, Debug)]

@@ -171,6 +171,27 @@ impl Book {
         }
     }
 
+    /// Seals an observation at once. Where there is no room for it, it is in the journal only.
+    pub fn observe(&mut self, rule: &str, text: String) -> Result<(), BookError> {
+        let mut draft = self.sealer.draft();
+        let body = v1::Observation {
+            header: None,
+            rule: rule.to_owned(),
+            text,
+            device: None,
+        };
+        match self
+            .sealer
+            .statement(&mut draft, body.into(), (self.clock)())
+        {
+            Ok(()) => self.write(draft, self.ended, None, false).map(drop),
+            Err(error) => {
+                tracing::error!(%error, rule, "an observation is not sealed");
+                Ok(())
+            }
+        }
+    }
+
     /// Seals the interval that is open.
     pub fn close(&mut self) -> Result<(), BookError> {
         let last = self.meter.as_mut().and_then(Meter::finish);

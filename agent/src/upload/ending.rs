@@ -48,9 +48,6 @@ pub enum Halt {
         /// For people.
         text: String,
     },
-    /// The log stands convicted.
-    #[error(transparent)]
-    Unproved(Unproved),
     /// The spool does not read.
     #[error(transparent)]
     Spool(#[from] SpoolError),
@@ -88,7 +85,7 @@ pub(super) enum Lost {
         text: String,
     },
     #[error(transparent)]
-    Unproved(Unproved),
+    Unproved(#[from] Unproved),
 }
 
 /// What ends a session: [`End`] or [`Lost`].
@@ -112,16 +109,6 @@ impl From<Halt> for Stop {
 impl From<RecorderGone> for Stop {
     fn from(_: RecorderGone) -> Self {
         Self::End(End::Gone)
-    }
-}
-
-impl From<Unproved> for Stop {
-    fn from(unproved: Unproved) -> Self {
-        if unproved.is_evidence() {
-            Halt::Unproved(unproved).into()
-        } else {
-            Self::Lost(Lost::Unproved(unproved))
-        }
     }
 }
 

@@ -2,7 +2,10 @@
 
 use std::{collections::VecDeque, time::Duration};
 
-use super::ending::{End, Halt, Lost, Stop, refusal};
+use super::{
+    ending::{End, Halt, Lost, Stop, refusal},
+    scrutiny,
+};
 use affiant_proto::{Digest, Statement, v1};
 use prost::Message as _;
 use tokio::{
@@ -35,7 +38,7 @@ const OUTBOUND: usize = 4;
 /// Time until the welcome.
 const WELCOME: Duration = Duration::from_secs(30);
 
-/// Time between two proofs that the newest record is in the log.
+/// Time between two proofs that the newest record is in the log, and that the log is still one.
 const PROVE: Duration = Duration::from_secs(3_600);
 
 /// Wait for the first INCLUDED record of a session before the first proof, which shall be of it.
@@ -69,7 +72,7 @@ impl Session {
         mut self,
         channel: Channel,
         anchor: &mut Anchor,
-        welcomed: impl Fn(),
+        welcomed: impl FnMut(&Anchor),
     ) -> Result<End, Lost> {
         match self.talk(channel, anchor, welcomed).await {
             Ok(end) | Err(Stop::End(end)) => Ok(end),
@@ -81,8 +84,10 @@ impl Session {
         &mut self,
         channel: Channel,
         anchor: &mut Anchor,
-        welcomed: impl Fn(),
+        mut welcomed: impl FnMut(&Anchor),
     ) -> Result<End, Stop> {
+        // No record goes to a log that is not the one it was.
+        scrutiny::check(&channel, anchor).await?;
         let mut client = IntakeClient::new(channel.clone());
         let mut head = self.recorder.head();
         let hello_head = *head.borrow_and_update();
@@ -108,7 +113,7 @@ impl Session {
             Err(_) => return Err(RpcError::Deadline.into()),
         };
         let mut progress = self.welcome(welcome, hello_head, anchor).await?;
-        welcomed();
+        welcomed(anchor);
         tracing::info!(from = progress.sent + 1, head = hello_head.0, "connected");
         crate::notify::status("connected");
         let mut look = Instant::now() + RENEWAL_LOOK;
@@ -153,6 +158,8 @@ impl Session {
                 }
                 () = sleep_until(proof) => {
                     proof = Instant::now() + PROVE;
+                    scrutiny::check(&channel, anchor).await?;
+                    welcomed(anchor);
                     self.prove(&channel, anchor, &progress).await?;
                 }
             }

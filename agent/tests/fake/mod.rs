@@ -13,8 +13,8 @@ use affiant_proto::{
     Body, Digest, Ed25519Signer, Signer as _, Statement, digest,
     statement::Place,
     tlog::{
-        Checkpoint, MemoryTree, NoteSigner, Origin, consistency_proof, inclusion_proof, leaf_hash,
-        root_at,
+        Checkpoint, MemoryTree, Nodes as _, NoteSigner, Origin, consistency_proof, inclusion_proof,
+        leaf_hash, root_at,
     },
     v1,
 };
@@ -48,6 +48,8 @@ pub(crate) struct State {
     /// Statements as they came, in order, sent twice or not.
     pub(crate) received: Vec<Statement>,
     pub(crate) hellos: Vec<v1::Hello>,
+    /// How often it was asked who it is.
+    pub(crate) described: usize,
     pub(crate) renewals: usize,
     /// The head that it tells, in place of the last that it received.
     pub(crate) welcome: Option<(u64, Vec<u8>)>,
@@ -150,7 +152,11 @@ impl Admission for Service {
         &self,
         _: Request<v1::DescribeRequest>,
     ) -> Result<Response<v1::DescribeReply>, Status> {
-        let checkpoint = self.state().note();
+        let checkpoint = {
+            let mut state = self.state();
+            state.described += 1;
+            state.note()
+        };
         Ok(Response::new(v1::DescribeReply {
             genesis: self.genesis.as_bytes().to_vec(),
             checkpoint,
@@ -353,6 +359,7 @@ impl Fake {
             enrolments: Vec::new(),
             received: Vec::new(),
             hellos: Vec::new(),
+            described: 0,
             renewals: 0,
             welcome: None,
             refuse: None,
@@ -557,6 +564,20 @@ impl Drop for Running {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
+}
+
+/// The first `size` leaves of a tree.
+pub(crate) fn prefix(tree: &MemoryTree, size: u64) -> MemoryTree {
+    let mut first = MemoryTree::default();
+    (0..size).for_each(|index| first.push(tree.node(0, index).unwrap()));
+    first
+}
+
+/// A tree of other leaves.
+pub(crate) fn other(size: u64) -> MemoryTree {
+    let mut other = MemoryTree::default();
+    (0..size).for_each(|index| other.push(leaf_hash(&index.to_be_bytes())));
+    other
 }
 
 /// Waits until `true`, for at most 20 s.
