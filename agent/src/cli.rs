@@ -19,6 +19,7 @@ use crate::{
     data::DataDir,
     enrol::{self, Token},
     inspect,
+    outside::Outside,
     pause::{Plan, parse_length},
     run, spool_view, wording,
 };
@@ -219,7 +220,7 @@ fn enroll(path: &Path, options: &Enroll) -> Result<ExitCode, Failure> {
     let config = Config::load(path)?;
     start_journal(&config.measuring.log);
     let token = Token::read(&options.token_file).map_err(Failure::io)?;
-    match block_on(enrol::enrol(&config, &token))?.map_err(Failure::io)? {
+    match block_on(enrol::enrol(&config, &token, &Outside::system()))?.map_err(Failure::io)? {
         enrol::Outcome::Enrolled { chain, operator } => {
             println!("enrolled {} with {operator}, chain {chain}", config.host);
             Ok(ExitCode::SUCCESS)

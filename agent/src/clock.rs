@@ -1,9 +1,66 @@
 //! The clocks of the host, named in one place.
 
+use std::{
+    fmt,
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
 use affiant_proto::v1;
 use rustix::time::{ClockId, Timespec, clock_gettime};
+use rustls::time_provider::TimeProvider;
+use rustls_pki_types::UnixTime;
 
-use crate::sample::Instant;
+use crate::{sample::Instant, seal::Now};
+
+/// Tells the time: the host's own clocks, or any others that are given.
+#[derive(Clone)]
+pub struct Clock(Arc<dyn Fn() -> Now + Send + Sync>);
+
+impl Clock {
+    /// The clocks of this host.
+    pub fn system() -> Self {
+        Self::of(|| Now {
+            header: header_time(),
+            boot_ms: now().boot_ms,
+        })
+    }
+
+    /// Any function that tells both clocks.
+    pub fn of(now: impl Fn() -> Now + Send + Sync + 'static) -> Self {
+        Self(Arc::new(now))
+    }
+
+    /// The time at which something is sealed.
+    pub fn read(&self) -> Now {
+        (self.0)()
+    }
+
+    /// The wall clock, milliseconds since 1970-01-01 UTC.
+    pub fn wall_ms(&self) -> u64 {
+        self.read().header.unix_ms
+    }
+
+    /// The wall clock as the file system tells time.
+    pub fn system_time(&self) -> SystemTime {
+        let since = Duration::from_millis(self.wall_ms());
+        UNIX_EPOCH.checked_add(since).unwrap_or(UNIX_EPOCH)
+    }
+}
+
+/// Certificates are judged by the same clock as everything else.
+impl TimeProvider for Clock {
+    fn current_time(&self) -> Option<UnixTime> {
+        let since = Duration::from_millis(self.wall_ms());
+        Some(UnixTime::since_unix_epoch(since))
+    }
+}
+
+impl fmt::Debug for Clock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Clock").field(&self.read()).finish()
+    }
+}
 
 /// What the kernel says of its wall clock.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

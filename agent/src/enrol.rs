@@ -21,12 +21,12 @@ use zeroize::Zeroizing;
 
 use crate::{
     certificate::{Authority, CertificateError, HostCertificate},
-    clock,
     config::Config,
     data::{DataDir, DataError},
     deployment::{Deployment, NotADeployment, reference},
     durable::{self, FileError, Secrecy},
     identity::{Identity, IdentityError, Keys},
+    outside::Outside,
     renewal::{RenewalError, renew},
     rpc::{self, Admitted, Route, RpcError, intake::admission_client::AdmissionClient},
 };
@@ -149,11 +149,15 @@ pub enum EnrolError {
 }
 
 /// Enrols this host, or finishes what an earlier attempt began.
-pub async fn enrol(config: &Config, token: &Token) -> Result<Outcome, EnrolError> {
+pub async fn enrol(
+    config: &Config,
+    token: &Token,
+    outside: &Outside,
+) -> Result<Outcome, EnrolError> {
     let data = DataDir::at(&config.data);
     let _lock = data.lock()?;
     let authority = Authority::read(&config.ca)?;
-    let route = Route::anonymous(&config.verifier, &authority)?;
+    let route = Route::anonymous(&config.verifier, &authority, outside)?;
     let channel = route.connect().await?;
     let mut client = AdmissionClient::new(channel.clone());
     let described = rpc::answer(client.describe(v1::DescribeRequest {})).await?;
@@ -172,7 +176,12 @@ pub async fn enrol(config: &Config, token: &Token) -> Result<Outcome, EnrolError
         // Another token than last time: the last attempt may have succeeded all the same.
         if identity.token() != Some(token.digest()) {
             let chain = identity.opened().chain();
-            let asked = renew(channel.clone(), identity, (0, chain), clock::header_time());
+            let asked = renew(
+                channel.clone(),
+                identity,
+                (0, chain),
+                outside.clock.read().header,
+            );
             match asked.await {
                 Ok(admitted) => return finish(&data, identity, admitted),
                 Err(RenewalError::Rpc(RpcError::Refused(why))) => {
@@ -185,7 +194,17 @@ pub async fn enrol(config: &Config, token: &Token) -> Result<Outcome, EnrolError
     }
     let identity = match known {
         Some(identity) => identity,
-        None => sign(config, &data, deployment, &described.checkpoint, token)?,
+        None => {
+            let time = outside.clock.read().header;
+            sign(
+                config,
+                &data,
+                deployment,
+                &described.checkpoint,
+                token,
+                time,
+            )?
+        }
     };
     let asked = client.enrol(v1::EnrolRequest {
         token: token.0.as_str().to_owned(),
@@ -210,6 +229,7 @@ fn sign(
     deployment: Deployment,
     checkpoint: &[u8],
     token: &Token,
+    time: v1::Time,
 ) -> Result<Identity, EnrolError> {
     let keys = match Keys::read(data)? {
         Some(keys) => keys,
@@ -231,7 +251,7 @@ fn sign(
     let statement = Statement::seal(
         body.into(),
         Place::Opening,
-        clock::header_time(),
+        time,
         seen.as_ref().and_then(reference),
         keys.record(),
     )?;

@@ -20,6 +20,7 @@ pub mod link;
 pub mod measure;
 pub mod meter;
 mod notify;
+pub mod outside;
 pub mod pause;
 pub mod recorder;
 pub mod recover;

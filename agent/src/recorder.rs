@@ -1,9 +1,9 @@
-//! The recorder: a plain thread that alone meters, seals and keeps, so that a disk that is slow
-//! holds up neither the devices' readers nor the end of the agent.
+//! The recorder: it alone meters, seals and keeps, on a thread of its own, so that a disk that is
+//! slow holds up neither the devices' readers nor the end of the agent.
 
 mod book;
 
-use std::{thread, time::SystemTime};
+use std::thread;
 
 use affiant_proto::Digest;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -39,7 +39,7 @@ enum Command {
     Close(oneshot::Sender<()>),
 }
 
-/// A handle on the recorder's thread; clones speak to the same one.
+/// A handle on the recorder; clones speak to the same one.
 #[derive(Clone)]
 pub struct Recorder {
     commands: mpsc::Sender<Command>,
@@ -56,18 +56,25 @@ pub type Ended = oneshot::Receiver<Result<(), BookError>>;
 
 impl Recorder {
     /// Starts the thread that keeps `book`.
-    pub fn start(mut book: Book) -> std::io::Result<(Self, Ended)> {
-        let (commands, mut inbox) = mpsc::channel(QUEUE);
-        let (told, head) = watch::channel(book.head());
+    pub fn start(book: Book) -> std::io::Result<(Self, Ended)> {
+        // Nothing but the queue is waited for, so the runtime has no drivers.
+        let runtime = tokio::runtime::Builder::new_current_thread().build()?;
+        let (recorder, keeping) = Self::of(book);
         let (end, ended) = oneshot::channel();
         thread::Builder::new()
             .name("recorder".into())
             .spawn(move || {
-                let result = keep(&mut book, &mut inbox, &told);
                 // Nobody listens when the agent is past caring.
-                let _ = end.send(result);
+                let _ = end.send(runtime.block_on(keeping));
             })?;
-        Ok((Self { commands, head }, ended))
+        Ok((recorder, ended))
+    }
+
+    /// Gives a handle, and what must be run on a thread that may wait for the disk.
+    pub fn of(book: Book) -> (Self, impl Future<Output = Result<(), BookError>> + Send) {
+        let (commands, inbox) = mpsc::channel(QUEUE);
+        let (told, head) = watch::channel(book.head());
+        (Self { commands, head }, keep(book, inbox, told))
     }
 
     /// The last record on disk, as it changes.
@@ -128,20 +135,20 @@ impl Recorder {
     }
 }
 
-fn keep(
-    book: &mut Book,
-    inbox: &mut mpsc::Receiver<Command>,
-    told: &watch::Sender<Head>,
+async fn keep(
+    mut book: Book,
+    mut inbox: mpsc::Receiver<Command>,
+    told: watch::Sender<Head>,
 ) -> Result<(), BookError> {
     let mut closed = false;
-    while let Some(command) = inbox.blocking_recv() {
+    while let Some(command) = inbox.recv().await {
         match command {
             Command::Inventory(_) | Command::Sample(..) if closed => {}
             Command::Planned(planned) => book.planned(planned),
             Command::Inventory(inventory) => book.inventory(inventory)?,
             Command::Sample(sample, holdings) => book.sample(&sample, &holdings)?,
             Command::Included(cursor, checkpoint) => {
-                book.included(cursor, reference(&checkpoint), SystemTime::now())?;
+                book.included(cursor, reference(&checkpoint))?;
             }
             Command::Observe(rule, text) => book.observe(rule, text)?,
             Command::Read { from, most, reply } => {

@@ -5,7 +5,7 @@ use std::{io, sync::Arc, time::Duration};
 use affiant_proto::v1;
 use hyper_util::rt::TokioIo;
 use rustls::{ClientConfig, RootCertStore, crypto::ring, version::TLS13};
-use tokio::{net::TcpStream, time::timeout};
+use tokio::time::timeout;
 use tokio_rustls::TlsConnector;
 pub use tonic::transport::Channel;
 use tonic::{Code, Status, transport::Endpoint};
@@ -14,6 +14,7 @@ use crate::{
     certificate::{Authority, HostCertificate},
     config::VerifierUrl,
     identity::TlsKey,
+    outside::{Dial, Outside, Socket},
 };
 
 /// Stubs made from `intake.proto`.
@@ -94,12 +95,17 @@ pub async fn answer<T>(
 pub struct Route {
     verifier: VerifierUrl,
     tls: Arc<ClientConfig>,
+    dial: Dial,
 }
 
 impl Route {
     /// A route without a client certificate, for admission.
-    pub fn anonymous(verifier: &VerifierUrl, authority: &Authority) -> Result<Self, RpcError> {
-        Self::with(verifier, authority, None)
+    pub fn anonymous(
+        verifier: &VerifierUrl,
+        authority: &Authority,
+        outside: &Outside,
+    ) -> Result<Self, RpcError> {
+        Self::with(verifier, authority, None, outside)
     }
 
     /// A route as the enrolled host.
@@ -108,18 +114,22 @@ impl Route {
         authority: &Authority,
         certificate: &HostCertificate,
         key: &TlsKey,
+        outside: &Outside,
     ) -> Result<Self, RpcError> {
-        Self::with(verifier, authority, Some((certificate, key)))
+        Self::with(verifier, authority, Some((certificate, key)), outside)
     }
 
     fn with(
         verifier: &VerifierUrl,
         authority: &Authority,
         host: Option<(&HostCertificate, &TlsKey)>,
+        outside: &Outside,
     ) -> Result<Self, RpcError> {
         let mut roots = RootCertStore::empty();
         roots.add(authority.certificate().clone())?;
-        let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        let provider = Arc::new(ring::default_provider());
+        let clock = Arc::new(outside.clock.clone());
+        let builder = ClientConfig::builder_with_details(provider, clock)
             .with_protocol_versions(&[&TLS13])?
             .with_root_certificates(roots);
         let mut tls = match host {
@@ -132,6 +142,7 @@ impl Route {
         Ok(Self {
             verifier: verifier.clone(),
             tls: Arc::new(tls),
+            dial: outside.dial.clone(),
         })
     }
 
@@ -174,11 +185,8 @@ impl Route {
         }
     }
 
-    async fn dial(&self) -> io::Result<tokio_rustls::client::TlsStream<TcpStream>> {
-        let address = (self.verifier.host(), self.verifier.port());
-        let socket = TcpStream::connect(address).await?;
-        // A record must not wait for a full packet.
-        socket.set_nodelay(true)?;
+    async fn dial(&self) -> io::Result<tokio_rustls::client::TlsStream<Box<dyn Socket>>> {
+        let socket = self.dial.open(&self.verifier).await?;
         let name = self.verifier.server_name().clone();
         TlsConnector::from(Arc::clone(&self.tls))
             .connect(name, socket)

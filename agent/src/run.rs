@@ -33,10 +33,10 @@ use crate::{
     measure::{Finished, Measure},
     meter::{BadMeter, Pace},
     notify,
+    outside::Outside,
     pause::{self, Pause},
     recorder::{Book, BookError, Opening, Recorder},
     recover::{RecoverError, recover},
-    seal::Now,
     source::{
         Paused,
         chosen::{ChoiceError, ChosenSource},
@@ -136,7 +136,15 @@ pub async fn run(config: &Config) -> Result<Outcome, RunError> {
         devices: devices::read(&data.devices()),
     });
     let (source, period) = ChosenSource::start(&config.measuring.source, paused)?;
-    let mut book = open(config, &data, &identity, spool, period)?;
+    let outside = Outside::system();
+    let mut book = open(
+        config,
+        &identity,
+        spool,
+        period,
+        Path::new(BOOT_ID),
+        &outside,
+    )?;
     if let Some(pause) = &pause {
         book.planned(pause.planned());
     }
@@ -166,6 +174,7 @@ pub async fn run(config: &Config) -> Result<Outcome, RunError> {
         reconnect_max: config.reconnect_max,
         drain: draining,
         link,
+        outside,
     };
     let mut upload = tokio::spawn(uploader.run());
     let chain = identity.opened().chain();
@@ -251,18 +260,22 @@ async fn control(path: PathBuf, board: Board, orders: mpsc::Sender<Order>) {
     std::future::pending().await
 }
 
-fn open(
+/// Opens the book of records where the chain stands; `period` is the time between two samples,
+/// `boot_id` where the kernel names the boot.
+pub fn open(
     config: &Config,
-    data: &DataDir,
     identity: &Identity,
     mut spool: Spool,
     period: Duration,
+    boot_id: &Path,
+    outside: &Outside,
 ) -> Result<Book, RunError> {
+    let data = DataDir::at(&config.data);
     let recovered = recover(&mut spool, identity.opened())?;
     let last = recovered.usage.map(|(_, boot, _)| boot);
-    let mut boot = boot::count(&data.boot(), Path::new(BOOT_ID), last)?;
+    let mut boot = boot::count(&data.boot(), boot_id, last)?;
     // A clock that is behind the last record is another clock, whatever the boot is called.
-    let behind = |ended: u64| clock::now().boot_ms < ended;
+    let behind = |ended: u64| outside.clock.read().boot_ms < ended;
     if boot.same
         && recovered
             .usage
@@ -271,10 +284,10 @@ fn open(
         std::fs::remove_file(data.boot())
             .map_err(crate::durable::FileError::io("remove", &data.boot()))
             .map_err(BootError::from)?;
-        boot = boot::count(&data.boot(), Path::new(BOOT_ID), last)?;
+        boot = boot::count(&data.boot(), boot_id, last)?;
     }
     let newest = spool.cursor().map(|cursor| cursor.checkpoint.as_str());
-    let anchor = Anchor::read(data, identity.deployment().clone(), newest);
+    let anchor = Anchor::read(&data, identity.deployment().clone(), newest);
     let millis = |time: Duration| u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
     let opening = Opening {
         spool,
@@ -282,10 +295,7 @@ fn open(
         boot,
         pace: Pace::new(millis(period), millis(config.interval))?,
         seen: anchor.newest().and_then(reference),
-        clock: || Now {
-            header: clock::header_time(),
-            boot_ms: clock::now().boot_ms,
-        },
+        clock: outside.clock.clone(),
     };
     Ok(Book::open(opening, identity.keys().signer()))
 }

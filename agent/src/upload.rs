@@ -13,7 +13,6 @@ mod session;
 use std::{sync::Arc, time::Duration};
 
 use affiant_proto::Digest;
-use ring::rand::SystemRandom;
 use tokio::{sync::watch, time::Instant};
 
 pub use ending::Halt;
@@ -24,12 +23,12 @@ use crate::{
     backoff::Backoff,
     certificate::{Authority, HostCertificate},
     charge::Charges,
-    clock,
     config::VerifierUrl,
     data::DataDir,
     durable,
     identity::Identity,
     link::Link,
+    outside::Outside,
     recorder::Recorder,
     renewal::{RenewalError, renew},
     rpc::{Admitted, Route, RpcError},
@@ -67,6 +66,8 @@ pub struct Uploader {
     pub drain: watch::Receiver<Option<u64>>,
     /// Where it is written up how the connection stands.
     pub link: watch::Sender<Link>,
+    /// Clocks, chance and network.
+    pub outside: Outside,
 }
 
 /// How uploading ended.
@@ -115,7 +116,6 @@ impl Complaint {
 impl Uploader {
     /// Sends until everything is in the log after the agent's end, or nothing may be sent.
     pub async fn run(mut self) -> Outcome {
-        let random = SystemRandom::new();
         let mut backoff = Backoff::new(self.reconnect_max);
         let mut certificate =
             HostCertificate::read(&self.data.certificates()).unwrap_or_else(|error| {
@@ -145,11 +145,14 @@ impl Uploader {
                     if began.elapsed() >= GOOD_SESSION {
                         backoff.reset();
                     }
-                    let wait = backoff.next(&random);
+                    let wait = backoff.next(&self.outside.chance);
                     let error = error.to_string();
                     complaint.make(&error, wait);
                     let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX);
-                    let lost = self.link.borrow().lost(&error, clock::wall_ms(), wait_ms);
+                    let lost =
+                        self.link
+                            .borrow()
+                            .lost(&error, self.outside.clock.wall_ms(), wait_ms);
                     self.link.send_replace(lost);
                     let mut drain = self.drain.clone();
                     let changed = async {
@@ -159,6 +162,7 @@ impl Uploader {
                         }
                     };
                     tokio::select! {
+                        biased;
                         () = tokio::time::sleep(wait) => {}
                         () = changed => {}
                     }
@@ -173,7 +177,7 @@ impl Uploader {
         anchor: &mut Anchor,
         charges: &mut Charges,
     ) -> Result<End, Attempt> {
-        let now = clock::wall_ms();
+        let now = self.outside.clock.wall_ms();
         let mut renew_at_ms = now.saturating_add(RENEWAL_RETRY_MS);
         if certificate
             .as_ref()
@@ -195,17 +199,18 @@ impl Uploader {
         // Where renewal failed just now, the session lasts until the next attempt at it.
         renew_at_ms = renew_at_ms.max(held.renew_at_ms());
         let tls = self.identity.keys().tls();
-        let route = Route::identified(&self.verifier, &self.authority, held, tls)?;
+        let route = Route::identified(&self.verifier, &self.authority, held, tls, &self.outside)?;
         let channel = route.connect().await?;
         let session = Session {
             chain: self.identity.opened().chain(),
             recorder: self.recorder.clone(),
             drain: self.drain.clone(),
             renew_at_ms,
+            clock: self.outside.clock.clone(),
         };
         let end = session.run(channel, anchor, |anchor| {
             // Whatever was wrong before, now it goes.
-            let since_unix_ms = clock::wall_ms();
+            let since_unix_ms = self.outside.clock.wall_ms();
             self.link.send_replace(Link::Connected { since_unix_ms });
             let _ = std::fs::remove_file(self.data.halt());
             charges.cleared();
@@ -215,10 +220,17 @@ impl Uploader {
     }
 
     async fn renewed(&self, head: (u64, Digest)) -> Result<HostCertificate, Attempt> {
-        let channel = Route::anonymous(&self.verifier, &self.authority)?
+        let channel = Route::anonymous(&self.verifier, &self.authority, &self.outside)?
             .connect()
             .await?;
-        match renew(channel, &self.identity, head, clock::header_time()).await? {
+        match renew(
+            channel,
+            &self.identity,
+            head,
+            self.outside.clock.read().header,
+        )
+        .await?
+        {
             Admitted::Pending => Err(Attempt::Pending),
             Admitted::Certificate(fresh) => {
                 fresh.store(&self.data.certificates())?;
@@ -254,7 +266,8 @@ impl Uploader {
         let Some(charge) = unproved.charge() else {
             return;
         };
-        match charges.bring(&charge, clock::wall_ms(), clock::now().boot_ms) {
+        let now = self.outside.clock.read();
+        match charges.bring(&charge, now.header.unix_ms, now.boot_ms) {
             Ok(false) => return,
             Ok(true) => {}
             Err(error) => tracing::error!(%error, "could not keep the evidence on disk"),
@@ -271,7 +284,7 @@ impl Uploader {
     fn halt(&self, halt: &Halt) {
         tracing::error!(%halt, "NOTHING IS SENT ANY MORE; measuring and sealing go on");
         crate::notify::status(&format!("nothing is sent: {halt}"));
-        let since_unix_ms = clock::wall_ms();
+        let since_unix_ms = self.outside.clock.wall_ms();
         self.link.send_replace(Link::Halted { since_unix_ms });
         if let Err(error) = durable::replace(&self.data.halt(), format!("{halt}\n").as_bytes()) {
             tracing::error!(%error, "could not keep the reason on disk");

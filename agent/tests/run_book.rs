@@ -12,6 +12,7 @@ use std::{
 
 use affiant_agent::{
     boot::Boot,
+    clock::Clock,
     meter::{Holder, Holding, Pace},
     recorder::{Book, Opening},
     recover::recover,
@@ -32,7 +33,7 @@ const LIMITS: Limits = Limits {
     keep: Duration::from_secs(3_600),
 };
 
-/// What the book's clock tells: a static, for the clock is a plain function.
+/// What the book's clock tells.
 static NOW_MS: AtomicU64 = AtomicU64::new(0);
 
 fn now() -> Now {
@@ -80,7 +81,7 @@ fn open(directory: &Path, limits: Limits, boot: Boot) -> Book {
             boot,
             pace,
             seen: None,
-            clock: now,
+            clock: Clock::of(now),
         },
         signer(),
     )
@@ -351,8 +352,7 @@ fn a_spool_that_was_full_for_a_while_is_filled_again_without_a_restart() {
         index: 7,
         checkpoint: "note".into(),
     };
-    book.included(cursor, None, std::time::SystemTime::now())
-        .unwrap();
+    book.included(cursor, None).unwrap();
     (0..30).for_each(|_| {
         second += 1;
         tick(&mut book, second, 64, Some("1"));
@@ -402,8 +402,7 @@ fn a_newer_checkpoint_stands_in_headers_within_a_minute_and_not_more_often() {
         checkpoint: index.to_string(),
     };
     let embedded = |book: &mut Book, size| {
-        book.included(cursor(size), Some(seen(size)), std::time::SystemTime::now())
-            .unwrap();
+        book.included(cursor(size), Some(seen(size))).unwrap();
         book.inventory(inventory(1)).unwrap();
         let (last, _) = records(book).pop().unwrap();
         last.statement().header().checkpoint().unwrap().size

@@ -4,7 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use affiant_judge::admission::{Refusal, Sources};
 use affiant_proto::{Envelope, v1};
-use tokio::sync::{mpsc, watch};
+use tokio::{
+    runtime::{Handle, RuntimeFlavor},
+    sync::{mpsc, watch},
+};
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
@@ -152,13 +155,17 @@ impl IntakeService {
         read: impl FnOnce(Reader) -> Result<Vec<affiant_proto::tlog::Hash>, E> + Send + 'static,
     ) -> Result<Vec<Vec<u8>>, Status> {
         let reader = self.reader.clone();
-        let path = tokio::task::spawn_blocking(move || read(reader))
-            .await
-            .map_err(|_| Status::internal("proof was interrupted"))?
-            .map_err(|error| {
-                tracing::error!(%error, "could not make a proof");
-                Status::internal("the log could not be read")
-            })?;
+        let path = match Handle::current().runtime_flavor() {
+            // One thread for everything, as in a simulation, does this too.
+            RuntimeFlavor::CurrentThread => read(reader),
+            _ => tokio::task::spawn_blocking(move || read(reader))
+                .await
+                .map_err(|_| Status::internal("proof was interrupted"))?,
+        };
+        let path = path.map_err(|error| {
+            tracing::error!(%error, "could not make a proof");
+            Status::internal("the log could not be read")
+        })?;
         Ok(path.iter().map(|hash| hash.as_bytes().to_vec()).collect())
     }
 
@@ -231,6 +238,8 @@ impl Session {
         let mut told = self.host.included();
         loop {
             tokio::select! {
+                // Always in this order, so that a simulated run can be repeated.
+                biased;
                 () = self.host.changed() => {}
                 message = inbound.message() => match message {
                     Ok(Some(v1::UploadRequest { body: Some(v1::upload_request::Body::Envelope(envelope)) })) => {

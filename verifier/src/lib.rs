@@ -23,6 +23,7 @@ pub mod keyfile;
 pub mod ledger;
 pub mod lines;
 pub mod live;
+pub mod open;
 pub mod opening;
 pub mod pki;
 pub mod registry;

@@ -4,12 +4,14 @@ use std::{
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
-        mpsc,
     },
     thread,
 };
 
-use affiant_judge::{Judge, admission::Admitted, docket};
+use affiant_judge::{Judge, docket};
+use tokio::sync::mpsc;
+
+use crate::writer::Segment;
 
 /// Segments that wait to be judged: a minute's worth, then the writer waits.
 pub const BACKLOG: usize = 60;
@@ -33,22 +35,27 @@ impl Live {
     /// Starts to listen; ends when the writer does.
     pub fn listen(
         &self,
-        segments: mpsc::Receiver<Vec<(u64, Arc<Admitted>)>>,
+        mut segments: mpsc::Receiver<Segment>,
     ) -> std::io::Result<thread::JoinHandle<()>> {
         let live = self.clone();
         thread::Builder::new().name("judge".into()).spawn(move || {
-            for segment in segments {
-                let last = segment.last().map(|(index, _)| index + 1);
-                let mut judge = live.judge();
-                for (index, admitted) in segment {
-                    docket::hear(&mut judge, index, &admitted);
-                }
-                drop(judge);
-                if let Some(size) = last {
-                    live.heard.store(size, Ordering::SeqCst);
-                }
+            while let Some(segment) = segments.blocking_recv() {
+                live.hear(segment);
             }
         })
+    }
+
+    /// Judges one segment, the next of the log.
+    pub fn hear(&self, segment: Segment) {
+        let last = segment.last().map(|(index, _)| index + 1);
+        let mut judge = self.judge();
+        for (index, admitted) in segment {
+            docket::hear(&mut judge, index, &admitted);
+        }
+        drop(judge);
+        if let Some(size) = last {
+            self.heard.store(size, Ordering::SeqCst);
+        }
     }
 
     /// The judge, held: nothing is judged meanwhile, so be brief.

@@ -3,64 +3,38 @@
 use std::{path::Path, sync::Arc, time::Duration};
 
 use affiant_judge::admission::Sources;
-use affiant_proto::Signer as _;
 use arc_swap::ArcSwap;
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
-    sync::{Mutex, Notify, mpsc, watch},
+    sync::{Mutex, Notify, watch},
 };
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::transport::Server;
 
+pub use crate::open::ServeError;
 use crate::{
     admin::{self, AdminService},
     clock::Clock,
     config::Config,
     data::DataDir,
-    enrol::AdmissionService,
-    intake::IntakeService,
-    keyfile,
-    ledger::{self, Ledger, Reader},
-    live::{self, Live},
+    ledger::LocalDisk,
+    open::{self, Opened, agents_server, failed},
     pki::Ca,
     registry::Registry,
-    replay::{self, Replayed},
     report::Reports,
-    rpc::{
-        admin::admin_server::AdminServer, admission_server::AdmissionServer,
-        intake_server::IntakeServer,
-    },
+    rpc::admin::admin_server::AdminServer,
     tls,
-    token::Tokens,
     witness::{Rounds, Witnessed},
-    writer::{self, Published, Submission, Submit},
+    writer,
 };
-
-/// Largest message of an agent: an envelope and its framing.
-const MAX_MESSAGE: usize = affiant_proto::envelope::MAX_ENVELOPE_BYTES + 1_024;
 
 /// How long sessions get to end before the writer closes the log.
 const GRACE: Duration = Duration::from_secs(5);
 
 /// How often the server's certificate is made anew.
 const RENEW: Duration = Duration::from_secs(86_400);
-
-/// Why the verifier did not start, or stopped.
-#[derive(Debug, thiserror::Error)]
-#[error("{what}: {why}")]
-pub struct ServeError {
-    what: &'static str,
-    why: String,
-}
-
-fn failed<E: std::fmt::Display>(what: &'static str) -> impl FnOnce(E) -> ServeError {
-    move |why| ServeError {
-        what,
-        why: why.to_string(),
-    }
-}
 
 /// A verifier that runs.
 pub struct Verifier {
@@ -81,56 +55,17 @@ impl Verifier {
     ) -> Result<Self, ServeError> {
         let data = DataDir::at(&config.data);
         let sources = Sources { accept_recorded };
-        // Before the keys, which a restored directory may lack too.
-        ledger::check_lock(&data.ledger()).map_err(failed("log"))?;
-        let signer =
-            keyfile::read_signer(&data.operator_key()).map_err(failed("operator's key"))?;
-        let ca = load_ca(&data)?;
-        let tokens = Tokens::open(&data.tokens()).map_err(failed("tokens"))?;
-        let (ledger, replayed) = open_log(&data, sources, &config)?;
-        let Replayed {
-            authorities,
-            hosts,
-            judge,
-            genesis,
-            cosigned,
-            size,
-        } = replayed;
-        if authorities.operator().key() != signer.public_key() {
-            let why = "is not the key of this log's genesis; restore the right one";
-            return Err(ServeError {
-                what: "operator's key",
-                why: why.into(),
-            });
-        }
-        let reader = ledger.reader();
-        let published = reader.signed_checkpoint();
-        let (publish, published) = watch::channel(Published {
-            size: published.checkpoint().size(),
-            root: *published.checkpoint().root(),
-            note: published.note().to_string().into_bytes().into(),
-        });
-        let (hosts, live) = (Arc::new(hosts), Live::new(judge, size));
-        let (segments, heard) = std::sync::mpsc::sync_channel(live::BACKLOG);
-        live.listen(heard).map_err(failed("judge"))?;
-        let (queue, queued) = mpsc::channel::<Submission>(writer::QUEUE);
-        let submit = Submit(queue);
-        let origin = authorities.body().origin.clone();
-        let log_key =
-            affiant_report::trust::log_key(authorities.body()).map_err(failed("genesis"))?;
-        let parts = writer::Parts {
-            ledger,
-            authorities: authorities.clone(),
-            signer,
-            origin,
-            hosts: hosts.clone(),
-            judge: segments,
-            published: publish,
-            clock: clock.clone(),
-        };
+        let disk = Arc::new(LocalDisk);
+        let (opened, writing) = Opened::read(&config, sources, disk, &clock)?;
+        opened
+            .live
+            .listen(writing.judged)
+            .map_err(failed("judge"))?;
         let dead = Arc::new(Notify::new());
         let (writer, ended) =
-            writer::start(parts, queued, dead.clone()).map_err(failed("writer"))?;
+            writer::start(writing.parts, writing.queue, dead.clone()).map_err(failed("writer"))?;
+        let log_key =
+            affiant_report::trust::log_key(opened.authorities.body()).map_err(failed("genesis"))?;
 
         let registry = Registry::open(&data.registry(), sources, config.parameters.clone()).await;
         let registry = registry.map_err(failed("registry"))?;
@@ -141,31 +76,23 @@ impl Verifier {
         let socket = admin::bind(&data.socket()).map_err(failed("admin socket"))?;
 
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
-        let tls = Arc::new(ArcSwap::from_pointee(tls_config(&ca, &config, &clock)?));
+        let tls = Arc::new(ArcSwap::from_pointee(opened.tls_config(&config, &clock)?));
+        let (admission, intake) = opened.services(&config, sources, &clock);
+        let Opened {
+            ca,
+            hosts,
+            live,
+            submit,
+            published,
+            reader,
+            authorities,
+            genesis,
+            cosigned,
+            tokens,
+        } = opened;
         let witnessed = cosigned.and_then(|note| Witnessed::read(&note));
         let (tell, witnessed) = watch::channel(witnessed);
         let wanted = Arc::new(Notify::new());
-        let tokens = Arc::new(Mutex::new(tokens));
-
-        let admission = AdmissionService {
-            hosts: hosts.clone(),
-            ca: ca.clone(),
-            tokens: tokens.clone(),
-            openings: crate::opening::Openings::default(),
-            genesis: authorities.genesis(),
-            genesis_statement: genesis.clone(),
-            lifetime: config.certificate_life,
-            submit: submit.clone(),
-            published: published.clone(),
-            clock: clock.clone(),
-        };
-        let intake = IntakeService {
-            hosts: hosts.clone(),
-            sources,
-            submit: submit.clone(),
-            published: published.clone(),
-            reader: reader.clone(),
-        };
         let reports = Reports {
             reader: reader.clone(),
             log_key,
@@ -189,17 +116,12 @@ impl Verifier {
             clock: clock.clone(),
         };
         let agents = ReceiverStream::new(tls::accept(listener, tls.clone(), stop.clone()));
-        tasks.spawn(
-            Server::builder()
-                .http2_keepalive_interval(Some(Duration::from_secs(30)))
-                .http2_keepalive_timeout(Some(Duration::from_secs(20)))
-                .max_concurrent_streams(8)
-                .add_service(
-                    AdmissionServer::new(admission).max_decoding_message_size(64 * 1024 * 2),
-                )
-                .add_service(IntakeServer::new(intake).max_decoding_message_size(MAX_MESSAGE))
-                .serve_with_incoming_shutdown(agents, stop.clone().cancelled_owned()),
-        );
+        tasks.spawn(agents_server(
+            admission,
+            intake,
+            agents,
+            stop.clone().cancelled_owned(),
+        ));
         let commands = ReceiverStream::new(admin::accept(socket));
         tasks.spawn(
             Server::builder()
@@ -293,49 +215,6 @@ pub async fn serve(
     verifier.drain().await
 }
 
-fn load_ca(data: &DataDir) -> Result<Arc<Ca>, ServeError> {
-    let key = keyfile::read_private(&data.ca_key()).map_err(failed("authority"))?;
-    let key = std::str::from_utf8(&key).map_err(failed("authority"))?;
-    let certificate = keyfile::read_text(&data.ca_certificate()).map_err(failed("authority"))?;
-    Ca::load(key, &certificate, None)
-        .map(Arc::new)
-        .map_err(failed("authority"))
-}
-
-/// Opens the ledger, has what a crash left pending published, and admits everything again.
-fn open_log(
-    data: &DataDir,
-    sources: Sources,
-    config: &Config,
-) -> Result<(Ledger, Replayed), ServeError> {
-    let log_key = keyfile::read_signer(&data.log_key()).map_err(failed("log key"))?;
-    let (mut ledger, recovered) =
-        Ledger::open(&data.ledger(), Box::new(log_key)).map_err(failed("log"))?;
-    let recovery = recovered.recovery().clone();
-    if recovery != Default::default() {
-        tracing::warn!(
-            ?recovery,
-            "the log was left unfinished by a crash and was put right"
-        );
-    }
-    drop(recovered);
-    ledger.close_segment().map_err(failed("log"))?;
-    let reader: Reader = ledger.reader();
-    let replayed = replay::replay(
-        reader.entries(0..reader.size()),
-        sources,
-        &config.parameters,
-    );
-    Ok((ledger, replayed.map_err(failed("log"))?))
-}
-
-fn tls_config(ca: &Ca, config: &Config, clock: &Clock) -> Result<rustls::ServerConfig, ServeError> {
-    let identity = ca
-        .issue_server(&config.names, clock.now_ms())
-        .map_err(failed("certificate"))?;
-    tls::server_config(ca, identity).map_err(failed("certificate"))
-}
-
 async fn renew(
     tls: Arc<ArcSwap<rustls::ServerConfig>>,
     ca: Arc<Ca>,
@@ -348,7 +227,7 @@ async fn renew(
             () = stop.cancelled() => return,
             () = tokio::time::sleep(RENEW) => {}
         }
-        match tls_config(&ca, &config, &clock) {
+        match open::tls_config(&ca, &config, &clock) {
             Ok(fresh) => tls.store(Arc::new(fresh)),
             Err(error) => tracing::error!(%error, "the server's certificate could not be renewed"),
         }

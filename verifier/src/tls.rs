@@ -9,13 +9,17 @@ use rustls::{
     server::WebPkiClientVerifier,
 };
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
     sync::{Semaphore, mpsc},
 };
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
 use tokio_util::sync::CancellationToken;
 
-use crate::pki::{Ca, Identity};
+use crate::{
+    clock::Clock,
+    pki::{Ca, Identity},
+};
 
 /// How long a handshake may take.
 const HANDSHAKE: Duration = Duration::from_secs(5);
@@ -40,7 +44,7 @@ pub fn install_provider() {
 
 /// A server that shows `identity` and takes client certificates of `ca`, or none: which calls
 /// need one is for the services to say.
-pub fn server_config(ca: &Ca, identity: Identity) -> Result<ServerConfig, TlsError> {
+pub fn server_config(ca: &Ca, identity: Identity, clock: &Clock) -> Result<ServerConfig, TlsError> {
     let provider: Arc<CryptoProvider> = Arc::new(ring::default_provider());
     let mut roots = RootCertStore::empty();
     roots
@@ -50,7 +54,7 @@ pub fn server_config(ca: &Ca, identity: Identity) -> Result<ServerConfig, TlsErr
         .allow_unauthenticated()
         .build()
         .map_err(|e| TlsError(e.to_string()))?;
-    let mut config = ServerConfig::builder_with_provider(provider)
+    let mut config = ServerConfig::builder_with_details(provider, Arc::new(clock.clone()))
         .with_protocol_versions(&[&rustls::version::TLS13])
         .map_err(|e| TlsError(e.to_string()))?
         .with_client_cert_verifier(clients)
@@ -60,12 +64,34 @@ pub fn server_config(ca: &Ca, identity: Identity) -> Result<ServerConfig, TlsErr
     Ok(config)
 }
 
+/// Where connections come from: TCP, but in a simulation.
+pub trait Listen: Send + 'static {
+    /// A connection's bytes, before TLS.
+    type Socket: AsyncRead + AsyncWrite + Unpin + Send + 'static;
+
+    /// Waits for the next one, and tells who it is.
+    fn accept(
+        &mut self,
+    ) -> impl Future<Output = std::io::Result<(Self::Socket, std::net::SocketAddr)>> + Send;
+}
+
+impl Listen for TcpListener {
+    type Socket = TcpStream;
+
+    async fn accept(&mut self) -> std::io::Result<(TcpStream, std::net::SocketAddr)> {
+        let (socket, peer) = TcpListener::accept(self).await?;
+        // A record must not wait for a full packet.
+        let _ = socket.set_nodelay(true);
+        Ok((socket, peer))
+    }
+}
+
 /// Accepts connections and hands on those that finish their handshake in time.
-pub fn accept(
-    listener: TcpListener,
+pub fn accept<L: Listen>(
+    mut listener: L,
     config: Arc<ArcSwap<ServerConfig>>,
     stop: CancellationToken,
-) -> mpsc::Receiver<std::io::Result<TlsStream<TcpStream>>> {
+) -> mpsc::Receiver<std::io::Result<TlsStream<L::Socket>>> {
     let (ready, served) = mpsc::channel(READY);
     let room = Arc::new(Semaphore::new(HANDSHAKES));
     tokio::spawn(async move {
@@ -74,6 +100,7 @@ pub fn accept(
                 return;
             };
             let (socket, peer) = tokio::select! {
+                biased;
                 () = stop.cancelled() => return,
                 accepted = listener.accept() => match accepted {
                     Ok(accepted) => accepted,
@@ -89,8 +116,6 @@ pub fn accept(
             let ready = ready.clone();
             tokio::spawn(async move {
                 let _permit = permit;
-                // A record must not wait for a full packet.
-                let _ = socket.set_nodelay(true);
                 match tokio::time::timeout(HANDSHAKE, acceptor.accept(socket)).await {
                     // The server is stopping when nobody takes it.
                     Ok(Ok(stream)) => drop(ready.send(Ok(stream)).await),

@@ -6,7 +6,7 @@
 use std::{
     sync::{Arc, Mutex, PoisonError},
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use affiant_judge::admission::{Admitted, Authorities, HostChain, Refusal};
@@ -16,7 +16,10 @@ use affiant_proto::{
     tlog::Hash,
     v1,
 };
-use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::{
+    sync::{Notify, mpsc, oneshot, watch},
+    time::Instant,
+};
 
 use crate::{
     clock::Clock,
@@ -46,6 +49,9 @@ pub const IDLE_CLOCK: Duration = Duration::from_secs(10);
 
 /// How long a full disk is waited for before the next try.
 const FULL_WAIT: Duration = Duration::from_secs(1);
+
+/// What one segment holds, each with its index.
+pub type Segment = Vec<(u64, Arc<Admitted>)>;
 
 /// Something to log.
 pub enum Submission {
@@ -108,7 +114,7 @@ pub struct Parts {
     /// Told of watermarks and events.
     pub hosts: Arc<Hosts>,
     /// Takes what was published, in order.
-    pub judge: std::sync::mpsc::SyncSender<Vec<(u64, Arc<Admitted>)>>,
+    pub judge: mpsc::Sender<Segment>,
     /// Told of each checkpoint.
     pub published: watch::Sender<Published>,
     /// The wall clock.
@@ -138,25 +144,29 @@ pub fn start(
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .build()?;
-    let clock_ms = parts.ledger.clock();
-    let writer = Writer {
-        parts,
-        open: Vec::new(),
-        open_bytes: 0,
-        opened: None,
-        clock_ms,
-        touched: Instant::now(),
-    };
     let thread = thread::Builder::new()
         .name("writer".into())
         .spawn(move || {
-            if let Err(fatal) = runtime.block_on(writer.run(queue)) {
+            if let Err(fatal) = runtime.block_on(write(parts, queue)) {
                 tracing::error!(error = %fatal, "the log cannot be written; stopping");
                 *told.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(fatal);
                 dead.notify_one();
             }
         })?;
     Ok((thread, ended))
+}
+
+/// Writes until every sender is gone; waits for the disk on the thread that it runs on.
+pub async fn write(parts: Parts, queue: mpsc::Receiver<Submission>) -> Result<(), Fatal> {
+    let writer = Writer {
+        open: Vec::new(),
+        open_bytes: 0,
+        opened: None,
+        clock_ms: parts.ledger.clock(),
+        touched: Instant::now(),
+        parts,
+    };
+    writer.run(queue).await
 }
 
 struct Waiting {
@@ -184,19 +194,16 @@ impl Writer {
             let due = self
                 .opened
                 .map_or(self.touched + IDLE_CLOCK, |opened| opened + SEGMENT);
-            let first =
-                tokio::time::timeout_at(due.into(), queue.recv_many(&mut group, GROUP)).await;
+            let first = tokio::time::timeout_at(due, queue.recv_many(&mut group, GROUP)).await;
             if first == Ok(0) {
-                self.close()?;
+                self.close().await?;
                 return Ok(());
             }
             if !group.is_empty() && group.len() < GROUP {
                 let until = Instant::now() + GROUP_WAIT;
                 while group.len() < GROUP {
                     let room = GROUP - group.len();
-                    match tokio::time::timeout_at(until.into(), queue.recv_many(&mut group, room))
-                        .await
-                    {
+                    match tokio::time::timeout_at(until, queue.recv_many(&mut group, room)).await {
                         Ok(more) if more > 0 => {}
                         _ => break,
                     }
@@ -212,7 +219,7 @@ impl Writer {
                 .opened
                 .is_some_and(|opened| opened.elapsed() >= SEGMENT)
             {
-                self.close()?;
+                self.close().await?;
             }
         }
     }
@@ -240,7 +247,7 @@ impl Writer {
         let full = self.open_bytes + bytes > MAX_SEGMENT_BYTES / 2
             || self.open.len() + piece.len() + 1 > MAX_SEGMENT_ENTRIES;
         if self.opened.is_some() && full {
-            self.close()?;
+            self.close().await?;
         }
         let mut entries = Vec::with_capacity(piece.len() + 1);
         let mut waiting = Vec::with_capacity(piece.len() + 1);
@@ -301,7 +308,7 @@ impl Writer {
     }
 
     /// Publishes the open segment, then tells everybody who waits.
-    fn close(&mut self) -> Result<(), Fatal> {
+    async fn close(&mut self) -> Result<(), Fatal> {
         self.opened = None;
         self.open_bytes = 0;
         self.touched = Instant::now();
@@ -343,7 +350,7 @@ impl Writer {
             }
         }
         // The judge's end is the process's: nobody is left to tell.
-        let _ = self.parts.judge.send(judged);
+        let _ = self.parts.judge.send(judged).await;
         Ok(())
     }
 

@@ -8,11 +8,12 @@ use ring::rand::SystemRandom;
 use super::Head;
 use crate::{
     boot::Boot,
+    clock::Clock,
     durable::FileError,
     meter::{BadMeter, Holding, Interval, Meter, Pace, Planned},
     recover::{RecoverError, Recovered},
     sample::{Instant, Inventory, Sample},
-    seal::{Draft, Now, Sealer},
+    seal::{Draft, Sealer},
     spool::{AppendError, Cursor, Records, Spool, SpoolError},
 };
 
@@ -58,7 +59,7 @@ pub struct Opening {
     /// The newest checkpoint that is known.
     pub seen: Option<v1::CheckpointRef>,
     /// Tells the time.
-    pub clock: fn() -> Now,
+    pub clock: Clock,
 }
 
 /// Keeps the records of one chain.
@@ -67,7 +68,7 @@ pub struct Book {
     sealer: Sealer,
     meter: Option<Meter>,
     pace: Pace,
-    clock: fn() -> Now,
+    clock: Clock,
     /// Where the last record of this boot ended.
     ended: Option<Instant>,
     planned: Option<Planned>,
@@ -182,7 +183,7 @@ impl Book {
         };
         match self
             .sealer
-            .statement(&mut draft, body.into(), (self.clock)())
+            .statement(&mut draft, body.into(), self.clock.read())
         {
             Ok(()) => self.write(draft, self.ended, None, false).map(drop),
             Err(error) => {
@@ -203,12 +204,11 @@ impl Book {
         &mut self,
         cursor: Cursor,
         seen: Option<v1::CheckpointRef>,
-        now: SystemTime,
     ) -> Result<(), BookError> {
         if let Some(seen) = seen {
             self.sealer.saw(seen);
         }
-        match self.spool.included(cursor, now) {
+        match self.spool.included(cursor, self.clock.system_time()) {
             // Most likely the disk is full, which is no reason to stop looking.
             Err(SpoolError::File(error)) => {
                 tracing::warn!(%error, "how far the log is could not be kept on disk");
@@ -241,7 +241,7 @@ impl Book {
         if intervals.peek().is_none() && self.stated {
             return Ok(());
         }
-        let now = (self.clock)();
+        let now = self.clock.read();
         let mut stating = false;
         if let Some(inventory) = self.inventory.as_ref().filter(|_| !self.stated) {
             if let Err(error) = self.sealer.inventory(&mut draft, inventory, now) {
@@ -282,7 +282,7 @@ impl Book {
     ) -> Result<bool, BookError> {
         match self
             .spool
-            .append(draft.first(), draft.entries(), SystemTime::now())
+            .append(draft.first(), draft.entries(), self.clock.system_time())
         {
             Ok(()) => {
                 self.sealer.commit(draft);
@@ -308,7 +308,7 @@ impl Book {
     /// Nothing can be sealed now. Metering goes on from the last record, so that the next one
     /// says of all the time since then that it was not observed.
     fn put_off(&mut self, error: &dyn std::fmt::Display) {
-        let now_ms = (self.clock)().boot_ms;
+        let now_ms = self.clock.read().boot_ms;
         let silent = self
             .complained_ms
             .is_some_and(|last| now_ms.saturating_sub(last) < COMPLAIN_MS);

@@ -18,7 +18,7 @@ use v1::{upload_reply::Body as Reply, upload_request::Body as Request};
 
 use crate::{
     anchor::Anchor,
-    clock,
+    clock::Clock,
     recorder::Recorder,
     rpc::{self, Channel, RpcError, intake::intake_client::IntakeClient},
     spool::Cursor,
@@ -53,6 +53,8 @@ pub(super) struct Session {
     pub(super) drain: watch::Receiver<Option<u64>>,
     /// Wall clock at which the session ends for a new certificate, milliseconds.
     pub(super) renew_at_ms: u64,
+    /// That wall clock.
+    pub(super) clock: Clock,
 }
 
 /// What is known of the verifier in one session.
@@ -126,6 +128,9 @@ impl Session {
             self.fill(&mut progress, ours.0).await?;
             let open = progress.sent.saturating_sub(progress.settled) < MAX_IN_FLIGHT;
             tokio::select! {
+                // Always in this order, so that a simulated run can be repeated. What comes from
+                // the verifier is seldom and short; nothing starves behind it.
+                biased;
                 reply = next(&mut replies) => match reply? {
                     Reply::Included(included) => {
                         self.included(included, ours.0, anchor, &mut progress).await?;
@@ -152,7 +157,7 @@ impl Session {
                 }
                 () = sleep_until(look) => {
                     look = Instant::now() + RENEWAL_LOOK;
-                    if clock::wall_ms() >= self.renew_at_ms {
+                    if self.clock.wall_ms() >= self.renew_at_ms {
                         return Ok(End::RenewalDue);
                     }
                 }
