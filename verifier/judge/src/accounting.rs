@@ -100,6 +100,8 @@ pub struct ClassUse {
     pub idle_ms: Amount,
     /// Not observed, for whatever reason.
     pub not_observed_ms: Amount,
+    /// Part of it for a reason that is planned, as the lines say.
+    pub planned_ms: Amount,
     /// In lines that are not shown.
     pub withheld_ms: Amount,
     /// Energy of all devices that told it, millijoules.
@@ -116,7 +118,7 @@ pub(crate) enum Share<'a> {
     Tenant(&'a str),
     Unattributed,
     Idle,
-    NotObserved,
+    NotObserved { planned: bool },
 }
 
 /// The books.
@@ -159,7 +161,10 @@ impl Accounts {
         match share {
             Share::Unattributed => books.unattributed_ms.add(line.time_ms),
             Share::Idle => books.idle_ms.add(line.time_ms),
-            Share::NotObserved => books.not_observed_ms.add(line.time_ms),
+            Share::NotObserved { planned } => {
+                books.not_observed_ms.add(line.time_ms);
+                books.planned_ms.add(if planned { line.time_ms } else { 0 });
+            }
             Share::Tenant(tenant) => {
                 books.tenants_ms.add(line.time_ms);
                 self.tenant(index, class, device, tenant, line);

@@ -1,16 +1,28 @@
 //! Coverage: whether a host's time is accounted for, and who is silent.
 //!
 //! A host is expected from its enrolment or approval, at the latest from its first record, until
-//! it is retired, evicted, banned, transferred or continued by another chain; maintenance excuses
-//! it until its next record. For its first record it has as long as for a reconnection. Two things are gaps: a *hole* between the time that one record covers and the next,
-//! and a *silence*, when the log's clock has gone on and no record arrived. A silence stays a gap
-//! even if records come later that cover it; the figures then count its time as recorded.
+//! it is retired, evicted, banned, transferred or continued by another chain. For its first record
+//! it has as long as for a reconnection. Two things are gaps: a *hole* between the time that one
+//! record covers and the next, and a *silence*, when the log's clock has gone on and no record
+//! arrived. A silence stays a gap even if records come later that cover it; the figures then count
+//! its time as recorded.
+//!
+//! An operator's maintenance opens a *window*, from its inclusion until the end that it names, at
+//! the latest until the host is back: until a record that comes after it had fallen silent or
+//! after a hole. Holes and silence within a window are planned and counted apart.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::parameters::Parameters;
 
 type Chain = [u8; 32];
+
+/// Spans of time, in order.
+type Spans = Vec<(u64, u64)>;
+
+/// Most windows of maintenance kept of one host: those since its last record, of which there is
+/// one as a rule. A host that has more loses the oldest, and its silence then is a gap.
+const MAX_WINDOWS: usize = 16;
 
 /// A span of a host's time that nothing covers, or did not when it was due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,21 +36,64 @@ pub(crate) struct Gap {
     pub(crate) why: &'static str,
 }
 
+/// What coverage makes of one record, or of the end of a host.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Heard {
+    pub(crate) gaps: Vec<Gap>,
+    /// Spans without a record, by plan.
+    pub(crate) planned: Spans,
+    /// Part of the record's own interval that lies in a window of maintenance, milliseconds.
+    pub(crate) excused_ms: u64,
+    /// The instant up to which the host's time is covered now. It never goes back.
+    pub(crate) covered_to_ms: u64,
+    /// Whether the record ends a maintenance.
+    pub(crate) back: bool,
+}
+
 /// What is counted of one host's time, in milliseconds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Counted {
     pub(crate) expected_ms: u128,
     pub(crate) recorded_ms: u128,
     pub(crate) hole_ms: u128,
+    /// Time without a record, by plan.
+    pub(crate) planned_ms: u128,
     pub(crate) records: u64,
     pub(crate) covered_to_ms: Option<u64>,
     pub(crate) silent_since_ms: Option<u64>,
+    /// Since when it is silent by plan.
+    pub(crate) resting_since_ms: Option<u64>,
+}
+
+/// Time in which silence is planned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Window {
+    from_ms: u64,
+    /// Open when the plan names no end.
+    until_ms: Option<u64>,
+}
+
+impl Window {
+    fn holds(&self, instant_ms: u64) -> bool {
+        self.from_ms <= instant_ms && self.until_ms.is_none_or(|until| instant_ms < until)
+    }
+
+    /// The part of `from..to` within the window.
+    fn cut(&self, (from, to): (u64, u64)) -> Option<(u64, u64)> {
+        let cut = (
+            from.max(self.from_ms),
+            to.min(self.until_ms.unwrap_or(u64::MAX)),
+        );
+        (cut.0 < cut.1).then_some(cut)
+    }
 }
 
 #[derive(Clone, Debug, Default)]
 struct Watch {
     /// Since when it is expected; `None` while it is not.
     since_ms: Option<u64>,
+    /// When it was over.
+    over_ms: Option<u64>,
     covered_to_ms: u64,
     index: u64,
     due_ms: Option<u64>,
@@ -46,7 +101,51 @@ struct Watch {
     /// Whether it has yet to report for the first time.
     new: bool,
     silent: bool,
+    /// Overdue within a window.
+    resting: bool,
+    /// Windows of maintenance, oldest first; they do not overlap.
+    windows: Vec<Window>,
     past: Counted,
+}
+
+impl Watch {
+    /// Parts a span without records into what is planned and what is not.
+    fn part(&self, span: (u64, u64)) -> (Spans, Spans) {
+        let planned: Vec<_> = self
+            .windows
+            .iter()
+            .filter_map(|one| one.cut(span))
+            .collect();
+        let mut rest = Vec::new();
+        let mut from = span.0;
+        for (begin, end) in &planned {
+            if from < *begin {
+                rest.push((from, *begin));
+            }
+            from = *end;
+        }
+        if from < span.1 {
+            rest.push((from, span.1));
+        }
+        (planned, rest)
+    }
+
+    /// Where the silence began that lasts at `now`.
+    fn silent_from(&self, now: u64) -> u64 {
+        let (_, rest) = self.part((self.covered_to_ms, now.max(self.covered_to_ms)));
+        rest.last().map_or(self.covered_to_ms, |(from, _)| *from)
+    }
+
+    fn count_hole(&mut self, span: (u64, u64)) {
+        let (planned, rest) = self.part(span);
+        self.past.planned_ms += length(&planned);
+        self.past.hole_ms += length(&rest);
+    }
+}
+
+fn length(spans: &[(u64, u64)]) -> u128 {
+    let one = |(from, to): &(u64, u64)| u128::from(to.saturating_sub(*from));
+    spans.iter().map(one).sum()
 }
 
 /// The watch over all hosts.
@@ -95,7 +194,12 @@ impl Coverage {
             let Some(watch) = self.watches.get_mut(&chain) else {
                 continue;
             };
-            if leap > self.interval_ms.saturating_mul(2) && !watch.excused {
+            watch.due_ms = None;
+            if let Some(window) = watch.windows.iter().find(|window| window.holds(now)) {
+                watch.resting = true;
+                let end = window.until_ms;
+                watch.due_ms = end.map(|until| until.saturating_add(self.grace_ms));
+            } else if leap > self.interval_ms.saturating_mul(2) && !watch.excused {
                 let more = if leap > self.grace_ms {
                     self.reconnect_ms
                 } else {
@@ -103,11 +207,11 @@ impl Coverage {
                 };
                 watch.excused = true;
                 watch.due_ms = Some(now.saturating_add(more));
-                self.due.extend(watch.due_ms.map(|due| (due, chain)));
             } else {
-                watch.due_ms = None;
+                watch.resting = false;
                 watch.silent = true;
             }
+            self.due.extend(watch.due_ms.map(|due| (due, chain)));
         }
     }
 
@@ -116,6 +220,9 @@ impl Coverage {
         let now = self.now();
         let watch = self.watches.entry(chain).or_default();
         if watch.since_ms.is_none() {
+            if let Some(over) = watch.over_ms.take() {
+                watch.count_hole((watch.covered_to_ms, over.max(watch.covered_to_ms)));
+            }
             watch.since_ms = Some(now);
             watch.covered_to_ms = now;
             watch.index = index;
@@ -124,61 +231,131 @@ impl Coverage {
         }
     }
 
-    /// Expects no more records of a host; gives the silence in which it ends.
-    pub(crate) fn end(&mut self, chain: Chain, index: u64) -> Option<Gap> {
+    /// Takes silence of a host as planned from now on, until `until_ms` where that is given; gives
+    /// the silence before it.
+    pub(crate) fn maintain(
+        &mut self,
+        chain: Chain,
+        index: u64,
+        until_ms: Option<u64>,
+    ) -> Option<Gap> {
         let now = self.now();
+        let grace = self.grace_ms;
         let watch = self.watches.get_mut(&chain)?;
+        watch.since_ms?;
+        for window in &mut watch.windows {
+            window.until_ms = Some(window.until_ms.map_or(now, |until| until.min(now)));
+        }
+        watch
+            .windows
+            .retain(|window| window.cut((0, u64::MAX)).is_some());
+        let mut gap = None;
+        if until_ms.is_none_or(|until| now < until) {
+            if std::mem::take(&mut watch.silent) {
+                gap = Some(Gap {
+                    from_ms: watch.silent_from(now),
+                    to_ms: now,
+                    first_index: watch.index,
+                    last_index: index,
+                    why: "no record arrived",
+                });
+                watch.resting = true;
+            }
+            watch.windows.push(Window {
+                from_ms: now,
+                until_ms,
+            });
+            if watch.windows.len() > MAX_WINDOWS {
+                watch.windows.remove(0);
+            }
+        }
+        if watch.resting {
+            let end = watch.windows.last().filter(|last| last.holds(now));
+            let end = end.map_or(Some(now), |last| last.until_ms);
+            if let Some(due) = watch.due_ms.take() {
+                self.due.remove(&(due, chain));
+            }
+            watch.due_ms = end.map(|until| until.saturating_add(grace));
+            self.due.extend(watch.due_ms.map(|due| (due, chain)));
+        }
+        gap
+    }
+
+    /// Whether the silence of a host would be planned now.
+    pub(crate) fn is_maintained(&self, chain: &Chain) -> bool {
+        let now = self.now();
+        let watch = self.watches.get(chain);
+        watch.is_some_and(|watch| watch.windows.iter().any(|window| window.holds(now)))
+    }
+
+    /// Expects no more records of a host; gives the silence in which it ends.
+    pub(crate) fn end(&mut self, chain: Chain, index: u64) -> Heard {
+        let now = self.now();
+        let Some(watch) = self.watches.get_mut(&chain) else {
+            return Heard::default();
+        };
         if let Some(due) = watch.due_ms.take() {
             self.due.remove(&(due, chain));
         }
-        let since = watch.since_ms.take()?;
+        let Some(since) = watch.since_ms.take() else {
+            return Heard::default();
+        };
         watch.past.expected_ms += u128::from(now.saturating_sub(since));
-        watch.past.hole_ms += u128::from(now.saturating_sub(watch.covered_to_ms));
+        watch.over_ms = Some(now);
         let silent = std::mem::take(&mut watch.silent);
-        silent.then_some(Gap {
-            from_ms: watch.covered_to_ms,
+        let resting = std::mem::take(&mut watch.resting);
+        let gap = silent.then(|| Gap {
+            from_ms: watch.silent_from(now),
             to_ms: now,
             first_index: watch.index,
             last_index: index,
             why: "no record arrived",
-        })
+        });
+        let (planned, _) = watch.part((watch.covered_to_ms, now.max(watch.covered_to_ms)));
+        Heard {
+            gaps: gap.into_iter().collect(),
+            planned: if resting || silent {
+                planned
+            } else {
+                Vec::new()
+            },
+            covered_to_ms: watch.covered_to_ms,
+            ..Heard::default()
+        }
     }
 
     /// Lets one chain take the place of another: what was expected of the old is expected of it.
-    pub(crate) fn inherit(&mut self, chain: Chain, index: u64, old: Chain) -> Option<Gap> {
-        let expected = self
-            .watches
-            .get(&old)
-            .is_some_and(|watch| watch.since_ms.is_some());
-        let covered = self.watches.get(&old).map(|watch| watch.covered_to_ms);
-        let gap = self.end(old, index);
+    pub(crate) fn inherit(&mut self, chain: Chain, index: u64, old: Chain) -> Heard {
+        let Some(before) = self.watches.get(&old) else {
+            return Heard::default();
+        };
+        let (expected, covered) = (before.since_ms.is_some(), before.covered_to_ms);
+        let windows = before.windows.clone();
+        let heard = self.end(old, index);
         if expected {
             self.expect(chain, index);
-            if let (Some(watch), Some(covered)) = (self.watches.get_mut(&chain), covered) {
+            if let Some(watch) = self.watches.get_mut(&chain) {
                 watch.covered_to_ms = covered.min(watch.covered_to_ms);
                 watch.new = false;
+                watch.windows = windows;
             }
             // The time since is the new chain's to cover, not a hole of the old as well.
-            let now = self.now();
-            if let (Some(watch), Some(covered)) = (self.watches.get_mut(&old), covered) {
-                let open = u128::from(now.saturating_sub(covered));
-                watch.past.hole_ms = watch.past.hole_ms.saturating_sub(open);
+            if let Some(watch) = self.watches.get_mut(&old) {
+                watch.over_ms = Some(covered);
             }
         }
-        gap
+        Heard {
+            planned: Vec::new(),
+            ..heard
+        }
     }
 
     /// Takes a record of the interval `start_ms`..`end_ms` by the host's wall clock; gives the
     /// silence that it ends and the hole before it.
     ///
-    /// A record cannot cover a future that the log has not reached by more than an interval.
-    pub(crate) fn record(
-        &mut self,
-        chain: Chain,
-        index: u64,
-        start_ms: u64,
-        end_ms: u64,
-    ) -> Vec<Gap> {
+    /// A record cannot cover a future that the log has not reached by more than an interval. One
+    /// of a host that is over is counted, and makes no further one due.
+    pub(crate) fn record(&mut self, chain: Chain, index: u64, start_ms: u64, end_ms: u64) -> Heard {
         let now = self.now();
         let horizon = self
             .now_ms
@@ -186,51 +363,73 @@ impl Coverage {
         let end_ms = end_ms.min(horizon);
         let start_ms = start_ms.clamp(self.from_ms, end_ms.max(self.from_ms));
         let watch = self.watches.entry(chain).or_default();
-        if watch.since_ms.is_none() {
+        if watch.since_ms.is_none() && watch.over_ms.is_none() {
             watch.since_ms = Some(start_ms);
             watch.covered_to_ms = start_ms;
             watch.index = index;
         }
-        let mut gaps = Vec::new();
+        let mut heard = Heard::default();
         let first = std::mem::take(&mut watch.new);
         let grace = if first {
             self.reconnect_ms.max(self.grace_ms)
         } else {
             self.grace_ms
         };
-        let hole = start_ms.saturating_sub(watch.covered_to_ms);
-        let gap = Gap {
-            from_ms: watch.covered_to_ms,
-            to_ms: start_ms,
+        // After its end nothing is due: a hole ends there.
+        let due_to = watch.over_ms.map_or(start_ms, |over| over.min(start_ms));
+        let hole = (watch.covered_to_ms, due_to.max(watch.covered_to_ms));
+        let (planned, rest) = watch.part(hole);
+        let gap = |(from_ms, to_ms): (u64, u64), why| Gap {
+            from_ms,
+            to_ms,
             first_index: watch.index,
             last_index: index,
-            why: "nothing covers the time between two records",
+            why,
         };
-        if std::mem::take(&mut watch.silent) {
-            let late = hole <= grace;
-            let why = if late {
-                "no record arrived; later ones cover the time"
-            } else {
+        let is_long = |(from, to): &(u64, u64)| to.saturating_sub(*from) > grace;
+        if watch.silent {
+            let why = if rest.iter().any(is_long) {
                 "no record arrived"
+            } else {
+                "no record arrived; later ones cover the time"
             };
-            gaps.push(Gap {
-                to_ms: now.max(gap.from_ms),
-                why,
-                ..gap
-            });
+            let from = watch.silent_from(now);
+            heard.gaps.push(gap((from, now.max(from)), why));
         }
-        if hole > grace {
-            gaps.push(gap);
-        }
+        let why = "nothing covers the time between two records";
+        let holes = rest.iter().copied().filter(is_long);
+        heard.gaps.extend(holes.map(|hole| gap(hole, why)));
+        let own: Vec<_> = watch
+            .windows
+            .iter()
+            .filter_map(|window| window.cut((start_ms, end_ms)))
+            .collect();
+        heard.excused_ms = u64::try_from(length(&own)).unwrap_or(u64::MAX);
+        heard.back = watch.resting || watch.silent || is_long(&hole);
+        heard.planned = planned;
+        watch.silent = false;
+        watch.resting = false;
+        watch.count_hole(hole);
         let fresh = end_ms.saturating_sub(start_ms.max(watch.covered_to_ms));
         watch.past.recorded_ms += u128::from(fresh);
-        watch.past.hole_ms += u128::from(hole);
         watch.past.records += 1;
-        watch.covered_to_ms = watch.covered_to_ms.max(end_ms);
+        let covered = watch.covered_to_ms;
+        watch
+            .windows
+            .retain(|window| window.until_ms.is_none_or(|until| until > covered));
+        if heard.back {
+            for window in &mut watch.windows {
+                window.until_ms = Some(window.until_ms.map_or(now, |until| until.min(now)));
+            }
+        }
+        watch.covered_to_ms = covered.max(end_ms);
         watch.index = index;
-        let heard = self.now_ms.map_or(end_ms, |_| now);
-        self.wait(chain, heard, self.grace_ms);
-        gaps
+        heard.covered_to_ms = watch.covered_to_ms;
+        if watch.since_ms.is_some() {
+            let said = self.now_ms.map_or(end_ms, |_| now);
+            self.wait(chain, said, self.grace_ms);
+        }
+        heard
     }
 
     /// The silence of a host that still lasts. Once the period watched is over, nobody is excused.
@@ -243,7 +442,7 @@ impl Coverage {
             .filter(move |(_, watch)| watch.silent || (over && watch.excused));
         silent.map(move |(chain, watch)| {
             let gap = Gap {
-                from_ms: watch.covered_to_ms,
+                from_ms: watch.silent_from(now),
                 to_ms: now.max(watch.covered_to_ms),
                 first_index: watch.index,
                 last_index: watch.index,
@@ -253,17 +452,45 @@ impl Coverage {
         })
     }
 
+    /// The planned silence of hosts that still lasts, or that unplanned silence followed: its
+    /// spans, and the log index of what the host said last before it.
+    pub(crate) fn rests(&self) -> impl Iterator<Item = (&Chain, u64, Spans)> {
+        let now = self.now();
+        let resting = self
+            .watches
+            .iter()
+            .filter(|(_, watch)| watch.resting || (watch.silent && !watch.windows.is_empty()));
+        resting.map(move |(chain, watch)| {
+            let (planned, _) = watch.part((watch.covered_to_ms, now.max(watch.covered_to_ms)));
+            (chain, watch.index, planned)
+        })
+    }
+
     /// What was counted of a host, up to the log's clock.
     pub(crate) fn counted(&self, chain: &Chain) -> Counted {
         let Some(watch) = self.watches.get(chain) else {
             return Counted::default();
         };
+        let now = self.now();
         let mut counted = watch.past;
         if let Some(since) = watch.since_ms {
-            counted.expected_ms += u128::from(self.now().saturating_sub(since));
+            counted.expected_ms += u128::from(now.saturating_sub(since));
+        }
+        let tail = (watch.covered_to_ms, watch.over_ms.unwrap_or(now));
+        let (planned, rest) = watch.part((tail.0, tail.1.max(tail.0)));
+        if watch.over_ms.is_some() {
+            counted.hole_ms += length(&rest);
+            counted.planned_ms += length(&planned);
+        } else if watch.resting || watch.silent {
+            counted.planned_ms += length(&planned);
         }
         counted.covered_to_ms = (counted.records > 0).then_some(watch.covered_to_ms);
-        counted.silent_since_ms = watch.silent.then_some(watch.covered_to_ms);
+        counted.silent_since_ms = watch.silent.then(|| watch.silent_from(now));
+        counted.resting_since_ms = watch.resting.then(|| {
+            planned
+                .first()
+                .map_or(watch.covered_to_ms, |(from, _)| *from)
+        });
         counted
     }
 
@@ -299,7 +526,11 @@ mod tests {
         let mut gaps = Vec::new();
         for start in (from..to).step_by(10) {
             coverage.clock((start + 10) * S);
-            gaps.extend(coverage.record(HOST, start, start * S, (start + 10) * S));
+            gaps.extend(
+                coverage
+                    .record(HOST, start, start * S, (start + 10) * S)
+                    .gaps,
+            );
         }
         gaps
     }
@@ -331,7 +562,7 @@ mod tests {
             .next()
             .map(|(_, gap)| (gap.from_ms, gap.to_ms));
         assert_eq!(silence, Some((1_100 * S, 1_131 * S)));
-        let gaps = coverage.record(HOST, 5_000, 1_100 * S, 1_110 * S);
+        let gaps = coverage.record(HOST, 5_000, 1_100 * S, 1_110 * S).gaps;
         assert_eq!(gaps.len(), 1, "covered after all, but late: {gaps:?}");
         assert!(
             gaps.iter()
@@ -377,7 +608,7 @@ mod tests {
         let mut coverage = coverage();
         stream(&mut coverage, 1_000, 1_100);
         coverage.clock(1_170 * S);
-        let gaps = coverage.record(HOST, 9, 1_160 * S, 1_170 * S);
+        let gaps = coverage.record(HOST, 9, 1_160 * S, 1_170 * S).gaps;
         assert_eq!(
             gaps.first().map(|gap| (gap.from_ms, gap.to_ms)),
             Some((1_100 * S, 1_160 * S))
@@ -396,10 +627,111 @@ mod tests {
     }
 
     #[test]
+    fn a_maintained_host_rests_and_its_time_is_counted_apart() {
+        let mut coverage = coverage();
+        stream(&mut coverage, 1_000, 1_100);
+        assert_eq!(coverage.maintain(HOST, 9, None), None);
+        for now in 1_101..1_500 {
+            coverage.clock(now * S);
+        }
+        assert_eq!(coverage.silences().count(), 0);
+        let counted = coverage.counted(&HOST);
+        assert_eq!(counted.resting_since_ms, Some(1_100 * S));
+        assert_eq!((counted.planned_ms, counted.hole_ms), (399_000, 0));
+        let heard = coverage.record(HOST, 20, 1_490 * S, 1_500 * S);
+        assert_eq!(
+            (&heard.gaps[..], &heard.planned[..], heard.back),
+            (&[][..], &[(1_100 * S, 1_490 * S)][..], true)
+        );
+        for now in 1_500..1_600 {
+            coverage.clock(now * S);
+        }
+        assert_eq!(coverage.silences().count(), 1, "the plan was over");
+        assert_eq!(coverage.counted(&HOST).planned_ms, 390_000);
+    }
+
+    #[test]
+    fn records_that_go_on_during_a_maintenance_do_not_end_it() {
+        let mut coverage = coverage();
+        stream(&mut coverage, 1_000, 1_100);
+        coverage.maintain(HOST, 9, None);
+        stream(&mut coverage, 1_100, 1_200);
+        for now in 1_200..1_400 {
+            coverage.clock(now * S);
+        }
+        assert_eq!(coverage.silences().count(), 0);
+    }
+
+    #[test]
+    fn silence_beyond_the_end_of_a_maintenance_counts_from_there() {
+        let mut coverage = coverage();
+        stream(&mut coverage, 1_000, 1_100);
+        coverage.maintain(HOST, 9, Some(1_200 * S));
+        for now in 1_101..=1_260 {
+            coverage.clock(now * S);
+        }
+        let silence = coverage
+            .silences()
+            .next()
+            .map(|(_, gap)| (gap.from_ms, gap.to_ms));
+        assert_eq!(silence, Some((1_200 * S, 1_260 * S)));
+        let heard = coverage.record(HOST, 20, 1_260 * S, 1_270 * S);
+        let hole = heard.gaps.last().map(|gap| (gap.from_ms, gap.to_ms));
+        assert_eq!(hole, Some((1_200 * S, 1_260 * S)));
+        let counted = coverage.counted(&HOST);
+        assert_eq!((counted.planned_ms, counted.hole_ms), (100_000, 60_000));
+    }
+
+    #[test]
+    fn a_maintenance_that_is_called_off_excuses_no_more() {
+        let mut coverage = coverage();
+        stream(&mut coverage, 1_000, 1_100);
+        coverage.maintain(HOST, 9, None);
+        for now in 1_101..=1_200 {
+            coverage.clock(now * S);
+        }
+        coverage.maintain(HOST, 10, Some(1_200 * S));
+        for now in 1_201..=1_240 {
+            coverage.clock(now * S);
+        }
+        let silence = coverage.silences().next().map(|(_, gap)| gap.from_ms);
+        assert_eq!(silence, Some(1_200 * S));
+    }
+
+    #[test]
+    fn silence_before_a_maintenance_stays_a_gap() {
+        let mut coverage = coverage();
+        stream(&mut coverage, 1_000, 1_100);
+        for now in 1_101..=1_200 {
+            coverage.clock(now * S);
+        }
+        let gap = coverage.maintain(HOST, 9, None);
+        let gap = gap.map(|gap| (gap.from_ms, gap.to_ms));
+        assert_eq!(gap, Some((1_100 * S, 1_200 * S)));
+        assert_eq!(coverage.silences().count(), 0);
+    }
+
+    #[test]
+    fn a_late_record_of_a_host_that_is_over_is_counted_and_nothing_is_due() {
+        let mut coverage = coverage();
+        stream(&mut coverage, 1_000, 1_100);
+        coverage.clock(1_120 * S);
+        coverage.end(HOST, 9);
+        assert_eq!(coverage.counted(&HOST).hole_ms, 20_000);
+        coverage.clock(2_000 * S);
+        assert_eq!(coverage.record(HOST, 12, 1_100 * S, 1_115 * S).gaps, []);
+        coverage.clock(9_000 * S);
+        assert_eq!(coverage.silences().count(), 0);
+        let counted = coverage.counted(&HOST);
+        assert_eq!((counted.hole_ms, counted.expected_ms), (5_000, 120_000));
+        assert_eq!(counted.recorded_ms, 115_000);
+    }
+
+    #[test]
     fn a_retired_host_owes_no_records() {
         let mut coverage = coverage();
         stream(&mut coverage, 1_000, 1_100);
-        assert_eq!(coverage.end(HOST, 9), None);
+        assert_eq!(coverage.end(HOST, 9).gaps, []);
         for now in 1_101..1_300 {
             coverage.clock(now * S);
         }
@@ -414,7 +746,7 @@ mod tests {
         coverage.clock(1_105 * S);
         coverage.inherit([8; 32], 20, HOST);
         coverage.clock(1_170 * S);
-        let gaps = coverage.record([8; 32], 21, 1_160 * S, 1_170 * S);
+        let gaps = coverage.record([8; 32], 21, 1_160 * S, 1_170 * S).gaps;
         assert_eq!(gaps.first().map(|gap| gap.from_ms), Some(1_100 * S));
         assert_eq!(coverage.counted(&HOST).hole_ms, 0);
         assert_eq!(coverage.counted(&[8; 32]).hole_ms, 60_000);
@@ -440,7 +772,7 @@ mod tests {
         coverage.expect(HOST, 1);
         coverage.clock(1_500 * S);
         coverage.clock(2_005 * S);
-        assert_eq!(coverage.record(HOST, 2, 1_995 * S, 2_005 * S), []);
+        assert_eq!(coverage.record(HOST, 2, 1_995 * S, 2_005 * S).gaps, []);
         assert_eq!(coverage.counted(&HOST).recorded_ms, 5_000);
         assert_eq!(stream(&mut coverage, 2_005, 3_005), []);
         coverage.clock(9_000 * S);

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     accounting::{Amount, ClassUse, TenantUse},
+    darkness::DeviceDark,
     devices::Class,
     hosts::HostState,
 };
@@ -25,6 +26,8 @@ pub struct Figures {
     pub classes: Vec<ClassUse>,
     /// By host.
     pub hosts: Vec<HostFigures>,
+    /// Devices that were not always observed, by chain and device.
+    pub dark: Vec<DeviceDark>,
     /// Statements that these rules do not judge, by kind.
     pub not_judged: BTreeMap<String, u64>,
     /// What is not known or had no effect, in words.
@@ -50,8 +53,10 @@ pub struct HostFigures {
     pub expected_ms: Amount,
     /// Time that records cover.
     pub recorded_ms: Amount,
-    /// Time between records that nothing covers.
+    /// Time between records that nothing covers and no plan excuses.
     pub hole_ms: Amount,
+    /// Time without a record, by an operator's plan.
+    pub planned_ms: Amount,
 }
 
 /// A host as it stands now.
@@ -73,6 +78,10 @@ pub struct HostStatus {
     pub covered_to_unix_ms: Option<u64>,
     /// Since when it is silent; `None` while it is not.
     pub silent_since_unix_ms: Option<u64>,
+    /// Since when it is silent by plan; `None` while it is not.
+    pub resting_since_unix_ms: Option<u64>,
+    /// Time without a record, by plan, milliseconds.
+    pub planned_ms: Amount,
     /// Devices of its newest inventory; `None` for one that is not shown.
     pub devices: Vec<Option<DeviceStatus>>,
 }

@@ -7,6 +7,7 @@ use affiant_proto::v1::{self, LineKind};
 use crate::{
     Answer, Judge,
     accounting::Share,
+    coverage::Heard,
     devices::Class,
     episodes::{Episode, Key},
     findings::{Known, Rule, Subject},
@@ -34,10 +35,9 @@ impl Judge {
             return;
         }
         self.succeed(chain, index);
-        let gaps = self
-            .coverage
-            .record(chain, index, usage.wall_start_ms, usage.wall_end_ms);
-        self.gaps(chain, gaps);
+        let interval = (usage.wall_start_ms, usage.wall_end_ms);
+        let heard = self.coverage.record(chain, index, interval.0, interval.1);
+        self.heard(chain, index, &heard);
         if !self.hosts.of(chain).state.is_live() {
             // A late record of a host that is over makes no further one due.
             self.coverage.end(chain, index);
@@ -55,7 +55,7 @@ impl Judge {
         for (place, parts) in (0_u32..).zip(&totals.devices) {
             self.accounts.device(record.class(place), parts);
         }
-        self.dark(&record, totals, lines);
+        self.dark(&record, totals, lines, &heard);
         let mut used: BTreeMap<String, BTreeSet<Class>> = BTreeMap::new();
         let mut nobodys: Option<Episode> = None;
         for line in lines.iter().flatten() {
@@ -64,7 +64,9 @@ impl Judge {
                 Owner::Tenant(tenant) => Share::Tenant(tenant),
                 Owner::Nobody(_) => Share::Unattributed,
                 Owner::Idle => Share::Idle,
-                Owner::NotObserved => Share::NotObserved,
+                Owner::NotObserved => Share::NotObserved {
+                    planned: rules::is_planned(line.reason()),
+                },
                 Owner::NotShown => continue,
             };
             self.accounts
@@ -175,19 +177,57 @@ impl Judge {
         standing
     }
 
-    /// Finds devices that went unobserved; all at once are the host's, some are their own.
-    fn dark(&mut self, record: &Record<'_>, totals: &v1::Totals, lines: &[Option<v1::UsageLine>]) {
-        let grace = self.parameters.not_observed_grace_ms;
-        let mut dark: Vec<(u32, Vec<String>)> = Vec::new();
+    /// Finds devices that went unobserved, and those of which a day's plans excuse no more.
+    ///
+    /// What an operator's maintenance covers is planned, whatever reason the agent knows.
+    fn dark(
+        &mut self,
+        record: &Record<'_>,
+        totals: &v1::Totals,
+        lines: &[Option<v1::UsageLine>],
+        heard: &Heard,
+    ) {
+        let (mut dark, mut beyond) = (Vec::new(), Vec::new());
         for (place, parts) in (0_u32..).zip(&totals.devices) {
-            if parts.not_observed_ms > grace {
-                let of_device = lines.iter().flatten().filter(|line| line.device == place);
-                dark.extend(rules::dark(parts, of_device, grace).map(|why| (place, why)));
+            if parts.not_observed_ms == 0 {
+                continue;
+            }
+            let of_device = lines.iter().flatten().filter(|line| line.device == place);
+            let mut told = rules::unobserved(parts, of_device);
+            let excused = told.unplanned_ms.min(heard.excused_ms);
+            told.unplanned_ms -= excused;
+            told.planned_ms = told.planned_ms.saturating_add(excused);
+            if excused > 0 {
+                told.plans.push("maintenance by the operator".to_owned());
+            }
+            let dark_ms = (told.unplanned_ms, told.planned_ms);
+            let name = record.name(place);
+            let over = self
+                .darkness
+                .record(record.chain, name, dark_ms, heard.covered_to_ms);
+            if over.is_some() {
+                beyond.push((place, told.plans));
+            }
+            if told.unplanned_ms > self.parameters.not_observed_grace_ms {
+                dark.push((place, told.why));
             }
         }
-        let all = dark.len() == totals.devices.len() && dark.len() > 1;
+        let devices = totals.devices.len();
+        self.of_devices(record, Rule::UsageGap, devices, dark);
+        self.of_devices(record, Rule::PlannedSilenceExceeded, devices, beyond);
+    }
+
+    /// Observes a rule of devices of a record; all at once are the host's, some are their own.
+    fn of_devices(
+        &mut self,
+        record: &Record<'_>,
+        rule: Rule,
+        devices: usize,
+        of: Vec<(u32, Vec<String>)>,
+    ) {
+        let all = of.len() == devices && devices > 1;
         let mut together: Option<Episode> = None;
-        for (place, why) in dark {
+        for (place, why) in of {
             let mut episode = record.observed(self.clock_ms);
             let told = if all {
                 together.get_or_insert(episode.clone())
@@ -200,12 +240,12 @@ impl Judge {
             if !all {
                 let name = record.host.name.clone();
                 let subject = Subject::Device(name, record.chain, record.device(place));
-                self.observe(Rule::UsageGap, subject, episode);
+                self.observe(rule, subject, episode);
             }
         }
         if let Some(episode) = together {
             let subject = Subject::AllDevices(record.host.name.clone(), record.chain);
-            self.observe(Rule::UsageGap, subject, episode);
+            self.observe(rule, subject, episode);
         }
     }
 

@@ -8,7 +8,7 @@ use std::{
 use affiant_proto::{Digest, v1};
 use serde::{Deserialize, Serialize};
 
-use crate::devices::Class;
+use crate::{darkness::Name, devices::Class};
 
 /// Inventories, and as many lists of workloads, kept of one chain. Records point at the newest;
 /// eight leave room for statements that were sealed before one that they follow.
@@ -30,7 +30,7 @@ pub enum HostState {
     Banned,
     /// Retired.
     Retired,
-    /// In maintenance until its next record.
+    /// In maintenance: silence is planned.
     Maintenance,
     /// Transferred to another owner.
     Transferred,
@@ -81,6 +81,21 @@ impl Host {
     pub(crate) fn workload(&self, workloads: u64, place: u32) -> Option<&v1::Workload> {
         let place = usize::try_from(place).ok()?;
         self.workloads.get(&workloads)?.get(place)?.as_ref()
+    }
+
+    /// How the devices of the newest inventory are known; one name for all without an inventory.
+    pub(crate) fn names(&self, chain: [u8; 32]) -> Vec<Name> {
+        let name = |(place, placed): (usize, Option<&Placed>)| match placed {
+            Some(placed) if !placed.device.uuid.is_empty() => {
+                Name::Uuid(placed.device.uuid.clone())
+            }
+            _ => Name::Place(chain, format!("number {place}")),
+        };
+        let mut names: Vec<_> = self.devices().enumerate().map(name).collect();
+        if names.is_empty() {
+            names.push(Name::Place(chain, "all".to_owned()));
+        }
+        names
     }
 
     /// The devices of the newest inventory.

@@ -19,6 +19,7 @@ pub mod admission;
 pub mod approval;
 mod coverage;
 mod custody;
+mod darkness;
 pub mod devices;
 pub mod docket;
 pub mod episodes;
@@ -39,6 +40,7 @@ mod uses;
 mod verdict;
 
 pub use accounting::Amount;
+pub use darkness::DeviceDark;
 pub use devices::{Class, DeviceTable};
 pub use docket::Docket;
 pub use figures::{DeviceStatus, Figures, HostFigures, HostStatus};
@@ -49,7 +51,8 @@ pub use parameters::{Country, Parameters};
 pub use registry::Registry;
 
 use accounting::Accounts;
-use coverage::{Coverage, Gap};
+use coverage::{Coverage, Heard};
+use darkness::{Darkness, Name};
 use episodes::Episodes;
 use hosts::{Hosts, Placed};
 use registry::Standing;
@@ -79,6 +82,7 @@ pub struct Judge {
     bindings: Bindings,
     hosts: Hosts,
     coverage: Coverage,
+    darkness: Darkness,
     accounts: Accounts,
     uses: Uses,
     signers: Signers,
@@ -114,6 +118,7 @@ impl Judge {
         let period = (from_unix_ms, to_unix_ms.max(from_unix_ms));
         Self {
             coverage: Coverage::new(&parameters, period.0, period.1),
+            darkness: Darkness::new(parameters.planned_ms_per_day),
             episodes: Episodes::new(parameters.episode_gap_ms),
             table: DeviceTable::shipped(),
             parameters,
@@ -191,12 +196,14 @@ impl Judge {
         if self.hosts.of(chain).state == HostState::Banned {
             return;
         }
-        if state == HostState::Approved {
-            self.open(chain, index);
-        } else {
-            self.hosts.of(chain).state = state;
-            let gap = self.coverage.end(chain, index);
-            self.gaps(chain, gap);
+        match state {
+            HostState::Approved => self.open(chain, index),
+            HostState::Maintenance => self.maintain(chain, index, event.until_unix_ms),
+            _ => {
+                self.hosts.of(chain).state = state;
+                let heard = self.coverage.end(chain, index);
+                self.heard(chain, index, &heard);
+            }
         }
     }
 
@@ -300,25 +307,59 @@ impl Judge {
 
     /// A record of a chain that was not free to report says that it is, as far as is shown.
     fn succeed(&mut self, chain: [u8; 32], index: u64) {
-        match self.hosts.of(chain).state {
-            HostState::Maintenance => self.hosts.of(chain).state = HostState::Approved,
-            HostState::Pending => self.open(chain, index),
-            _ => {}
+        if self.hosts.of(chain).state == HostState::Pending {
+            self.open(chain, index);
         }
     }
 
     fn open(&mut self, chain: [u8; 32], index: u64) {
         for old in self.hosts.open(chain, HostState::Approved) {
-            let gap = self.coverage.inherit(chain, index, old);
-            self.gaps(old, gap);
+            let heard = self.coverage.inherit(chain, index, old);
+            self.heard(old, index, &heard);
         }
         self.coverage.expect(chain, index);
     }
 
-    fn gaps(&mut self, chain: [u8; 32], gaps: impl IntoIterator<Item = Gap>) {
-        for gap in gaps {
-            let episode = self.gap_episode(chain, &gap);
+    /// Takes silence of a host as planned; of one that owes no records there is none.
+    fn maintain(&mut self, chain: [u8; 32], index: u64, until_ms: Option<u64>) {
+        if !self.hosts.of(chain).state.is_live() {
+            self.note(format!(
+                "maintenance at index {index} is of a host that is not open"
+            ));
+            return;
+        }
+        let gap = self.coverage.maintain(chain, index, until_ms);
+        let heard = Heard {
+            gaps: gap.into_iter().collect(),
+            ..Heard::default()
+        };
+        self.heard(chain, index, &heard);
+        self.hosts.of(chain).state = HostState::Maintenance;
+    }
+
+    /// Takes what coverage found at log index `index`.
+    fn heard(&mut self, chain: [u8; 32], index: u64, heard: &Heard) {
+        for gap in &heard.gaps {
+            let episode = self.gap_episode(chain, gap);
             self.episodes.add(self.gap_key(chain), episode);
+        }
+        let host = self.hosts.of(chain);
+        if heard.back && host.state == HostState::Maintenance {
+            host.state = HostState::Approved;
+        }
+        if !heard.planned.is_empty() {
+            let names = self.hosts.of(chain).names(chain);
+            let mut rest = |name: &Name| {
+                let spans = heard.planned.iter();
+                spans
+                    .filter_map(|span| self.darkness.rest(name.clone(), *span))
+                    .reduce(|all, one| (all.0.min(one.0), all.1.max(one.1)))
+            };
+            let beyond = names.iter().map(&mut rest).collect();
+            let found = self.rested(chain, (index, index), names, beyond);
+            for (key, episode) in found {
+                self.episodes.add(key, episode);
+            }
         }
     }
 

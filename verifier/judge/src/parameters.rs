@@ -72,6 +72,9 @@ pub struct Parameters {
     /// Milliseconds of one record in which a device may go unobserved, unplanned, before it is
     /// USAGE_GAP. Default 2 s: two samples at 1 Hz. The time shows in the figures at once.
     pub not_observed_grace_ms: u64,
+    /// Milliseconds in a day for which plans excuse the silence of one device. Default 2 h: a driver
+    /// upgrade with its reboots. Beyond it is PLANNED_SILENCE_EXCEEDED.
+    pub planned_ms_per_day: u64,
     /// Milliseconds that hosts have to come back after the log itself stood still. Default 5 min,
     /// over which agents spread a reconnection.
     pub reconnect_ms: u64,
@@ -88,6 +91,7 @@ impl Default for Parameters {
             interval_ms: 10_000,
             gap_grace_ms: 30_000,
             not_observed_grace_ms: 2_000,
+            planned_ms_per_day: 7_200_000,
             reconnect_ms: 300_000,
             episode_gap_ms: 300_000,
         }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use affiant_proto::v1;
 
-use crate::{devices::Class, episodes::Episode, findings::Subject, hosts::Host};
+use crate::{darkness::Name, devices::Class, episodes::Episode, findings::Subject, hosts::Host};
 
 /// A record to be judged.
 pub(crate) struct Record<'a> {
@@ -40,6 +40,16 @@ impl Record<'_> {
             || format!("number {place}"),
             |placed| placed.device.uuid.clone(),
         )
+    }
+
+    /// How a device is known beyond this record.
+    pub(crate) fn name(&self, place: u32) -> Name {
+        match self.host.device(self.usage.inventory, place) {
+            Some(placed) if !placed.device.uuid.is_empty() => {
+                Name::Uuid(placed.device.uuid.clone())
+            }
+            _ => Name::Place(self.chain, self.device(place)),
+        }
     }
 
     /// The workload that a line points at; `None` when it is not shown.

@@ -56,36 +56,58 @@ pub fn judge(standing: &Standing, class: Class, parameters: &Parameters) -> Vec<
     breaches
 }
 
-/// Time of one device that went unobserved without a plan, and why, when it is more than the
-/// grace. `lines` are those of the device that are shown; time without a reason shown counts.
-pub fn dark<'a>(
+/// Time of one device that went unobserved in one record.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Unobserved {
+    /// By plan, milliseconds.
+    pub planned_ms: u64,
+    /// Without one.
+    pub unplanned_ms: u64,
+    /// Reasons by plan.
+    pub plans: Vec<String>,
+    /// Reasons without one.
+    pub why: Vec<String>,
+}
+
+/// Parts the time in which one device was not observed. `lines` are those of the device that are
+/// shown; time without a reason shown is not planned.
+pub fn unobserved<'a>(
     totals: &v1::DeviceTotals,
     lines: impl Iterator<Item = &'a v1::UsageLine>,
-    grace_ms: u64,
-) -> Option<Vec<String>> {
-    let (mut planned, mut shown) = (0_u64, 0_u64);
-    let mut why = Vec::new();
+) -> Unobserved {
+    let mut told = Unobserved::default();
+    let mut shown = 0_u64;
     for line in lines.filter(|line| line.kind == i32::from(LineKind::NotObserved)) {
         shown = shown.saturating_add(line.time_ms);
         let reason = Reason::try_from(line.reason).unwrap_or_default();
+        let said = format!("not observed: {} ({})", words(reason), code(reason));
         if is_planned(reason) {
-            planned = planned.saturating_add(line.time_ms);
+            told.planned_ms = told.planned_ms.saturating_add(line.time_ms);
+            told.plans.push(said);
         } else {
-            why.push(format!("not observed: {}", words(reason)));
+            told.why.push(said);
         }
     }
     if shown < totals.not_observed_ms {
-        why.push("not observed: reason not shown".to_owned());
+        told.why.push("not observed: reason not shown".to_owned());
     }
-    let unplanned = totals.not_observed_ms.max(shown).saturating_sub(planned);
-    (unplanned > grace_ms).then_some(why)
+    let all = totals.not_observed_ms.max(shown);
+    told.unplanned_ms = all.saturating_sub(told.planned_ms);
+    told
 }
 
-fn is_planned(reason: Reason) -> bool {
+/// Whether a reason is one of a plan.
+pub(crate) fn is_planned(reason: Reason) -> bool {
     matches!(
         reason,
         Reason::DriverUpgrade | Reason::Mig | Reason::Rma | Reason::Maintenance
     )
+}
+
+/// Spells a reason as the protocol does, without its prefix.
+fn code(reason: Reason) -> &'static str {
+    let name = reason.as_str_name();
+    name.strip_prefix("REASON_").unwrap_or(name)
 }
 
 fn words(reason: Reason) -> &'static str {
@@ -186,21 +208,29 @@ mod tests {
             not_observed_ms: 9_000,
             ..Default::default()
         };
-        let hung = [line(Reason::DriverHung, 9_000)];
-        assert_eq!(
-            dark(&totals, hung.iter(), 2_000).unwrap(),
-            ["not observed: driver hung"]
-        );
-        let planned = [line(Reason::Mig, 9_000)];
-        assert_eq!(dark(&totals, planned.iter(), 2_000), None);
-        assert_eq!(
-            dark(&totals, [].iter(), 2_000).unwrap(),
-            ["not observed: reason not shown"]
-        );
-        let little = v1::DeviceTotals {
-            not_observed_ms: 2_000,
-            ..Default::default()
-        };
-        assert_eq!(dark(&little, [].iter(), 2_000), None);
+        let told = |lines: &[v1::UsageLine]| unobserved(&totals, lines.iter());
+        let hung = told(&[line(Reason::DriverHung, 9_000)]);
+        assert_eq!((hung.planned_ms, hung.unplanned_ms), (0, 9_000));
+        assert_eq!(hung.why, ["not observed: driver hung (DRIVER_HUNG)"]);
+        let mixed = told(&[line(Reason::Mig, 4_000), line(Reason::DeviceLost, 3_000)]);
+        assert_eq!((mixed.planned_ms, mixed.unplanned_ms), (4_000, 5_000));
+        assert_eq!(mixed.plans, ["not observed: MIG change (MIG)"]);
+        assert_eq!(mixed.why.len(), 2, "the reason of 2 s is not shown");
+        let unseen = told(&[]);
+        assert_eq!((unseen.planned_ms, unseen.unplanned_ms), (0, 9_000));
+        assert_eq!(unseen.why, ["not observed: reason not shown"]);
+    }
+
+    #[test]
+    fn every_reason_of_the_protocol_has_words_and_a_code_of_its_own() {
+        let all: BTreeSet<_> = (0..64)
+            .filter_map(|code| Reason::try_from(code).ok())
+            .collect();
+        let told: BTreeSet<_> = all
+            .iter()
+            .map(|reason| (words(*reason), code(*reason)))
+            .collect();
+        assert_eq!(told.len(), all.len());
+        assert!(all.len() >= 12, "{all:?}");
     }
 }

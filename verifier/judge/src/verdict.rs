@@ -6,10 +6,11 @@ use crate::{
     Judge,
     accounting::Amount,
     coverage::Gap,
+    darkness::Name,
     episodes::{Episode, Episodes, Key},
     figures::{DeviceStatus, Figures, HostFigures, HostStatus},
     findings::{Finding, Known, RULES_VERSION, Rule, Subject},
-    hosts::Placed,
+    hosts::{Host, HostState, Placed},
     record::first,
     rules,
     timeline::Moment,
@@ -25,6 +26,16 @@ impl Judge {
         let mut episodes = self.episodes.clone();
         for (chain, gap) in self.coverage.silences() {
             episodes.add(self.gap_key(*chain), self.gap_episode(*chain, &gap));
+        }
+        for (chain, index, spans) in self.coverage.rests() {
+            let names = self.hosts.get(chain).map(|host| host.names(*chain));
+            let names = names.unwrap_or_default();
+            let beyond = names.iter();
+            let beyond = beyond.map(|name| self.darkness.would_exceed(name, &spans));
+            let beyond = beyond.collect();
+            for (key, episode) in self.rested(*chain, (index, index), names, beyond) {
+                episodes.add(key, episode);
+            }
         }
         for (key, span) in self.uses.iter() {
             let reach = self.registry.reaches_back_to(span.last_index);
@@ -43,11 +54,12 @@ impl Judge {
                 chain: Digest::new(*chain).to_string(),
                 host: host.name.clone(),
                 site: host.site.clone(),
-                state: host.state,
+                state: self.state(chain, host),
                 records: counted.records,
                 expected_ms: Amount(counted.expected_ms),
                 recorded_ms: Amount(counted.recorded_ms),
                 hole_ms: Amount(counted.hole_ms),
+                planned_ms: Amount(counted.planned_ms),
             }
         });
         Figures {
@@ -57,6 +69,7 @@ impl Judge {
             tenants: self.accounts.tenants(),
             classes: self.accounts.classes(),
             hosts: hosts.collect(),
+            dark: self.darkness.devices(),
             not_judged: self.not_judged.clone(),
             notes: self.notes.clone(),
             notes_left_out: self.notes_left_out,
@@ -72,10 +85,12 @@ impl Judge {
                 host: host.name.clone(),
                 site: host.site.clone(),
                 agent_version: host.agent_version.clone(),
-                state: host.state,
+                state: self.state(chain, host),
                 records: counted.records,
                 covered_to_unix_ms: counted.covered_to_ms,
                 silent_since_unix_ms: counted.silent_since_ms,
+                resting_since_unix_ms: counted.resting_since_ms,
+                planned_ms: Amount(counted.planned_ms),
                 devices: host
                     .devices()
                     .map(|placed| placed.map(|placed| self.device(placed)))
@@ -83,6 +98,58 @@ impl Judge {
             }
         });
         status.collect()
+    }
+
+    /// How a host stands now: a maintenance whose end has passed is over.
+    fn state(&self, chain: &[u8; 32], host: &Host) -> HostState {
+        match host.state {
+            HostState::Maintenance if !self.coverage.is_maintained(chain) => HostState::Approved,
+            state => state,
+        }
+    }
+
+    /// Observations that a host's planned silence was beyond what a day excuses its devices:
+    /// `beyond` has the span of each of `names`, for which it was.
+    pub(crate) fn rested(
+        &self,
+        chain: [u8; 32],
+        indices: (u64, u64),
+        names: Vec<Name>,
+        beyond: Vec<Option<(u64, u64)>>,
+    ) -> Vec<(Key, Episode)> {
+        let Some(host) = self.hosts.get(&chain) else {
+            return Vec::new();
+        };
+        let devices = names.len();
+        let over: Vec<_> = names
+            .into_iter()
+            .zip(beyond)
+            .filter_map(|(name, span)| Some((name, span?)))
+            .collect();
+        let observed = |subject, span| {
+            let key = Key {
+                rule: Rule::PlannedSilenceExceeded,
+                subject,
+                known: Known::Then,
+            };
+            let episode = Episode::new(indices, span, self.clock_ms, 1);
+            let why = "no record arrived: maintenance by the operator";
+            (key, episode.with(why, &host.name, None))
+        };
+        if over.len() == devices {
+            let all = over.iter().map(|(_, span)| *span);
+            let all = all.reduce(|all, one| (all.0.min(one.0), all.1.max(one.1)));
+            let subject = Subject::AllDevices(host.name.clone(), chain);
+            return all
+                .map(|span| observed(subject, span))
+                .into_iter()
+                .collect();
+        }
+        let one = |(name, span): (Name, (u64, u64))| {
+            let (Name::Uuid(device) | Name::Place(_, device)) = name;
+            observed(Subject::Device(host.name.clone(), chain, device), span)
+        };
+        over.into_iter().map(one).collect()
     }
 
     fn device(&self, placed: &Placed) -> DeviceStatus {

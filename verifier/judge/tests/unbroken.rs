@@ -3,9 +3,9 @@
 
 mod log;
 
-use affiant_judge::{Finding, Known, Rule, Severity};
+use affiant_judge::{Finding, HostState, Known, Rule, Severity};
 use affiant_proto::{KeyId, v1};
-use log::{HOST, Log};
+use log::{HOST, INTERVAL, Log};
 
 const MODELS: [&str; 1] = ["NVIDIA H100 80GB HBM3"];
 
@@ -132,4 +132,118 @@ fn statements_of_a_revoked_key_are_suspect_from_the_index_named_and_not_before()
     assert!(finding.details[0].ends_with("stolen"));
     let (_, findings) = suspect(last + 1);
     assert_eq!(findings, [], "all that it signed stands");
+}
+
+const HOUR: u64 = 3_600_000;
+
+/// Every device is unobserved for one interval, for `reason`.
+fn dark(log: &mut Log, reason: v1::Reason) {
+    let line = v1::UsageLine {
+        kind: v1::LineKind::NotObserved.into(),
+        reason: reason.into(),
+        time_ms: INTERVAL,
+        ..Default::default()
+    };
+    log.record(vec![Some(line)]);
+}
+
+#[test]
+fn planned_darkness_is_excused_for_two_hours_of_a_day_and_counted_apart() {
+    let mut log = Log::new(&MODELS);
+    for _ in 0..2 * HOUR / INTERVAL {
+        dark(&mut log, v1::Reason::DriverUpgrade);
+    }
+    assert_eq!(log.findings(), []);
+    let figures = log.judge.figures();
+    let planned = u128::from(2 * HOUR);
+    assert_eq!(figures.classes[0].planned_ms.0, planned);
+    assert_eq!(figures.dark[0].planned_ms.0, planned);
+    assert_eq!(figures.dark[0].unplanned_ms.0, 0);
+    dark(&mut log, v1::Reason::Mig);
+    let open = one(&log, Rule::PlannedSilenceExceeded);
+    assert_eq!(open.device.as_deref(), Some("GPU-0"));
+    assert_eq!(open.details, ["not observed: MIG change (MIG)"]);
+    assert!(open.open);
+    for _ in 0..40 {
+        log.work(0);
+    }
+    let closed = one(&log, Rule::PlannedSilenceExceeded);
+    assert_eq!((closed.open, &closed.id), (false, &open.id));
+}
+
+#[test]
+fn darkness_without_a_plan_is_a_gap_at_once_and_names_its_reason() {
+    let mut log = Log::new(&MODELS);
+    dark(&mut log, v1::Reason::AgentStopped);
+    let gap = one(&log, Rule::UsageGap);
+    assert_eq!(gap.details, ["not observed: agent stopped (AGENT_STOPPED)"]);
+    assert_eq!(log.judge.figures().dark[0].unplanned_ms.0, 10_000);
+}
+
+#[test]
+fn an_operators_maintenance_excuses_a_silent_host_and_what_it_could_not_observe_meanwhile() {
+    let mut log = Log::new(&MODELS);
+    log.work(2);
+    log.maintain(None);
+    for _ in 0..400 {
+        log.tick(1_000);
+    }
+    assert_eq!(log.judge.hosts()[0].state, HostState::Maintenance);
+    assert!(log.judge.hosts()[0].resting_since_unix_ms.is_some());
+    // Back in the same boot: what lies between is told, with the only reason the agent knows.
+    let line = v1::UsageLine {
+        kind: v1::LineKind::NotObserved.into(),
+        reason: v1::Reason::AgentStopped.into(),
+        time_ms: 400_000,
+        ..Default::default()
+    };
+    let parts = v1::DeviceTotals {
+        not_observed_ms: 400_000,
+        ..Default::default()
+    };
+    let totals = v1::Totals {
+        devices: vec![parts],
+    };
+    let usage = log.interval(log.now - 400_000, log.now);
+    let index = log.next();
+    log.judge
+        .usage(index, HOST, 9, &usage, &totals, &[Some(line)]);
+    log.work(3);
+    assert_eq!(log.rules(), [Rule::UseUnattributed], "of the stray work");
+    let figures = log.judge.figures();
+    assert_eq!(figures.dark[0].planned_ms.0, 400_000);
+    assert_eq!(log.judge.hosts()[0].state, HostState::Approved);
+}
+
+#[test]
+fn a_maintenance_that_lasts_beyond_the_day_is_told_while_it_lasts_and_after() {
+    let mut log = Log::new(&MODELS);
+    log.work(3);
+    log.maintain(None);
+    for _ in 0..3 * 360 {
+        log.tick(INTERVAL);
+    }
+    let open = one(&log, Rule::PlannedSilenceExceeded);
+    assert_eq!(log.findings().len(), 1);
+    assert!(open.open);
+    assert_eq!(open.last_unix_ms - open.opened_unix_ms, HOUR);
+    log.work(3);
+    let after = one(&log, Rule::PlannedSilenceExceeded);
+    assert_eq!(after.opened_unix_ms, open.opened_unix_ms);
+    assert_eq!(log.findings().len(), 1, "{:?}", log.findings());
+    assert_eq!(log.judge.hosts()[0].planned_ms.0, u128::from(3 * HOUR));
+}
+
+#[test]
+fn silence_after_the_end_that_a_maintenance_names_is_a_gap() {
+    let mut log = Log::new(&MODELS);
+    log.work(3);
+    log.maintain(Some(log.now + 100_000));
+    for _ in 0..200 {
+        log.tick(1_000);
+    }
+    let gap = one(&log, Rule::UsageGap);
+    assert_eq!(gap.opened_unix_ms, log.now - 100_000);
+    assert_eq!(log.judge.hosts()[0].state, HostState::Approved);
+    assert!(log.judge.hosts()[0].silent_since_unix_ms.is_some());
 }

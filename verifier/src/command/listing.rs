@@ -42,13 +42,14 @@ pub(super) async fn status(context: &Context, json: bool) -> Result<ExitCode, Fa
     {
         let share = |key: &str| class.get(key).and_then(Value::as_u64).unwrap_or_default() / 1_000;
         println!(
-            "{:<9} {} s of device time: {} s tenants, {} s idle, {} s unattributed, {} s not observed",
+            "{:<9} {} s of device time: {} s tenants, {} s idle, {} s unattributed, {} s not observed ({} s by plan)",
             text(class, "class"),
             share("total_ms"),
             share("tenants_ms"),
             share("idle_ms"),
             share("unattributed_ms"),
             share("not_observed_ms"),
+            share("planned_ms"),
         );
     }
     Ok(ExitCode::SUCCESS)

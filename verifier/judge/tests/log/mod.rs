@@ -89,6 +89,17 @@ impl Log {
         self.judge.host_event(index, &event);
     }
 
+    pub fn maintain(&mut self, until_unix_ms: Option<u64>) {
+        let event = v1::HostEvent {
+            host_chain: HOST.to_vec(),
+            kind: v1::HostEventKind::Maintenance.into(),
+            until_unix_ms,
+            ..Default::default()
+        };
+        let index = self.next();
+        self.judge.host_event(index, &event);
+    }
+
     pub fn say_since(&mut self, effective_unix_ms: u64, body: Body) {
         let event = v1::TenantEvent {
             effective_unix_ms,

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use affiant_judge::{Amount, HostFigures, HostState};
+use affiant_judge::{Amount, DeviceDark, HostFigures, HostState};
 use affiant_proto::{Digest, v1};
 use serde::Serialize;
 
@@ -29,10 +29,14 @@ pub struct HostSaid {
     pub expected_ms: Amount,
     /// Time that records cover.
     pub recorded_ms: Amount,
-    /// Time that nothing covers.
+    /// Time that nothing covers and no plan excuses.
     pub hole_ms: Amount,
+    /// Time that nothing covers, by an operator's plan.
+    pub planned_ms: Amount,
     /// Since when it is silent, milliseconds since 1970; none while it is not.
     pub silent_since_unix_ms: Option<u64>,
+    /// Since when it is silent by plan.
+    pub resting_since_unix_ms: Option<u64>,
     /// Statements that it announced as lost.
     pub lost: u64,
     /// Whether what it sent late for the period is surely here.
@@ -74,6 +78,10 @@ pub struct DeviceSaid {
     pub read_by: &'static str,
     /// Driver.
     pub driver: String,
+    /// Time of the period in which it was not observed without a plan, milliseconds.
+    pub unplanned_dark_ms: Amount,
+    /// And by plan.
+    pub planned_dark_ms: Amount,
     /// Start of its first record of the period, milliseconds since 1970; none without one.
     pub first_seen_unix_ms: Option<u64>,
     /// End of its last record of the period.
@@ -96,11 +104,14 @@ pub struct InventoryChange {
 }
 
 pub(super) fn hosts(reading: &Reading, figures: &[HostFigures]) -> Vec<HostSaid> {
-    let silent: BTreeMap<String, Option<u64>> = reading
+    let silent: BTreeMap<String, (Option<u64>, Option<u64>)> = reading
         .judge()
         .hosts()
         .into_iter()
-        .map(|host| (host.chain, host.silent_since_unix_ms))
+        .map(|host| {
+            let since = (host.silent_since_unix_ms, host.resting_since_unix_ms);
+            (host.chain, since)
+        })
         .collect();
     let seen = |chain: &str| {
         chain
@@ -109,6 +120,7 @@ pub(super) fn hosts(reading: &Reading, figures: &[HostFigures]) -> Vec<HostSaid>
             .and_then(|chain| reading.hosts().get(&chain))
     };
     let hosts = figures.iter().map(|host| {
+        let (silent, resting) = silent.get(&host.chain).copied().unwrap_or_default();
         let seen = seen(&host.chain).cloned().unwrap_or_default();
         HostSaid {
             host: host.host.clone(),
@@ -121,7 +133,9 @@ pub(super) fn hosts(reading: &Reading, figures: &[HostFigures]) -> Vec<HostSaid>
             expected_ms: host.expected_ms,
             recorded_ms: host.recorded_ms,
             hole_ms: host.hole_ms,
-            silent_since_unix_ms: silent.get(&host.chain).copied().flatten(),
+            planned_ms: host.planned_ms,
+            silent_since_unix_ms: silent,
+            resting_since_unix_ms: resting,
             lost: seen.lost,
             closed: seen.closed || reading.span().1.is_none(),
         }
@@ -129,12 +143,22 @@ pub(super) fn hosts(reading: &Reading, figures: &[HostFigures]) -> Vec<HostSaid>
     hosts.collect()
 }
 
-pub(super) fn devices(reading: &Reading) -> Vec<DeviceSaid> {
+pub(super) fn devices(reading: &Reading, dark: &[DeviceDark]) -> Vec<DeviceSaid> {
+    let dark: BTreeMap<(&str, &str), &DeviceDark> = dark
+        .iter()
+        .map(|one| ((one.chain.as_str(), one.device.as_str()), one))
+        .collect();
     let mut said: BTreeMap<(String, String), DeviceSaid> = BTreeMap::new();
-    for host in reading.hosts().values() {
+    // A host that was enrolled anew has several chains, in all of which a device may have been.
+    let mut of_chains: BTreeMap<(String, String), BTreeSet<String>> = BTreeMap::new();
+    for (chain, host) in reading.hosts() {
         for inventory in &host.inventories {
             for device in inventory.devices.iter().flatten() {
                 let new = device_said(reading, host, inventory, device);
+                of_chains
+                    .entry((host.name.clone(), device.uuid.clone()))
+                    .or_default()
+                    .insert(chain.to_string());
                 said.entry((host.name.clone(), device.uuid.clone()))
                     .and_modify(|known| {
                         let first = known.first_seen_unix_ms.or(new.first_seen_unix_ms);
@@ -145,6 +169,17 @@ pub(super) fn devices(reading: &Reading) -> Vec<DeviceSaid> {
                     })
                     .or_insert(new);
             }
+        }
+    }
+    for ((host, uuid), device) in &mut said {
+        let chains = of_chains.get(&(host.clone(), uuid.clone()));
+        for one in chains
+            .into_iter()
+            .flatten()
+            .filter_map(|chain| dark.get(&(chain.as_str(), uuid.as_str())))
+        {
+            device.unplanned_dark_ms.0 += one.unplanned_ms.0;
+            device.planned_dark_ms.0 += one.planned_ms.0;
         }
     }
     said.into_values().collect()
@@ -183,6 +218,8 @@ fn device_said(
         coverage,
         read_by: source(inventory.body.source),
         driver: inventory.body.driver_version.clone(),
+        unplanned_dark_ms: Amount::default(),
+        planned_dark_ms: Amount::default(),
         first_seen_unix_ms: inventory.used_ms.map(|(first, _)| first),
         last_seen_unix_ms: inventory.used_ms.map(|(_, last)| last),
     }

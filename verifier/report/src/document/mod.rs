@@ -157,6 +157,8 @@ pub struct Totals {
     pub idle_ms: Amount,
     /// Not observed.
     pub not_observed_ms: Amount,
+    /// Part of it by plan, as the lines say.
+    pub planned_ms: Amount,
     /// In lines that are not shown.
     pub withheld_ms: Amount,
     /// Energy of all devices that told it, millijoules.
@@ -230,7 +232,7 @@ impl Document {
             tenants: vetting::tenants(reading, &claim.scope),
             officers: vetting::officers(reading),
             hosts: fleet::hosts(reading, &figures.hosts),
-            devices: fleet::devices(reading),
+            devices: fleet::devices(reading, &figures.dark),
             inventory_changes: fleet::changes(reading),
             not_judged: figures.not_judged,
             notes: figures.notes,
@@ -259,6 +261,7 @@ impl Totals {
                 (&mut totals.unattributed_ms, class.unattributed_ms),
                 (&mut totals.idle_ms, class.idle_ms),
                 (&mut totals.not_observed_ms, class.not_observed_ms),
+                (&mut totals.planned_ms, class.planned_ms),
                 (&mut totals.withheld_ms, class.withheld_ms),
                 (&mut totals.energy_mj, class.energy_mj),
             ] {

@@ -116,9 +116,10 @@ pub(super) fn tiles(out: &mut String, document: &Document) -> fmt::Result {
     writeln!(out, "</div>")?;
     writeln!(
         out,
-        "<p class=\"soft\">Idle {}. Not observed {}. Withheld {}: {}.</p>",
+        "<p class=\"soft\">Idle {}. Not observed {}, of which {} by plan. Withheld {}: {}.</p>",
         share(totals.idle_ms),
         share(totals.not_observed_ms),
+        length(totals.planned_ms.0),
         share(totals.withheld_ms),
         if document.completeness.lines_withheld == 0 {
             "every line of every record is shown".to_owned()
@@ -222,7 +223,7 @@ pub(super) fn hosts(out: &mut String, document: &Document) -> fmt::Result {
     writeln!(
         out,
         "<h2>Hosts and coverage</h2>\n<table><tr><th>Host</th><th>Site</th><th>State</th><th>Source</th>\
-         <th>Covered</th><th class=\"n\">Due</th><th class=\"n\">Recorded</th><th class=\"n\">Not covered</th><th>Remarks</th></tr>"
+         <th>Covered</th><th class=\"n\">Due</th><th class=\"n\">Recorded</th><th class=\"n\">By plan</th><th class=\"n\">Not covered</th><th>Remarks</th></tr>"
     )?;
     for host in document.hosts.iter().take(MAX_ROWS) {
         let sources: Vec<String> = host
@@ -239,6 +240,9 @@ pub(super) fn hosts(out: &mut String, document: &Document) -> fmt::Result {
         if let Some(since) = host.silent_since_unix_ms {
             remarks.push(format!("silent since {}", utc(since)));
         }
+        if let Some(since) = host.resting_since_unix_ms {
+            remarks.push(format!("silent by plan since {}", utc(since)));
+        }
         if host.lost > 0 {
             remarks.push(format!("{} statements announced as lost", host.lost));
         }
@@ -249,7 +253,7 @@ pub(super) fn hosts(out: &mut String, document: &Document) -> fmt::Result {
         writeln!(
             out,
             "<tr><td class=\"w\"><b>{}</b><br><small class=\"mono\">{}</small></td><td>{}</td><td>{state}</td><td class=\"w\">{sources}</td>\
-             <td class=\"bar\"><div class=\"track\">{}</div></td><td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td><td>{}</td></tr>",
+             <td class=\"bar\"><div class=\"track\">{}</div></td><td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td><td>{}</td></tr>",
             Text(&host.host),
             Text(host.chain.get(..16).unwrap_or_default()),
             Text(&host.site),
@@ -260,10 +264,12 @@ pub(super) fn hosts(out: &mut String, document: &Document) -> fmt::Result {
             ),
             length(host.expected_ms.0),
             length(host.recorded_ms.0),
+            length(host.planned_ms.0),
             length(
                 host.expected_ms
                     .0
                     .saturating_sub(host.recorded_ms.0)
+                    .saturating_sub(host.planned_ms.0)
                     .max(host.hole_ms.0)
             ),
             remarks.join("<br>"),
@@ -279,16 +285,21 @@ pub(super) fn devices(out: &mut String, document: &Document) -> fmt::Result {
         out,
         "<h2>Devices</h2>\n<p class=\"soft\">Class and total processing performance (TPP) come from the device \
          table of the rules; the site is as the operator configured it.</p>\n<table><tr><th>Host</th><th>Device</th>\
-         <th>Model</th><th>Class</th><th class=\"n\">TPP</th><th>Class from</th><th>First and last seen</th></tr>"
+         <th>Model</th><th>Class</th><th class=\"n\">TPP</th><th>Class from</th><th class=\"n\">Not observed</th><th>First and last seen</th></tr>"
     )?;
     for device in document.devices.iter().take(MAX_ROWS) {
         let seen = match (device.first_seen_unix_ms, device.last_seen_unix_ms) {
             (Some(first), Some(last)) => format!("{}<br>{}", utc(first), utc(last)),
             _ => "in no record of the period".to_owned(),
         };
+        let (unplanned, planned) = (device.unplanned_dark_ms.0, device.planned_dark_ms.0);
+        let mut dark = length(unplanned.saturating_add(planned));
+        if planned > 0 {
+            write!(dark, "<br><small>{} by plan</small>", length(planned))?;
+        }
         writeln!(
             out,
-            "<tr><td class=\"w\">{}</td><td class=\"mono\">{}<br><small>serial {}</small></td><td>{}</td><td>{}</td><td class=\"n\">{}</td><td><small>{}</small></td><td class=\"w\"><small>{seen}</small></td></tr>",
+            "<tr><td class=\"w\">{}</td><td class=\"mono\">{}<br><small>serial {}</small></td><td>{}</td><td>{}</td><td class=\"n\">{}</td><td><small>{}</small></td><td class=\"n\">{dark}</td><td class=\"w\"><small>{seen}</small></td></tr>",
             Text(&device.host),
             Text(&device.uuid),
             Text(device.serial.as_deref().unwrap_or("not told")),
