@@ -12,7 +12,7 @@ use std::{
 use affiant_agent::{
     sample::{self, Event, Inventory, Processes, Reading, Sample},
     source::{
-        GpuSource,
+        GpuSource, Paused,
         nvml::{NvmlSource, Options},
     },
 };
@@ -682,4 +682,104 @@ async fn a_relative_library_or_an_absurd_period_does_not_start() {
     };
     assert!(NvmlSource::start(relative).is_err());
     assert!(NvmlSource::start(machine.options(1)).is_err());
+}
+
+#[tokio::test]
+async fn a_pause_leaves_no_reader_and_each_tick_has_its_reason_until_the_driver_answers_again() {
+    let machine = Machine::new(3, "");
+    let mut watch = machine.watch(200);
+    watch.until("three readings", all_read).await;
+    assert_eq!(machine.readers().len(), 1);
+    let began = Instant::now();
+    watch.source.pause(Reason::DriverUpgrade).await.unwrap();
+    let took = began.elapsed();
+    assert_eq!(
+        machine.readers(),
+        Vec::<u32>::new(),
+        "nothing holds the devices"
+    );
+    assert!(took < Duration::from_secs(2), "{took:?}");
+    let paused = all_missing(Reason::DriverUpgrade);
+    watch.until("the pause", &paused).await;
+    for _ in 0..10 {
+        let sample = watch.sample().await;
+        assert!(paused(&sample), "{sample:?}");
+    }
+    assert_eq!(machine.readers(), Vec::<u32>::new(), "no other is started");
+    // Another reason replaces the first.
+    watch.source.pause(Reason::Mig).await.unwrap();
+    watch.until("another pause", all_missing(Reason::Mig)).await;
+    watch.source.resume();
+    loop {
+        let sample = watch.sample().await;
+        if all_read(&sample) {
+            break;
+        }
+        assert!(all_missing(Reason::Mig)(&sample), "{sample:?}");
+    }
+    assert_eq!(watch.uuids(), [uuid(0), uuid(1), uuid(2)]);
+    watch.source.close().await;
+}
+
+#[tokio::test]
+async fn a_reader_that_hangs_in_the_driver_is_gone_within_two_seconds_of_a_pause() {
+    for (period, fault) in [(200, "hang"), (60_000, "stall")] {
+        let machine = Machine::new(2, "");
+        machine.befall(&format!("fault = [{{ kind = '{fault}' }}]"));
+        let mut watch = machine.watch(period);
+        let readers = || (machine.readers().len() == 1).then_some(());
+        let start = Instant::now();
+        while readers().is_none() {
+            assert!(start.elapsed() < PATIENCE, "no reader was started");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        let began = Instant::now();
+        watch.source.pause(Reason::Rma).await.unwrap();
+        let took = began.elapsed();
+        assert!(took < Duration::from_secs(2), "{took:?}");
+        assert_eq!(machine.readers(), Vec::<u32>::new());
+        watch.source.close().await;
+    }
+}
+
+#[tokio::test]
+async fn a_source_that_begins_in_a_pause_asks_nobody_and_names_what_was_known() {
+    let machine = Machine::new(2, "");
+    let known = |uuid: &str| affiant_proto::v1::Device {
+        uuid: uuid.into(),
+        model: "NVIDIA H100 80GB HBM3".into(),
+        ..Default::default()
+    };
+    let mut options = machine.options(100);
+    options.paused = Some(Paused {
+        reason: Reason::Rma,
+        devices: vec![known("GPU-gone"), known(&uuid(0))],
+    });
+    let mut watch = Watch {
+        source: NvmlSource::start(options).unwrap(),
+        inventory: None,
+    };
+    for _ in 0..10 {
+        let sample = watch.sample().await;
+        assert!(all_missing(Reason::Rma)(&sample), "{sample:?}");
+    }
+    assert_eq!(watch.uuids(), ["GPU-gone", &uuid(0)]);
+    assert_eq!(watch.inventory().source, SourceKind::Simulated);
+    assert_eq!(machine.readers(), Vec::<u32>::new());
+    watch.source.resume();
+    watch.until("two readings", all_read).await;
+    assert_eq!(watch.uuids(), [uuid(0), uuid(1)], "those that are there");
+    watch.source.close().await;
+}
+
+#[tokio::test]
+async fn a_driver_that_refuses_this_user_is_a_matter_of_permission() {
+    let machine = Machine::new(2, "");
+    let mut watch = machine.watch(100);
+    watch.until("two readings", all_read).await;
+    machine.befall("fault = [{ kind = 'error', code = 4 }]");
+    watch
+        .until("refusals", all_missing(Reason::Permission))
+        .await;
+    watch.source.close().await;
 }

@@ -348,3 +348,21 @@ async fn the_demos_traces_are_metered_whole_and_name_whom_the_demo_names() {
         ]
     );
 }
+
+#[tokio::test]
+async fn a_paused_trace_plays_on_unseen() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("t.jsonl");
+    write_trace(&path);
+    let mut source = RecordedSource::open(&path, true, clock).unwrap();
+    let Event::Inventory(inventory) = source.next().await else {
+        panic!("the inventory comes first")
+    };
+    source.pause(Reason::Maintenance).await.unwrap();
+    let missing = vec![Err(Reason::Maintenance); inventory.devices.len()];
+    for _ in 0..3 {
+        assert_eq!(sample(&mut source).await.devices, missing);
+    }
+    source.resume();
+    assert_ne!(sample(&mut source).await.devices, missing);
+}

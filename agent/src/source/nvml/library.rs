@@ -136,6 +136,15 @@ mod tests {
     }
 
     #[test]
+    fn a_library_that_this_user_may_not_read_is_a_matter_of_permission() {
+        let refused = LibraryError::Unreadable {
+            path: "/lib/libnvidia-ml.so.1".into(),
+            error: std::io::ErrorKind::PermissionDenied.into(),
+        };
+        assert_eq!(refused.reason(), Reason::Permission);
+    }
+
+    #[test]
     fn a_relative_path_is_refused_and_a_missing_file_is_named() {
         let relative = Library::read(Path::new("libnvidia-ml.so.1")).unwrap_err();
         assert!(matches!(relative, LibraryError::Relative(_)));
@@ -144,6 +153,7 @@ mod tests {
             missing.to_string().contains("/nowhere/libnvidia-ml.so.1"),
             "{missing}"
         );
+        assert_eq!(missing.reason(), Reason::DriverError);
         let directory = Library::read(Path::new("/tmp")).unwrap_err();
         assert!(matches!(directory, LibraryError::Unreadable { .. }));
     }
