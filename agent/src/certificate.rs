@@ -141,6 +141,11 @@ impl HostCertificate {
         self.not_before_ms.saturating_add(life / 3 * 2)
     }
 
+    /// When it is over, milliseconds since 1970-01-01 UTC.
+    pub fn not_after_ms(&self) -> u64 {
+        self.not_after_ms
+    }
+
     /// Tells whether it is over at `wall_ms`.
     pub fn expired(&self, wall_ms: u64) -> bool {
         wall_ms >= self.not_after_ms

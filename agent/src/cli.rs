@@ -21,7 +21,9 @@ use crate::{
     inspect,
     outside::Outside,
     pause::{Plan, parse_length},
-    run, spool_view, wording,
+    run, spool_view,
+    status::{self, Health},
+    wording,
 };
 
 /// Wrong use: the command line, or the configuration.
@@ -70,6 +72,12 @@ enum Command {
         after_help = "Examples:\n  affiant-agent pause --for 20m --reason driver-upgrade\n  affiant-agent pause --end"
     )]
     Pause(PauseOptions),
+    /// Show on one screen how this host stands
+    ///
+    /// Exits 0 when all is well, 1 when something calls for attention, 3 when no agent runs, 74
+    /// when its files cannot be read.
+    #[command(after_help = "Examples:\n  affiant-agent status\n  affiant-agent status --json")]
+    Status(Json),
     /// Show what the spool holds and how far the log is
     #[command(after_help = "Example:\n  affiant-agent spool --json")]
     Spool(Json),
@@ -196,6 +204,7 @@ pub fn main(args: impl IntoIterator<Item = OsString>) -> Result<ExitCode, Failur
         Command::Run => run(path),
         Command::Enroll(options) => enroll(path, &options),
         Command::Inspect(options) => inspect(cli.config.as_deref(), &options),
+        Command::Status(options) => status(path, &options),
         Command::Pause(options) => pause(path, &options),
         Command::Spool(options) => spool(path, &options),
         Command::CheckConfig => {
@@ -294,6 +303,17 @@ fn pause(path: &Path, options: &PauseOptions) -> Result<ExitCode, Failure> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn status(path: &Path, options: &Json) -> Result<ExitCode, Failure> {
+    let config = Config::load(path)?;
+    let status = status::look(&config).map_err(Failure::io)?;
+    if options.json {
+        println!("{:#}", status.to_json());
+    } else {
+        print!("{status}");
+    }
+    Ok(ExitCode::from(Health::of(&status).code()))
 }
 
 fn spool(path: &Path, options: &Json) -> Result<ExitCode, Failure> {

@@ -28,6 +28,7 @@ use crate::{
     },
 };
 
+pub(crate) use table::aligned;
 pub use table::table;
 
 /// Longest wait for the devices and a first sample: ten seconds for a driver to say what there is,

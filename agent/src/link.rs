@@ -43,7 +43,8 @@ impl Link {
             Self::Connecting { since_unix_ms } | Self::Lost { since_unix_ms, .. } => *since_unix_ms,
             Self::Connected { .. } | Self::Halted { .. } => now_ms,
         };
-        let mut error = error.to_owned();
+        // Part of it is the other side's; a terminal is to show it.
+        let mut error = error.replace(char::is_control, " ");
         error.truncate(error.floor_char_boundary(MAX_TEXT));
         Self::Lost {
             since_unix_ms,

@@ -2,14 +2,13 @@
 
 use std::fmt;
 
-use affiant_proto::{Statement, v1};
-use prost::Message as _;
 use serde_json::{Value, json};
 
 use crate::{
     data::DataDir,
     durable::{self, FileError, Secrecy},
     spool::{SpoolError, Status, look, look_at},
+    status::sealed_ms,
 };
 
 /// Most bytes of the reason for which sending stopped: foreign text in it is cut at 300 characters
@@ -54,13 +53,6 @@ pub fn view(data: &DataDir) -> Result<View, ViewError> {
         halt,
         distrust,
     })
-}
-
-/// When a record was sealed, by its own header.
-fn sealed_ms(entry: &[u8]) -> Option<u64> {
-    let envelope = v1::Envelope::decode(entry).ok()?;
-    let statement = Statement::parse(&envelope.statement).ok()?;
-    Some(statement.header().time().unix_ms)
 }
 
 impl View {

@@ -155,7 +155,7 @@ fn or_missing(text: &str) -> &str {
 }
 
 /// Pads the columns; text from the driver and from users keeps to its cell and its line.
-fn aligned(rows: &[Vec<String>]) -> String {
+pub(crate) fn aligned(rows: &[Vec<String>]) -> String {
     let plain = |cell: &String| -> String {
         cell.chars()
             .map(|c| if c.is_control() { ' ' } else { c })

@@ -23,7 +23,7 @@ use std::{
 
 pub use cursor::Cursor;
 pub use error::{AppendError, SpoolError};
-pub use view::{Status, look, look_at};
+pub use view::{Status, cursor_changed, look, look_at};
 
 use crate::durable::{self, FileError};
 use frame::SEGMENT_HEAD;

@@ -55,6 +55,16 @@ pub fn look(directory: &Path) -> Result<Status, SpoolError> {
     Ok(status(&segments, cursor))
 }
 
+/// When the log was last known to have more, by the wall clock in milliseconds since 1970.
+pub fn cursor_changed(directory: &Path) -> Option<u64> {
+    let changed = std::fs::metadata(cursor::path(directory))
+        .ok()?
+        .modified()
+        .ok()?;
+    let since = changed.duration_since(std::time::UNIX_EPOCH).ok()?;
+    u64::try_from(since.as_millis()).ok()
+}
+
 /// Reads one record of a spool that another process may be appending to.
 pub fn look_at(directory: &Path, sequence: u64) -> Result<Option<Vec<u8>>, SpoolError> {
     for (first, path) in segment::list(directory)?.into_iter().rev() {

@@ -47,6 +47,22 @@ pub struct LiveDevice {
     pub not_observed: Option<String>,
 }
 
+impl LiveDevice {
+    /// A device that was known, and of which nothing is seen now.
+    pub(super) fn unseen(device: &v1::Device) -> Self {
+        Self::of(device, Some(v1::Reason::Unspecified))
+    }
+
+    fn of(device: &v1::Device, not_observed: Option<v1::Reason>) -> Self {
+        Self {
+            uuid: device.uuid.clone(),
+            model: device.model.clone(),
+            coverage: device.coverage().as_str_name().to_owned(),
+            not_observed: not_observed.map(|reason| reason.as_str_name().to_owned()),
+        }
+    }
+}
+
 /// What the running agent says of itself; times by the wall clock, milliseconds since 1970.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -95,19 +111,12 @@ impl Board {
     pub fn live(&self) -> Live {
         let seen = self.seen.borrow().clone();
         let devices = seen.inventory.iter().flat_map(|known| &known.devices);
-        // Between an inventory and its first sample nothing is known of the new devices.
-        let reasons = seen.missing.iter().copied().map(Some);
-        let devices =
-            devices
-                .zip(reasons.chain(std::iter::repeat(None)))
-                .map(|(device, reason)| LiveDevice {
-                    uuid: device.uuid.clone(),
-                    model: device.model.clone(),
-                    coverage: device.coverage().as_str_name().to_owned(),
-                    not_observed: reason
-                        .unwrap_or(Some(v1::Reason::Unspecified))
-                        .map(|reason| reason.as_str_name().to_owned()),
-                });
+        // Between an inventory and its first sample nothing is known of the devices.
+        let reasons = seen.missing.iter().copied();
+        let reasons = reasons.chain(std::iter::repeat(Some(v1::Reason::Unspecified)));
+        let devices = devices
+            .zip(reasons)
+            .map(|(device, reason)| LiveDevice::of(device, reason));
         Live {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
