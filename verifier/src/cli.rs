@@ -120,6 +120,9 @@ pub struct Serve {
     /// Write the address that agents can reach into this file, once it is bound
     #[arg(long, value_name = "FILE")]
     pub address_file: Option<PathBuf>,
+    /// A checkpoint of this log that somebody else holds: refuse to serve where it is ahead
+    #[arg(long, value_name = "NOTE")]
+    pub newest: Vec<PathBuf>,
 }
 
 /// `backup`

@@ -8,6 +8,7 @@
 
 pub mod admin;
 pub mod backup;
+pub mod behind;
 pub mod cli;
 pub mod client;
 pub mod clock;

@@ -49,11 +49,7 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
         .map_err(Failure::io)?;
     if let Command::Serve(options) = &cli.command {
         start_journal(config.log);
-        let served = serve::serve(
-            config,
-            options.accept_recorded,
-            options.address_file.as_deref(),
-        );
+        let served = serve::serve(config, options);
         runtime.block_on(served).map_err(Failure::io)?;
         // Sessions that would not end must not hold up the exit.
         runtime.shutdown_background();

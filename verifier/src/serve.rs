@@ -1,6 +1,6 @@
 //! `serve`: load, start, wait, drain.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use affiant_judge::admission::Sources;
 use arc_swap::ArcSwap;
@@ -16,6 +16,7 @@ use tonic::transport::Server;
 pub use crate::open::ServeError;
 use crate::{
     admin::{self, AdminService},
+    behind, cli,
     clock::Clock,
     config::Config,
     data::DataDir,
@@ -51,10 +52,12 @@ impl Verifier {
     pub async fn start(
         config: Config,
         accept_recorded: bool,
+        newest: &[PathBuf],
         clock: Clock,
     ) -> Result<Self, ServeError> {
         let data = DataDir::at(&config.data);
         let sources = Sources { accept_recorded };
+        behind::refuse(&data, &config, newest).await?;
         let disk = Arc::new(LocalDisk);
         let (opened, writing) = Opened::read(&config, sources, disk, &clock)?;
         opened
@@ -62,8 +65,9 @@ impl Verifier {
             .listen(writing.judged)
             .map_err(failed("judge"))?;
         let dead = Arc::new(Notify::new());
-        let (writer, ended) =
-            writer::start(writing.parts, writing.queue, dead.clone()).map_err(failed("writer"))?;
+        let ended = writer::Ended::new(dead.clone());
+        let writer =
+            writer::start(writing.parts, writing.queue, ended.clone()).map_err(failed("writer"))?;
         let log_key =
             affiant_report::trust::log_key(opened.authorities.body()).map_err(failed("genesis"))?;
 
@@ -138,6 +142,7 @@ impl Verifier {
                 submit,
                 witnessed: tell,
                 wanted,
+                ended: ended.clone(),
             };
             tasks.spawn(rounds.run(stop.clone()));
         }
@@ -194,14 +199,11 @@ impl Verifier {
 }
 
 /// Runs `serve` until it is told to stop.
-pub async fn serve(
-    config: Config,
-    accept_recorded: bool,
-    address_file: Option<&Path>,
-) -> Result<(), ServeError> {
-    let verifier = Verifier::start(config, accept_recorded, Clock::system()).await?;
+pub async fn serve(config: Config, options: &cli::Serve) -> Result<(), ServeError> {
+    let (recorded, newest) = (options.accept_recorded, &options.newest);
+    let verifier = Verifier::start(config, recorded, newest, Clock::system()).await?;
     tracing::info!(address = %verifier.address(), "serving");
-    if let Some(path) = address_file {
+    if let Some(path) = &options.address_file {
         let part = path.with_extension("part");
         std::fs::write(&part, verifier.address().to_string())
             .and_then(|()| std::fs::rename(&part, path))

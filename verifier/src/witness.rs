@@ -17,16 +17,20 @@ use tokio::{net::TcpStream, sync::watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
+    behind::Behind,
     config::WitnessAddress,
     ledger::Reader,
-    writer::{Published, Submit},
+    writer::{Ended, Fatal, Published, Submit},
 };
 
 /// How often checkpoints are shown to witnesses, at most: each answer is logged as `cosigned`.
 const EVERY: Duration = Duration::from_secs(60);
 
 /// How long one witness may take.
-const PATIENCE: Duration = Duration::from_secs(5);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How long a checkpoint takes from the disk to this process's own readers, at the very most.
+const SETTLE: Duration = Duration::from_secs(1);
 
 /// Most bytes of an answer: a hundred cosignature lines of 200 bytes, and room.
 const MAX_ANSWER: usize = 64 * 1024;
@@ -65,19 +69,21 @@ pub struct Rounds {
     pub witnessed: watch::Sender<Option<Witnessed>>,
     /// Rings when somebody wants a round now.
     pub wanted: Arc<tokio::sync::Notify>,
+    /// Told when the log turns out to be behind, which ends the process.
+    pub ended: Ended,
 }
 
 /// Why a witness gave no cosignature.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
-enum NoCosignature {
+pub(crate) enum NoCosignature {
     #[error("could not be reached: {0}")]
     Unreachable(String),
     #[error("did not answer within 5 s")]
     Slow,
     #[error("answered {0}: {1}")]
     Refused(StatusCode, String),
-    #[error("holds a checkpoint of size {0}, ahead of this log: the log was rolled back or forked")]
+    #[error("holds a checkpoint of size {0}, ahead of this log")]
     Ahead(u64),
     #[error("answered with something that is no cosignature of this checkpoint")]
     NotOne,
@@ -108,6 +114,14 @@ impl Rounds {
                 let known = sizes.entry(witness.url.clone()).or_default();
                 match self.ask(witness, known, &published).await {
                     Ok(line) => count += usize::from(cosigned.add(line).is_ok()),
+                    Err(NoCosignature::Ahead(theirs)) if self.stays_ahead(theirs).await => {
+                        self.ended.end(Fatal::Behind(Behind::Older {
+                            who: witness.url.clone(),
+                            theirs,
+                            ours: published.size,
+                        }));
+                        return;
+                    }
                     Err(error) => tracing::warn!(witness = witness.url, %error, "no cosignature"),
                 }
             }
@@ -131,6 +145,12 @@ impl Rounds {
 }
 
 impl Rounds {
+    /// Others may show it checkpoints too, and one of them newer than the one of this round.
+    async fn stays_ahead(&self, theirs: u64) -> bool {
+        tokio::time::sleep(SETTLE).await;
+        theirs > self.reader.size()
+    }
+
     /// Shows one checkpoint to one witness; a conflict tells what it holds, and is answered once.
     async fn ask(
         &self,
@@ -186,7 +206,7 @@ impl Rounds {
 }
 
 /// One POST of `add-checkpoint`; no redirect is followed, no credential sent.
-async fn post(url: &str, body: String) -> Result<(StatusCode, Bytes), NoCosignature> {
+pub(crate) async fn post(url: &str, body: String) -> Result<(StatusCode, Bytes), NoCosignature> {
     let lost = |error: &dyn std::fmt::Display| NoCosignature::Unreachable(error.to_string());
     let uri: Uri = format!("{url}/add-checkpoint")
         .parse()

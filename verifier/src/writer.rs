@@ -22,6 +22,7 @@ use tokio::{
 };
 
 use crate::{
+    behind::Behind,
     clock::Clock,
     hosts::{Head, Hosts, Watermark},
     ledger::{AppendError, Entry, Ledger, MAX_SEGMENT_BYTES, MAX_SEGMENT_ENTRIES},
@@ -96,6 +97,9 @@ pub enum Fatal {
     /// The operator's key.
     #[error("operator's statement: {0}")]
     Seal(#[from] SealError),
+    /// Somebody outside has seen more of this log.
+    #[error(transparent)]
+    Behind(#[from] Behind),
     /// The operator's own chain did not hold.
     #[error("operator's chain: {0}")]
     Chain(#[from] Refusal),
@@ -121,26 +125,44 @@ pub struct Parts {
     pub clock: Clock,
 }
 
-/// Why the writer thread ended, once it has.
-#[derive(Clone, Default)]
-pub struct Ended(Arc<Mutex<Option<Fatal>>>);
+/// Why the log cannot be written any more, once that is so.
+#[derive(Clone)]
+pub struct Ended {
+    reason: Arc<Mutex<Option<Fatal>>>,
+    dead: Arc<Notify>,
+}
 
 impl Ended {
+    /// Nothing has ended; `dead` will be told when something does.
+    pub fn new(dead: Arc<Notify>) -> Self {
+        Self {
+            reason: Arc::default(),
+            dead,
+        }
+    }
+
+    /// Ends the process, in order: the first reason counts.
+    pub fn end(&self, fatal: Fatal) {
+        tracing::error!(error = %fatal, "the log cannot be written; stopping");
+        let mut reason = self.reason.lock().unwrap_or_else(PoisonError::into_inner);
+        reason.get_or_insert(fatal);
+        self.dead.notify_one();
+    }
+
     /// Takes the reason; none when it ended in order.
     pub fn reason(&self) -> Option<Fatal> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+        let mut reason = self.reason.lock().unwrap_or_else(PoisonError::into_inner);
+        reason.take()
     }
 }
 
 /// Starts the writer's thread; it ends when every sender is gone, or on a fatal error, of which
-/// `dead` tells.
+/// `ended` is told.
 pub fn start(
     parts: Parts,
     queue: mpsc::Receiver<Submission>,
-    dead: Arc<Notify>,
-) -> std::io::Result<(thread::JoinHandle<()>, Ended)> {
-    let ended = Ended::default();
-    let told = ended.clone();
+    ended: Ended,
+) -> std::io::Result<thread::JoinHandle<()>> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_time()
         .build()?;
@@ -148,12 +170,10 @@ pub fn start(
         .name("writer".into())
         .spawn(move || {
             if let Err(fatal) = runtime.block_on(write(parts, queue)) {
-                tracing::error!(error = %fatal, "the log cannot be written; stopping");
-                *told.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(fatal);
-                dead.notify_one();
+                ended.end(fatal);
             }
         })?;
-    Ok((thread, ended))
+    Ok(thread)
 }
 
 /// Writes until every sender is gone; waits for the disk on the thread that it runs on.

@@ -44,7 +44,7 @@ async fn serve(dir: &Path, hosts: &[&str], accept_recorded: bool) -> (Verifier, 
     let text = format!("listen = \"127.0.0.1:0\"\ndata = {data:?}\n");
     std::fs::write(&toml, text).unwrap();
     let config = Config::load(Some(&toml)).unwrap();
-    let verifier = Verifier::start(config, accept_recorded, Clock::system())
+    let verifier = Verifier::start(config, accept_recorded, &[], Clock::system())
         .await
         .unwrap();
     let load = Load {
