@@ -5,7 +5,6 @@ use crate::{
     digest::Digest,
     keys::{BadKey, BadSignature, PublicKey},
     statement::{Body, Kind, Place, Statement},
-    v1,
 };
 
 /// A chain up to its head: all that is needed to judge the next statement.
@@ -53,6 +52,9 @@ pub enum Broken {
     /// A new key did not prove that its holder agreed.
     #[error("the new key's own proof in the key statement does not verify")]
     Proof,
+    /// A `key` statement that says neither or both of what it may, or changes nothing.
+    #[error("a key statement changes either the chain's key, to another one, or the authority")]
+    Change,
     /// This kind cannot open a chain, or cannot stand within one.
     #[error("a {0} statement cannot stand here in a chain")]
     Misplaced(String),
@@ -95,7 +97,7 @@ impl Broken {
     pub fn code(&self) -> &'static str {
         match self {
             Self::Signature(_) => "signature",
-            Self::Key(_) | Self::Proof => "key",
+            Self::Key(_) | Self::Proof | Self::Change => "key",
             Self::Misplaced(_) => "misplaced",
             Self::OtherChain { .. } => "other-chain",
             Self::Missing { .. } => "missing",
@@ -137,6 +139,42 @@ impl ChainState {
 
     /// Verifies the next statement and moves the head; on an error the state is as before.
     pub fn follow(&mut self, statement: Statement) -> Result<Verified, Broken> {
+        self.continues(&statement, false)?;
+        self.take(statement)
+    }
+
+    /// Verifies a statement of this chain out of its order: signature and membership only.
+    ///
+    /// For readers to whom just a part of the chain is shown; inclusion in the log ties the part
+    /// to the whole. A statement from before a change of key needs the state of that time.
+    pub fn vouch(&self, statement: Statement) -> Result<Verified, Broken> {
+        self.signed(statement, &self.key)
+    }
+
+    /// Verifies `statement` like [`ChainState::vouch`] and goes on from it, across what is not
+    /// shown between. A `key` statement hands over here too.
+    pub fn skip_to(&mut self, statement: Statement) -> Result<Verified, Broken> {
+        self.continues(&statement, true)?;
+        self.take(statement)
+    }
+
+    /// Verifies the next statement by `key`, which signs the chain from it on: the way in which a
+    /// `succession` hands over, once its approvals were checked. `shown` as in
+    /// [`ChainState::skip_to`].
+    pub(crate) fn hand_over(
+        &mut self,
+        statement: Statement,
+        key: PublicKey,
+        shown: bool,
+    ) -> Result<Verified, Broken> {
+        self.continues(&statement, shown)?;
+        let verified = self.signed(statement, &key)?;
+        self.advance(&verified, Some(key));
+        Ok(verified)
+    }
+
+    /// Tells whether a statement stands behind the head; right behind it unless `shown`.
+    fn continues(&self, statement: &Statement, shown: bool) -> Result<(), Broken> {
         let Place::Link {
             chain,
             sequence,
@@ -152,23 +190,20 @@ impl ChainState {
             });
         }
         let due = self.sequence.saturating_add(1);
-        if sequence > due {
-            return Err(Broken::Missing { due, got: sequence });
-        }
         if sequence < due {
             return Err(Broken::Past { due, got: sequence });
+        }
+        if sequence > due {
+            let missing = Broken::Missing { due, got: sequence };
+            return if shown { Ok(()) } else { Err(missing) };
         }
         if previous != self.head {
             return Err(Broken::Forked { sequence });
         }
-        self.take(statement)
+        Ok(())
     }
 
-    /// Verifies a statement of this chain out of its order: signature and membership only.
-    ///
-    /// For readers to whom just a part of the chain is shown; inclusion in the log ties the part
-    /// to the whole. A statement from before a change of key needs the state of that time.
-    pub fn vouch(&self, statement: Statement) -> Result<Verified, Broken> {
+    fn signed(&self, statement: Statement, key: &PublicKey) -> Result<Verified, Broken> {
         match statement.header().chain() {
             Some(chain) if chain == self.chain => {}
             Some(got) => {
@@ -182,47 +217,61 @@ impl ChainState {
         if let Some(kind) = opener(&statement) {
             return Err(Broken::Misplaced(kind.name()));
         }
-        statement.verify(&self.key)?;
+        statement.verify(key)?;
         Ok(Verified {
             statement,
             chain: self.chain,
         })
     }
 
-    /// Verifies `statement` like [`ChainState::vouch`] and goes on from it, across what is not
-    /// shown between. A `key` statement hands over here too.
-    pub fn skip_to(&mut self, statement: Statement) -> Result<Verified, Broken> {
-        let (due, got) = (
-            self.sequence.saturating_add(1),
-            statement.header().sequence(),
-        );
-        if got < due {
-            return Err(Broken::Past { due, got });
-        }
-        if got == due {
-            return self.follow(statement);
-        }
-        self.take(statement)
-    }
-
     /// Verifies a statement whose place is already judged, and makes it the head.
     fn take(&mut self, statement: Statement) -> Result<Verified, Broken> {
+        if matches!(statement.kind(), Kind::Succession) {
+            // Whose key it hands over to is for officers to say; see `Authorities`.
+            return Err(Broken::Misplaced(statement.kind().name()));
+        }
         let verified = self.vouch(statement)?;
-        let place = verified.statement.header().place();
-        if let (
+        let new = self.handed_over(&verified)?;
+        self.advance(&verified, new);
+        Ok(verified)
+    }
+
+    /// Makes a verified statement the head, with the key from here on where it changes.
+    fn advance(&mut self, verified: &Verified, new: Option<PublicKey>) {
+        if let Some(key) = new {
+            self.key = key;
+        }
+        self.sequence = verified.statement.header().sequence();
+        self.head = verified.statement.digest();
+    }
+
+    /// The key that a `key` statement hands over to; none when it changes the authority, which is
+    /// for its reader to allow.
+    fn handed_over(&self, verified: &Verified) -> Result<Option<PublicKey>, Broken> {
+        let (
             Body::Key(change),
             Place::Link {
                 chain,
                 sequence,
                 previous,
             },
-        ) = (verified.body(), place)
-        {
-            self.key = handed_over(chain, sequence, previous, change)?;
+        ) = (verified.body(), verified.statement.header().place())
+        else {
+            return Ok(None);
+        };
+        if change.new_key.is_empty() {
+            let alone = change.proof.is_empty() && Digest::try_from(change.ca.as_slice()).is_ok();
+            return if alone { Ok(None) } else { Err(Broken::Change) };
         }
-        self.sequence = verified.statement.header().sequence();
-        self.head = verified.statement.digest();
-        Ok(verified)
+        let key = PublicKey::ed25519(&change.new_key)?;
+        if !change.ca.is_empty() || key == self.key {
+            return Err(Broken::Change);
+        }
+        let proof = change.proof.as_slice().try_into();
+        let proof = proof.map_err(|_| Broken::Proof)?;
+        key.verify(&key_change_bytes(chain, sequence, previous, &key), proof)
+            .map_err(|_| Broken::Proof)?;
+        Ok(Some(key))
     }
 
     /// Digest of the statement that opened the chain.
@@ -289,27 +338,6 @@ pub fn key_change_bytes(
     .concat()
 }
 
-fn handed_over(
-    chain: Digest,
-    sequence: u64,
-    previous: Digest,
-    change: &v1::Key,
-) -> Result<PublicKey, Broken> {
-    let new_key = PublicKey::ed25519(&change.new_key)?;
-    let proof = change
-        .proof
-        .as_slice()
-        .try_into()
-        .map_err(|_| Broken::Proof)?;
-    new_key
-        .verify(
-            &key_change_bytes(chain, sequence, previous, &new_key),
-            proof,
-        )
-        .map_err(|_| Broken::Proof)?;
-    Ok(new_key)
-}
-
 fn opener(statement: &Statement) -> Option<&Kind> {
     let opens = matches!(
         statement.kind(),
@@ -322,7 +350,10 @@ fn opener(statement: &Statement) -> Option<&Kind> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use crate::keys::{Ed25519Signer, Signer as _};
+    use crate::{
+        keys::{Ed25519Signer, Signer as _},
+        v1,
+    };
 
     fn signer(seed: u8) -> Ed25519Signer {
         Ed25519Signer::from_seed(&[seed; 32]).unwrap()
@@ -478,6 +509,74 @@ mod tests {
         reads.skip_to(change).unwrap();
         assert_eq!(reads.key(), new.public_key());
         reads.follow(next(&signs, 2, v1::Gap::default())).unwrap();
+    }
+
+    /// The `key` statement that hands `state` over from the key of seed `old` to that of `new`.
+    fn change(state: &ChainState, old: u8, new: u8) -> Statement {
+        let Place::Link {
+            chain,
+            sequence,
+            previous,
+        } = state.next_place()
+        else {
+            unreachable!()
+        };
+        let new = signer(new);
+        let proof = new.sign(&key_change_bytes(
+            chain,
+            sequence,
+            previous,
+            new.public_key(),
+        ));
+        let body = v1::Key {
+            new_key: new.public_key().as_bytes().to_vec(),
+            proof: proof.unwrap().to_vec(),
+            ..Default::default()
+        };
+        next(state, old, body)
+    }
+
+    #[test]
+    fn a_key_statement_changes_one_thing_or_is_refused() {
+        let state = opened(1);
+        let refused = |body: v1::Key| state.clone().follow(next(&state, 1, body)).unwrap_err();
+        assert_eq!(refused(v1::Key::default()), Broken::Change);
+        let authority = v1::Key {
+            ca: vec![7; 32],
+            ..Default::default()
+        };
+        state
+            .clone()
+            .follow(next(&state, 1, authority.clone()))
+            .unwrap();
+        let mut short = authority.clone();
+        short.ca.pop();
+        assert_eq!(refused(short), Broken::Change);
+        let Body::Key(both) = change(&state, 1, 2).body().clone() else {
+            unreachable!()
+        };
+        assert_eq!(
+            refused(v1::Key {
+                ca: vec![7; 32],
+                ..both
+            }),
+            Broken::Change
+        );
+        assert_eq!(
+            state.clone().follow(change(&state, 1, 1)).unwrap_err(),
+            Broken::Change,
+            "to the same key"
+        );
+    }
+
+    #[test]
+    fn no_chain_hands_itself_over_by_a_succession() {
+        let mut state = opened(1);
+        let succession = next(&state, 1, v1::Succession::default());
+        assert!(matches!(
+            state.follow(succession).unwrap_err(),
+            Broken::Misplaced(_)
+        ));
     }
 
     #[test]

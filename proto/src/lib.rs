@@ -9,19 +9,23 @@
 //!         one spelling only               signature and place in its chain
 //! ```
 
+pub mod authority;
 pub mod chain;
 pub mod digest;
 pub mod envelope;
 pub mod keys;
+pub mod predecessor;
 pub mod salted;
 pub mod statement;
 pub mod tlog;
 pub mod usage;
 
+pub use authority::Authorities;
 pub use chain::{Broken, ChainState, Verified};
 pub use digest::{Digest, digest};
 pub use envelope::Envelope;
 pub use keys::{Ed25519Signer, KeyId, PublicKey, Signer};
+pub use predecessor::Reenrolment;
 pub use salted::{Disclosure, SaltedTree, Seed};
 pub use statement::{Body, Header, Kind, Malformed, Statement};
 

@@ -32,6 +32,19 @@ impl Origin {
         &self.0
     }
 
+    /// Names the generation that may follow: the number after the last `/` plus one, or `/2` at
+    /// the end of an origin that has none. None when that would be too long.
+    pub fn successor(&self) -> Option<Self> {
+        let numbered = self.0.rsplit_once('/').and_then(|(name, number)| {
+            let next = spelling::decimal(number)?.checked_add(1)?;
+            Some(format!("{name}/{next}"))
+        });
+        numbered
+            .unwrap_or_else(|| format!("{}/2", self.0))
+            .parse()
+            .ok()
+    }
+
     /// Gives the name of the log's key, which is the origin.
     pub fn key_name(&self) -> KeyName {
         KeyName(self.0.clone())

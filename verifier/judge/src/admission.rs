@@ -3,14 +3,14 @@
 //! The verifier admits before it logs, the auditor admits what it reads, with this same code. An
 //! [`Admitted`] is made here only.
 
-use std::collections::BTreeMap;
-
 use affiant_proto::{
-    Body, Broken, ChainState, Digest, Disclosure, Envelope, PublicKey, Statement, Verified,
+    Body, Broken, ChainState, Digest, Disclosure, Envelope, Reenrolment, Statement, Verified,
+    authority::{Act, KeyRevoked, Refused, Revocations},
     envelope::{self, BadEnvelope},
     salted::BadLeaves,
+    statement::Place,
     usage::{self, BadUsage, Ended},
-    v1,
+    v1::{self, KeyUse},
 };
 use prost::Message;
 
@@ -21,7 +21,8 @@ pub struct Sources {
     pub accept_recorded: bool,
 }
 
-/// A statement that holds: signature, place in its chain, contents. Made only by this module.
+/// A statement that holds: signature, place in its chain, contents. Made only by this module, of
+/// a host's statement or of an [`Act`] of the operator or an officer.
 ///
 /// ```
 /// # use affiant_judge::admission::{Admitted, Content};
@@ -54,6 +55,8 @@ pub enum Content {
     Workloads(Vec<Option<v1::Workload>>),
     /// Totals, and lines from leaf 1 on.
     Usage(v1::Totals, Vec<Option<v1::UsageLine>>),
+    /// What an enrolment proves of a chain before it.
+    Enrolled(Reenrolment),
     /// The body says it all.
     Body,
 }
@@ -67,6 +70,15 @@ impl Admitted {
     /// What stands under its root.
     pub fn content(&self) -> &Content {
         &self.content
+    }
+}
+
+impl From<Act> for Admitted {
+    fn from(act: Act) -> Self {
+        Self {
+            verified: act.into_verified(),
+            content: Content::Body,
+        }
     }
 }
 
@@ -110,9 +122,21 @@ pub enum Refusal {
     /// An opener of another deployment.
     #[error("cites another genesis than this log's")]
     Deployment,
-    /// An officer whom neither genesis nor two officers admitted.
-    #[error("officer {0} is neither named by the genesis nor admitted by two officers")]
-    Officer(String),
+    /// It is not one of the operator's or an officer's.
+    #[error(transparent)]
+    Authority(#[from] Refused),
+    /// Signed by a record key that was revoked, or hands over to one.
+    #[error(transparent)]
+    Revoked(#[from] KeyRevoked),
+    /// A chain before this one that is not named as chain, head and proof are.
+    #[error("predecessor names no chain, sequence, head and proof that can be")]
+    Predecessor,
+    /// A gap that does not bridge what is missing.
+    #[error("gap {0}")]
+    Gap(&'static str),
+    /// A restart that does not follow what it says it adopts.
+    #[error("chain-restart {0}")]
+    Restart(&'static str),
     /// Two histories were signed; nothing of the chain is taken until an operator decides.
     #[error("chain is frozen: two statements were signed at sequence {0}")]
     Frozen(u64),
@@ -133,7 +157,11 @@ impl Refusal {
             Self::NotInForce { .. } => "not-in-force",
             Self::Kind(_) => "kind",
             Self::Deployment => "deployment",
-            Self::Officer(_) => "officer",
+            Self::Authority(refused) => refused.code(),
+            Self::Revoked(_) => "revoked",
+            Self::Predecessor => "predecessor",
+            Self::Gap(_) => "gap",
+            Self::Restart(_) => "restart",
             Self::Frozen(_) => "frozen",
         }
     }
@@ -154,16 +182,32 @@ pub struct HostChain {
     inventory: Option<(InForce, i32)>,
     workloads: InForce,
     frozen: Option<u64>,
+    reenrolment: Reenrolment,
 }
 
 impl HostChain {
-    /// Opens a chain by its enrolment, which must cite `genesis`.
-    pub fn open(statement: Statement, genesis: Digest) -> Result<(Self, Admitted), Refusal> {
-        match statement.body() {
-            Body::Enrolment(body) if body.genesis == genesis.as_bytes() => {}
+    /// Opens a chain by its enrolment, which must cite `genesis`. `old` is the chain that it says
+    /// it continues, where there is one.
+    pub fn open(
+        statement: Statement,
+        genesis: Digest,
+        revocations: &Revocations,
+        old: Option<&ChainState>,
+    ) -> Result<(Self, Admitted), Refusal> {
+        let body = match statement.body() {
+            Body::Enrolment(body) if body.genesis == genesis.as_bytes() => body,
             Body::Enrolment(_) => return Err(Refusal::Deployment),
             _ => return Err(Refusal::Kind(statement.kind().name())),
+        };
+        if body.predecessor.as_ref().is_some_and(|old| !spelled(old)) {
+            return Err(Refusal::Predecessor);
         }
+        revocations.trusts(KeyUse::Record, &statement.key())?;
+        let trusted = |old: &&ChainState| {
+            let id = old.key().id();
+            revocations.trusts(KeyUse::Record, &id).is_ok()
+        };
+        let reenrolment = Reenrolment::of(body, old.filter(trusted));
         let (state, verified) = ChainState::open(statement)?;
         let chain = Self {
             state,
@@ -171,32 +215,31 @@ impl HostChain {
             inventory: None,
             workloads: InForce::default(),
             frozen: None,
+            reenrolment,
         };
-        Ok((
-            chain,
-            Admitted {
-                verified,
-                content: Content::Body,
-            },
-        ))
+        let content = Content::Enrolled(reenrolment);
+        Ok((chain, Admitted { verified, content }))
     }
 
     /// Admits the next statement with all its contents, or as many as its host still had; on a
     /// refusal the chain is as before.
-    pub fn admit(&mut self, envelope: Envelope, sources: Sources) -> Result<Admitted, Refusal> {
+    pub fn admit(
+        &mut self,
+        envelope: Envelope,
+        sources: Sources,
+        revocations: &Revocations,
+    ) -> Result<Admitted, Refusal> {
         let (statement, leaves) = envelope.into_parts();
         let count = envelope::root(statement.body()).map_or(0, |(_, count)| count);
         let mut next = self.clone();
-        let lost = match statement.body() {
-            Body::Gap(gap) => next.bridges(gap, &statement),
-            _ => false,
+        revocations.trusts(KeyUse::Record, &statement.key())?;
+        let verified = match next.lost_from(&statement)? {
+            Some(first) if first == next.state.sequence().saturating_add(1) => {
+                next.state.skip_to(statement)?
+            }
+            _ => next.state.follow(statement)?,
         };
-        let verified = if lost {
-            next.ended = None;
-            next.state.skip_to(statement)?
-        } else {
-            next.state.follow(statement)?
-        };
+        next.hands_over(&verified, revocations)?;
         let content = next.content(&verified, leaves.contents(count), sources)?;
         *self = next;
         Ok(Admitted { verified, content })
@@ -209,8 +252,10 @@ impl HostChain {
         statement: Statement,
         disclosure: Disclosure,
         sources: Sources,
+        revocations: &Revocations,
     ) -> Result<Admitted, Refusal> {
         let mut next = self.clone();
+        revocations.trusts(KeyUse::Record, &statement.key())?;
         let mut shown = Vec::new();
         if let Some((root, count)) = envelope::root(statement.body()) {
             disclosure.matches(root, count)?;
@@ -227,7 +272,9 @@ impl HostChain {
         if statement.header().sequence() != next.state.sequence().saturating_add(1) {
             next.ended = None;
         }
+        next.lost_from(&statement)?;
         let verified = next.state.skip_to(statement)?;
+        next.hands_over(&verified, revocations)?;
         let content = next.content(&verified, shown, sources)?;
         *self = next;
         Ok(Admitted { verified, content })
@@ -248,14 +295,42 @@ impl HostChain {
         self.ended
     }
 
-    fn bridges(&self, gap: &v1::Gap, statement: &Statement) -> bool {
-        let due = self.state.sequence().saturating_add(1);
-        !gap.lines
-            && gap.first == due
-            && gap.last >= gap.first
-            && gap.last.checked_add(1) == Some(statement.header().sequence())
-            && matches!(statement.header().place(), affiant_proto::statement::Place::Link { previous, .. }
-                if previous.as_bytes().as_slice() == gap.last_digest)
+    /// What its enrolment says of a chain before it.
+    pub fn reenrolment(&self) -> Reenrolment {
+        self.reenrolment
+    }
+
+    /// The first sequence that a gap says is lost; none for what says no such thing.
+    fn lost_from(&self, statement: &Statement) -> Result<Option<u64>, Refusal> {
+        let head = self.state.sequence();
+        match statement.body() {
+            // Sent again: the chain says so.
+            _ if statement.header().sequence() <= head => Ok(None),
+            Body::Gap(gap) if !gap.lines && gap.first <= head => {
+                Err(Refusal::Gap("says that statements are lost which are here"))
+            }
+            Body::Gap(gap) if !gap.lines => Ok(Some(gap.first)),
+            _ => Ok(None),
+        }
+    }
+
+    /// Refuses a change to a key that was revoked, and one of the authority, which is the
+    /// operator's to change.
+    fn hands_over(&self, verified: &Verified, revocations: &Revocations) -> Result<(), Refusal> {
+        let Body::Key(change) = verified.body() else {
+            return Ok(());
+        };
+        if change.new_key.is_empty() {
+            return Err(Refusal::Kind("key.v1 of an authority".to_owned()));
+        }
+        Ok(revocations.trusts(KeyUse::Record, &self.state.key().id())?)
+    }
+
+    /// Forgets what was in force: after a break the host states it anew.
+    fn break_off(&mut self) {
+        self.ended = None;
+        self.inventory = None;
+        self.workloads = InForce::default();
     }
 
     fn content(
@@ -290,11 +365,20 @@ impl HostChain {
                 Ok(Content::Workloads(entries(&leaves)?))
             }
             Body::Usage(body) => self.usage(body, leaves, sources),
-            Body::Gap(_)
-            | Body::Observation(_)
+            Body::Gap(gap) => {
+                if bridges(gap, verified)? {
+                    self.break_off();
+                }
+                Ok(Content::Body)
+            }
+            Body::ChainRestart(restart) => {
+                restarts(restart, verified)?;
+                self.break_off();
+                Ok(Content::Body)
+            }
+            Body::Observation(_)
             | Body::Key(_)
             | Body::HardwareEvidence(_)
-            | Body::ChainRestart(_)
             | Body::Unknown(_) => Ok(Content::Body),
             _ => Err(Refusal::Kind(verified.statement().kind().name())),
         }
@@ -358,6 +442,62 @@ impl HostChain {
     }
 }
 
+/// Tells whether a gap continues its chain across lost statements, rather than saying of
+/// statements that stand that their lines are lost.
+fn bridges(gap: &v1::Gap, verified: &Verified) -> Result<bool, Refusal> {
+    let header = verified.statement().header();
+    if gap.first == 0 || gap.first > gap.last {
+        return Err(Refusal::Gap("names no range: first is 0, or after last"));
+    }
+    if gap.lines {
+        if !gap.last_digest.is_empty() {
+            return Err(Refusal::Gap("of lines names a digest"));
+        }
+        if gap.last >= header.sequence() {
+            return Err(Refusal::Gap("of lines names statements that come after it"));
+        }
+        return Ok(false);
+    }
+    let follows = gap.last.checked_add(1) == Some(header.sequence())
+        && matches!(header.place(), Place::Link { previous, .. }
+            if previous.as_bytes().as_slice() == gap.last_digest);
+    match follows {
+        true => Ok(true),
+        false => Err(Refusal::Gap(
+            "does not stand right behind the last lost statement, which it names",
+        )),
+    }
+}
+
+/// Holds a restart against the place where it stands.
+fn restarts(restart: &v1::ChainRestart, verified: &Verified) -> Result<(), Refusal> {
+    let header = verified.statement().header();
+    let follows = restart.adopted_sequence.checked_add(1) == Some(header.sequence())
+        && matches!(header.place(), Place::Link { previous, .. }
+            if previous.as_bytes().as_slice() == restart.adopted_head);
+    if !follows {
+        return Err(Refusal::Restart(
+            "does not follow the statement that it says it adopts",
+        ));
+    }
+    if Digest::try_from(restart.restored_head.as_slice()).is_err() {
+        return Err(Refusal::Restart("names no head that the disk had"));
+    }
+    if restart.restored_sequence == restart.adopted_sequence
+        && restart.restored_head == restart.adopted_head
+    {
+        return Err(Refusal::Restart("adopts the head that the disk had"));
+    }
+    Ok(())
+}
+
+/// Tells whether a chain before is named as chain, head and proof are.
+fn spelled(old: &v1::Predecessor) -> bool {
+    Digest::try_from(old.chain.as_slice()).is_ok()
+        && Digest::try_from(old.head.as_slice()).is_ok()
+        && matches!(old.proof.len(), 0 | 64)
+}
+
 fn believed(source: i32, sources: Sources) -> Result<(), Refusal> {
     match v1::SourceKind::try_from(source).unwrap_or_default() {
         v1::SourceKind::Nvml => Ok(()),
@@ -387,188 +527,4 @@ fn entries<M: Message + Default>(leaves: &[Option<Vec<u8>>]) -> Result<Vec<Optio
         }
     };
     leaves.iter().enumerate().map(read).collect()
-}
-
-/// The chains of the operator and the officers, all of which rest on one genesis.
-#[derive(Clone, Debug)]
-pub struct Authorities {
-    genesis: Digest,
-    body: v1::Genesis,
-    operator: ChainState,
-    officers: BTreeMap<Digest, ChainState>,
-}
-
-impl Authorities {
-    /// Begins with the genesis; whether it is the right one is for the reader's trust to say.
-    pub fn open(statement: Statement) -> Result<(Self, Admitted), Refusal> {
-        let Body::Genesis(body) = statement.body().clone() else {
-            return Err(Refusal::Kind(statement.kind().name()));
-        };
-        let (operator, verified) = ChainState::open(statement)?;
-        let it = Self {
-            genesis: operator.chain(),
-            body,
-            operator,
-            officers: BTreeMap::new(),
-        };
-        Ok((
-            it,
-            Admitted {
-                verified,
-                content: Content::Body,
-            },
-        ))
-    }
-
-    /// Digest of the genesis: the operator's chain, and the name of the deployment.
-    pub fn genesis(&self) -> Digest {
-        self.genesis
-    }
-
-    /// What the genesis says.
-    pub fn body(&self) -> &v1::Genesis {
-        &self.body
-    }
-
-    /// The operator's chain.
-    pub fn operator(&self) -> &ChainState {
-        &self.operator
-    }
-
-    /// An officer's chain.
-    pub fn officer(&self, chain: &Digest) -> Option<&ChainState> {
-        self.officers.get(chain)
-    }
-
-    /// Every officer's chain, by chain.
-    pub fn officers(&self) -> impl Iterator<Item = &ChainState> {
-        self.officers.values()
-    }
-
-    /// Tells whether `chain` is the operator's or an officer's.
-    pub fn knows(&self, chain: &Digest) -> bool {
-        *chain == self.genesis || self.officers.contains_key(chain)
-    }
-
-    /// Finds the chain of the officer who holds `key`.
-    pub fn officer_with(&self, key: &PublicKey) -> Option<&ChainState> {
-        self.officers.values().find(|state| state.key() == key)
-    }
-
-    /// Admits the next statement of the operator or an officer, or an officer's opening one.
-    /// `shown` allows statements of the chain before it not to be shown.
-    pub fn admit(&mut self, statement: Statement, shown: bool) -> Result<Admitted, Refusal> {
-        let Some(chain) = statement.header().chain() else {
-            return self.admit_officer(statement);
-        };
-        let (state, allowed) = if chain == self.genesis {
-            (&mut self.operator, operators(statement.body()))
-        } else {
-            let allowed = officers(statement.body());
-            let Some(state) = self.officers.get_mut(&chain) else {
-                return Err(Broken::OtherChain {
-                    due: self.genesis,
-                    got: chain,
-                }
-                .into());
-            };
-            (state, allowed)
-        };
-        if !allowed {
-            return Err(Refusal::Kind(statement.kind().name()));
-        }
-        let verified = if shown {
-            state.skip_to(statement)?
-        } else {
-            state.follow(statement)?
-        };
-        Ok(Admitted {
-            verified,
-            content: Content::Body,
-        })
-    }
-
-    fn admit_officer(&mut self, statement: Statement) -> Result<Admitted, Refusal> {
-        let Body::Officer(body) = statement.body().clone() else {
-            return Err(Refusal::Kind(statement.kind().name()));
-        };
-        if body.genesis != self.genesis.as_bytes() {
-            return Err(Refusal::Deployment);
-        }
-        let (state, verified) = ChainState::open(statement)?;
-        if !self.body.officers.iter().any(|named| named.key == body.key) && !self.approved(&body) {
-            return Err(Refusal::Officer(body.name));
-        }
-        // The same opening twice would be a second chain of one key: the first stands.
-        if self.officer_with(state.key()).is_some() {
-            return Err(Broken::Past { due: 1, got: 0 }.into());
-        }
-        self.officers.insert(state.chain(), state);
-        Ok(Admitted {
-            verified,
-            content: Content::Body,
-        })
-    }
-
-    fn approved(&self, body: &v1::Officer) -> bool {
-        let bytes = officer_approval_bytes(self.genesis, &body.key);
-        let mut by: Vec<Digest> = Vec::new();
-        for approval in body.approvals.iter().take(16) {
-            let Ok(chain) = Digest::try_from(approval.officer.as_slice()) else {
-                continue;
-            };
-            let Ok(signature) = approval.signature.as_slice().try_into() else {
-                continue;
-            };
-            let good = self
-                .officers
-                .get(&chain)
-                .is_some_and(|o| o.key().verify(&bytes, signature).is_ok());
-            if good && !by.contains(&chain) {
-                by.push(chain);
-            }
-        }
-        by.len() >= 2
-    }
-}
-
-/// Bytes that an officer signs to admit another.
-pub fn officer_approval_bytes(genesis: Digest, key: &[u8]) -> Vec<u8> {
-    [b"affiant officer\0".as_slice(), genesis.as_bytes(), key].concat()
-}
-
-fn operators(body: &Body) -> bool {
-    matches!(
-        body,
-        Body::Clock(_)
-            | Body::Cosigned(_)
-            | Body::RollCall(_)
-            | Body::Fork(_)
-            | Body::HostEvent(_)
-            | Body::Hold(_)
-            | Body::Erasure(_)
-            | Body::Succession(_)
-            | Body::Revocation(_)
-            | Body::ReportIssued(_)
-            | Body::Observation(_)
-            | Body::Key(_)
-            | Body::Unknown(_)
-    )
-}
-
-fn officers(body: &Body) -> bool {
-    matches!(
-        body,
-        Body::TenantEvent(_)
-            | Body::BindingEvent(_)
-            | Body::Decision(_)
-            | Body::InventoryDeclaration(_)
-            | Body::Lease(_)
-            | Body::PolicyPack(_)
-            | Body::ListImport(_)
-            | Body::Revocation(_)
-            | Body::Hold(_)
-            | Body::Key(_)
-            | Body::Unknown(_)
-    )
 }

@@ -4,12 +4,12 @@
 
 use std::collections::BTreeMap;
 
-use affiant_proto::{Body, Broken, Digest, Disclosure, Envelope, Statement};
+use affiant_proto::{Authorities, Body, Broken, Digest, Disclosure, Envelope, Statement};
 use serde::Serialize;
 
 use crate::{
     Judge,
-    admission::{Admitted, Authorities, Content, HostChain, Refusal, Sources},
+    admission::{Admitted, Content, HostChain, Refusal, Sources},
 };
 
 /// Everything that was admitted so far, and what the judge makes of it.
@@ -45,7 +45,8 @@ impl Docket {
         sources: Sources,
         judge: Judge,
     ) -> Result<(Self, Admitted), Refusal> {
-        let (authorities, admitted) = Authorities::open(genesis)?;
+        let (authorities, act) = Authorities::open(genesis)?;
+        let admitted = Admitted::from(act);
         let mut docket = Self {
             authorities,
             hosts: BTreeMap::new(),
@@ -62,8 +63,8 @@ impl Docket {
     pub fn take_whole(&mut self, index: u64, envelope: Envelope) -> Result<Admitted, Refusal> {
         let chain = envelope.statement().header().chain();
         let admitted = match chain.and_then(|chain| self.hosts.get_mut(&chain)) {
-            Some(host) => host.admit(envelope, self.sources)?,
-            None => self.admit_other(envelope.into_parts().0, false)?,
+            Some(host) => host.admit(envelope, self.sources, self.authorities.revocations())?,
+            None => self.admit_other(index, envelope.into_parts().0, false)?,
         };
         self.note(&admitted);
         hear(&mut self.judge, index, &admitted);
@@ -79,8 +80,11 @@ impl Docket {
     ) -> Result<Admitted, Refusal> {
         let chain = statement.header().chain();
         let admitted = match chain.and_then(|chain| self.hosts.get_mut(&chain)) {
-            Some(host) => host.admit_shown(statement, disclosure, self.sources)?,
-            None => self.admit_other(statement, true)?,
+            Some(host) => {
+                let revocations = self.authorities.revocations();
+                host.admit_shown(statement, disclosure, self.sources, revocations)?
+            }
+            None => self.admit_other(index, statement, true)?,
         };
         self.note(&admitted);
         hear(&mut self.judge, index, &admitted);
@@ -112,16 +116,27 @@ impl Docket {
         (self.authorities, self.hosts, self.judge)
     }
 
-    fn admit_other(&mut self, statement: Statement, shown: bool) -> Result<Admitted, Refusal> {
-        if matches!(statement.body(), Body::Enrolment(_)) {
-            let (host, admitted) = HostChain::open(statement, self.authorities.genesis())?;
+    fn admit_other(
+        &mut self,
+        index: u64,
+        statement: Statement,
+        shown: bool,
+    ) -> Result<Admitted, Refusal> {
+        if let Body::Enrolment(body) = statement.body() {
+            let named = body.predecessor.as_ref();
+            let named = named.and_then(|old| Digest::try_from(old.chain.as_slice()).ok());
+            let old = named.and_then(|old| self.hosts.get(&old));
+            let genesis = self.authorities.genesis();
+            let revocations = self.authorities.revocations();
+            let (host, admitted) =
+                HostChain::open(statement, genesis, revocations, old.map(HostChain::state))?;
             if self.hosts.contains_key(&host.state().chain()) {
                 return Err(Broken::Past { due: 1, got: 0 }.into());
             }
             self.hosts.insert(host.state().chain(), host);
             return Ok(admitted);
         }
-        let admitted = self.authorities.admit(statement, shown)?;
+        let admitted: Admitted = self.authorities.admit(Some(index), statement, shown)?.into();
         if let Body::Fork(fork) = admitted.verified().body() {
             let chain = Digest::try_from(fork.chain.as_slice()).ok();
             if let Some(host) = chain.and_then(|chain| self.hosts.get_mut(&chain)) {
@@ -159,7 +174,9 @@ pub fn hear(judge: &mut Judge, index: u64, admitted: &Admitted) {
     match (verified.body(), admitted.content()) {
         (Body::Genesis(body), _) => judge.genesis(index, chain, body),
         (Body::Clock(_), _) => judge.clock(index, header.time().unix_ms),
-        (Body::Enrolment(body), _) => judge.enrolment(index, chain, body),
+        (Body::Enrolment(body), Content::Enrolled(before)) => {
+            judge.enrolment(index, chain, body, *before);
+        }
         (Body::HostEvent(body), _) => judge.host_event(index, body),
         (Body::TenantEvent(body), _) => judge.tenant_event(index, chain, body),
         (Body::Decision(body), _) => judge.decision(index, chain, body),

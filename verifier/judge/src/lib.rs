@@ -12,7 +12,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use affiant_proto::v1::{self, HostEventKind};
+use affiant_proto::{
+    Reenrolment,
+    v1::{self, HostEventKind},
+};
 
 pub mod accounting;
 pub mod admission;
@@ -165,7 +168,13 @@ impl Judge {
 
     /// Takes an enrolment. Records are due from then on; while another chain of the host's name is
     /// open they are due of that one, until this is approved or reports.
-    pub fn enrolment(&mut self, index: u64, chain: [u8; 32], enrolment: &v1::Enrolment) {
+    pub fn enrolment(
+        &mut self,
+        index: u64,
+        chain: [u8; 32],
+        enrolment: &v1::Enrolment,
+        _before: Reenrolment,
+    ) {
         if self.hosts.enrol(chain, enrolment) == HostState::Enrolled {
             self.coverage.expect(chain, index);
         }
