@@ -440,7 +440,8 @@ fn what_proves_something_can_be_made_by_its_check_alone() {
         ("proto/src/tlog/policy.rs", "Witnessed"),
         ("verifier/judge/src/admission.rs", "Admitted"),
         ("verifier/judge/src/admission.rs", "HostChain"),
-        ("verifier/judge/src/admission.rs", "Authorities"),
+        ("proto/src/authority/mod.rs", "Authorities"),
+        ("proto/src/authority/mod.rs", "Act"),
     ] {
         let source = fs::read_to_string(root().join(file)).unwrap();
         let (before, rest) = source

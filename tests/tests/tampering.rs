@@ -15,7 +15,7 @@ mod messages;
 use std::collections::{BTreeMap, BTreeSet};
 
 use affiant_judge::admission::{HostChain, Sources};
-use affiant_proto::{Envelope, SaltedTree, v1};
+use affiant_proto::{Envelope, SaltedTree, authority::Revocations, v1};
 use prost::Message as _;
 use prost_reflect::{DynamicMessage, FieldDescriptor, Value, bytes::Bytes};
 
@@ -28,7 +28,10 @@ fn refusal(chain: &HostChain, envelope: &[u8]) -> Option<&'static str> {
     let mut next = chain.clone();
     let code = match Envelope::parse(envelope) {
         Err(bad) => bad.code(),
-        Ok(envelope) => next.admit(envelope, NVML_ONLY).err()?.code(),
+        Ok(envelope) => next
+            .admit(envelope, NVML_ONLY, &Revocations::default())
+            .err()?
+            .code(),
     };
     assert_eq!(&next, chain, "a refusal leaves the chain as it was");
     Some(code)
@@ -346,7 +349,7 @@ fn record(chain: &HostChain, start_ms: u64, change: impl FnOnce(&mut v1::Usage))
 
 fn admit(chain: &mut HostChain, envelope: &Envelope) -> Result<(), &'static str> {
     chain
-        .admit(envelope.clone(), NVML_ONLY)
+        .admit(envelope.clone(), NVML_ONLY, &Revocations::default())
         .map(|_| ())
         .map_err(|refusal| refusal.code())
 }
@@ -533,15 +536,21 @@ fn a_recorded_source_is_believed_only_where_that_was_asked_for() {
         let inventory = follow(chain.state(), body, Some(table), 5);
         assert_eq!(admit(&mut chain.clone(), &inventory), Err(code));
         let mut believing = chain.clone();
-        believing.admit(inventory, asked).unwrap();
+        believing
+            .admit(inventory, asked, &Revocations::default())
+            .unwrap();
         let usage = record(&believing, 70_000, |usage| {
             usage.source = source.into();
             usage.inventory = 4;
         });
         assert_eq!(admit(&mut believing.clone(), &usage), Err(code));
-        believing.admit(usage, asked).unwrap();
+        believing
+            .admit(usage, asked, &Revocations::default())
+            .unwrap();
         let mixed = record(&believing, 80_000, |usage| usage.inventory = 4);
-        let refusal = believing.admit(mixed, asked).unwrap_err();
+        let refusal = believing
+            .admit(mixed, asked, &Revocations::default())
+            .unwrap_err();
         assert_eq!(
             refusal.code(),
             "usage",

@@ -2,7 +2,7 @@
 
 use std::{os::unix::fs::PermissionsExt as _, path::Path, sync::Arc};
 
-use affiant_judge::admission::Authorities;
+use affiant_judge::admission::Admitted;
 use affiant_proto::{Body, Envelope, PublicKey, Statement, digest, v1};
 use prost::Message as _;
 use serde::Serialize;
@@ -14,6 +14,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
 use crate::{
+    authority::Authority,
     clock::Clock,
     enrol::is_host_name,
     hosts::Hosts,
@@ -34,8 +35,10 @@ const MAX_STATEMENTS: usize = 1_000;
 pub struct AdminService {
     /// All hosts.
     pub hosts: Arc<Hosts>,
-    /// The officers' chains.
-    pub officers: Mutex<Authorities>,
+    /// The operator's and the officers' chains.
+    pub authorities: Authority,
+    /// Whose turn it is to submit officers' statements.
+    pub turn: Mutex<()>,
     /// Tokens issued.
     pub tokens: Arc<Mutex<Tokens>>,
     /// The judge.
@@ -164,7 +167,7 @@ impl Admin for AdminService {
             What::Parties => json(&lines::parties(self.live.judge().registry()))?,
             What::Bindings => json(&lines::bindings(self.live.judge().bindings()))?,
             What::Officers => {
-                let officers = self.officers.lock().await;
+                let officers = self.authorities.read();
                 json(&lines::officers(&officers))?
             }
             What::Unspecified => return Err(Status::invalid_argument("nothing to list")),
@@ -212,7 +215,7 @@ impl Admin for AdminService {
     ) -> Result<Response<rpc::OfficerHeadReply>, Status> {
         let key = PublicKey::ed25519(&request.into_inner().key);
         let key = key.map_err(|error| Status::invalid_argument(error.to_string()))?;
-        let officers = self.officers.lock().await;
+        let officers = self.authorities.read();
         let state = officers.officer_with(&key);
         Ok(Response::new(rpc::OfficerHeadReply {
             genesis: officers.genesis().as_bytes().to_vec(),
@@ -237,27 +240,10 @@ impl Admin for AdminService {
                 "at most {MAX_STATEMENTS} statements at once"
             )));
         }
-        let mut officers = self.officers.lock().await;
-        // All or none: admitted on a copy, which replaces the chains when every one held.
-        let mut next = officers.clone();
-        let mut admitted = Vec::with_capacity(statements.len());
-        for (number, bytes) in (1..).zip(&statements) {
-            let wrong = |why: &dyn std::fmt::Display| {
-                Status::invalid_argument(format!("statement {number}: {why}; nothing was logged"))
-            };
-            let statement = Statement::parse(bytes).map_err(|e| wrong(&e))?;
-            if statement.header().chain() == Some(next.genesis())
-                || matches!(statement.body(), Body::Genesis(_))
-            {
-                return Err(wrong(&"not an officer's statement"));
-            }
-            let envelope = Envelope::join(statement.clone(), None).map_err(|e| wrong(&e))?;
-            admitted.push((
-                next.admit(statement, false).map_err(|e| wrong(&e))?,
-                envelope,
-            ));
-        }
-        *officers = next;
+        // Held until all are queued: the log has them in the order in which they were admitted.
+        let turn = self.turn.lock().await;
+        let least = self.published.borrow().size;
+        let admitted = admit_all(&self.authorities, least, &statements)?;
         let mut waiting = Vec::with_capacity(admitted.len());
         for (proof, envelope) in admitted {
             waiting.push(
@@ -267,7 +253,7 @@ impl Admin for AdminService {
                     .map_err(stopping)?,
             );
         }
-        drop(officers);
+        drop(turn);
         let mut indices = Vec::with_capacity(waiting.len());
         for logged in waiting {
             indices.push(logged.await.map_err(|_| stopping(crate::writer::Closed))?);
@@ -339,6 +325,36 @@ impl Admin for AdminService {
 
 fn json(value: &impl Serialize) -> Result<String, Status> {
     serde_json::to_string(value).map_err(|error| Status::internal(error.to_string()))
+}
+
+/// Admits officers' statements: all or none. `least` is the least index that they can get.
+fn admit_all(
+    authorities: &Authority,
+    least: u64,
+    statements: &[Vec<u8>],
+) -> Result<Vec<(Admitted, Envelope)>, Status> {
+    let mut now = authorities.write();
+    // Admitted on a copy, which replaces the chains when every one held.
+    let mut next = now.clone();
+    let mut admitted = Vec::with_capacity(statements.len());
+    for (number, bytes) in (1..).zip(statements) {
+        let wrong = |why: &dyn std::fmt::Display| {
+            Status::invalid_argument(format!("statement {number}: {why}; nothing was logged"))
+        };
+        let statement = Statement::parse(bytes).map_err(|e| wrong(&e))?;
+        if statement.header().chain() == Some(next.genesis())
+            || matches!(statement.body(), Body::Genesis(_))
+        {
+            return Err(wrong(&"not an officer's statement"));
+        }
+        let envelope = Envelope::join(statement.clone(), None).map_err(|e| wrong(&e))?;
+        let act = next
+            .admit(Some(least), statement, false)
+            .map_err(|e| wrong(&e))?;
+        admitted.push((act.into(), envelope));
+    }
+    *now = next;
+    Ok(admitted)
 }
 
 fn stopping(closed: crate::writer::Closed) -> Status {

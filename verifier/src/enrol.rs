@@ -3,11 +3,12 @@
 use std::{sync::Arc, time::Duration};
 
 use affiant_judge::admission::HostChain;
-use affiant_proto::{Body, Digest, Envelope, Statement, digest, v1};
+use affiant_proto::{Body, ChainState, Digest, Envelope, Statement, digest, v1};
 use tokio::sync::{Mutex, watch};
 use tonic::{Request, Response, Status};
 
 use crate::{
+    authority::Authority,
     clock::Clock,
     hosts::{Host, Hosts, Standing},
     opening::Openings,
@@ -30,8 +31,8 @@ pub struct AdmissionService {
     pub tokens: Arc<Mutex<Tokens>>,
     /// Enrolments that the log does not have yet.
     pub openings: Openings,
-    /// Digest of the genesis.
-    pub genesis: Digest,
+    /// The genesis, and whose keys are trusted.
+    pub authorities: Authority,
     /// The genesis itself.
     pub genesis_statement: Vec<u8>,
     /// Life of a host's certificate.
@@ -86,6 +87,7 @@ impl Admission for AdmissionService {
         if body.token != spent.as_bytes() {
             return Err(Status::permission_denied(NO_TOKEN));
         }
+        let old = self.predecessor(&body).await;
         let named = statement.digest();
         let (opening, chain, admitted) = {
             // Between the check of a token and its use nothing may come; the log is not waited for.
@@ -102,8 +104,12 @@ impl Admission for AdmissionService {
                 return self.answer(&host, &csr);
             }
             self.may_enrol(&tokens, &asked.token, &body)?;
-            let (chain, admitted) =
-                HostChain::open(statement.clone(), self.genesis).map_err(|e| refused(&e))?;
+            let opened = {
+                let authorities = self.authorities.read();
+                let (genesis, revocations) = (authorities.genesis(), authorities.revocations());
+                HostChain::open(statement.clone(), genesis, revocations, old.as_ref())
+            };
+            let (chain, admitted) = opened.map_err(|e| refused(&e))?;
             let opening = self.openings.begin(named, spent, body.record_key.clone());
             (opening, chain, admitted)
         };
@@ -155,6 +161,14 @@ impl Admission for AdmissionService {
 }
 
 impl AdmissionService {
+    /// Where the chain stands that an enrolment says it continues.
+    async fn predecessor(&self, body: &v1::Enrolment) -> Option<ChainState> {
+        let chain = Digest::try_from(body.predecessor.as_ref()?.chain.as_slice()).ok()?;
+        let host = self.hosts.get(&chain)?;
+        let head = host.admission.lock().await;
+        Some(head.chain.state().clone())
+    }
+
     /// Tells whether the token, the record key and the name are free for this enrolment.
     fn may_enrol(&self, tokens: &Tokens, token: &str, body: &v1::Enrolment) -> Result<(), Status> {
         let spent = digest(token.as_bytes());
@@ -232,7 +246,7 @@ pub fn is_host_name(name: &str) -> bool {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use affiant_proto::{Ed25519Signer, Signer as _, statement::Place};
+    use affiant_proto::{Authorities, Ed25519Signer, Signer as _, statement::Place};
     use rcgen::{CertificateParams, KeyPair, PublicKeyData as _};
     use tokio::sync::mpsc;
 
@@ -245,6 +259,24 @@ mod tests {
         service: Arc<AdmissionService>,
         queue: mpsc::Receiver<Submission>,
         _dir: tempfile::TempDir,
+    }
+
+    fn genesis() -> Statement {
+        let signer = Ed25519Signer::from_seed(&[100; 32]).unwrap();
+        let key = signer.public_key().as_bytes().to_vec();
+        let body = v1::Genesis {
+            origin: "log.example/1".into(),
+            log_key: key.clone(),
+            operator_key: key,
+            ca: vec![7; 32],
+            ..Default::default()
+        };
+        let time = v1::Time {
+            unix_ms: NOW,
+            clock: v1::ClockState::Unknown.into(),
+            max_error_ms: None,
+        };
+        Statement::seal(body.into(), Place::Opening, time, None, &signer).unwrap()
     }
 
     /// A service whose writer is the test.
@@ -264,7 +296,7 @@ mod tests {
                 Tokens::open(&dir.path().join("tokens")).unwrap(),
             )),
             openings: Openings::default(),
-            genesis: digest(b"genesis"),
+            authorities: Authority::new(Authorities::open(genesis()).unwrap().0),
             genesis_statement: Vec::new(),
             lifetime: Duration::from_secs(60),
             submit: Submit(queue),
@@ -325,7 +357,7 @@ mod tests {
         let csr = CertificateParams::new(Vec::new()).unwrap();
         let csr = csr.serialize_request(&tls).unwrap().der().to_vec();
         let body = v1::Enrolment {
-            genesis: digest(b"genesis").as_bytes().to_vec(),
+            genesis: genesis().digest().as_bytes().to_vec(),
             host: host.into(),
             record_key: signer.public_key().as_bytes().to_vec(),
             identity_key: digest(&tls.subject_public_key_info()).as_bytes().to_vec(),

@@ -12,6 +12,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::{
+    authority::Authority,
     hosts::{Head, Host, Hosts, Standing},
     ledger::Reader,
     pki::Peer,
@@ -35,6 +36,8 @@ const REPLY: Duration = Duration::from_secs(30);
 pub struct IntakeService {
     /// All hosts.
     pub hosts: Arc<Hosts>,
+    /// Whose keys are trusted.
+    pub authorities: Authority,
     /// Which measurements are believed.
     pub sources: Sources,
     /// The writer.
@@ -83,6 +86,7 @@ impl Intake for IntakeService {
             number: host.begin_session(),
             host,
             hello: (hello.sequence, hello.head),
+            authorities: self.authorities.clone(),
             sources: self.sources,
             submit: self.submit.clone(),
             published: self.published.clone(),
@@ -210,6 +214,7 @@ struct Session {
     host: Arc<Host>,
     /// Where the chain stands on the host, as its hello says: sequence and digest.
     hello: (u64, Vec<u8>),
+    authorities: Authority,
     sources: Sources,
     submit: Submit,
     published: watch::Receiver<Published>,
@@ -283,7 +288,12 @@ impl Session {
             return self.again(&mut head, envelope, replies).await;
         }
         let bytes = envelope.to_bytes();
-        match head.chain.admit(envelope, self.sources) {
+        let admitted = {
+            let authorities = self.authorities.read();
+            head.chain
+                .admit(envelope, self.sources, authorities.revocations())
+        };
+        match admitted {
             Ok(admitted) => {
                 head.remember(sequence, digest);
                 // The lock is held until the writer has it: the log keeps the chain's order.

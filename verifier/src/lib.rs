@@ -7,6 +7,7 @@
 //! ```
 
 pub mod admin;
+pub mod authority;
 pub mod backup;
 pub mod behind;
 pub mod cli;

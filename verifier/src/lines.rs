@@ -1,6 +1,7 @@
 //! What the registry's listings say, a line each.
 
-use affiant_judge::{Bindings, Registry, admission::Authorities};
+use affiant_judge::{Bindings, Registry};
+use affiant_proto::Authorities;
 use serde::Serialize;
 
 /// One line of `officer list`.

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use affiant_judge::admission::{Authorities, Sources};
+use affiant_judge::admission::Sources;
 use affiant_proto::Signer as _;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -13,6 +13,7 @@ use tokio_stream::Stream;
 use tonic::transport::{Server, server::Connected};
 
 use crate::{
+    authority::Authority,
     clock::Clock,
     config::Config,
     data::DataDir,
@@ -64,7 +65,7 @@ pub struct Opened {
     /// The published log.
     pub reader: Reader,
     /// Operator and officers.
-    pub authorities: Authorities,
+    pub authorities: Authority,
     /// The genesis statement.
     pub genesis: Vec<u8>,
     /// The newest `cosigned` note.
@@ -110,7 +111,7 @@ impl Opened {
             size,
         } = replayed;
         if authorities.operator().key() != signer.public_key() {
-            let why = "is not the key of this log's genesis; restore the right one";
+            let why = "is not the key of this log's operator; restore the right one";
             return Err(ServeError {
                 what: "operator's key",
                 why: why.into(),
@@ -126,9 +127,11 @@ impl Opened {
         let (hosts, live) = (Arc::new(hosts), Live::new(judge, size));
         let (segments, judged) = mpsc::channel(live::BACKLOG);
         let (submissions, queue) = mpsc::channel(writer::QUEUE);
+        let origin = authorities.lineage().current().origin().to_string();
+        let authorities = Authority::new(authorities);
         let parts = writer::Parts {
             ledger,
-            origin: authorities.body().origin.clone(),
+            origin,
             authorities: authorities.clone(),
             signer,
             hosts: hosts.clone(),
@@ -168,7 +171,7 @@ impl Opened {
             ca: self.ca.clone(),
             tokens: self.tokens.clone(),
             openings: Openings::default(),
-            genesis: self.authorities.genesis(),
+            authorities: self.authorities.clone(),
             genesis_statement: self.genesis.clone(),
             lifetime: config.certificate_life,
             submit: self.submit.clone(),
@@ -177,6 +180,7 @@ impl Opened {
         };
         let intake = IntakeService {
             hosts: self.hosts.clone(),
+            authorities: self.authorities.clone(),
             sources,
             submit: self.submit.clone(),
             published: self.published.clone(),

@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use affiant_judge::{
     Judge, Parameters,
-    admission::{Admitted, Authorities, Refusal, Sources},
+    admission::{Admitted, Refusal, Sources},
     docket::Docket,
 };
-use affiant_proto::{Body, ChainState, Digest, Envelope, envelope::BadEnvelope};
+use affiant_proto::{Authorities, Body, ChainState, Digest, Envelope, envelope::BadEnvelope};
 
 use crate::{
     hosts::{Head, Hosts, Watermark},

@@ -68,8 +68,7 @@ impl Verifier {
         let ended = writer::Ended::new(dead.clone());
         let writer =
             writer::start(writing.parts, writing.queue, ended.clone()).map_err(failed("writer"))?;
-        let log_key =
-            affiant_report::trust::log_key(opened.authorities.body()).map_err(failed("genesis"))?;
+        let log_key = opened.authorities.read().lineage().current().key().clone();
 
         let registry = Registry::open(&data.registry(), sources, config.parameters.clone()).await;
         let registry = registry.map_err(failed("registry"))?;
@@ -108,7 +107,8 @@ impl Verifier {
         };
         let admin = AdminService {
             hosts: hosts.clone(),
-            officers: Mutex::new(authorities),
+            authorities,
+            turn: Mutex::new(()),
             tokens,
             live: live.clone(),
             submit: submit.clone(),

@@ -4,14 +4,16 @@
 //! channel is admitted already; from here on it is only written, in the order of the channel.
 
 use std::{
+    collections::BTreeSet,
     sync::{Arc, Mutex, PoisonError},
     thread,
     time::Duration,
 };
 
-use affiant_judge::admission::{Admitted, Authorities, HostChain, Refusal};
+use affiant_judge::admission::{Admitted, HostChain};
 use affiant_proto::{
     Body, Digest, Ed25519Signer, Envelope, Statement,
+    authority::{Refused, Revocations},
     statement::{MAX_STATEMENT_BYTES, SealError},
     tlog::Hash,
     v1,
@@ -22,6 +24,7 @@ use tokio::{
 };
 
 use crate::{
+    authority::Authority,
     behind::Behind,
     clock::Clock,
     hosts::{Head, Hosts, Watermark},
@@ -102,15 +105,15 @@ pub enum Fatal {
     Behind(#[from] Behind),
     /// The operator's own chain did not hold.
     #[error("operator's chain: {0}")]
-    Chain(#[from] Refusal),
+    Chain(#[from] Refused),
 }
 
 /// What the writer needs.
 pub struct Parts {
     /// The log.
     pub ledger: Ledger,
-    /// The operator's chain.
-    pub authorities: Authorities,
+    /// The operator's chain, and what everybody knows of keys.
+    pub authorities: Authority,
     /// The operator's key.
     pub signer: Ed25519Signer,
     /// Origin of the log.
@@ -178,12 +181,15 @@ pub fn start(
 
 /// Writes until every sender is gone; waits for the disk on the thread that it runs on.
 pub async fn write(parts: Parts, queue: mpsc::Receiver<Submission>) -> Result<(), Fatal> {
+    let revocations = parts.authorities.read().revocations().clone();
     let writer = Writer {
         open: Vec::new(),
         open_bytes: 0,
         opened: None,
         clock_ms: parts.ledger.clock(),
         touched: Instant::now(),
+        revocations,
+        cut: BTreeSet::new(),
         parts,
     };
     writer.run(queue).await
@@ -205,6 +211,10 @@ struct Writer {
     /// Time of the newest clock statement.
     clock_ms: u64,
     touched: Instant,
+    /// What was revoked by the log as far as it is written.
+    revocations: Revocations,
+    /// Chains of which a statement was refused here: what follows it has nothing to follow.
+    cut: BTreeSet<Digest>,
 }
 
 impl Writer {
@@ -285,6 +295,9 @@ impl Writer {
                     opens,
                     logged,
                 } => {
+                    if !self.stands(&admitted) {
+                        continue;
+                    }
                     entries.push(entry(envelope)?);
                     waiting.push((admitted, opens.map(|chain| *chain), logged));
                 }
@@ -295,6 +308,9 @@ impl Writer {
                     }
                     // Nobody may stop the log by asking for what cannot be said.
                     Err(Fatal::Seal(SealError::Unreadable(fault))) => {
+                        tracing::error!(%fault, "a statement of the operator was not made");
+                    }
+                    Err(Fatal::Chain(fault)) if !matches!(fault, Refused::Chain(_)) => {
                         tracing::error!(%fault, "a statement of the operator was not made");
                     }
                     Err(fatal) => return Err(fatal),
@@ -374,6 +390,35 @@ impl Writer {
         Ok(())
     }
 
+    /// Tells whether a statement is still admitted in its place: its key may have been revoked
+    /// while it waited, and the log would not be read back with it.
+    fn stands(&mut self, admitted: &Admitted) -> bool {
+        let verified = admitted.verified();
+        let (chain, key) = (verified.chain(), verified.statement().key());
+        let of_host =
+            matches!(verified.body(), Body::Enrolment(_)) || self.parts.hosts.get(&chain).is_some();
+        let used = match of_host {
+            true => v1::KeyUse::Record,
+            false => v1::KeyUse::Officer,
+        };
+        let mut fault = self
+            .revocations
+            .trusts(used, &key)
+            .map_err(|why| why.to_string());
+        if let (Ok(()), Body::Revocation(body)) = (&fault, verified.body()) {
+            let taken = self.revocations.take(None, (chain, false), body);
+            fault = taken.map_err(|why| why.to_string());
+        }
+        if self.cut.contains(&chain) {
+            fault = Err("it follows a statement that was not logged".to_owned());
+        }
+        if let Err(why) = &fault {
+            tracing::error!(%chain, %why, "an admitted statement is not logged");
+            self.cut.insert(chain);
+        }
+        fault.is_ok()
+    }
+
     /// Signs a statement of the operator at the head of his chain.
     fn operators(&mut self, body: Body) -> Result<(Arc<Admitted>, Entry), Fatal> {
         // The operator speaks with the log's time, which advances even when the wall clock does not.
@@ -392,13 +437,21 @@ impl Writer {
             size: seen.size,
             root: seen.root.as_bytes().to_vec(),
         });
-        let place = self.parts.authorities.operator().next_place();
+        let mut authorities = self.parts.authorities.write();
+        let place = authorities.operator().next_place();
         let made = Statement::seal(body, place, time, checkpoint, &self.parts.signer)?;
         let envelope = v1::Envelope {
             statement: made.as_bytes().to_vec(),
             ..Default::default()
         };
-        let admitted = self.parts.authorities.admit(made, false)?;
+        // Whatever is published has its index, so this one gets none below.
+        let act = authorities.admit(Some(seen.size), made, false)?;
+        let admitted = Admitted::from(act);
+        if let Body::Revocation(body) = admitted.verified().body() {
+            let by = (authorities.genesis(), true);
+            // The same was just admitted; here it joins the order in which the log is written.
+            let _ = self.revocations.take(None, by, body);
+        }
         Ok((
             Arc::new(admitted),
             entry(prost::Message::encode_to_vec(&envelope))?,

@@ -137,9 +137,7 @@ impl Authorities {
         let it = Self {
             genesis: operator.chain(),
             lineage: Lineage::of(&body).ok_or(Refused::Genesis)?,
-            certifiers: vec![
-                Digest::try_from(body.ca.as_slice()).map_err(|_| Refused::Genesis)?,
-            ],
+            certifiers: vec![Digest::try_from(body.ca.as_slice()).map_err(|_| Refused::Genesis)?],
             had: BTreeSet::from([operator.key().id()]),
             body,
             operator,
@@ -275,7 +273,8 @@ impl Authorities {
             if self.certifiers.last() == Some(&certifier) {
                 return Err(Refused::SameAuthority);
             }
-            self.revocations.trusts(KeyUse::Ca, &certifier_id(certifier))?;
+            self.revocations
+                .trusts(KeyUse::Ca, &certifier_id(certifier))?;
             self.certifiers.push(certifier);
             return Ok(());
         }
@@ -321,11 +320,7 @@ impl Authorities {
             return Err(Refused::Deployment);
         }
         let (state, verified) = ChainState::open(statement)?;
-        let named = self
-            .body
-            .officers
-            .iter()
-            .any(|named| named.key == body.key);
+        let named = self.body.officers.iter().any(|named| named.key == body.key);
         let bytes = officer_approval_bytes(self.genesis, &body.key);
         if !named && self.approvers(&bytes, &body.approvals).len() < APPROVERS {
             return Err(Refused::Officer(body.name));

@@ -117,9 +117,7 @@ impl Revocations {
             return Err(BadRevocation::Ahead { from, index });
         }
         match self.0.get_mut(&(used, key)) {
-            Some(known) if body.from_index >= known.from => {
-                Err(BadRevocation::Already(known.from))
-            }
+            Some(known) if body.from_index >= known.from => Err(BadRevocation::Already(known.from)),
             // The key was refused from the first revocation on; that stays.
             Some(known) => {
                 known.from = body.from_index;

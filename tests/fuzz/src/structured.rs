@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 
 use affiant_judge::admission::{HostChain, Sources};
 use affiant_proto::{
-    Body, Digest, Ed25519Signer, Envelope, SaltedTree, Seed, Statement, digest,
+    Body, Digest, Ed25519Signer, Envelope, SaltedTree, Seed, Statement,
+    authority::Revocations,
+    digest,
     statement::Place,
     tlog::{self, AddCheckpoint, Checkpoint, Hash, MemoryTree, NoteSigner, Origin},
     v1,
@@ -169,7 +171,13 @@ pub fn admitted_records(bytes: &[u8]) -> usize {
             .to_vec(),
         ..Default::default()
     };
-    let (mut chain, _) = HostChain::open(seal(opener.into(), Place::Opening), genesis).unwrap();
+    let (mut chain, _) = HostChain::open(
+        seal(opener.into(), Place::Opening),
+        genesis,
+        &Revocations::default(),
+        None,
+    )
+    .unwrap();
     let table =
         |count: u32| SaltedTree::new(Seed::new([1; 16]), vec![Vec::new(); count as usize]).unwrap();
     let sources = Sources {
@@ -259,10 +267,11 @@ fn send(chain: &mut HostChain, body: Body, tree: Option<SaltedTree>, sources: So
     let envelope = Envelope::join(statement, tree).unwrap();
     let before = chain.clone();
     let less = envelope.clone().without_lines();
-    let taken = chain.admit(envelope, sources).is_ok();
+    let revoked = Revocations::default();
+    let taken = chain.admit(envelope, sources, &revoked).is_ok();
     assert!(taken || *chain == before, "a refusal changed the chain");
     let mut other = before;
-    let taken_less = other.admit(less, sources).is_ok();
+    let taken_less = other.admit(less, sources, &revoked).is_ok();
     assert!(
         taken_less || !taken,
         "what holds with its lines holds without"

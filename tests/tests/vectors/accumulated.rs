@@ -2,7 +2,8 @@
 
 use affiant_judge::admission::{HostChain, Sources};
 use affiant_proto::{
-    Envelope, SaltedTree, Seed, Signer as _, chain::key_change_bytes, digest, statement::Place, v1,
+    Envelope, SaltedTree, Seed, Signer as _, authority::Revocations, chain::key_change_bytes,
+    digest, statement::Place, v1,
 };
 use prost::Message as _;
 use ring::digest::{Context, SHA256};
@@ -50,8 +51,13 @@ fn salted<M: prost::Message>(sequence: u64, leaves: &[M]) -> SaltedTree {
 /// Makes the records, admits each, and gives the hash after some of them.
 pub fn accumulated() -> Value {
     let example = Example::new();
-    let (mut chain, _) =
-        HostChain::open(example.enrolment.clone(), example.genesis.digest()).unwrap();
+    let (mut chain, _) = HostChain::open(
+        example.enrolment.clone(),
+        example.genesis.digest(),
+        &Revocations::default(),
+        None,
+    )
+    .unwrap();
     let mut all = Context::new(&SHA256);
     let opening = Envelope::join(example.enrolment.clone(), None).unwrap();
     all.update(&opening.to_bytes());
@@ -59,7 +65,9 @@ pub fn accumulated() -> Value {
     let mut send = |chain: &mut HostChain, statement, tree| {
         let envelope = Envelope::join(statement, tree).unwrap();
         all.update(&envelope.to_bytes());
-        chain.admit(envelope, Sources::default()).unwrap();
+        chain
+            .admit(envelope, Sources::default(), &Revocations::default())
+            .unwrap();
         hex(all.clone().finish())
     };
 

@@ -3,7 +3,9 @@
 
 use affiant_judge::admission::{HostChain, Sources};
 use affiant_proto::{
-    Body, ChainState, Digest, Ed25519Signer, Envelope, SaltedTree, Seed, Signer, Statement, digest,
+    Body, ChainState, Digest, Ed25519Signer, Envelope, SaltedTree, Seed, Signer, Statement,
+    authority::Revocations,
+    digest,
     statement::Place,
     tlog::{self, Checkpoint, Cosigner, Hash, NoteSigner, Origin, SignedCheckpoint},
     v1,
@@ -316,13 +318,20 @@ impl Example {
     /// The host's chain as a verifier holds it after the first `admitted` of inventory, workloads
     /// and usage.
     pub fn chain_after(&self, admitted: usize) -> HostChain {
-        let (mut chain, _) =
-            HostChain::open(self.enrolment.clone(), self.genesis.digest()).unwrap();
+        let (mut chain, _) = HostChain::open(
+            self.enrolment.clone(),
+            self.genesis.digest(),
+            &Revocations::default(),
+            None,
+        )
+        .unwrap();
         for envelope in [&self.inventory, &self.workloads, &self.usage]
             .into_iter()
             .take(admitted)
         {
-            chain.admit(envelope.clone(), NVML_ONLY).unwrap();
+            chain
+                .admit(envelope.clone(), NVML_ONLY, &Revocations::default())
+                .unwrap();
         }
         chain
     }

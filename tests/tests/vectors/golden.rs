@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use affiant_judge::{Judge, Parameters, admission::officer_approval_bytes};
+use affiant_judge::{Judge, Parameters};
 use affiant_proto::{
     SaltedTree, Seed, Signer as _,
+    authority::officer_approval_bytes,
     chain::key_change_bytes,
     digest,
     salted::salted_leaf,

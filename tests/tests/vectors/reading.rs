@@ -2,6 +2,7 @@
 
 use affiant_proto::{
     Body, ChainState, Disclosure, Envelope, PublicKey, SaltedTree, Seed, Statement,
+    authority::Revocations,
     salted::{Shown, salted_leaf},
     tlog::{self, AddCheckpoint, Checkpoint, CosignerKey, Hash, NoteKey, Policy},
 };
@@ -180,12 +181,18 @@ fn the_examples_host_is_admitted_statement_by_statement() {
     let file = golden("host.json");
     let read = |name: &str| Statement::parse(&bytes(&file[name])).unwrap();
     let (operator, _) = ChainState::open(read("genesis")).unwrap();
-    let (mut host, _) =
-        affiant_judge::admission::HostChain::open(read("enrolment"), operator.chain()).unwrap();
+    let (mut host, _) = affiant_judge::admission::HostChain::open(
+        read("enrolment"),
+        operator.chain(),
+        &Revocations::default(),
+        None,
+    )
+    .unwrap();
     for sent in file["sent"].as_array().unwrap() {
         let envelope = Envelope::parse(&bytes(&sent["envelope"])).unwrap();
         assert_eq!(envelope.statement().digest().to_string(), sent["digest"]);
-        host.admit(envelope, NVML_ONLY).unwrap();
+        host.admit(envelope, NVML_ONLY, &Revocations::default())
+            .unwrap();
     }
 }
 
@@ -234,7 +241,7 @@ fn what_the_faults_are_built_on_is_accepted_without_them() {
     let example = Example::new();
     example
         .chain_after(3)
-        .admit(usage_after(), NVML_ONLY)
+        .admit(usage_after(), NVML_ONLY, &Revocations::default())
         .unwrap();
     let parts = crate::bytes::Parts::of(example.clock.as_bytes());
     let again = crate::bytes::statement("clock", &parts.payload, &signer(1));

@@ -233,12 +233,15 @@ impl HostChain {
         let count = envelope::root(statement.body()).map_or(0, |(_, count)| count);
         let mut next = self.clone();
         revocations.trusts(KeyUse::Record, &statement.key())?;
-        let verified = match next.lost_from(&statement)? {
-            Some(first) if first == next.state.sequence().saturating_add(1) => {
-                next.state.skip_to(statement)?
-            }
-            _ => next.state.follow(statement)?,
+        let due = self.state.sequence().saturating_add(1);
+        let lost = matches!(statement.body(), Body::Gap(gap) if gap.first == due)
+            && bridges(&statement).is_ok_and(|bridges| bridges);
+        let verified = if lost {
+            next.state.skip_to(statement)?
+        } else {
+            next.state.follow(statement)?
         };
+        self.lost(&verified)?;
         next.hands_over(&verified, revocations)?;
         let content = next.content(&verified, leaves.contents(count), sources)?;
         *self = next;
@@ -272,8 +275,8 @@ impl HostChain {
         if statement.header().sequence() != next.state.sequence().saturating_add(1) {
             next.ended = None;
         }
-        next.lost_from(&statement)?;
         let verified = next.state.skip_to(statement)?;
+        self.lost(&verified)?;
         next.hands_over(&verified, revocations)?;
         let content = next.content(&verified, shown, sources)?;
         *self = next;
@@ -300,17 +303,13 @@ impl HostChain {
         self.reenrolment
     }
 
-    /// The first sequence that a gap says is lost; none for what says no such thing.
-    fn lost_from(&self, statement: &Statement) -> Result<Option<u64>, Refusal> {
-        let head = self.state.sequence();
-        match statement.body() {
-            // Sent again: the chain says so.
-            _ if statement.header().sequence() <= head => Ok(None),
-            Body::Gap(gap) if !gap.lines && gap.first <= head => {
+    /// Refuses a gap over statements that are here.
+    fn lost(&self, verified: &Verified) -> Result<(), Refusal> {
+        match verified.body() {
+            Body::Gap(gap) if !gap.lines && gap.first <= self.state.sequence() => {
                 Err(Refusal::Gap("says that statements are lost which are here"))
             }
-            Body::Gap(gap) if !gap.lines => Ok(Some(gap.first)),
-            _ => Ok(None),
+            _ => Ok(()),
         }
     }
 
@@ -365,8 +364,8 @@ impl HostChain {
                 Ok(Content::Workloads(entries(&leaves)?))
             }
             Body::Usage(body) => self.usage(body, leaves, sources),
-            Body::Gap(gap) => {
-                if bridges(gap, verified)? {
+            Body::Gap(_) => {
+                if bridges(verified.statement())? {
                     self.break_off();
                 }
                 Ok(Content::Body)
@@ -376,10 +375,9 @@ impl HostChain {
                 self.break_off();
                 Ok(Content::Body)
             }
-            Body::Observation(_)
-            | Body::Key(_)
-            | Body::HardwareEvidence(_)
-            | Body::Unknown(_) => Ok(Content::Body),
+            Body::Observation(_) | Body::Key(_) | Body::HardwareEvidence(_) | Body::Unknown(_) => {
+                Ok(Content::Body)
+            }
             _ => Err(Refusal::Kind(verified.statement().kind().name())),
         }
     }
@@ -442,10 +440,13 @@ impl HostChain {
     }
 }
 
-/// Tells whether a gap continues its chain across lost statements, rather than saying of
-/// statements that stand that their lines are lost.
-fn bridges(gap: &v1::Gap, verified: &Verified) -> Result<bool, Refusal> {
-    let header = verified.statement().header();
+/// Tells whether a statement is a gap that continues its chain across lost statements, rather than
+/// one that says of statements that stand that their lines are lost.
+fn bridges(statement: &Statement) -> Result<bool, Refusal> {
+    let Body::Gap(gap) = statement.body() else {
+        return Ok(false);
+    };
+    let header = statement.header();
     if gap.first == 0 || gap.first > gap.last {
         return Err(Refusal::Gap("names no range: first is 0, or after last"));
     }

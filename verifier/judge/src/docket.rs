@@ -136,7 +136,10 @@ impl Docket {
             self.hosts.insert(host.state().chain(), host);
             return Ok(admitted);
         }
-        let admitted: Admitted = self.authorities.admit(Some(index), statement, shown)?.into();
+        let admitted: Admitted = self
+            .authorities
+            .admit(Some(index), statement, shown)?
+            .into();
         if let Body::Fork(fork) = admitted.verified().body() {
             let chain = Digest::try_from(fork.chain.as_slice()).ok();
             if let Some(host) = chain.and_then(|chain| self.hosts.get_mut(&chain)) {

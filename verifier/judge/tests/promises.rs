@@ -4,7 +4,10 @@
 mod log;
 
 use affiant_judge::{Amount, Class, HostState, Judge, Known, Parameters, Rule};
-use affiant_proto::v1::{self, tenant_event::Body};
+use affiant_proto::{
+    Reenrolment,
+    v1::{self, tenant_event::Body},
+};
 use log::{HOST, INTERVAL, Log, START, line, owns, party};
 use proptest::prelude::*;
 
@@ -306,7 +309,8 @@ fn a_host_that_enrols_anew_owes_the_time_between_and_its_old_chain_owes_no_more(
         ..Default::default()
     };
     let index = log.next();
-    log.judge.enrolment(index, [9; 32], &again);
+    log.judge
+        .enrolment(index, [9; 32], &again, Reenrolment::Unproved);
     assert_eq!(log.judge.hosts()[0].state, HostState::Pending);
     let event = v1::HostEvent {
         host_chain: vec![9; 32],
@@ -447,7 +451,7 @@ proptest! {
                 5 => log.judge.enrolment(index, [9; 32], &v1::Enrolment {
                     predecessor: Some(v1::Predecessor { chain: HOST.to_vec(), ..Default::default() }),
                     ..Default::default()
-                }),
+                }, Reenrolment::Unproved),
                 _ => {
                     let usage = v1::Usage {
                         wall_start_ms: a, wall_end_ms: b, inventory: 1, workloads: 2, ..Default::default()

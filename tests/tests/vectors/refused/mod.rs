@@ -13,6 +13,7 @@ mod wrapper;
 use affiant_judge::admission::HostChain;
 use affiant_proto::{
     ChainState, Disclosure, Envelope, Malformed, PublicKey, Statement,
+    authority::Revocations,
     salted::Shown,
     tlog::{AddCheckpoint, Checkpoint, CosignerKey, Hash, Note, NoteKey},
 };
@@ -290,7 +291,10 @@ fn sent(mut chain: HostChain, bytes: &[u8]) -> Option<&'static str> {
     let before = chain.clone();
     let refusal = match Envelope::parse(bytes) {
         Err(bad) => bad.code(),
-        Ok(envelope) => chain.admit(envelope, NVML_ONLY).err()?.code(),
+        Ok(envelope) => chain
+            .admit(envelope, NVML_ONLY, &Revocations::default())
+            .err()?
+            .code(),
     };
     assert_eq!(chain, before, "a refusal leaves the chain as it was");
     Some(refusal)

@@ -39,7 +39,8 @@ impl Log {
         };
         log.tick(0);
         let index = log.next();
-        log.judge.enrolment(index, HOST, &host, affiant_proto::Reenrolment::First);
+        log.judge
+            .enrolment(index, HOST, &host, affiant_proto::Reenrolment::First);
         log.host_event(v1::HostEventKind::Approve);
         let device = |(place, model): (usize, &&str)| {
             Some(v1::Device {
