@@ -53,3 +53,93 @@ impl Reenrolment {
         }
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use crate::{Ed25519Signer, Signer as _, Statement, digest, statement::Place};
+
+    fn signer(seed: u8) -> Ed25519Signer {
+        Ed25519Signer::from_seed(&[seed; 32]).unwrap()
+    }
+
+    fn enrolment(seed: u8) -> v1::Enrolment {
+        v1::Enrolment {
+            genesis: digest(b"genesis").as_bytes().to_vec(),
+            record_key: signer(seed).public_key().as_bytes().to_vec(),
+            ..Default::default()
+        }
+    }
+
+    fn opened(seed: u8) -> ChainState {
+        let time = v1::Time {
+            unix_ms: 1,
+            clock: v1::ClockState::Unknown.into(),
+            max_error_ms: None,
+        };
+        let opening = enrolment(seed).into();
+        let opening = Statement::seal(opening, Place::Opening, time, None, &signer(seed)).unwrap();
+        ChainState::open(opening).unwrap().0
+    }
+
+    /// Key 2 enrols in the place of the chain of key 1, at sequence 5 of it.
+    fn again(old: &ChainState) -> v1::Enrolment {
+        let head = digest(b"head");
+        let bytes = reenrolment_bytes(
+            digest(b"genesis"),
+            (old.chain(), 5, head),
+            signer(2).public_key(),
+        );
+        let predecessor = v1::Predecessor {
+            chain: old.chain().as_bytes().to_vec(),
+            sequence: 5,
+            head: head.as_bytes().to_vec(),
+            reason: "new disk".into(),
+            proof: signer(1).sign(&bytes).unwrap().to_vec(),
+        };
+        v1::Enrolment {
+            predecessor: Some(predecessor),
+            ..enrolment(2)
+        }
+    }
+
+    #[test]
+    fn the_key_of_the_old_chain_lets_one_new_key_enrol_in_its_place() {
+        let old = opened(1);
+        assert_eq!(
+            Reenrolment::of(&enrolment(2), Some(&old)),
+            Reenrolment::First
+        );
+        assert_eq!(
+            Reenrolment::of(&again(&old), Some(&old)),
+            Reenrolment::Proved
+        );
+        assert_eq!(
+            Reenrolment::of(&again(&old), None),
+            Reenrolment::Unproved,
+            "no such chain, or its key was revoked"
+        );
+        assert_eq!(
+            Reenrolment::of(&again(&old), Some(&opened(3))),
+            Reenrolment::Unproved
+        );
+    }
+
+    #[test]
+    fn a_proof_over_anything_else_proves_nothing() {
+        let old = opened(1);
+        let changes: [fn(&mut v1::Enrolment); 5] = [
+            |it| it.genesis = vec![1; 32],
+            |it| it.record_key = signer(3).public_key().as_bytes().to_vec(),
+            |it| it.predecessor.as_mut().unwrap().sequence = 6,
+            |it| it.predecessor.as_mut().unwrap().head = vec![1; 32],
+            |it| it.predecessor.as_mut().unwrap().proof.clear(),
+        ];
+        for change in changes {
+            let mut changed = again(&old);
+            change(&mut changed);
+            assert_eq!(Reenrolment::of(&changed, Some(&old)), Reenrolment::Unproved);
+        }
+    }
+}

@@ -278,3 +278,22 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn an_origin_names_the_generation_that_may_follow() {
+    for (now, next) in [
+        ("log.example/1", Some("log.example/2")),
+        ("log.example/affiant/9", Some("log.example/affiant/10")),
+        ("log.example", Some("log.example/2")),
+        ("log.example/01", Some("log.example/01/2")),
+        (
+            "log.example/18446744073709551615",
+            Some("log.example/18446744073709551615/2"),
+        ),
+    ] {
+        let origin: Origin = now.parse().unwrap();
+        assert_eq!(origin.successor().map(|it| it.to_string()).as_deref(), next);
+    }
+    let longest: Origin = "x".repeat(100).parse().unwrap();
+    assert_eq!(longest.successor(), None);
+}
