@@ -83,6 +83,23 @@ pub fn count(state: &Path, id: &Path, last: Option<u32>) -> Result<Boot, BootErr
     }
 }
 
+/// Counts `number` for the boot that the file names: the chain has gone on from a place at which
+/// more boots may have been counted.
+pub fn advance(state: &Path, number: u32) -> Result<(), BootError> {
+    let stored = durable::read(state, MAX_FILE, Secrecy::Public)?;
+    let text = stored
+        .as_deref()
+        .and_then(|bytes| std::str::from_utf8(bytes).ok());
+    // Without the file the next start counts anew.
+    let Some((id, _)) = text.and_then(|text| text.trim().split_once(' ')) else {
+        return Ok(());
+    };
+    Ok(durable::replace(
+        state,
+        format!("{id} {number}\n").as_bytes(),
+    )?)
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::expect_used)]
 mod tests {

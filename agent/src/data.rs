@@ -16,6 +16,7 @@
 //! | `distrust` | why the log is not believed now, for people | nobody |
 //! | `charges/` | checkpoints that contradict each other, for the auditor | nobody: they are signed |
 //! | `spool/` | sealed records and how far the log has them | nobody: records are signed |
+//! | `spool.parted-*/` | records after which the log has others | nobody: records are signed |
 
 use std::{
     fs::{File, OpenOptions, TryLockError},
@@ -24,6 +25,9 @@ use std::{
 };
 
 use crate::durable::{self, FileError};
+
+/// Begins the name of a spool that was set aside.
+const PARTED: &str = "spool.parted-";
 
 /// The data directory of one agent.
 #[derive(Clone, Debug)]
@@ -143,6 +147,28 @@ impl DataDir {
     /// The directory of sealed records.
     pub fn spool(&self) -> PathBuf {
         self.0.join("spool")
+    }
+
+    /// Where a new run of records is made, until it takes the place of the spool.
+    pub fn next_spool(&self) -> PathBuf {
+        self.0.join("spool.next")
+    }
+
+    /// Where a spool is set aside at `wall_ms`.
+    pub fn parted_spool(&self, wall_ms: u64) -> PathBuf {
+        self.0.join(format!("{PARTED}{wall_ms:014}"))
+    }
+
+    /// The spools that were set aside, in no order; none when the directory cannot be listed.
+    pub fn parted_spools(&self) -> Vec<PathBuf> {
+        let entries = std::fs::read_dir(&self.0).into_iter().flatten().flatten();
+        let parted = entries.filter(|entry| {
+            entry
+                .file_name()
+                .to_str()
+                .is_some_and(|name| name.starts_with(PARTED))
+        });
+        parted.map(|entry| entry.path()).collect()
     }
 }
 

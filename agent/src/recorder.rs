@@ -2,6 +2,7 @@
 //! slow holds up neither the devices' readers nor the end of the agent.
 
 mod book;
+mod parting;
 
 use std::thread;
 
@@ -9,6 +10,7 @@ use affiant_proto::Digest;
 use tokio::sync::{mpsc, oneshot, watch};
 
 pub use book::{Book, BookError, Opening};
+pub use parting::{Met, NotRejoined, Told, settle};
 
 use crate::{
     deployment::reference,
@@ -31,6 +33,8 @@ enum Command {
     Sample(Sample, Vec<Holding>),
     Included(Cursor, SignedCheckpoint),
     Observe(&'static str, String),
+    Meet(Told, oneshot::Sender<Met>),
+    Rejoin(Told, oneshot::Sender<Result<(), NotRejoined>>),
     Read {
         from: u64,
         most: usize,
@@ -106,6 +110,20 @@ impl Recorder {
         self.send(Command::Included(cursor, checkpoint)).await
     }
 
+    /// Holds the verifier's head against the disk.
+    pub async fn meet(&self, told: Told) -> Result<Met, RecorderGone> {
+        let (reply, met) = oneshot::channel();
+        self.send(Command::Meet(told, reply)).await?;
+        met.await.map_err(|_| RecorderGone)
+    }
+
+    /// Goes on from the verifier's head, which differs.
+    pub async fn rejoin(&self, told: Told) -> Result<Result<(), NotRejoined>, RecorderGone> {
+        let (reply, rejoined) = oneshot::channel();
+        self.send(Command::Rejoin(told, reply)).await?;
+        rejoined.await.map_err(|_| RecorderGone)
+    }
+
     /// Seals an observation under a rule.
     pub async fn observe(&self, rule: &'static str, text: String) -> Result<(), RecorderGone> {
         self.send(Command::Observe(rule, text)).await
@@ -151,6 +169,17 @@ async fn keep(
                 book.included(cursor, reference(&checkpoint))?;
             }
             Command::Observe(rule, text) => book.observe(rule, text)?,
+            Command::Meet(head, reply) => {
+                let _ = reply.send(book.meet(&head)?);
+            }
+            Command::Rejoin(head, reply) => match book.rejoin(&head) {
+                // What is on disk is not known: the asker learns of it by our end.
+                Err(NotRejoined::Book(error)) => return Err(error),
+                result => {
+                    told.send_replace(book.head());
+                    let _ = reply.send(result);
+                }
+            },
             Command::Read { from, most, reply } => {
                 // The asker may have gone away meanwhile.
                 let _ = reply.send(book.read(from, most));

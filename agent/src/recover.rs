@@ -10,6 +10,8 @@ use crate::{
 /// Where a chain stands on the disk of this host.
 #[derive(Clone, Debug)]
 pub struct Recovered {
+    /// The chain at its opening, or at the last change of its key.
+    pub opened: ChainState,
     /// The chain at its head.
     pub chain: ChainState,
     /// The last usage record: its sequence, its boot, and where it ended.
@@ -53,8 +55,13 @@ pub enum RecoverError {
 /// Finds the head of the chain that `opened` opens, and its last usage record.
 pub fn recover(spool: &mut Spool, opened: &ChainState) -> Result<Recovered, RecoverError> {
     let mut chain = opened.clone();
+    let opened = opened.clone();
     let Some((first, last)) = spool.status().range else {
-        return Ok(Recovered { chain, usage: None });
+        return Ok(Recovered {
+            opened,
+            chain,
+            usage: None,
+        });
     };
     if last > 0 {
         let statement = record(spool, last)?.into_parts().0;
@@ -69,10 +76,18 @@ pub fn recover(spool: &mut Spool, opened: &ChainState) -> Result<Recovered, Reco
     for sequence in (first..=last).rev() {
         if let Body::Usage(usage) = record(spool, sequence)?.statement().body() {
             let usage = Some((sequence, usage.boot, end(usage)));
-            return Ok(Recovered { chain, usage });
+            return Ok(Recovered {
+                opened,
+                chain,
+                usage,
+            });
         }
     }
-    Ok(Recovered { chain, usage: None })
+    Ok(Recovered {
+        opened,
+        chain,
+        usage: None,
+    })
 }
 
 /// Reads one record of the spool.

@@ -35,7 +35,7 @@ use crate::{
     notify,
     outside::Outside,
     pause::{self, Pause},
-    recorder::{Book, BookError, Opening, Recorder},
+    recorder::{self, Book, BookError, Opening, Recorder},
     recover::{RecoverError, recover},
     source::{
         Paused,
@@ -123,6 +123,7 @@ pub async fn run(config: &Config) -> Result<Outcome, RunError> {
     let _lock = data.lock()?;
     let authority = Authority::read(&config.ca)?;
     let identity = Arc::new(Identity::load(&data, &authority)?);
+    recorder::settle(&data).map_err(SpoolError::from)?;
     let mut spool = Spool::open(&data.spool(), config.spool)?;
     Book::begin(&mut spool, identity.enrolment())?;
     let cursor = spool.cursor().cloned();
@@ -173,6 +174,7 @@ pub async fn run(config: &Config) -> Result<Outcome, RunError> {
         cursor,
         reconnect_max: config.reconnect_max,
         drain: draining,
+        sent: 0,
         link,
         outside,
     };
@@ -296,6 +298,7 @@ pub fn open(
         pace: Pace::new(millis(period), millis(config.interval))?,
         seen: anchor.newest().and_then(reference),
         clock: outside.clock.clone(),
+        data: data.clone(),
     };
     Ok(Book::open(opening, identity.keys().signer()))
 }

@@ -9,7 +9,7 @@ use affiant_proto::{
     Body, ChainState, Digest, Envelope, SaltedTree, Seed, Signer, Statement,
     envelope::BadEnvelope,
     salted::BadLeaves,
-    statement::SealError,
+    statement::{Place, SealError},
     usage::{self, BadUsage},
     v1,
 };
@@ -85,6 +85,7 @@ pub struct Sealer {
 }
 
 /// Statements that follow the chain's head, signed and not yet on disk.
+#[derive(Clone)]
 pub struct Draft {
     head: Head,
     first: u64,
@@ -134,6 +135,84 @@ impl Sealer {
                 embedded: None,
             },
             seen,
+        }
+    }
+
+    /// Continues `chain` in the place of this one's, with the same key; nothing is in force.
+    pub fn anew(&self, chain: ChainState, boot: u32, random: Box<dyn SecureRandom + Send>) -> Self {
+        let signer = Arc::clone(&self.signer);
+        Self::new(signer, chain, boot, self.seen.clone(), random)
+    }
+
+    /// Drafts a statement at a `place` that need not follow the chain as it is known here.
+    pub fn begin(&self, body: Body, place: Place, now: Now) -> Result<Draft, NotSealed> {
+        let mut draft = self.draft();
+        if let Place::Link { sequence, .. } = place {
+            draft.first = sequence;
+        }
+        self.add_at(&mut draft, body, place, None, now)?;
+        Ok(draft)
+    }
+
+    /// Forgets what is in force, so that it is stated anew, in the chain's boot number `boot`.
+    pub fn restate(&mut self, boot: u32) {
+        self.boot = boot;
+        self.head.inventory = None;
+        self.head.workloads = None;
+    }
+
+    /// The chain at its head.
+    pub fn chain(&self) -> &ChainState {
+        &self.head.chain
+    }
+
+    /// Number of the boot.
+    pub fn boot(&self) -> u32 {
+        self.boot
+    }
+
+    /// Adds a statement of another run again: what it says and what stands under it stay, salts,
+    /// root and the tables that it points into are those of this run.
+    pub fn again(
+        &self,
+        draft: &mut Draft,
+        body: Body,
+        leaves: Option<Vec<Vec<u8>>>,
+        now: Now,
+    ) -> Result<(), NotSealed> {
+        let Some(leaves) = leaves else {
+            return self.add(draft, body, None, now);
+        };
+        let tree = SaltedTree::new(self.seed()?, leaves)?;
+        let (root, count) = (tree.root().as_bytes().to_vec(), tree.count());
+        let in_force = InForce {
+            sequence: draft.last().saturating_add(1),
+            count,
+        };
+        match body {
+            Body::Inventory(body) => {
+                let source = body.source();
+                let body = v1::Inventory {
+                    root,
+                    count,
+                    ..body
+                };
+                self.add(draft, body.into(), Some(tree), now)?;
+                draft.head.inventory = Some((in_force, source));
+                Ok(())
+            }
+            Body::Workloads(body) => {
+                let body = v1::Workloads {
+                    root,
+                    count,
+                    ..body
+                };
+                self.add(draft, body.into(), Some(tree), now)?;
+                draft.head.workloads = Some(in_force);
+                Ok(())
+            }
+            Body::Usage(body) => self.usage(draft, body, tree, now),
+            body => self.add(draft, body, Some(tree), now),
         }
     }
 
@@ -202,9 +281,7 @@ impl Sealer {
         if interval.workloads_changed() || draft.head.workloads.is_none() {
             self.workloads(draft, interval.workloads(), now)?;
         }
-        let (Some((inventory, source)), Some(workloads)) =
-            (draft.head.inventory, draft.head.workloads)
-        else {
+        let Some((_, source)) = draft.head.inventory else {
             return Err(NotSealed::NothingInForce);
         };
         let lines = interval.lines().iter().map(|line| line.encode_to_vec());
@@ -221,10 +298,29 @@ impl Sealer {
             wall_start_ms: start.wall_ms,
             wall_end_ms: end.wall_ms,
             source: source.into(),
+            ..v1::Usage::default()
+        };
+        self.usage(draft, body, tree, now)
+    }
+
+    /// Adds usage, whose lines point into what is in force.
+    fn usage(
+        &self,
+        draft: &mut Draft,
+        body: v1::Usage,
+        tree: SaltedTree,
+        now: Now,
+    ) -> Result<(), NotSealed> {
+        let (Some((inventory, _)), Some(workloads)) = (draft.head.inventory, draft.head.workloads)
+        else {
+            return Err(NotSealed::NothingInForce);
+        };
+        let body = v1::Usage {
             inventory: inventory.sequence,
             workloads: workloads.sequence,
             usage_root: tree.root().as_bytes().to_vec(),
             usage_count: tree.count(),
+            ..body
         };
         // What a reader would refuse is not signed: afterwards it could not be unsaid.
         let length = usage::check_interval(&body)?;
@@ -266,6 +362,18 @@ impl Sealer {
         tree: Option<SaltedTree>,
         now: Now,
     ) -> Result<(), NotSealed> {
+        let place = draft.head.chain.next_place();
+        self.add_at(draft, body, place, tree, now)
+    }
+
+    fn add_at(
+        &self,
+        draft: &mut Draft,
+        body: Body,
+        place: Place,
+        tree: Option<SaltedTree>,
+        now: Now,
+    ) -> Result<(), NotSealed> {
         let head = &mut draft.head;
         let due = head
             .embedded
@@ -278,11 +386,10 @@ impl Sealer {
             .embedded
             .as_ref()
             .map(|(checkpoint, _)| checkpoint.clone());
-        let place = head.chain.next_place();
         let statement = Statement::seal(body, place, now.header, checkpoint, &*self.signer)?;
         let envelope = Envelope::join(statement.clone(), tree)?;
         // Verifies what was just signed: a fault of memory or key shows here, not at the verifier.
-        head.chain.follow(statement)?;
+        head.chain.skip_to(statement)?;
         let bytes = envelope.to_bytes();
         draft.bytes += bytes.len();
         draft.entries.push(bytes);

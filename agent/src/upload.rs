@@ -68,6 +68,8 @@ pub struct Uploader {
     pub link: watch::Sender<Link>,
     /// Clocks, chance and network.
     pub outside: Outside,
+    /// The last record that was sent by this process; 0 at first.
+    pub sent: u64,
 }
 
 /// How uploading ended.
@@ -201,12 +203,14 @@ impl Uploader {
         let tls = self.identity.keys().tls();
         let route = Route::identified(&self.verifier, &self.authority, held, tls, &self.outside)?;
         let channel = route.connect().await?;
+        let mut sent = self.sent;
         let session = Session {
             chain: self.identity.opened().chain(),
             recorder: self.recorder.clone(),
             drain: self.drain.clone(),
             renew_at_ms,
             clock: self.outside.clock.clone(),
+            sent: &mut sent,
         };
         let end = session.run(channel, anchor, |anchor| {
             // Whatever was wrong before, now it goes.
@@ -216,7 +220,9 @@ impl Uploader {
             charges.cleared();
             self.keep(anchor);
         });
-        Ok(end.await?)
+        let end = end.await;
+        self.sent = sent;
+        Ok(end?)
     }
 
     async fn renewed(&self, head: (u64, Digest)) -> Result<HostCertificate, Attempt> {

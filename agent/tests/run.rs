@@ -173,27 +173,6 @@ fn a_refusal_for_now_is_tried_again() {
 }
 
 #[test]
-fn a_verifier_that_is_ahead_or_has_another_history_gets_nothing() {
-    let fake = Fake::start();
-    for (welcome, told) in [
-        ((1_000, vec![7; 32]), "only"),
-        ((0, vec![7; 32]), "another host uses its keys"),
-    ] {
-        let host = enrolled(&fake);
-        fake.state().welcome = Some(welcome);
-        let before = fake.state().received.len();
-        let mut agent = host.start();
-        eventually("the agent stopped sending", || {
-            !host.spool()["halted"].is_null()
-        });
-        assert!(host.spool()["halted"].as_str().unwrap().contains(told));
-        assert_eq!(fake.state().received.len(), before);
-        assert_eq!(agent.stop().0, Some(3), "{}", agent.journal());
-        fake.state().welcome = None;
-    }
-}
-
-#[test]
 fn a_checkpoint_that_the_log_did_not_sign_is_not_believed() {
     let fake = Fake::start();
     let host = enrolled(&fake);

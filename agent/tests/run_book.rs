@@ -13,6 +13,7 @@ use std::{
 use affiant_agent::{
     boot::Boot,
     clock::Clock,
+    data::DataDir,
     meter::{Holder, Holding, Pace},
     recorder::{Book, Opening},
     recover::recover,
@@ -82,6 +83,7 @@ fn open(directory: &Path, limits: Limits, boot: Boot) -> Book {
             pace,
             seen: None,
             clock: Clock::of(now),
+            data: DataDir::at(directory.parent().unwrap()),
         },
         signer(),
     )

@@ -2,13 +2,14 @@
 
 use std::{sync::Arc, time::SystemTime};
 
-use affiant_proto::{Signer, Statement, v1};
+use affiant_proto::{ChainState, Signer, Statement, v1};
 use ring::rand::SystemRandom;
 
 use super::Head;
 use crate::{
     boot::Boot,
     clock::Clock,
+    data::DataDir,
     durable::FileError,
     meter::{BadMeter, Holding, Interval, Meter, Pace, Planned},
     recover::{RecoverError, Recovered},
@@ -19,7 +20,7 @@ use crate::{
 
 /// Bytes after which a draft is written: an eighth of a segment. Only the pieces of a long gap
 /// come to as much.
-const DRAFT_BYTES: usize = 1 << 20;
+pub(super) const DRAFT_BYTES: usize = 1 << 20;
 
 /// Least time between two complaints about the same trouble, milliseconds.
 const COMPLAIN_MS: u64 = 60_000;
@@ -60,21 +61,30 @@ pub struct Opening {
     pub seen: Option<v1::CheckpointRef>,
     /// Tells the time.
     pub clock: Clock,
+    /// Where the spool lies, and what else goes with the chain.
+    pub data: DataDir,
 }
 
 /// Keeps the records of one chain.
 pub struct Book {
-    spool: Spool,
-    sealer: Sealer,
-    meter: Option<Meter>,
+    pub(super) data: DataDir,
+    pub(super) spool: Spool,
+    pub(super) sealer: Sealer,
+    /// The chain at the last change of its key.
+    pub(super) opened: ChainState,
+    /// The head when the book was opened.
+    pub(super) began: u64,
+    /// When the chain went on from another head last.
+    pub(super) rejoined_ms: Option<u64>,
+    pub(super) meter: Option<Meter>,
     pace: Pace,
-    clock: Clock,
+    pub(super) clock: Clock,
     /// Where the last record of this boot ended.
-    ended: Option<Instant>,
+    pub(super) ended: Option<Instant>,
     planned: Option<Planned>,
-    inventory: Option<Inventory>,
+    pub(super) inventory: Option<Inventory>,
     /// Whether `inventory` is the one in force.
-    stated: bool,
+    pub(super) stated: bool,
     complained_ms: Option<u64>,
 }
 
@@ -105,6 +115,7 @@ impl Book {
             pace,
             seen,
             clock,
+            data,
         } = opening;
         let needed = recovered.usage.map_or(0, |(sequence, ..)| sequence);
         spool.keep_from(needed);
@@ -114,7 +125,11 @@ impl Book {
             .map(|(.., ended)| ended);
         let random = Box::new(SystemRandom::new());
         Self {
+            data,
             spool,
+            opened: recovered.opened,
+            began: recovered.chain.sequence(),
+            rejoined_ms: None,
             sealer: Sealer::new(signer, recovered.chain, boot.number, seen, random),
             meter: None,
             pace,
@@ -223,7 +238,7 @@ impl Book {
         self.spool.read(from, most)
     }
 
-    fn seal(&mut self, interval: Option<Interval>) -> Result<(), BookError> {
+    pub(super) fn seal(&mut self, interval: Option<Interval>) -> Result<(), BookError> {
         if interval.is_none() && self.stated {
             return Ok(());
         }
@@ -325,7 +340,7 @@ impl Book {
     }
 
     /// A meter that goes on from the last record.
-    fn meter_of(&self, devices: usize) -> Result<Meter, BadMeter> {
+    pub(super) fn meter_of(&self, devices: usize) -> Result<Meter, BadMeter> {
         let mut meter = Meter::new(devices, self.pace, self.ended)?;
         meter.planned(self.planned);
         Ok(meter)

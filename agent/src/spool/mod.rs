@@ -128,6 +128,11 @@ impl Spool {
         self.status().range.map(|(_, last)| last)
     }
 
+    /// How much is kept.
+    pub fn limits(&self) -> Limits {
+        self.limits
+    }
+
     /// How far the log is known to be.
     pub fn cursor(&self) -> Option<&Cursor> {
         self.cursor.as_ref()

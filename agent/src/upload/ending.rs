@@ -4,7 +4,7 @@ use affiant_proto::v1;
 
 use crate::{
     anchor::Unproved,
-    recorder::RecorderGone,
+    recorder::{NotRejoined, RecorderGone},
     rpc::{RpcError, plain},
     spool::SpoolError,
 };
@@ -13,29 +13,9 @@ use crate::{
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Halt {
-    /// The verifier has more of the chain than this host.
+    /// A record is not in the spool, and those around it are.
     #[error(
-        "the verifier has record {theirs} of this chain, and this host only {ours}: it was \
-         restored from an image, or another host uses its keys. find out which, then set the data \
-         directory aside and enrol anew"
-    )]
-    Ahead {
-        /// Head of the verifier.
-        theirs: u64,
-        /// Head of this host.
-        ours: u64,
-    },
-    /// The verifier has another history.
-    #[error(
-        "the verifier's record {0} of this chain is not this host's: another host uses its keys, \
-         or this one was restored from an image. find out which, then set the data directory \
-         aside and enrol anew"
-    )]
-    Forked(u64),
-    /// Records that the verifier lacks are no longer kept.
-    #[error(
-        "the verifier lost what it had: it lacks record {0}, which it had INCLUDED and which is \
-         no longer kept here. have its operator restore it"
+        "record {0} is not in the spool; restore it from a backup, or enrol anew with `affiant-agent enroll --again`"
     )]
     NotKept(u64),
     /// A record will never be taken.
@@ -86,6 +66,8 @@ pub(super) enum Lost {
     },
     #[error(transparent)]
     Unproved(#[from] Unproved),
+    #[error(transparent)]
+    NotRejoined(#[from] NotRejoined),
 }
 
 /// What ends a session: [`End`] or [`Lost`].

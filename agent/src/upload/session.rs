@@ -19,7 +19,7 @@ use v1::{upload_reply::Body as Reply, upload_request::Body as Request};
 use crate::{
     anchor::Anchor,
     clock::Clock,
-    recorder::Recorder,
+    recorder::{Head, Met, Recorder, Told},
     rpc::{self, Channel, RpcError, intake::intake_client::IntakeClient},
     spool::Cursor,
 };
@@ -28,6 +28,9 @@ use crate::{
 /// 1.4 KiB a second are 360 KiB/s, so that a day of a host (8,640 records) is made up in 34 s,
 /// and what may have to be sent twice stays small.
 pub const MAX_IN_FLIGHT: u64 = 256;
+
+/// Digests before its head that are taken from the verifier: what it remembers of a chain.
+const MAX_RECENT: usize = 256;
 
 /// Bytes that are read from the spool at a time.
 const READ: usize = 256 << 10;
@@ -47,7 +50,7 @@ const FIRST_PROOF: Duration = Duration::from_secs(30);
 /// Time between two looks at the wall clock, by which the certificate's life goes.
 const RENEWAL_LOOK: Duration = Duration::from_secs(60);
 
-pub(super) struct Session {
+pub(super) struct Session<'a> {
     pub(super) chain: Digest,
     pub(super) recorder: Recorder,
     pub(super) drain: watch::Receiver<Option<u64>>,
@@ -55,6 +58,8 @@ pub(super) struct Session {
     pub(super) renew_at_ms: u64,
     /// That wall clock.
     pub(super) clock: Clock,
+    /// The last record that any session of this process sent.
+    pub(super) sent: &'a mut u64,
 }
 
 /// What is known of the verifier in one session.
@@ -68,7 +73,7 @@ struct Progress {
     queue: VecDeque<(u64, v1::Envelope)>,
 }
 
-impl Session {
+impl Session<'_> {
     /// Runs one connection; calls `welcomed` when the verifier has accepted this host and its head.
     pub(super) async fn run(
         mut self,
@@ -114,9 +119,10 @@ impl Session {
             Ok(Err(lost)) => return Err(lost.into()),
             Err(_) => return Err(RpcError::Deadline.into()),
         };
-        let mut progress = self.welcome(welcome, hello_head, anchor).await?;
+        let mut progress = self.welcome(welcome, &channel, anchor).await?;
         welcomed(anchor);
-        tracing::info!(from = progress.sent + 1, head = hello_head.0, "connected");
+        let from = progress.sent.saturating_add(1);
+        tracing::info!(from, head = head.borrow().0, "connected");
         crate::notify::status("connected");
         let mut look = Instant::now() + RENEWAL_LOOK;
         let mut proof = Instant::now() + FIRST_PROOF;
@@ -143,6 +149,7 @@ impl Session {
                     if let Some((sequence, envelope)) = progress.queue.pop_front() {
                         permit.send(request(Request::Envelope(envelope)));
                         progress.sent = sequence;
+                        *self.sent = sequence.max(*self.sent);
                     }
                 }
                 changed = head.changed() => {
@@ -171,37 +178,50 @@ impl Session {
         }
     }
 
-    /// Holds the verifier's head against ours.
+    /// Holds the verifier's head against ours; where they part, the chain goes on from theirs.
     async fn welcome(
         &self,
         welcome: v1::Welcome,
-        ours: (u64, Digest),
+        channel: &Channel,
         anchor: &mut Anchor,
     ) -> Result<Progress, Stop> {
-        let theirs = welcome.sequence;
-        if theirs > ours.0 {
-            let ours = ours.0;
-            return Err(Halt::Ahead { theirs, ours }.into());
-        }
-        // One that is no longer kept cannot be compared; the next record that is sent, which
-        // names it as the one before, is.
-        let known = if theirs == ours.0 {
-            Some(ours.1)
-        } else {
-            self.digest(theirs).await?
+        let digest = |bytes: &[u8]| {
+            let bad = |_| Lost::Protocol("a head that is no digest");
+            Digest::try_from(bytes).map_err(bad)
         };
-        if known.is_some_and(|known| known.as_bytes().as_slice() != welcome.head) {
-            return Err(Halt::Forked(theirs).into());
+        let recent = welcome.recent.iter().take(MAX_RECENT);
+        let recent: Result<Vec<_>, Lost> = recent.map(|bytes| digest(bytes)).collect();
+        let theirs = (welcome.sequence, digest(&welcome.head)?);
+        let told = Told {
+            head: theirs,
+            recent: recent?,
+            sent: *self.sent,
+        };
+        match self.recorder.meet(told.clone()).await? {
+            Met::Agreed => {}
+            Met::Lacks => self.recorder.rejoin(told).await??,
+            Met::Differs => {
+                // A head that the log does not show is the word of the one who sent it.
+                let included = welcome.included.as_ref();
+                let included = included.filter(|included| included.sequence == Some(theirs.0));
+                let Some(v1::Included { index, .. }) = included else {
+                    return Err(
+                        Lost::Protocol("its head is not this host's, and not INCLUDED").into(),
+                    );
+                };
+                self.shown(channel, anchor, theirs, *index).await?;
+                self.recorder.rejoin(told).await??;
+            }
         }
+        let ours = self.recorder.head().borrow().0;
         let mut progress = Progress {
-            sent: theirs,
-            settled: theirs,
+            sent: theirs.0,
+            settled: theirs.0,
             included: None,
             queue: VecDeque::new(),
         };
         if let Some(included) = welcome.included {
-            self.included(included, ours.0, anchor, &mut progress)
-                .await?;
+            self.included(included, ours, anchor, &mut progress).await?;
         }
         Ok(progress)
     }
@@ -235,11 +255,7 @@ impl Session {
         let Some(sequence) = included.sequence else {
             return Ok(());
         };
-        if sequence > ours {
-            let theirs = sequence;
-            return Err(Halt::Ahead { theirs, ours }.into());
-        }
-        if sequence > progress.sent {
+        if sequence > progress.sent || sequence > ours {
             return Err(Lost::Protocol("INCLUDED before it was sent").into());
         }
         if included.index >= checkpoint.checkpoint().size() {
@@ -268,15 +284,27 @@ impl Session {
         let Some(record) = self.digest(sequence).await? else {
             return Ok(());
         };
-        let mut client = IntakeClient::new(channel.clone());
-        let reply = rpc::answer(client.prove(v1::ProveRequest { index })).await?;
-        anchor.prove((sequence, record), index, &reply)?;
+        self.shown(channel, anchor, (sequence, record), index)
+            .await?;
         tracing::debug!(
             record = sequence,
             index,
             "the log showed this host's newest record"
         );
         Ok(())
+    }
+
+    /// Has the log show a record.
+    async fn shown(
+        &self,
+        channel: &Channel,
+        anchor: &mut Anchor,
+        record: Head,
+        index: u64,
+    ) -> Result<(), Stop> {
+        let mut client = IntakeClient::new(channel.clone());
+        let reply = rpc::answer(client.prove(v1::ProveRequest { index })).await?;
+        Ok(anchor.prove(record, index, &reply)?)
     }
 
     /// Digest of a record, if it is still kept.

@@ -66,6 +66,8 @@ pub(crate) struct State {
     pub(crate) life: Duration,
     /// Signs with another key than the log's.
     pub(crate) forge: bool,
+    /// Answers no question.
+    pub(crate) away: bool,
 }
 
 pub(crate) struct Fake {
@@ -154,6 +156,9 @@ impl Admission for Service {
     ) -> Result<Response<v1::DescribeReply>, Status> {
         let checkpoint = {
             let mut state = self.state();
+            if state.away {
+                return Err(Status::unavailable("away"));
+            }
             state.described += 1;
             state.note()
         };
@@ -248,12 +253,14 @@ impl Intake for Service {
             state.hellos.push(hello);
             let (sequence, head) = state.head();
             let included = Some(state.included());
+            let recent = state.received.iter().rev().skip(1).take(256);
+            let recent = recent.map(|s| s.digest().as_bytes().to_vec()).collect();
             (
                 v1::Welcome {
                     sequence,
                     head,
                     included,
-                    recent: Vec::new(),
+                    recent,
                 },
                 state.close_after,
             )
@@ -369,6 +376,7 @@ impl Fake {
             close_after: None,
             life: Duration::from_secs(3_600),
             forge: false,
+            away: false,
         }));
         let server_key = KeyPair::generate().unwrap();
         let server = CertificateParams::new(vec!["127.0.0.1".into()]).unwrap();
