@@ -1,7 +1,8 @@
 //! Accounting: how much device time each tenant had, and where all the rest is.
 //!
-//! For every class of device, tenants + unattributed + idle + not observed + withheld = total:
-//! the total comes from the signed totals lines, the parts from the lines that are shown.
+//! For every class of device, tenants + unattributed + idle + not observed + lost + withheld =
+//! total: the total comes from the signed totals lines, the parts from the lines that are shown and,
+//! where the host let lines go, from the totals of their records.
 //! Attribution is as known when a record was logged; no later event moves a figure.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use affiant_proto::v1;
 use serde::{Deserialize, Serialize};
 
-use crate::devices::Class;
+use crate::{bare::Parts, devices::Class};
 
 /// The largest integer that every JSON reader keeps exact: 2^53 − 1.
 const MAX_JSON_INTEGER: u128 = (1 << 53) - 1;
@@ -102,6 +103,8 @@ pub struct ClassUse {
     pub not_observed_ms: Amount,
     /// Part of it for a reason that is planned, as the lines say.
     pub planned_ms: Amount,
+    /// Used, and for whom stood in lines that the host let go.
+    pub lost_ms: Amount,
     /// In lines that are not shown.
     pub withheld_ms: Amount,
     /// Energy of all devices that told it, millijoules.
@@ -172,6 +175,19 @@ impl Accounts {
         }
     }
 
+    /// Books records of which the host let go of all lines, by their totals.
+    pub(crate) fn lost(&mut self, class: Class, parts: &Parts) {
+        let books = self.classes.entry(class).or_default();
+        for (sum, part) in [
+            (&mut books.lost_ms, parts.attributed_ms),
+            (&mut books.idle_ms, parts.idle_ms),
+            (&mut books.unattributed_ms, parts.unattributed_ms),
+            (&mut books.not_observed_ms, parts.not_observed_ms),
+        ] {
+            sum.0 = sum.0.saturating_add(part);
+        }
+    }
+
     /// The figures by tenant and class, in order.
     pub(crate) fn tenants(&self) -> Vec<TenantUse> {
         let with_names = self.tenants.iter().map(|(key, books)| TenantUse {
@@ -194,6 +210,7 @@ impl Accounts {
                 books.unattributed_ms,
                 books.idle_ms,
                 books.not_observed_ms,
+                books.lost_ms,
             ];
             let shown = shown
                 .iter()

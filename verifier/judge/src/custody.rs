@@ -17,11 +17,7 @@ impl Judge {
         let count = gap.last.saturating_sub(gap.first).saturating_add(1);
         let reason = quoted(&gap.reason);
         if gap.lines {
-            let detail = format!(
-                "of statements {} to {} the lines were let go{reason}",
-                gap.first, gap.last
-            );
-            self.observe_host(index, chain, Rule::LinesLost, &detail);
+            self.lines_lost(index, chain, gap, &reason);
         } else {
             let detail = format!(
                 "{count} statements are lost, {} to {}{reason}",
@@ -29,6 +25,36 @@ impl Judge {
             );
             self.observe_host(index, chain, Rule::RecordsLost, &detail);
         }
+    }
+
+    fn lines_lost(&mut self, index: u64, chain: [u8; 32], gap: &v1::Gap, reason: &str) {
+        let lost = self.bare.take(chain, (gap.first, gap.last));
+        self.lines_lost = self.lines_lost.saturating_add(lost.lines);
+        let mut used_ms = 0;
+        for (class, parts) in &lost.classes {
+            self.accounts.lost(*class, parts);
+            used_ms += parts.attributed_ms;
+        }
+        let host = self.hosts.of(chain);
+        host.lost_ms = host.lost_ms.saturating_add(used_ms);
+        let name = host.name.clone();
+        // What is lost of the period counts whenever the host says so.
+        if lost.records == 0 && !self.in_period() {
+            return;
+        }
+        let detail = format!(
+            "the lines of statements {} to {} were let go{reason}",
+            gap.first, gap.last
+        );
+        let span = lost.span_ms.unwrap_or((self.clock_ms, self.clock_ms));
+        let first = lost.first_index.unwrap_or(index);
+        let count = lost.records.max(1);
+        let episode = Episode::new((first, index), span, self.clock_ms, count);
+        let mut episode = episode.with(&detail, &name, None);
+        for class in lost.classes.keys() {
+            episode.tell(&detail, &name, Some(*class));
+        }
+        self.observe(Rule::LinesLost, Subject::Host(name, chain), episode);
     }
 
     /// Takes a `chain-restart`: the host's disk no longer had what the log has.

@@ -20,6 +20,8 @@ pub struct Figures {
     pub records: u64,
     /// Lines of them that are not shown.
     pub lines_withheld: u64,
+    /// Part of these that their hosts let go.
+    pub lines_lost: u64,
     /// By tenant and class of device.
     pub tenants: Vec<TenantUse>,
     /// By class of device.
@@ -57,6 +59,8 @@ pub struct HostFigures {
     pub hole_ms: Amount,
     /// Time without a record, by an operator's plan.
     pub planned_ms: Amount,
+    /// Device time, used for nobody knows whom: its lines are lost.
+    pub lost_ms: Amount,
 }
 
 /// A host as it stands now.

@@ -7,6 +7,7 @@ use affiant_proto::v1::{self, LineKind};
 use crate::{
     Answer, Judge,
     accounting::Share,
+    bare::Parts,
     coverage::Heard,
     devices::Class,
     episodes::{Episode, Key},
@@ -17,6 +18,7 @@ use crate::{
     rules,
     timeline::Moment,
     uses,
+    whereabouts::Stay,
 };
 
 impl Judge {
@@ -26,7 +28,7 @@ impl Judge {
         &mut self,
         index: u64,
         chain: [u8; 32],
-        _sequence: u64,
+        sequence: u64,
         usage: &v1::Usage,
         totals: &v1::Totals,
         lines: &[Option<v1::UsageLine>],
@@ -48,12 +50,21 @@ impl Judge {
             index,
             usage,
         };
+        self.locate(&record);
         self.records = self.records.saturating_add(1);
         let withheld = lines.iter().filter(|line| line.is_none()).count();
         self.lines_withheld = self.lines_withheld.saturating_add(withheld as u64);
 
+        let mut classes: BTreeMap<Class, Parts> = BTreeMap::new();
         for (place, parts) in (0_u32..).zip(&totals.devices) {
-            self.accounts.device(record.class(place), parts);
+            let class = record.class(place);
+            self.accounts.device(class, parts);
+            classes.entry(class).or_default().add(Parts::of(parts));
+        }
+        if withheld > 0 && withheld == lines.len() {
+            let place = (sequence, index);
+            self.bare
+                .add(chain, place, interval, withheld as u64, classes);
         }
         self.dark(&record, totals, lines, &heard);
         let mut used: BTreeMap<String, BTreeSet<Class>> = BTreeMap::new();
@@ -89,6 +100,26 @@ impl Judge {
         }
         for (tenant, classes) in used {
             self.judge_use(&record, &tenant, classes);
+        }
+    }
+
+    /// Follows the devices of a record to where they were before.
+    fn locate(&mut self, record: &Record<'_>) {
+        let stay = Stay {
+            from_ms: record.usage.wall_start_ms,
+            to_ms: record.usage.wall_end_ms,
+            first_index: record.index,
+            last_index: record.index,
+            host: record.host.name.clone(),
+            chain: record.chain,
+        };
+        let listed = || record.host.uuids(record.usage.inventory);
+        for met in self
+            .whereabouts
+            .record(record.usage.inventory, stay, listed)
+        {
+            let (key, episode) = self.meeting(&met);
+            self.episodes.add(key, episode);
         }
     }
 

@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use affiant_proto::{Digest, v1};
+use affiant_proto::{Digest, Reenrolment, v1};
 use serde::{Deserialize, Serialize};
 
 use crate::{darkness::Name, devices::Class};
@@ -36,6 +36,8 @@ pub enum HostState {
     Transferred,
     /// Continued by another chain.
     Replaced,
+    /// Its record key was revoked: its time is due until it is enrolled anew.
+    Revoked,
 }
 
 /// A device of an inventory, with its class.
@@ -52,8 +54,10 @@ pub(crate) struct Host {
     pub(crate) site: String,
     pub(crate) agent_version: String,
     pub(crate) state: HostState,
-    /// The chain that it says it continues.
-    predecessor: Option<[u8; 32]>,
+    /// Device time whose lines it let go.
+    pub(crate) lost_ms: u128,
+    /// The chain that it says it continues, and why.
+    predecessor: Option<([u8; 32], String)>,
     inventories: BTreeMap<u64, Vec<Option<Placed>>>,
     workloads: BTreeMap<u64, Vec<Option<v1::Workload>>>,
 }
@@ -67,6 +71,7 @@ impl Host {
             site: String::new(),
             agent_version: String::new(),
             state: HostState::Pending,
+            lost_ms: 0,
             predecessor: None,
             inventories: BTreeMap::new(),
             workloads: BTreeMap::new(),
@@ -81,6 +86,18 @@ impl Host {
     pub(crate) fn workload(&self, workloads: u64, place: u32) -> Option<&v1::Workload> {
         let place = usize::try_from(place).ok()?;
         self.workloads.get(&workloads)?.get(place)?.as_ref()
+    }
+
+    /// The reason that it gave for continuing another chain.
+    pub(crate) fn why_anew(&self) -> &str {
+        self.predecessor.as_ref().map_or("", |(_, reason)| reason)
+    }
+
+    /// The uuids of an inventory, as far as they are shown.
+    pub(crate) fn uuids(&self, inventory: u64) -> BTreeSet<String> {
+        let placed = self.inventories.get(&inventory).into_iter().flatten();
+        let uuids = placed.flatten().map(|placed| &placed.device.uuid);
+        uuids.filter(|uuid| !uuid.is_empty()).cloned().collect()
     }
 
     /// How the devices of the newest inventory are known; one name for all without an inventory.
@@ -114,6 +131,11 @@ impl HostState {
     pub(crate) fn is_live(self) -> bool {
         matches!(self, Self::Enrolled | Self::Approved | Self::Maintenance)
     }
+
+    /// Whether another chain may take the name by approval only.
+    fn holds_name(self) -> bool {
+        !matches!(self, Self::Retired | Self::Transferred | Self::Replaced)
+    }
 }
 
 /// All hosts, by chain.
@@ -124,52 +146,62 @@ pub(crate) struct Hosts {
 }
 
 impl Hosts {
-    /// Takes an enrolment: the host may report, unless another chain of its name is open.
-    pub(crate) fn enrol(&mut self, chain: [u8; 32], enrolment: &v1::Enrolment) -> HostState {
+    /// Takes an enrolment: the host may report, unless another chain of its name is open or it
+    /// says that it continues one. `before` says whether it has shown to hold the key of that one:
+    /// then it may as well, where that was free to report and nobody else has the name.
+    pub(crate) fn enrol(
+        &mut self,
+        chain: [u8; 32],
+        enrolment: &v1::Enrolment,
+        before: Reenrolment,
+    ) -> HostState {
+        let cited = enrolment.predecessor.as_ref();
+        let cited = cited.and_then(|old| {
+            let chain = <[u8; 32]>::try_from(old.chain.as_slice()).ok()?;
+            Some((chain, old.reason.clone()))
+        });
+        let old = cited.as_ref().map(|(old, _)| *old);
+        let proved = before == Reenrolment::Proved;
+        let state = |chain: &[u8; 32]| self.chains.get(chain).map(|host| host.state);
         let same = self.named.entry(enrolment.host.clone()).or_default();
         same.insert(chain);
-        let live = |other: &[u8; 32]| {
-            self.chains
-                .get(other)
-                .is_some_and(|host| host.state.is_live())
+        let taken = same
+            .iter()
+            .filter(|other| **other != chain && Some(**other) != old)
+            .any(|other| state(other).is_some_and(HostState::holds_name));
+        let free = match old {
+            None => !taken,
+            Some(old) => proved && !taken && state(&old).is_some_and(HostState::is_live),
         };
-        let open = same.iter().any(|other| *other != chain && live(other));
         let host = self.of(chain);
         host.name.clone_from(&enrolment.host);
         host.site.clone_from(&enrolment.site);
         host.agent_version.clone_from(&enrolment.agent_version);
-        let cited = enrolment.predecessor.as_ref();
-        host.predecessor = cited.and_then(|old| old.chain.as_slice().try_into().ok());
-        if host.state == HostState::Pending && !open {
+        host.predecessor = cited;
+        if host.state == HostState::Pending && free {
             host.state = HostState::Enrolled;
         }
         host.state
     }
 
-    /// Lets a chain report. Gives the chains that are over by it: one chain of a name is open.
-    pub(crate) fn open(&mut self, chain: [u8; 32], state: HostState) -> Vec<[u8; 32]> {
+    /// Lets a chain report. Gives the chains that are over by it, with how they stood: one chain
+    /// of a name is open.
+    pub(crate) fn open(&mut self, chain: [u8; 32], state: HostState) -> Vec<([u8; 32], HostState)> {
         let host = self.of(chain);
         host.state = state;
-        let (name, cited) = (host.name.clone(), host.predecessor);
-        let same = self
-            .named
-            .get(&name)
-            .into_iter()
-            .flatten()
-            .copied()
-            .chain(cited);
-        let live = |other: &[u8; 32]| {
-            self.chains
-                .get(other)
-                .is_some_and(|host| host.state.is_live())
-        };
-        let over: BTreeSet<_> = same
-            .filter(|other| *other != chain && live(other))
-            .collect();
-        for old in &over {
+        let name = host.name.clone();
+        let cited = host.predecessor.as_ref().map(|(old, _)| *old);
+        let same = self.named.get(&name).into_iter().flatten().copied();
+        let same: BTreeSet<_> = same.chain(cited).filter(|other| *other != chain).collect();
+        let over = same.into_iter().filter_map(|other| {
+            let state = self.chains.get(&other)?.state;
+            (state.is_live() || state == HostState::Revoked).then_some((other, state))
+        });
+        let over: Vec<_> = over.collect();
+        for (old, _) in &over {
             self.of(*old).state = HostState::Replaced;
         }
-        over.into_iter().collect()
+        over
     }
 
     /// The host of a chain; one whose enrolment was not shown is made up as nameless.

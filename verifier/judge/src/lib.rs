@@ -13,13 +13,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use affiant_proto::{
-    Reenrolment,
+    Digest, Reenrolment,
     v1::{self, HostEventKind},
 };
 
 pub mod accounting;
 pub mod admission;
 pub mod approval;
+mod bare;
 mod coverage;
 mod custody;
 mod darkness;
@@ -41,6 +42,7 @@ mod suspicion;
 pub mod timeline;
 mod uses;
 mod verdict;
+mod whereabouts;
 
 pub use accounting::Amount;
 pub use darkness::DeviceDark;
@@ -54,6 +56,7 @@ pub use parameters::{Country, Parameters};
 pub use registry::Registry;
 
 use accounting::Accounts;
+use bare::Bare;
 use coverage::{Coverage, Heard};
 use darkness::{Darkness, Name};
 use episodes::Episodes;
@@ -62,6 +65,7 @@ use registry::Standing;
 use signers::Signers;
 use timeline::Stamp;
 use uses::Uses;
+use whereabouts::Whereabouts;
 
 /// Most notes that are listed. 1,024 × 200 bytes are 200 KiB of a report.
 const MAX_NOTES: usize = 1_024;
@@ -87,7 +91,9 @@ pub struct Judge {
     coverage: Coverage,
     darkness: Darkness,
     accounts: Accounts,
+    bare: Bare,
     uses: Uses,
+    whereabouts: Whereabouts,
     signers: Signers,
     /// Names of officers, by chain.
     officers: BTreeMap<[u8; 32], String>,
@@ -95,6 +101,7 @@ pub struct Judge {
     answers: BTreeMap<String, Answer>,
     records: u64,
     lines_withheld: u64,
+    lines_lost: u64,
     not_judged: BTreeMap<String, u64>,
     notes: BTreeSet<String>,
     notes_left_out: u64,
@@ -123,6 +130,7 @@ impl Judge {
             coverage: Coverage::new(&parameters, period.0, period.1),
             darkness: Darkness::new(parameters.planned_ms_per_day),
             episodes: Episodes::new(parameters.episode_gap_ms),
+            whereabouts: Whereabouts::new(parameters.gap_grace_ms),
             table: DeviceTable::shipped(),
             parameters,
             period,
@@ -132,12 +140,14 @@ impl Judge {
             bindings: Bindings::default(),
             hosts: Hosts::default(),
             accounts: Accounts::default(),
+            bare: Bare::default(),
             uses: Uses::default(),
             signers: Signers::default(),
             officers: BTreeMap::new(),
             answers: BTreeMap::new(),
             records: 0,
             lines_withheld: 0,
+            lines_lost: 0,
             not_judged: BTreeMap::new(),
             notes: BTreeSet::new(),
             notes_left_out: 0,
@@ -166,17 +176,23 @@ impl Judge {
         }
     }
 
-    /// Takes an enrolment. Records are due from then on; while another chain of the host's name is
-    /// open they are due of that one, until this is approved or reports.
+    /// Takes an enrolment, `before` saying whether it has shown that it holds the key of the
+    /// chain that it continues. Records are due from then on; of one that waits for approval they are due of the
+    /// chain before it, until it is approved or reports.
     pub fn enrolment(
         &mut self,
         index: u64,
         chain: [u8; 32],
         enrolment: &v1::Enrolment,
-        _before: Reenrolment,
+        before: Reenrolment,
     ) {
-        if self.hosts.enrol(chain, enrolment) == HostState::Enrolled {
-            self.coverage.expect(chain, index);
+        if self.hosts.enrol(chain, enrolment, before) == HostState::Enrolled {
+            self.open(
+                chain,
+                index,
+                HostState::Enrolled,
+                "proved by the old chain's key",
+            );
         }
     }
 
@@ -206,7 +222,9 @@ impl Judge {
             return;
         }
         match state {
-            HostState::Approved => self.open(chain, index),
+            HostState::Approved => {
+                self.open(chain, index, HostState::Approved, "approved by an operator");
+            }
             HostState::Maintenance => self.maintain(chain, index, event.until_unix_ms),
             _ => {
                 self.hosts.of(chain).state = state;
@@ -317,14 +335,28 @@ impl Judge {
     /// A record of a chain that was not free to report says that it is, as far as is shown.
     fn succeed(&mut self, chain: [u8; 32], index: u64) {
         if self.hosts.of(chain).state == HostState::Pending {
-            self.open(chain, index);
+            self.open(
+                chain,
+                index,
+                HostState::Approved,
+                "its approval is not shown",
+            );
         }
     }
 
-    fn open(&mut self, chain: [u8; 32], index: u64) {
-        for old in self.hosts.open(chain, HostState::Approved) {
+    /// Lets a chain report; of those that are over by it, each that nobody had ended is a finding.
+    fn open(&mut self, chain: [u8; 32], index: u64, state: HostState, by: &str) {
+        for (old, stood) in self.hosts.open(chain, state) {
             let heard = self.coverage.inherit(chain, index, old);
             self.heard(old, index, &heard);
+            if stood.is_live() && self.in_period() {
+                let host = self.hosts.share(chain);
+                let why = custody::quoted(host.why_anew());
+                let detail = format!("in place of chain {}, {by}{why}", Digest::new(old));
+                let episode = self.told(index).with(&detail, &host.name, None);
+                let subject = Subject::Host(host.name.clone(), chain);
+                self.observe(Rule::ReEnrolled, subject, episode);
+            }
         }
         self.coverage.expect(chain, index);
     }

@@ -10,6 +10,7 @@ use crate::{
     custody::quoted,
     episodes::{Episode, Key},
     findings::{Known, Rule, Subject},
+    hosts::HostState,
 };
 
 impl Judge {
@@ -35,6 +36,12 @@ impl Judge {
         let Some(signed) = self.signers.by(&key) else {
             return;
         };
+        if usage == KeyUse::Record && signed.next.is_none() {
+            let host = self.hosts.of(signed.chain);
+            if host.state.is_live() {
+                host.state = HostState::Revoked;
+            }
+        }
         let first = signed.first.max(revocation.from_index);
         let subject = match usage {
             KeyUse::Record => Subject::Host(self.hosts.of(signed.chain).name.clone(), signed.chain),

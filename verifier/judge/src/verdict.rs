@@ -15,6 +15,7 @@ use crate::{
     rules,
     timeline::Moment,
     uses,
+    whereabouts::Meeting,
 };
 
 impl Judge {
@@ -36,6 +37,10 @@ impl Judge {
             for (key, episode) in self.rested(*chain, (index, index), names, beyond) {
                 episodes.add(key, episode);
             }
+        }
+        for met in self.whereabouts.doubled() {
+            let (key, episode) = self.meeting(&met);
+            episodes.add(key, episode);
         }
         for (key, span) in self.uses.iter() {
             let reach = self.registry.reaches_back_to(span.last_index);
@@ -60,12 +65,14 @@ impl Judge {
                 recorded_ms: Amount(counted.recorded_ms),
                 hole_ms: Amount(counted.hole_ms),
                 planned_ms: Amount(counted.planned_ms),
+                lost_ms: Amount(host.lost_ms),
             }
         });
         Figures {
             rules_version: RULES_VERSION.to_owned(),
             records: self.records,
             lines_withheld: self.lines_withheld,
+            lines_lost: self.lines_lost,
             tenants: self.accounts.tenants(),
             classes: self.accounts.classes(),
             hosts: hosts.collect(),
@@ -198,6 +205,38 @@ impl Judge {
                 episode,
             );
         }
+    }
+
+    /// The observation that a device is in two hosts, at once or one after the other.
+    pub(crate) fn meeting(&self, met: &Meeting) -> (Key, Episode) {
+        let Meeting {
+            device,
+            earlier,
+            later,
+            both_ms,
+        } = met;
+        let (rule, span, detail) = match both_ms {
+            Some(span) => {
+                let detail = format!("recorded by hosts {} and {}", earlier.host, later.host);
+                (Rule::DeviceDuplicate, *span, detail)
+            }
+            None => {
+                let detail = format!("from host {} to host {}", earlier.host, later.host);
+                (Rule::DeviceMoved, (later.from_ms, later.from_ms), detail)
+            }
+        };
+        let subject = Subject::Device(later.host.clone(), later.chain, device.clone());
+        let indices = (earlier.first_index, later.first_index);
+        let mut episode = Episode::new(indices, span, self.clock_ms, 1);
+        for host in [&earlier.host, &later.host] {
+            episode.tell(&detail, host, None);
+        }
+        let key = Key {
+            rule,
+            subject,
+            known: Known::Then,
+        };
+        (key, episode)
     }
 
     pub(crate) fn gap_key(&self, chain: [u8; 32]) -> Key {

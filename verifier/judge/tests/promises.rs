@@ -325,7 +325,8 @@ fn a_host_that_enrols_anew_owes_the_time_between_and_its_old_chain_owes_no_more(
     let states: Vec<_> = log.judge.hosts().iter().map(|host| host.state).collect();
     assert_eq!(states, [HostState::Approved, HostState::Replaced]);
     let findings = log.findings();
-    assert_eq!(findings.len(), 1, "{findings:?}");
+    let rules: Vec<_> = findings.iter().map(|finding| finding.rule).collect();
+    assert_eq!(rules, [Rule::UsageGap, Rule::ReEnrolled], "{findings:?}");
     assert_eq!(findings[0].chain.as_deref(), Some("09".repeat(32).as_str()));
     assert_eq!(findings[0].opened_unix_ms, START + INTERVAL);
 }
@@ -451,7 +452,7 @@ proptest! {
                 5 => log.judge.enrolment(index, [9; 32], &v1::Enrolment {
                     predecessor: Some(v1::Predecessor { chain: HOST.to_vec(), ..Default::default() }),
                     ..Default::default()
-                }, Reenrolment::Unproved),
+                }, if kind % 2 == 0 { Reenrolment::Proved } else { Reenrolment::Unproved }),
                 _ => {
                     let usage = v1::Usage {
                         wall_start_ms: a, wall_end_ms: b, inventory: 1, workloads: 2, ..Default::default()
@@ -467,7 +468,7 @@ proptest! {
         prop_assert_eq!(ids.len(), findings.len(), "two findings with one id");
         let figures = log.judge.figures();
         for class in &figures.classes {
-            let parts = [class.tenants_ms, class.unattributed_ms, class.idle_ms, class.not_observed_ms];
+            let parts = [class.tenants_ms, class.unattributed_ms, class.idle_ms, class.not_observed_ms, class.lost_ms];
             let shown: u128 = parts.iter().map(|part| part.0).sum();
             prop_assert!(shown + class.withheld_ms.0 >= class.total_ms.0);
         }

@@ -4,7 +4,7 @@
 mod log;
 
 use affiant_judge::{Finding, HostState, Known, Rule, Severity};
-use affiant_proto::{KeyId, v1};
+use affiant_proto::{KeyId, Reenrolment, v1};
 use log::{HOST, INTERVAL, Log};
 
 const MODELS: [&str; 1] = ["NVIDIA H100 80GB HBM3"];
@@ -246,4 +246,193 @@ fn silence_after_the_end_that_a_maintenance_names_is_a_gap() {
     assert_eq!(gap.opened_unix_ms, log.now - 100_000);
     assert_eq!(log.judge.hosts()[0].state, HostState::Approved);
     assert!(log.judge.hosts()[0].silent_since_unix_ms.is_some());
+}
+
+#[test]
+fn lines_that_a_host_let_go_are_used_for_nobody_knows_whom_and_never_idle() {
+    let mut log = Log::new(&MODELS);
+    let first = log.sequence() + 1;
+    for _ in 0..4 {
+        log.record(vec![None]);
+    }
+    let withheld = log.judge.figures();
+    assert_eq!(withheld.classes[0].withheld_ms.0, 40_000);
+    let lost = v1::Gap {
+        first,
+        last: first + 2,
+        lines: true,
+        ..Default::default()
+    };
+    let index = log.next();
+    log.judge.gap(index, HOST, &lost);
+    let figures = log.judge.figures();
+    let class = &figures.classes[0];
+    assert_eq!((class.lost_ms.0, class.withheld_ms.0), (30_000, 10_000));
+    assert_eq!((class.idle_ms.0, class.tenants_ms.0), (0, 0));
+    assert_eq!((figures.lines_lost, figures.lines_withheld), (3, 4));
+    assert_eq!(figures.hosts[0].lost_ms.0, 30_000);
+    let finding = one(&log, Rule::LinesLost);
+    assert_eq!(finding.evidence.count, 3);
+    assert_eq!(finding.evidence.last_index, index);
+    let index = log.next();
+    log.judge.gap(index, HOST, &lost);
+    assert_eq!(log.judge.figures().lines_lost, 3, "said twice, lost once");
+}
+
+const NEW: [u8; 32] = [9; 32];
+
+fn enrol(log: &mut Log, chain: [u8; 32], name: &str, old: Option<[u8; 32]>, before: Reenrolment) {
+    let predecessor = old.map(|old| v1::Predecessor {
+        chain: old.to_vec(),
+        reason: "board replaced".into(),
+        ..Default::default()
+    });
+    let enrolment = v1::Enrolment {
+        host: name.into(),
+        predecessor,
+        ..Default::default()
+    };
+    let index = log.next();
+    log.judge.enrolment(index, chain, &enrolment, before);
+}
+
+fn host_event(log: &mut Log, chain: [u8; 32], kind: v1::HostEventKind) {
+    let event = v1::HostEvent {
+        host_chain: chain.to_vec(),
+        kind: kind.into(),
+        ..Default::default()
+    };
+    let index = log.next();
+    log.judge.host_event(index, &event);
+}
+
+/// How the chains stand, by chain: `NEW` before `HOST`.
+fn states(log: &Log) -> Vec<HostState> {
+    log.judge.hosts().iter().map(|host| host.state).collect()
+}
+
+#[test]
+fn a_host_enrolled_anew_with_its_old_key_goes_on_at_once_and_is_a_finding() {
+    let mut log = Log::new(&MODELS);
+    log.work(3);
+    enrol(&mut log, NEW, "gpu-01", Some(HOST), Reenrolment::Proved);
+    assert_eq!(states(&log), [HostState::Enrolled, HostState::Replaced]);
+    let finding = one(&log, Rule::ReEnrolled);
+    assert_eq!(finding.host.as_deref(), Some("gpu-01"));
+    assert!(finding.details[0].contains("proved by the old chain's key: board replaced"));
+}
+
+#[test]
+fn a_host_enrolled_anew_without_its_old_key_waits_for_an_operator_and_is_a_finding_then() {
+    let mut log = Log::new(&MODELS);
+    enrol(&mut log, NEW, "gpu-01", Some(HOST), Reenrolment::Unproved);
+    assert_eq!(states(&log), [HostState::Pending, HostState::Approved]);
+    assert_eq!(log.findings(), []);
+    host_event(&mut log, NEW, v1::HostEventKind::Approve);
+    assert_eq!(states(&log), [HostState::Approved, HostState::Replaced]);
+    assert!(one(&log, Rule::ReEnrolled).details[0].contains("approved by an operator"));
+}
+
+#[test]
+fn an_old_key_gives_no_other_hosts_name_and_none_that_an_operator_put_out() {
+    let mut log = Log::new(&MODELS);
+    enrol(&mut log, [8; 32], "gpu-02", None, Reenrolment::First);
+    enrol(&mut log, NEW, "gpu-02", Some(HOST), Reenrolment::Proved);
+    let [other, new, old] = states(&log)[..] else {
+        panic!("{:?}", states(&log));
+    };
+    assert_eq!(
+        [other, new, old],
+        [HostState::Enrolled, HostState::Pending, HostState::Approved]
+    );
+    for kind in [v1::HostEventKind::Evict, v1::HostEventKind::Ban] {
+        let mut log = Log::new(&MODELS);
+        host_event(&mut log, HOST, kind);
+        enrol(&mut log, NEW, "gpu-01", Some(HOST), Reenrolment::Proved);
+        assert_eq!(states(&log)[0], HostState::Pending, "{kind:?}");
+    }
+}
+
+#[test]
+fn a_retired_hosts_name_may_be_enrolled_anew_without_a_finding_and_its_late_records_count() {
+    let mut log = Log::new(&MODELS);
+    log.work(3);
+    log.tick(INTERVAL);
+    host_event(&mut log, HOST, v1::HostEventKind::Retire);
+    enrol(&mut log, NEW, "gpu-01", None, Reenrolment::First);
+    assert_eq!(states(&log), [HostState::Enrolled, HostState::Retired]);
+    let usage = log.interval(log.now - INTERVAL, log.now);
+    let index = log.next();
+    let totals = v1::Totals::default();
+    log.judge.usage(index, HOST, 9, &usage, &totals, &[]);
+    assert_eq!(states(&log), [HostState::Enrolled, HostState::Retired]);
+    let old = &log.judge.figures().hosts[1];
+    assert_eq!((old.recorded_ms.0, old.hole_ms.0), (20_000, 0));
+    assert_eq!(log.findings(), []);
+}
+
+#[test]
+fn a_host_whose_key_was_revoked_still_owes_its_time_and_is_enrolled_anew_by_approval_only() {
+    let mut log = Log::new(&MODELS);
+    let key = KeyId::new([4; 16]);
+    let index = log.next();
+    log.judge.signed(index, HOST, key);
+    log.work(3);
+    let index = log.next();
+    let revocation = v1::Revocation {
+        key_id: key.as_bytes().to_vec(),
+        from_index: index,
+        r#use: v1::KeyUse::Record.into(),
+        ..Default::default()
+    };
+    log.judge.revocation(index, &revocation);
+    enrol(&mut log, NEW, "gpu-01", Some(HOST), Reenrolment::Proved);
+    assert_eq!(states(&log), [HostState::Pending, HostState::Revoked]);
+    for _ in 0..40 {
+        log.tick(1_000);
+    }
+    assert_eq!(log.rules(), [Rule::UsageGap]);
+    host_event(&mut log, NEW, v1::HostEventKind::Approve);
+    assert_eq!(states(&log), [HostState::Approved, HostState::Replaced]);
+    assert_eq!(log.rules(), [Rule::UsageGap], "the operator had ended it");
+}
+
+/// Another host with the same device sends a record of the last interval.
+fn elsewhere(log: &mut Log) {
+    let device = v1::Device {
+        uuid: "GPU-0".into(),
+        ..Default::default()
+    };
+    let index = log.next();
+    log.judge.inventory(index, NEW, 1, vec![Some(device)]);
+    let usage = log.interval(log.now - INTERVAL, log.now);
+    let index = log.next();
+    let totals = v1::Totals::default();
+    log.judge.usage(index, NEW, 2, &usage, &totals, &[]);
+}
+
+#[test]
+fn a_device_in_two_hosts_at_once_is_a_duplicate_and_one_after_the_other_a_move() {
+    let mut log = Log::new(&MODELS);
+    enrol(&mut log, NEW, "gpu-02", None, Reenrolment::First);
+    for _ in 0..6 {
+        log.work(3);
+        elsewhere(&mut log);
+    }
+    let double = one(&log, Rule::DeviceDuplicate);
+    assert_eq!(double.severity, Severity::High);
+    assert_eq!(double.device.as_deref(), Some("GPU-0"));
+    assert_eq!(double.hosts, ["gpu-01", "gpu-02"]);
+    assert_eq!(log.rules(), [Rule::DeviceDuplicate]);
+
+    let mut log = Log::new(&MODELS);
+    enrol(&mut log, NEW, "gpu-02", None, Reenrolment::First);
+    log.work(3);
+    host_event(&mut log, HOST, v1::HostEventKind::Retire);
+    log.tick(60_000);
+    elsewhere(&mut log);
+    let moved = one(&log, Rule::DeviceMoved);
+    assert_eq!(moved.severity, Severity::Low);
+    assert_eq!(moved.details, ["from host gpu-01 to host gpu-02"]);
+    assert_eq!(log.rules(), [Rule::DeviceMoved]);
 }

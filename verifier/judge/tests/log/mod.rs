@@ -203,6 +203,11 @@ impl Log {
             .usage(index, HOST, sequence, &usage, &totals, &lines);
     }
 
+    /// Sequence of the newest record.
+    pub fn sequence(&self) -> u64 {
+        self.sequence
+    }
+
     pub fn interval(&mut self, wall_start_ms: u64, wall_end_ms: u64) -> v1::Usage {
         self.sequence += 1;
         v1::Usage {

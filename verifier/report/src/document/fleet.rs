@@ -33,6 +33,8 @@ pub struct HostSaid {
     pub hole_ms: Amount,
     /// Time that nothing covers, by an operator's plan.
     pub planned_ms: Amount,
+    /// Device time, used for nobody knows whom: its lines are lost.
+    pub lost_ms: Amount,
     /// Since when it is silent, milliseconds since 1970; none while it is not.
     pub silent_since_unix_ms: Option<u64>,
     /// Since when it is silent by plan.
@@ -134,6 +136,7 @@ pub(super) fn hosts(reading: &Reading, figures: &[HostFigures]) -> Vec<HostSaid>
             recorded_ms: host.recorded_ms,
             hole_ms: host.hole_ms,
             planned_ms: host.planned_ms,
+            lost_ms: host.lost_ms,
             silent_since_unix_ms: silent,
             resting_since_unix_ms: resting,
             lost: seen.lost,

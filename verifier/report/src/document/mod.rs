@@ -140,6 +140,8 @@ pub struct Completeness {
     pub records: u64,
     /// Lines that are not shown.
     pub lines_withheld: u64,
+    /// Part of these that their hosts let go.
+    pub lines_lost: u64,
     /// Device time in them, milliseconds: totals − shown.
     pub withheld_ms: Amount,
 }
@@ -159,6 +161,8 @@ pub struct Totals {
     pub not_observed_ms: Amount,
     /// Part of it by plan, as the lines say.
     pub planned_ms: Amount,
+    /// Used, and for whom stood in lines that hosts let go.
+    pub lost_ms: Amount,
     /// In lines that are not shown.
     pub withheld_ms: Amount,
     /// Energy of all devices that told it, millijoules.
@@ -220,6 +224,7 @@ impl Document {
                 whole_to: reading.span().1.unwrap_or(claim.size.saturating_sub(1)),
                 records: figures.records,
                 lines_withheld: figures.lines_withheld,
+                lines_lost: figures.lines_lost,
                 withheld_ms: totals.withheld_ms,
             },
             proves: words::PROVES.to_vec(),
@@ -262,6 +267,7 @@ impl Totals {
                 (&mut totals.idle_ms, class.idle_ms),
                 (&mut totals.not_observed_ms, class.not_observed_ms),
                 (&mut totals.planned_ms, class.planned_ms),
+                (&mut totals.lost_ms, class.lost_ms),
                 (&mut totals.withheld_ms, class.withheld_ms),
                 (&mut totals.energy_mj, class.energy_mj),
             ] {

@@ -121,7 +121,14 @@ pub(super) fn tiles(out: &mut String, document: &Document) -> fmt::Result {
         share(totals.not_observed_ms),
         length(totals.planned_ms.0),
         share(totals.withheld_ms),
-        if document.completeness.lines_withheld == 0 {
+        if document.completeness.lines_lost > 0 {
+            format!(
+                "{} lines are not shown, of which hosts let go {} ({} of use)",
+                document.completeness.lines_withheld,
+                document.completeness.lines_lost,
+                length(totals.lost_ms.0)
+            )
+        } else if document.completeness.lines_withheld == 0 {
             "every line of every record is shown".to_owned()
         } else {
             format!(
@@ -186,7 +193,7 @@ pub(super) fn classes(out: &mut String, document: &Document) -> fmt::Result {
         out,
         "<h2>Where all device time went</h2>\n<table><tr><th>Class</th><th></th><th class=\"n\">Recorded</th>\
          <th class=\"n\">Tenants</th><th class=\"n\">Nobody named</th><th class=\"n\">Idle</th>\
-         <th class=\"n\">Not observed</th><th class=\"n\">Withheld</th></tr>"
+         <th class=\"n\">Not observed</th><th class=\"n\">Lines lost</th><th class=\"n\">Withheld</th></tr>"
     )?;
     for class in &document.classes {
         let whole = class.total_ms.0;
@@ -195,6 +202,7 @@ pub(super) fn classes(out: &mut String, document: &Document) -> fmt::Result {
             ("unattributed", class.unattributed_ms),
             ("idle", class.idle_ms),
             ("dark", class.not_observed_ms),
+            ("lost", class.lost_ms),
             ("withheld", class.withheld_ms),
         ]
         .map(|(kind, part)| piece(kind, part.0, whole))
@@ -202,20 +210,21 @@ pub(super) fn classes(out: &mut String, document: &Document) -> fmt::Result {
         writeln!(
             out,
             "<tr><td>{}</td><td class=\"bar\"><div class=\"track\">{bar}</div></td><td class=\"n\">{}</td>\
-             <td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td></tr>",
+             <td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td><td class=\"n\">{}</td></tr>",
             Text(&class.class),
             length(whole),
             length(class.tenants_ms.0),
             length(class.unattributed_ms.0),
             length(class.idle_ms.0),
             length(class.not_observed_ms.0),
+            length(class.lost_ms.0),
             length(class.withheld_ms.0),
         )?;
     }
     writeln!(
         out,
         "</table>\n<p class=\"legend\"><i></i>tenants<i class=\"unattributed\"></i>nobody named<i class=\"idle\"></i>idle\
-         <i class=\"dark\"></i>not observed<i class=\"withheld\"></i>withheld</p>"
+         <i class=\"dark\"></i>not observed<i class=\"lost\"></i>lines lost<i class=\"withheld\"></i>withheld</p>"
     )
 }
 
@@ -242,6 +251,9 @@ pub(super) fn hosts(out: &mut String, document: &Document) -> fmt::Result {
         }
         if let Some(since) = host.resting_since_unix_ms {
             remarks.push(format!("silent by plan since {}", utc(since)));
+        }
+        if host.lost_ms.0 > 0 {
+            remarks.push(format!("{} of use in lost lines", length(host.lost_ms.0)));
         }
         if host.lost > 0 {
             remarks.push(format!("{} statements announced as lost", host.lost));
