@@ -73,7 +73,8 @@ impl Agent {
         made
     }
 
-    fn config(&self) -> PathBuf {
+    /// Its configuration.
+    pub fn config(&self) -> PathBuf {
         self.dir.join("agent.toml")
     }
 
@@ -93,6 +94,23 @@ impl Agent {
             .arg(self.config())
             .output()
             .unwrap()
+    }
+
+    /// Runs one of its commands that answers in JSON, whatever its exit code.
+    pub fn json(&self, arguments: &[&str]) -> serde_json::Value {
+        let output = self.run(&[arguments, &["--json"]].concat());
+        let value = serde_json::from_slice(&output.stdout);
+        value.unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&output.stderr)))
+    }
+
+    /// The processes that it has started and that have not been reaped.
+    pub fn children(&self) -> Vec<u32> {
+        let own = self.id();
+        let processes = fs::read_dir("/proc").unwrap().flatten();
+        processes
+            .filter_map(|entry| entry.file_name().to_str()?.parse().ok())
+            .filter(|pid| parent(*pid) == Some(own))
+            .collect()
     }
 
     /// Starts the daemon.
@@ -133,4 +151,11 @@ impl Agent {
         assert!(status.success(), "{status}: {}", self.journal());
         took
     }
+}
+
+/// The parent of a process: the second field behind its name.
+fn parent(pid: u32) -> Option<u32> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let (_, fields) = stat.rsplit_once(')')?;
+    fields.split_whitespace().nth(1)?.parse().ok()
 }

@@ -4,6 +4,7 @@
 
 mod agent;
 pub mod host;
+pub mod machine;
 mod process;
 mod verifier;
 

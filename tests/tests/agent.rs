@@ -4,41 +4,20 @@
 
 use std::{
     collections::BTreeSet,
-    fs,
-    path::Path,
     process::Command,
     time::{Duration, Instant},
 };
 
 use affiant_proto::{Body, Envelope, v1};
-use affiant_tests::{Agent, Deployment, until};
+use affiant_tests::{
+    Agent, Deployment,
+    machine::{control, fleet},
+    until,
+};
 use prost::Message as _;
 
 /// Longest that a test waits for what must come.
 const LIMIT: Duration = Duration::from_secs(60);
-
-fn fleet(dir: &Path, devices: usize) -> std::path::PathBuf {
-    let mut text = format!(
-        "driver_version = \"570.1\"\ncontrol = {:?}\nclock = \"file\"\n",
-        dir.join("control")
-    );
-    for n in 0..devices {
-        text += &format!(
-            "[[device]]\nuuid = \"GPU-5a1d0000-0000-4000-8000-00000000000{n}\"\nname = \"NVIDIA H100 80GB HBM3\"\n\
-             pci_bus_id = \"00000000:{n:02X}:00.0\"\npci_device_id = 0x233010DE\npci_subsystem_id = 0x16C110DE\n\
-             memory_mib = 81559\nload = [{{ at = 0, utilization = 0, watts = 70 }}]\n"
-        );
-    }
-    let path = dir.join("fleet.toml");
-    fs::write(&path, text).unwrap();
-    path
-}
-
-/// Replaces the control file as one step.
-fn control(dir: &Path, text: &str) {
-    fs::write(dir.join("control.new"), text).unwrap();
-    fs::rename(dir.join("control.new"), dir.join("control")).unwrap();
-}
 
 fn included(deployment: &Deployment, host: &str) -> u64 {
     let hosts = deployment.json(&["host", "list", "--json"]);
