@@ -59,8 +59,8 @@ fn until_included(agent: &Agent, more: u64) {
 fn lines(deployment: &Deployment) -> BTreeMap<(LineKind, Reason), u64> {
     let mut sums = BTreeMap::new();
     for bytes in deployment.log_entries() {
-        let (statement, tree) = Envelope::parse(&bytes).unwrap().into_parts();
-        let (Body::Usage(_), Some(tree)) = (statement.body(), tree) else {
+        let envelope = Envelope::parse(&bytes).unwrap();
+        let (Body::Usage(_), Some(tree)) = (envelope.statement().body(), envelope.tree()) else {
             continue;
         };
         for leaf in &tree.leaves()[1..] {
