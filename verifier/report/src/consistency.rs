@@ -13,8 +13,8 @@ use affiant_proto::tlog::{self, Hash, Nodes, TreeError};
 
 const TITLE: &str = "affiant consistency 1";
 
-/// Most earlier checkpoints: 100 cosigned ones, 100 that hosts embed, the report's basis, and
-/// room for those of earlier reports.
+/// Most earlier checkpoints: 100 cosigned ones, 100 that hosts embed, 50 that successions went on
+/// from, the report's basis, and room for those of earlier reports.
 pub const MAX_EARLIER: usize = 256;
 
 /// Most bytes of the file: 256 blocks of a line of 100 and 64 hashes of 65, 1.1 MB.

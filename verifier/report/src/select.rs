@@ -27,6 +27,9 @@ use crate::{
 /// Most earlier checkpoints that witnesses cosigned, or hosts embed, whose sizes are remembered.
 const MAX_SIZES: usize = 100;
 
+/// Most successions whose sizes are remembered: one a year for fifty years.
+const MAX_SUCCESSIONS: usize = 50;
+
 /// Why a log cannot be selected from.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -68,6 +71,8 @@ pub struct Selector {
     whole_to: u64,
     cosigned: Vec<u64>,
     embedded: Vec<u64>,
+    /// Sizes that successions went on from.
+    went_on: Vec<u64>,
     issued: bool,
     reports: Vec<u64>,
 }
@@ -111,6 +116,7 @@ impl Selector {
             whole_to: 0,
             cosigned: Vec::new(),
             embedded: Vec::new(),
+            went_on: Vec::new(),
             issued: false,
             reports: Vec::new(),
         }
@@ -176,6 +182,7 @@ impl Selector {
             .copied()
             .collect();
         earlier.extend(self.embedded.iter().rev().take(MAX_SIZES));
+        earlier.extend(self.went_on.iter().rev().take(MAX_SUCCESSIONS));
         earlier.extend(self.reports.iter().rev().take(1));
         Selection {
             entries: self.held.into_iter().map(entry).collect(),
@@ -196,6 +203,9 @@ impl Selector {
                 }
             }
             Body::ReportIssued(_) => self.issued = true,
+            Body::Succession(body) => self
+                .went_on
+                .extend(body.kept.as_ref().map(|kept| kept.size)),
             Body::Cosigned(body) => {
                 let note = affiant_proto::tlog::Note::parse(&body.note).ok();
                 let seen = note.and_then(|note| note.text().parse().ok());

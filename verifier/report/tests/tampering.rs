@@ -278,7 +278,7 @@ fn a_report_by_other_rules_is_judged_differently_and_not_broken() {
 fn rewritten(place: impl Fn(usize, &Statement) -> bool) -> (World, Period, Note) {
     let (mut world, period) = played();
     world.witness();
-    let kept = support::checkpoint_of(&world.tree).into_note();
+    let kept = support::checkpoint_of(&world.tree, support::ORIGIN, 2).into_note();
     for _ in 0..3 {
         world.tick(&[&[], &[]]);
     }
@@ -326,7 +326,7 @@ fn an_insider_who_takes_the_last_record_of_a_host_is_caught_by_what_the_reader_k
         .iter()
         .rposition(|one| is_usage(one.statement()))
         .unwrap();
-    let kept = support::checkpoint_of(&world.tree).into_note();
+    let kept = support::checkpoint_of(&world.tree, support::ORIGIN, 2).into_note();
     world = world.without(index);
     for _ in 0..3 {
         world.clock();
@@ -367,7 +367,7 @@ fn a_checkpoint_of_a_fork_that_the_reader_kept_breaks_the_bundle() {
     let (mut fork, _) = played();
     fork.party("only-here", &["Only Here"], "DE");
     world.clock();
-    let kept = support::checkpoint_of(&fork.tree).into_note();
+    let kept = support::checkpoint_of(&fork.tree, support::ORIGIN, 2).into_note();
     let bundle = world.report(period, Scope::All);
     let verdict = verify(&bundle, Some(&world.trust()), Some(&kept)).unwrap();
     assert_eq!(verdict.verdict, Conclusion::Broken);

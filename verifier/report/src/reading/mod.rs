@@ -16,7 +16,7 @@ use affiant_judge::{
     admission::{Admitted, Content, Sources},
 };
 use affiant_proto::{
-    Body, Digest, Statement,
+    Authorities, Body, Digest, Statement,
     statement::Place,
     tlog::{Checkpoint, Hash, Note},
     v1,
@@ -53,7 +53,7 @@ pub struct Reading {
     tracks: BTreeMap<Digest, Track>,
     hosts: BTreeMap<Digest, HostSeen>,
     officers: BTreeMap<Digest, OfficerSeen>,
-    checkpoints: BTreeMap<u64, (Hash, u64)>,
+    checkpoints: BTreeMap<(usize, u64), (Hash, u64)>,
     faults: Vec<Fault>,
 }
 
@@ -215,9 +215,15 @@ impl Reading {
         officers
     }
 
-    /// Checkpoints that statements embed or that were cosigned: size to root and log index.
-    pub fn checkpoints(&self) -> &BTreeMap<u64, (Hash, u64)> {
+    /// Checkpoints that statements embed or that were cosigned: generation, counted from 0, and
+    /// size to root and log index.
+    pub fn checkpoints(&self) -> &BTreeMap<(usize, u64), (Hash, u64)> {
         &self.checkpoints
+    }
+
+    /// Whose keys speak, as far as the evidence shows it.
+    pub fn authorities(&self) -> &Authorities {
+        self.docket.authorities()
     }
 
     /// Keeps the clock, and the span in which every entry is due.
@@ -348,10 +354,15 @@ impl Reading {
     }
 
     fn checkpoint(&mut self, index: u64, origin: &str, size: u64, root: Hash) {
-        if origin != self.docket.authorities().body().origin {
+        let lineage = self.docket.authorities().lineage();
+        let generation = lineage
+            .generations()
+            .position(|it| it.origin().as_str() == origin);
+        let Some(generation) = generation else {
             return;
-        }
-        let known = *self.checkpoints.entry(size).or_insert((root, index));
+        };
+        let place = (generation, size);
+        let known = *self.checkpoints.entry(place).or_insert((root, index));
         if known.0 != root {
             self.fault(Fault::SplitView { index, size });
         }

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use affiant_proto::tlog::{Checkpoint, Hash, NotWitnessed, Note, NoteKey, SignedCheckpoint};
+use affiant_proto::{
+    authority::{Fate, Lineage},
+    tlog::{Checkpoint, Hash, NotWitnessed, Note, SignedCheckpoint},
+};
 
 use super::verdict::{Anchor, AnchorKind, Witness};
 use crate::{calendar::utc, trust::Trust};
@@ -11,6 +14,8 @@ use crate::{calendar::utc, trust::Trust};
 pub(super) enum Found {
     /// Holds, or there was nothing to check.
     Fine(String),
+    /// Holds, and lies in what a succession declared as lost.
+    Lost(String),
     /// Cannot be told.
     Unknown(String),
     /// Contradicts.
@@ -66,7 +71,7 @@ pub(super) fn witnesses(
 pub(super) fn kept(
     anchor: &mut Anchor,
     kept: &Note,
-    key: &NoteKey,
+    lineage: &Lineage,
     now: &Checkpoint,
     past: &BTreeMap<u64, Hash>,
 ) -> Found {
@@ -78,13 +83,44 @@ pub(super) fn kept(
             "the checkpoint that you kept cannot be related to this log: {why}"
         ))
     };
-    let signed = match SignedCheckpoint::of(kept.clone(), key) {
+    let origin = kept.text().lines().next().unwrap_or_default();
+    // A log that is not named here gets its refusal from the key of the one that is.
+    let generation = lineage.named(origin).unwrap_or(lineage.current());
+    let signed = match SignedCheckpoint::of(kept.clone(), generation.key()) {
         Ok(signed) => signed,
         Err(bad) => return unrelated(anchor, bad.to_string()),
     };
     let (size, root) = (signed.checkpoint().size(), signed.checkpoint().root());
     if size == 0 {
         return unrelated(anchor, "it is of the log before its first entry".to_owned());
+    }
+    match lineage.fate(origin, size, root) {
+        Fate::Standing => {}
+        Fate::Lost(opening) => {
+            anchor.lost_size = Some(size);
+            if anchor.kind != AnchorKind::Witnessed {
+                anchor.kind = AnchorKind::Lost;
+            }
+            return Found::Lost(format!(
+                "the checkpoint of size {size} that you kept lies in the declared loss: the \
+                 succession keeps {} entries of {}, and what was between is gone",
+                opening.kept().size(),
+                opening.last().size()
+            ));
+        }
+        Fate::Hidden(opening) => {
+            return Found::Broken(format!(
+                "the succession hides more than it declares: you kept {origin} at size {size} \
+                 under root {root}, and it says that the last was of size {} under root {}",
+                opening.last().size(),
+                opening.last().root()
+            ));
+        }
+        Fate::Impossible | Fate::Foreign => {
+            return Found::Broken(format!(
+                "the log signed {origin} at size {size}, which that generation never had"
+            ));
+        }
     }
     if size > now.size() {
         let why = format!(
@@ -121,12 +157,16 @@ pub(super) fn words(anchor: &Anchor) -> String {
     let size = anchor
         .size
         .map_or("unknown".to_owned(), |size| size.to_string());
-    let kept = anchor.kept_size.map_or(String::new(), |kept| {
+    let mut kept = anchor.kept_size.map_or(String::new(), |kept| {
         format!("; consistent with the checkpoint of size {kept} that you kept")
     });
+    if let Some(lost) = anchor.lost_size {
+        kept = format!("; the kept checkpoint of size {lost} lies in the declared loss");
+    }
     match anchor.kind {
         AnchorKind::None => "none: nothing outside the operator vouches for this log; it could have been written anew".to_owned(),
         AnchorKind::Unrelated => "none: the checkpoint that you kept cannot be related to this log".to_owned(),
+        AnchorKind::Lost => format!("none of what the log is now{kept}"),
         AnchorKind::Kept => format!("kept: size {size}{kept}"),
         AnchorKind::Witnessed => {
             let names: Vec<&str> = anchor.witnesses.iter().map(|witness| witness.name.as_str()).collect();

@@ -65,7 +65,7 @@ impl Checks {
 
     pub(super) fn found(&mut self, name: &'static str, found: Found) {
         match found {
-            Found::Fine(detail) => self.fine(name, detail),
+            Found::Fine(detail) | Found::Lost(detail) => self.fine(name, detail),
             Found::Unknown(detail) => self.unknown(name, detail),
             Found::Broken(detail) => {
                 self.broken(name, detail);
@@ -97,7 +97,7 @@ impl Checks {
             Conclusion::Broken
         } else if !self.incomplete.is_empty() {
             Conclusion::Incomplete
-        } else if findings.count > 0 {
+        } else if findings.count > 0 || self.anchor.lost_size.is_some() {
             Conclusion::Findings
         } else {
             Conclusion::Clean

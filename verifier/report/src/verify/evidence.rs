@@ -9,7 +9,7 @@ use affiant_proto::{
 use super::{
     NoVerdict,
     checks::{Checks, Stop},
-    trusted::{officers, trusted},
+    trusted::{generations, officers, trusted},
 };
 use crate::{
     document::Claim,
@@ -53,7 +53,7 @@ pub(super) fn evidence(
     let mut leaves = vec![(first.index, first.leaf())];
     let opened = Reading::open(first, claim.period, claim.parameters.clone());
     let mut reading = opened.map_err(|error| checks.broken("statements", error.to_string()))?;
-    let key = trusted(checks, &reading, trust)?;
+    trusted(checks, &reading, trust)?;
     let mut issued = None;
     while let Some(entry) = reader.next_entry().map_err(|error| bad(checks, error))? {
         leaves.push((entry.index, entry.leaf()));
@@ -79,6 +79,7 @@ pub(super) fn evidence(
             leaves.len()
         ),
     );
+    let key = generations(checks, &reading, trust)?;
     let faults = reading.finish(claim.size);
     match faults.first() {
         None => {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use affiant_proto::{
     Body, Digest,
+    authority::{Fate, Generation, Lineage},
     tlog::{Checkpoint, Hash, Note, NoteKey, SignedCheckpoint, verify_multi},
 };
 
@@ -118,18 +119,47 @@ pub(super) fn past(
     since: Option<&Note>,
 ) -> BTreeMap<u64, Hash> {
     let kept = since.and_then(|note| note.text().parse::<Checkpoint>().ok());
-    let seen = read.reading.checkpoints().keys().copied();
-    let sizes = seen.chain(kept.map(|kept| kept.size())).collect();
+    let seen = read.reading.checkpoints().keys().map(|(_, size)| *size);
+    let lineage = read.reading.authorities().lineage().generations();
+    let went_on = lineage.filter_map(|it| Some(it.opening()?.kept().size()));
+    let sizes = seen
+        .chain(went_on)
+        .chain(kept.map(|kept| kept.size()))
+        .collect();
     let mut roots = prefix::roots(&read.leaves, now.size(), &read.proof, &sizes);
     roots.extend(earlier.iter().map(|block| (block.size, block.root)));
     roots.insert(now.size(), *now.root());
     roots
 }
 
-/// Holds what hosts and witnesses saw of the log against the log.
+/// Holds what hosts and witnesses saw of the log, and what successions kept of it, against the log.
 pub(super) fn views(checks: &mut Checks, reading: &Reading, past: &BTreeMap<u64, Hash>) {
-    let mut seen = 0_u64;
-    for (size, (root, index)) in reading.checkpoints() {
+    let lineage = reading.authorities().lineage();
+    if let Some(wrong) = lineage.generations().find_map(|it| kept_wrong(it, past)) {
+        checks.broken("views", wrong);
+        return;
+    }
+    let (mut seen, mut lost) = (0_u64, 0_u64);
+    for ((generation, size), (root, index)) in reading.checkpoints() {
+        let Some(generation) = lineage.generations().nth(*generation) else {
+            continue;
+        };
+        let origin = generation.origin().as_str();
+        match lineage.fate(origin, *size, root) {
+            Fate::Standing => {}
+            Fate::Lost(_) => {
+                lost += 1;
+                continue;
+            }
+            Fate::Hidden(_) | Fate::Impossible | Fate::Foreign => {
+                let text = format!(
+                    "the statement at log index {index} saw {origin} at size {size} under root \
+                     {root}, which the log's succession denies: it hides more than it declares"
+                );
+                checks.broken("views", text);
+                return;
+            }
+        }
         let Some(here) = past.get(size) else {
             continue;
         };
@@ -145,12 +175,30 @@ pub(super) fn views(checks: &mut Checks, reading: &Reading, past: &BTreeMap<u64,
             return;
         }
     }
+    let lost = match lost {
+        0 => String::new(),
+        lost => format!("; {lost} more lie in what a succession declares as lost"),
+    };
     checks.fine(
         "views",
         format!(
-            "states of the log that hosts or witnesses saw: {seen}, all of them states of this log"
+            "states of the log that hosts or witnesses saw: {seen}, all of them states of this log{lost}"
         ),
     );
+}
+
+/// Says how a generation did not begin with what its succession names, as far as that can be told.
+fn kept_wrong(generation: &Generation, past: &BTreeMap<u64, Hash>) -> Option<String> {
+    let kept = generation.opening()?.kept();
+    let here = past.get(&kept.size())?;
+    (here != kept.root()).then(|| {
+        format!(
+            "{} says that it goes on from size {} under root {}, and the log there has {here}",
+            generation.origin(),
+            kept.size(),
+            kept.root()
+        )
+    })
 }
 
 pub(super) fn issued(
@@ -202,7 +250,7 @@ pub(super) fn issued(
 
 pub(super) fn anchored(
     checks: &mut Checks,
-    key: &NoteKey,
+    lineage: &Lineage,
     signed: &SignedCheckpoint,
     past: &BTreeMap<u64, Hash>,
     trust: Option<&Trust>,
@@ -210,7 +258,8 @@ pub(super) fn anchored(
 ) {
     let mut anchor = std::mem::take(&mut checks.anchor);
     let witnesses = anchor::witnesses(&mut anchor, signed, trust);
-    let kept = since.map(|note| anchor::kept(&mut anchor, note, key, signed.checkpoint(), past));
+    let kept =
+        since.map(|note| anchor::kept(&mut anchor, note, lineage, signed.checkpoint(), past));
     checks.anchor = anchor;
     checks.found("witnesses", witnesses);
     if let Some(kept) = kept {

@@ -87,7 +87,8 @@ fn examine(
     let past = past(&read, &earlier, signed.checkpoint(), since);
     views(checks, &read.reading, &past);
     issued(checks, &read, &signature, &claim, digest(&report));
-    anchored(checks, &read.key, &signed, &past, trust, since);
+    let lineage = read.reading.authorities().lineage();
+    anchored(checks, lineage, &signed, &past, trust, since);
     figures(checks, files, &read.reading, &claim, &report, &signed)?;
     judged(checks, &read.reading, &claim, trust);
     Ok(())

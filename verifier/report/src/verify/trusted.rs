@@ -1,6 +1,11 @@
 //! Holding who signs against what the reader trusts.
 
-use affiant_proto::{Digest, PublicKey, tlog::NoteKey, v1};
+use affiant_proto::{
+    Digest, PublicKey,
+    authority::{APPROVERS, Approver, Worth},
+    tlog::NoteKey,
+    v1,
+};
 
 use super::checks::{Checks, Stop};
 use crate::{
@@ -8,28 +13,23 @@ use crate::{
     trust::{self, Trust},
 };
 
-/// Holds the genesis against what the reader trusts; gives the key that signs checkpoints.
+/// Holds the genesis against what the reader trusts.
 pub(super) fn trusted(
     checks: &mut Checks,
     reading: &Reading,
     trust: Option<&Trust>,
-) -> Result<NoteKey, Stop> {
+) -> Result<(), Stop> {
     let (genesis, found) = reading.genesis();
     let own = trust::log_key(genesis).map_err(|bad| checks.broken("trust", bad.to_string()))?;
     let Some(trust) = trust else {
         checks.unknown("trust", fingerprints(genesis, found, &own));
-        return Ok(own);
+        return Ok(());
     };
     let ca = Digest::try_from(genesis.ca.as_slice()).ok();
     let wrong = if trust.genesis() != found {
         Some(format!(
             "the genesis is {found}, and you trust {}",
             trust.genesis()
-        ))
-    } else if *trust.log() != own {
-        Some(format!(
-            "the log's key is {own}, and you trust {}",
-            trust.log()
         ))
     } else if ca != Some(trust.ca()) {
         Some(format!(
@@ -43,12 +43,105 @@ pub(super) fn trusted(
         Some(wrong) => {
             checks.broken("trust", wrong);
         }
-        None => checks.fine(
+        None if *trust.log() == own => checks.fine(
             "trust",
             format!("genesis {found}, log key and authority are those you trust"),
         ),
+        None => checks.fine(
+            "trust",
+            format!(
+                "genesis {found} and authority are those you trust; your log key is of a later \
+                 generation"
+            ),
+        ),
     }
-    Ok(trust.log().clone())
+    Ok(())
+}
+
+/// Follows the log's generations from the one whose key the reader trusts; gives the key that
+/// signs checkpoints now. Those before it the reader trusts with it; each after it needs two
+/// officers whom he knows.
+pub(super) fn generations(
+    checks: &mut Checks,
+    reading: &Reading,
+    trust: Option<&Trust>,
+) -> Result<NoteKey, Stop> {
+    let lineage = reading.authorities().lineage();
+    let now = lineage.current().key().clone();
+    let mut later = lineage.generations();
+    if let Some(trust) = trust
+        && !later.any(|it| it.key() == trust.log())
+    {
+        let text = format!("the log's key is {now}, and you trust {}", trust.log());
+        return Err(checks.broken("trust", text));
+    }
+    let mut told = Vec::new();
+    let mut strange = Vec::new();
+    for (generation, opening) in later.filter_map(|it| Some((it, it.opening()?))) {
+        let approvers = opening.approvers();
+        let known = approvers
+            .iter()
+            .filter(|approver| speaks(reading, trust, opening.index(), approver));
+        let known = known.count();
+        let origin = generation.origin();
+        if known < APPROVERS {
+            strange.push(format!(
+                "{origin}, approved by {known} officers whom you trust and whose keys were not \
+                 revoked from before"
+            ));
+        }
+        told.push(format!(
+            "{origin} keeps {} entries of {}, approved by {} officers",
+            opening.kept().size(),
+            opening.last().size(),
+            approvers.len()
+        ));
+    }
+    if !strange.is_empty() {
+        checks.unknown(
+            "generations",
+            format!(
+                "two officers must open a generation: {}; compare their keys by another channel",
+                strange.join("; ")
+            ),
+        );
+    } else if !told.is_empty() {
+        checks.fine(
+            "generations",
+            format!("the log went on anew: {}", told.join("; ")),
+        );
+    }
+    Ok(now)
+}
+
+/// Tells whether the reader knows an officer who approved, and his key was trusted there. Without
+/// a trust file the genesis says who officers are.
+fn speaks(
+    reading: &Reading,
+    trust: Option<&Trust>,
+    index: Option<u64>,
+    approver: &Approver,
+) -> bool {
+    let authorities = reading.authorities();
+    let first = approver
+        .chain
+        .and_then(|chain| authorities.opened_by(&chain));
+    let named = |key: &PublicKey| match trust {
+        Some(trust) => trust.knows(key),
+        None => {
+            let officers = &authorities.body().officers;
+            officers.iter().any(|named| named.key == key.as_bytes())
+        }
+    };
+    let revoked = authorities
+        .revocations()
+        .of(v1::KeyUse::Officer, &approver.key.id());
+    let stands = match (revoked, index) {
+        (None, _) => true,
+        (Some(revoked), Some(index)) => revoked.worth(index) == Worth::Stands,
+        (Some(_), None) => false,
+    };
+    stands && (named(&approver.key) || first.is_some_and(named))
 }
 
 /// Holds the officers against what the reader trusts, once all are known.

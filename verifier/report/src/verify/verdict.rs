@@ -87,6 +87,9 @@ pub struct Anchor {
     pub witnessed_unix_s: Option<u64>,
     /// Size of the kept checkpoint with which the log was shown to be consistent.
     pub kept_size: Option<u64>,
+    /// Size of the kept checkpoint that lies in what a succession declared as lost.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub lost_size: Option<u64>,
     /// The same in words.
     pub text: String,
 }
@@ -100,6 +103,8 @@ pub enum AnchorKind {
     None,
     /// A checkpoint that the reader kept cannot be related to it.
     Unrelated,
+    /// A checkpoint that the reader kept, and that lies in what a succession declared as lost.
+    Lost,
     /// A checkpoint that the reader kept.
     Kept,
     /// A quorum of the reader's witnesses.

@@ -16,7 +16,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use affiant_judge::{Docket, Judge, Parameters, admission::Sources};
 use affiant_proto::{
-    Body, ChainState, Digest, Ed25519Signer, Envelope, SaltedTree, Seed, Signer as _, Statement,
+    Body, ChainState, Digest, Ed25519Signer, Envelope, KeyId, SaltedTree, Seed, Signer as _,
+    Statement,
+    authority::succession_approval_bytes,
+    chain::key_change_bytes,
     digest,
     statement::Place,
     tlog::{
@@ -44,6 +47,10 @@ pub fn signer(seed: u8) -> Ed25519Signer {
     Ed25519Signer::from_seed(&[seed; 32]).unwrap()
 }
 
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 pub fn key(seed: u8) -> Vec<u8> {
     signer(seed).public_key().as_bytes().to_vec()
 }
@@ -69,7 +76,9 @@ pub struct World {
     pub log: Vec<Envelope>,
     pub tree: MemoryTree,
     pub now: u64,
-    operator: ChainState,
+    /// First line of the checkpoints now, with the seeds of the log's and the operator's keys.
+    origin: String,
+    keys: (u8, u8),
     officers: Vec<ChainState>,
     pub hosts: Vec<Host>,
     docket: Docket,
@@ -131,12 +140,12 @@ impl World {
             accept_recorded: true,
         };
         let (docket, _) = Docket::open(0, genesis.clone(), sources, judge).unwrap();
-        let (operator, _) = ChainState::open(genesis.clone()).unwrap();
         let mut world = Self {
             log: Vec::new(),
             tree: MemoryTree::new(),
             now: T0,
-            operator,
+            origin: ORIGIN.into(),
+            keys: (LOG, OPERATOR),
             officers: Vec::new(),
             hosts: Vec::new(),
             docket,
@@ -163,7 +172,7 @@ impl World {
     }
 
     pub fn genesis(&self) -> Digest {
-        self.operator.chain()
+        self.docket.authorities().genesis()
     }
 
     pub fn append(&mut self, envelope: Envelope) -> u64 {
@@ -176,8 +185,8 @@ impl World {
     }
 
     pub fn operator(&mut self, body: impl Into<Body>) -> u64 {
-        let statement = sealed(body.into(), Some(&self.operator), OPERATOR, self.now, None);
-        self.operator.follow(statement.clone()).unwrap();
+        let state = self.docket.authorities().operator();
+        let statement = sealed(body.into(), Some(state), self.keys.1, self.now, None);
         self.append(Envelope::join(statement, None).unwrap())
     }
 
@@ -452,7 +461,7 @@ impl World {
     }
 
     pub fn checkpoint(&self) -> SignedCheckpoint {
-        checkpoint_of(&self.tree)
+        checkpoint_of(&self.tree, &self.origin, self.keys.0)
     }
 
     /// A witness cosigns the log as it stands; the log and the hosts take note of it.
@@ -461,7 +470,7 @@ impl World {
         let note = cosigned(&signed);
         let checkpoint = signed.checkpoint();
         self.seen = Some(v1::CheckpointRef {
-            origin: ORIGIN.into(),
+            origin: self.origin.clone(),
             size: checkpoint.size(),
             root: checkpoint.root().as_bytes().to_vec(),
         });
@@ -515,7 +524,7 @@ impl World {
         let index = self.operator(bundle.body());
         let statement = self.log.last().unwrap().statement().clone();
         let signed = self.checkpoint();
-        let key = NoteSigner::new(ORIGIN.parse().unwrap(), signer(LOG)).unwrap();
+        let key = NoteSigner::new(self.origin.parse().unwrap(), signer(self.keys.0)).unwrap();
         let signed = SignedCheckpoint::of(cosigned(&signed), key.key()).unwrap();
         let files: Written = bundle
             .finish((index, statement), &signed, &self.tree)
@@ -534,11 +543,114 @@ impl World {
         self
     }
 
+    /// The log falls back to its first `size` entries: gives those that were lost.
+    pub fn lose(&mut self, size: usize) -> Vec<Envelope> {
+        let lost = self.log.split_off(size);
+        let judge = Judge::new(Parameters::default());
+        let sources = Sources {
+            accept_recorded: true,
+        };
+        let genesis = self.log[0].statement().clone();
+        self.docket = Docket::open(0, genesis, sources, judge).unwrap().0;
+        for (index, envelope) in (0..).zip(&self.log).skip(1) {
+            self.docket.take_whole(index, envelope.clone()).unwrap();
+        }
+        self.tree = self
+            .log
+            .iter()
+            .map(|one| leaf_hash(one.statement().digest().as_bytes()))
+            .collect();
+        let officers = self.docket.authorities();
+        for state in &mut self.officers {
+            *state = officers.officer(&state.chain()).unwrap().clone();
+        }
+        lost
+    }
+
+    /// Both officers let the log go on from where it stands, after `last` was published.
+    pub fn succeed(&mut self, last: v1::CheckpointRef) {
+        let generation = 1 + self.docket.authorities().lineage().generations().count() as u8;
+        let (log, operator) = (40 + generation, 50 + generation);
+        let kept = reference(&self.checkpoint());
+        let mut body = v1::Succession {
+            last: Some(last),
+            kept: Some(kept),
+            origin: format!("log.example/{generation}"),
+            log_key: key(log),
+            operator_key: key(operator),
+            reason: "the disk was lost".into(),
+            ..v1::Succession::default()
+        };
+        let bytes = succession_approval_bytes(self.genesis(), &body);
+        for (state, seed) in self.officers.iter().zip(OFFICERS) {
+            body.approvals.push(v1::OfficerApproval {
+                officer: state.chain().as_bytes().to_vec(),
+                signature: signer(seed).sign(&bytes).unwrap().to_vec(),
+            });
+        }
+        self.clock();
+        self.keys = (log, operator);
+        self.operator(body);
+        self.origin = format!("log.example/{generation}");
+    }
+
+    /// Hosts send again what the log lost.
+    pub fn resend(&mut self, lost: Vec<Envelope>) {
+        let hosts: BTreeSet<Digest> = self.hosts.iter().map(|host| host.state.chain()).collect();
+        let theirs = |one: &Envelope| {
+            let chain = one.statement().header().chain();
+            chain.is_some_and(|chain| hosts.contains(&chain))
+        };
+        lost.into_iter().filter(theirs).for_each(|one| {
+            self.append(one);
+        });
+    }
+
+    /// Signs a change of a host's record key to the key of `seed`.
+    pub fn change_key(&mut self, host: usize, seed: u8) {
+        let it = &self.hosts[host];
+        let Place::Link {
+            chain,
+            sequence,
+            previous,
+        } = it.state.next_place()
+        else {
+            unreachable!()
+        };
+        let bytes = key_change_bytes(chain, sequence, previous, signer(seed).public_key());
+        let body = v1::Key {
+            new_key: key(seed),
+            proof: signer(seed).sign(&bytes).unwrap().to_vec(),
+            ..v1::Key::default()
+        };
+        self.host_says(host, body, None);
+        self.hosts[host].seed = seed;
+    }
+
+    /// What hosts name as the newest checkpoint from here on.
+    pub fn see(&mut self, seen: v1::CheckpointRef) {
+        self.seen = Some(seen);
+    }
+
+    /// The record key that a host signs with.
+    pub fn record_key(&self, host: usize) -> KeyId {
+        self.hosts[host].state.key().id()
+    }
+
     pub fn trust(&self) -> Trust {
         let genesis = self.log[0].statement();
         Trust::of_genesis(genesis)
             .unwrap()
             .with_witnesses(Some(policy()))
+    }
+}
+
+pub fn reference(signed: &SignedCheckpoint) -> v1::CheckpointRef {
+    let checkpoint = signed.checkpoint();
+    v1::CheckpointRef {
+        origin: checkpoint.origin().to_string(),
+        size: checkpoint.size(),
+        root: checkpoint.root().as_bytes().to_vec(),
     }
 }
 
@@ -551,11 +663,11 @@ pub fn policy() -> Policy {
     Policy::new(vec![key], 1).unwrap()
 }
 
-pub fn checkpoint_of(tree: &MemoryTree) -> SignedCheckpoint {
+pub fn checkpoint_of(tree: &MemoryTree, origin: &str, key: u8) -> SignedCheckpoint {
     let size = tree.size();
     let checkpoint =
-        Checkpoint::new(ORIGIN.parse().unwrap(), size, tree.root(size).unwrap()).unwrap();
-    let signer = NoteSigner::new(ORIGIN.parse().unwrap(), signer(LOG)).unwrap();
+        Checkpoint::new(origin.parse().unwrap(), size, tree.root(size).unwrap()).unwrap();
+    let signer = NoteSigner::new(origin.parse().unwrap(), signer(key)).unwrap();
     checkpoint.sign(&signer).unwrap()
 }
 
