@@ -1,7 +1,7 @@
 //! What must hold of a directory before a ledger in it is opened. Nothing here changes it but the
 //! probe, which leaves nothing.
 
-use std::io;
+use std::{fs, io};
 
 use affiant_proto::tlog::{Checkpoint, MAX_NOTE_BYTES, NoteKey, SignedCheckpoint};
 
@@ -13,6 +13,7 @@ use super::{
     refusal::{OpenError, at},
     segment::{Segment, SegmentName},
     tiles::Edge,
+    wal::{Group, Tail},
 };
 
 /// Puts a file twice. A store that takes the second would let two writers both believe that their
@@ -83,6 +84,36 @@ pub(super) fn published(
         });
     }
     Ok(Some(signed))
+}
+
+/// Refuses a lock that segments show to be an old one.
+///
+/// A segment that the lock does not name is put before the swap and while the write-ahead file
+/// holds all its entries, and the next one after the swap. So a crash leaves one at most, and none
+/// that goes on further than that file.
+pub(super) fn not_ahead(
+    places: &Places,
+    head: &Head,
+    names: &[SegmentName],
+    tail: &Tail,
+) -> Result<(), OpenError> {
+    let at_segments = places.segments();
+    let written = tail.groups.last().map_or(head.size, Group::end);
+    for found in fs::read_dir(&at_segments).map_err(at(&at_segments))? {
+        let found = found.map_err(at(&at_segments))?;
+        let Ok(name) = found.file_name().to_string_lossy().parse::<SegmentName>() else {
+            continue;
+        };
+        let behind = names.binary_search(&name).is_ok() || name.start() < head.size;
+        if !behind && (name.start() > head.size || name.end() > written) {
+            return Err(OpenError::SegmentAhead {
+                path: found.path(),
+                end: name.end(),
+                locked: head.size,
+            });
+        }
+    }
+    Ok(())
 }
 
 /// What one pass over all segments gives.

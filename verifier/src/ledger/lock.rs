@@ -1,7 +1,8 @@
 //! The lock: which head the log has, decided before anything is signed.
 //!
 //! Trusted. Beside the keys it is the only state that cannot be derived: whoever can turn it back
-//! can make the verifier sign two histories. Backup and restore leave it out.
+//! can make the verifier sign two histories. Backup and restore leave it out; where it is lost, a
+//! succession goes on from what was published.
 //!
 //! The file is text, one value a line and nothing else, the last line the SHA-256 of all before it:
 //!
@@ -76,8 +77,8 @@ pub enum LockError {
     },
     /// Its text is not that of a lock, or its last line does not match the others.
     #[error(
-        "lock {path} is damaged: {fault}; set it by hand from the newest checkpoint that a witness \
-         or agent holds, never from a backup"
+        "lock {path} is damaged: {fault}; never take one from a backup: move it away, and run \
+         `affiant-verifier succession propose`"
     )]
     Damaged {
         /// The file.

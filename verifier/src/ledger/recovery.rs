@@ -5,7 +5,7 @@ use std::{path::Path, sync::Arc};
 use affiant_proto::{Signer, tlog::NoteSigner};
 
 use super::{
-    check::{chain, probe, published, scan},
+    check::{chain, not_ahead, probe, published, scan},
     disk::{Access, Disk, LocalDisk},
     hold::Hold,
     kept::PublishedNote,
@@ -118,6 +118,7 @@ pub(super) fn open(
     if !tail.fits_a_segment_after(scan.clock) {
         return Err(BadWal::NoSegment(places.wal()).into());
     }
+    not_ahead(&places, &head, &names, &tail)?;
 
     // All checks hold; from here on the directory changes.
     let mut recovery = Recovery {

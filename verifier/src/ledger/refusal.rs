@@ -50,7 +50,7 @@ pub enum OpenError {
     #[error("the file system of {0} puts a file where one is; keep the ledger on a local disk")]
     NotCreateOnly(PathBuf),
     /// Something in the directory could not be read or written.
-    #[error("{path} cannot be read or written: {source}")]
+    #[error("{path} cannot be read or written: {source}; put that right and start again")]
     Io {
         /// What.
         path: PathBuf,
@@ -108,13 +108,27 @@ pub enum OpenError {
     /// The published checkpoint is ahead of the lock: the lock was turned back.
     #[error(
         "{path} was published at size {published} and the lock holds {locked}: the lock is an old \
-         one; find the newest, for going on from here would fork the log"
+         one; put the newest back, for going on from here would fork the log, or run \
+         `affiant-verifier succession propose`"
     )]
     Ahead {
         /// The file.
         path: PathBuf,
         /// Its size.
         published: u64,
+        /// The lock's size.
+        locked: u64,
+    },
+    /// Segments go on where the lock ends: the lock was turned back.
+    #[error(
+        "{path} goes on to {end} and the lock ends at {locked}: the lock is an old one; put the \
+         newest back, or run `affiant-verifier succession propose --last NOTE`"
+    )]
+    SegmentAhead {
+        /// The segment.
+        path: PathBuf,
+        /// Index after its last entry.
+        end: u64,
         /// The lock's size.
         locked: u64,
     },

@@ -5,12 +5,15 @@ use std::{io, path::Path, sync::Arc};
 use affiant_proto::tlog::Origin;
 
 use super::{
+    check,
     disk::{Access, Disk as _, LocalDisk},
     entry::Entry,
     kept::{Idle, Kept, NotKept, PublishedNote},
     lock::{FileLock, Head, Lock as _},
     places::Places,
     refusal::{OpenError, at},
+    repair,
+    replay::Recovery,
     segment::Builder,
     wal::Wal,
 };
@@ -66,39 +69,38 @@ pub fn succeed(
     Ok(())
 }
 
-/// Takes away what belongs to the generation before the lock's: its newest checkpoint and the
-/// write-ahead file, both of which go to `swept/`. What a run before has done already is left.
-pub fn settle(_idle: &Idle, directory: &Path, origin: &Origin) -> Result<(), NotKept> {
+/// Takes away what belongs to the generation before the lock's: segments that were not kept, the
+/// write-ahead file and its newest checkpoint, all of which go to `swept/`. What a run before has done already is left.
+pub fn settle(_idle: &Idle, directory: &Path, origin: &Origin) -> Result<(), OpenError> {
     let places = Places::new(directory);
     let public = places.public().checkpoint();
-    let io = |path: &Path| {
-        let path = path.to_owned();
-        move |source| NotKept::Io { path, source }
-    };
     match PublishedNote::of(directory) {
         // The new generation has published: a verifier may have written since.
         Ok(note) if note.checkpoint().origin() == origin => return Ok(()),
-        Ok(_) | Err(NotKept::NoCheckpoint(_)) => {}
-        Err(other) => return Err(other),
+        // It may have been damaged; aside it stays evidence.
+        Ok(_) | Err(_) => {}
     }
+    let lock = FileLock::new(&places.lock(), Arc::new(LocalDisk));
+    let Some(head) = lock.read()? else {
+        return Err(OpenError::NoLedger(directory.to_owned()));
+    };
+    let names = check::chain(&places, head.segment)?;
+    repair::sweep(&places, &LocalDisk, &names, &mut Recovery::default())?;
     let swept = places.swept();
-    LocalDisk
-        .make_directories(&swept, Access::Private)
-        .map_err(io(&swept))?;
     // The checkpoint goes last: until then no ledger opens here.
     let wal = places.wal();
     let aside = swept.join(format!("wal-before-{}", file_name(origin)));
     if wal.exists() && !aside.exists() {
-        LocalDisk.rename(&wal, &aside).map_err(io(&wal))?;
+        LocalDisk.rename(&wal, &aside).map_err(at(&wal))?;
     }
-    Wal::start(&wal, Arc::new(LocalDisk), &[]).map_err(io(&wal))?;
+    Wal::start(&wal, Arc::new(LocalDisk), &[]).map_err(at(&wal))?;
     if public.exists() {
         let aside = swept.join(format!("checkpoint-before-{}", file_name(origin)));
-        LocalDisk.rename(&public, &aside).map_err(io(&public))?;
+        LocalDisk.rename(&public, &aside).map_err(at(&public))?;
     }
     for directory in [&swept, &places.public().0] {
         if directory.exists() {
-            LocalDisk.sync_directory(directory).map_err(io(directory))?;
+            LocalDisk.sync_directory(directory).map_err(at(directory))?;
         }
     }
     Ok(())

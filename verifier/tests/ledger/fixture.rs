@@ -70,6 +70,10 @@ struct Plan {
     /// Set when the fault has struck: nothing more is written, as after a crash.
     crashed: bool,
     free: Option<u64>,
+    /// What the operating system says when the fault strikes.
+    errno: Option<i32>,
+    /// Faults strike again until healed, and nothing else does.
+    lasting: bool,
     ignores_create_only: bool,
     /// Length of the write-ahead file when it was last synced.
     synced: u64,
@@ -94,8 +98,18 @@ impl Faults {
         self.0.lock().unwrap().fault = Some((when, leaves));
     }
 
+    /// From now on that step fails with this error of the operating system, and leaves nothing.
+    pub(crate) fn refuse(&self, step: Step, errno: i32) {
+        let mut plan = self.0.lock().unwrap();
+        plan.fault = Some((When::At(step), Leaves::Nothing));
+        plan.errno = Some(errno);
+        plan.lasting = true;
+    }
+
     pub(crate) fn heal(&self) {
         let mut plan = self.0.lock().unwrap();
+        plan.errno = None;
+        plan.lasting = false;
         plan.fault = None;
         plan.crashed = false;
     }
@@ -143,7 +157,7 @@ impl Faults {
             }
             _ => return Verdict::Do,
         };
-        plan.crashed = true;
+        plan.crashed = !plan.lasting;
         match leaves {
             Leaves::Nothing => Verdict::FailBefore,
             Leaves::All => Verdict::FailAfter,
@@ -151,8 +165,15 @@ impl Faults {
         }
     }
 
+    fn error(&self, otherwise: &str) -> io::Error {
+        match self.0.lock().unwrap().errno {
+            Some(errno) => io::Error::from_raw_os_error(errno),
+            None => io::Error::other(otherwise.to_owned()),
+        }
+    }
+
     fn pass(&self, step: Step, write: impl FnOnce() -> io::Result<()>) -> io::Result<()> {
-        let injected = || Err(io::Error::other(format!("injected at {step:?}")));
+        let injected = || Err(self.error(&format!("injected at {step:?}")));
         match self.judge(step) {
             Verdict::Do => write(),
             Verdict::FailAfter => write().and_then(|()| injected()),
@@ -183,7 +204,7 @@ impl Disk for Faults {
                 LocalDisk.append(file, bytes)?;
                 Err(io::Error::other("injected after an append"))
             }
-            Verdict::FailBefore => Err(io::Error::other("injected before an append")),
+            Verdict::FailBefore => Err(self.error("injected before an append")),
         }
     }
 
@@ -195,7 +216,7 @@ impl Disk for Faults {
                 file.set_len(synced.min(length) + length.saturating_sub(synced) / 2)?;
                 Err(io::Error::other("injected: the power failed before a sync"))
             }
-            Verdict::FailBefore => Err(io::Error::other("injected before a sync")),
+            Verdict::FailBefore => Err(self.error("injected before a sync")),
             verdict => {
                 LocalDisk.sync(file)?;
                 self.0.lock().unwrap().synced = file.metadata()?.len();

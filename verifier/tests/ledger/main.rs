@@ -8,3 +8,4 @@ mod fixture;
 mod model;
 mod power;
 mod reading;
+mod table;
