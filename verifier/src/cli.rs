@@ -25,8 +25,8 @@ pub struct Cli {
     pub command: Command,
 }
 
-/// The commands. All but `init`, `serve`, `officer new`, `backup`, `restore` and `check-config` are
-/// clients of the running server.
+/// The commands. All but `init`, `serve`, `officer new`, `backup`, `restore`, `succession` and
+/// `check-config` are clients of the running server.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Make a data directory: authority, log, genesis with its first two officers
@@ -92,6 +92,12 @@ pub enum Command {
         after_help = "Example:\n  affiant-verifier restore /mnt/backup/affiant --data /var/lib/affiant"
     )]
     Restore(Restore),
+    /// Open the next generation of the log, after a loss or for a new log key
+    #[command(
+        subcommand,
+        after_help = "Example, with the verifier stopped:\n  affiant-verifier succession propose --data /var/lib/affiant --last newest.note --reason \"disk lost\" --out next.json\n  affiant-verifier succession approve next.json --key alice.key\n  affiant-verifier succession approve next.json --key bob.key\n  affiant-verifier succession open next.json next.json.alice next.json.bob --data /var/lib/affiant"
+    )]
+    Succession(Succession),
     /// Check the configuration, all faults at once
     #[command(after_help = "Example:\n  affiant-verifier check-config --config verifier.toml")]
     CheckConfig,
@@ -145,6 +151,60 @@ pub struct Restore {
     /// What `backup` wrote
     #[arg(value_name = "BACKUP")]
     pub backup: PathBuf,
+}
+
+/// `succession …`
+#[derive(Debug, Subcommand)]
+pub enum Succession {
+    /// Say what is kept and what was lost; makes the keys of the next generation, signs nothing
+    Propose(Propose),
+    /// Approve a proposal as an officer: shows it in plain words, asks, signs
+    Approve(ApproveSuccession),
+    /// Open the generation; run it again if it was cut off
+    Open(OpenSuccession),
+}
+
+/// `succession propose`
+#[derive(Debug, Args)]
+pub struct Propose {
+    /// A checkpoint that a witness, agent or auditor holds of this log; the newest of several counts
+    #[arg(long, value_name = "NOTE")]
+    pub last: Vec<PathBuf>,
+    /// Logged with the succession
+    #[arg(long, default_value = "")]
+    pub reason: String,
+    /// Change the operator's key too
+    #[arg(long)]
+    pub new_operator_key: bool,
+    /// Where the proposal is written
+    #[arg(long, value_name = "FILE")]
+    pub out: PathBuf,
+}
+
+/// `succession approve`
+#[derive(Debug, Args)]
+pub struct ApproveSuccession {
+    /// What `succession propose` wrote
+    pub proposal: PathBuf,
+    /// The officer's private key
+    #[arg(long, value_name = "FILE")]
+    pub key: PathBuf,
+    /// Do not ask back
+    #[arg(long)]
+    pub yes: bool,
+    /// Where the approval is written [default: PROPOSAL.NAME]
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+}
+
+/// `succession open`
+#[derive(Debug, Args)]
+pub struct OpenSuccession {
+    /// What `succession propose` wrote
+    pub proposal: PathBuf,
+    /// What two officers' `succession approve` wrote
+    #[arg(required = true, num_args = 2..=16, value_name = "APPROVAL")]
+    pub approvals: Vec<PathBuf>,
 }
 
 /// `--json`

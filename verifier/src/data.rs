@@ -75,6 +75,16 @@ impl DataDir {
         self.keys().join("operator.key")
     }
 
+    /// Key of the log's next generation, from its proposal until it is opened.
+    pub fn next_log_key(&self) -> PathBuf {
+        self.keys().join("log.key.next")
+    }
+
+    /// Key of the operator in the log's next generation, where it changes with it.
+    pub fn next_operator_key(&self) -> PathBuf {
+        self.keys().join("operator.key.next")
+    }
+
     /// The ledger. Its lock file is trusted, everything else in it is checked against that.
     pub fn ledger(&self) -> PathBuf {
         self.0.join("log")

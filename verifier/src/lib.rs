@@ -33,6 +33,7 @@ pub mod replay;
 pub mod report;
 pub mod restore;
 pub mod serve;
+pub mod succession;
 pub mod tls;
 pub mod token;
 pub mod trail;

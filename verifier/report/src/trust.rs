@@ -202,6 +202,12 @@ impl Trust {
         })
     }
 
+    /// Sets the key that signs checkpoints now, in the log's newest generation.
+    #[must_use]
+    pub fn with_log(self, log: NoteKey) -> Self {
+        Self { log, ..self }
+    }
+
     /// Adds the reader's witnesses, `None` takes them away.
     #[must_use]
     pub fn with_witnesses(self, witnesses: Option<Policy>) -> Self {

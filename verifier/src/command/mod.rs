@@ -4,6 +4,7 @@ mod backups;
 mod listing;
 mod officers;
 mod reports;
+mod succession;
 mod tokens;
 
 use std::{fmt, process::ExitCode};
@@ -12,7 +13,7 @@ use affiant_proto::v1;
 use serde_json::Value;
 
 use crate::{
-    cli::{Binding, Cli, Command, Host, HostChange, ListOnly, Officer, Tenant},
+    cli::{Binding, Cli, Command, Host, HostChange, ListOnly, Officer, Succession, Tenant},
     client::{Client, ClientError},
     clock::Clock,
     config::Config,
@@ -110,6 +111,7 @@ pub fn without_config(cli: &Cli) -> Option<Result<ExitCode, Failure>> {
         Command::Init(options) => Some(make(options, cli)),
         Command::Officer(Officer::New { name, out }) => Some(officers::new(name, out)),
         Command::CheckConfig => Some(check_config(cli)),
+        Command::Succession(Succession::Approve(options)) => Some(succession::approve(options)),
         _ => None,
     }
 }
@@ -178,6 +180,7 @@ pub async fn run(command: Command, context: Context) -> Result<ExitCode, Failure
         Command::Rebuild => listing::rebuild(&context).await,
         Command::Backup(options) => backups::make(&context, &options),
         Command::Restore(options) => backups::restore(&context, &options),
+        Command::Succession(command) => succession::run(&context, &command),
         // Dispatched before a client is made.
         Command::Init(_)
         | Command::Serve(_)

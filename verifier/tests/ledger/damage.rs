@@ -81,7 +81,10 @@ fn a_changed_or_missing_lock_is_refused() {
         fs::write(&path, &kept).unwrap();
     }
     fs::remove_file(&path).unwrap();
-    assert!(matches!(refusal(&house), OpenError::NoLock { size: 700, .. }));
+    assert!(matches!(
+        refusal(&house),
+        OpenError::NoLock { size: 700, .. }
+    ));
 }
 
 #[test]

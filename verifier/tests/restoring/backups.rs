@@ -168,11 +168,7 @@ fn a_backup_of_a_log_that_went_back_does_not_take_the_place_of_the_newer_one() {
     grow(&mut ledger, 5);
     drop(ledger);
     let copy = deployment.at("copy");
-    let copied = std::process::Command::new("cp")
-        .arg("-a")
-        .args([data.path(), &copy])
-        .status();
-    assert!(copied.unwrap().success());
+    super::fixture::copy(data.path(), &copy);
     grow(&mut open(&data), 5);
     make(&deployment, Options::default()).unwrap();
     let back = DataDir::at(&copy);
