@@ -8,7 +8,7 @@ use affiant_proto::{
 };
 use serde::Serialize;
 
-use crate::timeline::{Moment, Stamp};
+use crate::timeline::{Doubt, Moment, Stamp};
 
 /// How many officers an approval needs.
 pub const APPROVERS: usize = 2;
@@ -61,6 +61,12 @@ pub struct Change {
     pub reason: String,
     /// What an approval allows.
     pub terms: Option<Terms>,
+    /// Log index of the revocation of a key by which it was decided; as known since then, it
+    /// permits nothing and never did.
+    pub doubted_at_index: Option<u64>,
+    /// Log indices of the decisions that led to it.
+    #[serde(skip)]
+    decisions: BTreeSet<u64>,
 }
 
 /// A tenant's vetting as it is at one moment.
@@ -100,6 +106,7 @@ pub enum NoEffect {
 
 #[derive(Clone, Debug)]
 struct Opinion {
+    index: u64,
     dossier: Vec<u8>,
     conditional: bool,
     effective_ms: u64,
@@ -180,6 +187,7 @@ impl Approval {
         };
         let effective_ms = stamp.effective_ms;
         let opinion = Opinion {
+            index: stamp.index,
             dossier: decision.dossier.clone(),
             conditional,
             effective_ms,
@@ -211,6 +219,8 @@ impl Approval {
             officers: agreed.iter().map(|(officer, _)| hex(officer)).collect(),
             reason: decision.reason.clone(),
             terms: Some(Terms::of(tenant, conditional)),
+            doubted_at_index: None,
+            decisions: agreed.iter().map(|(_, opinion)| opinion.index).collect(),
         };
         self.changes.push(change);
         self.approved = Some(dossier);
@@ -224,6 +234,29 @@ impl Approval {
         self.restrict(stamp, false, "under_review", Vec::new(), reason);
     }
 
+    /// Casts doubt on decisions: approvals that rest on one permit nothing as known from the
+    /// revocation on, and one that stands ends. Gives the log indices of these approvals. What the
+    /// decisions restricted stays restricted.
+    pub(crate) fn doubt(&mut self, stamp: Stamp, doubt: &Doubt) -> Vec<u64> {
+        let mut found = Vec::new();
+        for change in &mut self.changes {
+            if !change.decisions.is_disjoint(&doubt.acts) && change.doubted_at_index.is_none() {
+                change.doubted_at_index = Some(doubt.index);
+                found.push(change.index);
+            }
+        }
+        self.opinions
+            .retain(|_, opinion| !doubt.acts.contains(&opinion.index));
+        let last = self.changes.last();
+        let stands =
+            self.approved.is_some() && last.is_some_and(|change| change.doubted_at_index.is_some());
+        if stands {
+            let reason = "a key by which it was approved was revoked".to_owned();
+            self.restrict(stamp, false, "under_review", Vec::new(), reason);
+        }
+        found
+    }
+
     /// The state at a moment: the last of the log among the changes that work by then. What
     /// reaches back, and was logged after the use, counts as far as `at` may know it.
     pub(crate) fn at(&self, at: Moment) -> Vetting {
@@ -231,30 +264,18 @@ impl Approval {
         let later = self.changes.iter().rev().filter(works).find(|change| {
             change.reaches_back && change.index >= at.index && change.index < at.known_before
         });
-        let then = || {
-            self.changes
-                .iter()
-                .rev()
-                .filter(works)
-                .find(|change| change.index < at.index)
+        let before = self.changes.iter().rev().filter(works);
+        let mut before = before.filter(|change| change.index < at.index).peekable();
+        let is_doubted = |change: &&Change| {
+            let known = change.doubted_at_index;
+            known.is_some_and(|known| known < at.known_before)
         };
-        let Some(change) = later.or_else(then) else {
-            return Vetting::Not("draft");
-        };
-        match &change.terms {
-            None if change.state == "expired" => Vetting::Expired,
-            None => Vetting::Not(change.state),
-            Some(terms)
-                if terms
-                    .valid_from_unix_ms
-                    .is_some_and(|from| at.instant_ms < from) =>
-            {
-                Vetting::Not("approved for a later time")
-            }
-            Some(terms) if terms.valid_to_unix_ms.is_some_and(|to| at.instant_ms > to) => {
-                Vetting::Expired
-            }
-            Some(terms) => Vetting::Approved(terms.classes.clone()),
+        let doubted = later.is_none() && before.peek().is_some_and(is_doubted);
+        let change = later.or_else(|| before.find(|change| !is_doubted(change)));
+        let vetting = change.map_or(Vetting::Not("draft"), |change| allows(change, at));
+        match vetting {
+            Vetting::Not(_) if doubted => Vetting::Not("approved by a key that was revoked"),
+            vetting => vetting,
         }
     }
 
@@ -281,7 +302,28 @@ impl Approval {
             officers: officers.iter().map(hex).collect(),
             reason,
             terms: None,
+            doubted_at_index: None,
+            decisions: BTreeSet::new(),
         });
+    }
+}
+
+/// What a change allows at a moment.
+fn allows(change: &Change, at: Moment) -> Vetting {
+    match &change.terms {
+        None if change.state == "expired" => Vetting::Expired,
+        None => Vetting::Not(change.state),
+        Some(terms)
+            if terms
+                .valid_from_unix_ms
+                .is_some_and(|from| at.instant_ms < from) =>
+        {
+            Vetting::Not("approved for a later time")
+        }
+        Some(terms) if terms.valid_to_unix_ms.is_some_and(|to| at.instant_ms > to) => {
+            Vetting::Expired
+        }
+        Some(terms) => Vetting::Approved(terms.classes.clone()),
     }
 }
 
@@ -448,6 +490,41 @@ mod tests {
             approval.at(Moment::as_known_now(99, 999)),
             Vetting::Approved(None)
         );
+    }
+
+    #[test]
+    fn an_approval_by_a_key_that_was_revoked_stands_as_known_then_and_not_as_known_now() {
+        let mut approval = approved_at_2();
+        let doubt = Doubt {
+            index: 9,
+            acts: BTreeSet::from([2]),
+        };
+        assert_eq!(approval.doubt(stamp(9, 20), &doubt), [2]);
+        let then = approval.at(Moment::as_known_then(5, 50));
+        assert_eq!(then, Vetting::Approved(None));
+        let revoked = Vetting::Not("approved by a key that was revoked");
+        assert_eq!(approval.at(Moment::as_known_now(5, 50)), revoked);
+        let after = approval.at(Moment::as_known_then(10, 100));
+        assert_eq!(after, Vetting::Not("under_review"));
+        decide(&mut approval, 11, ANN, dossier()).unwrap();
+        decide(&mut approval, 12, BO, dossier()).unwrap();
+        let again = approval.at(Moment::as_known_now(13, 130));
+        assert_eq!(again, Vetting::Approved(None));
+        assert_eq!(approval.at(Moment::as_known_now(5, 50)), revoked);
+    }
+
+    #[test]
+    fn a_decision_in_doubt_counts_for_no_later_approval() {
+        let mut approval = Approval::default();
+        decide(&mut approval, 1, ANN, dossier()).unwrap();
+        let doubt = Doubt {
+            index: 5,
+            acts: BTreeSet::from([1]),
+        };
+        assert_eq!(approval.doubt(stamp(5, 0), &doubt), [] as [u64; 0]);
+        decide(&mut approval, 6, BO, dossier()).unwrap();
+        let now = approval.at(Moment::as_known_now(99, 999));
+        assert_eq!(now, Vetting::Not("draft"));
     }
 
     #[test]

@@ -95,8 +95,7 @@ pub struct Judge {
     uses: Uses,
     whereabouts: Whereabouts,
     signers: Signers,
-    /// Names of officers, by chain.
-    officers: BTreeMap<[u8; 32], String>,
+    officers: BTreeMap<[u8; 32], Admission>,
     episodes: Episodes,
     answers: BTreeMap<String, Answer>,
     records: u64,
@@ -105,6 +104,15 @@ pub struct Judge {
     not_judged: BTreeMap<String, u64>,
     notes: BTreeSet<String>,
     notes_left_out: u64,
+}
+
+/// How an officer came to be one.
+#[derive(Clone, Debug)]
+struct Admission {
+    index: u64,
+    name: String,
+    /// Chains of the officers who approved him.
+    by: BTreeSet<Vec<u8>>,
 }
 
 /// A standing that holds for a while: the registry need not be asked per record.
@@ -237,6 +245,15 @@ impl Judge {
     /// Takes a party, edge, tenant or change of state, signed by an officer.
     pub fn tenant_event(&mut self, index: u64, officer: [u8; 32], event: &v1::TenantEvent) {
         let stamp = self.stamp(index, event.effective_unix_ms);
+        if let Some(v1::tenant_event::Body::Tenant(tenant)) = &event.body
+            && let Some(conditions) = &tenant.conditions
+            && (!conditions.sites.is_empty() || conditions.max_gpus.is_some())
+        {
+            self.note(format!(
+                "tenant {}: conditions on sites and max_gpus are carried and not judged",
+                tenant.id
+            ));
+        }
         if let Err(why) = self.registry.tenant_event(stamp, officer, event) {
             self.note(format!("index {index}: {why}"));
         }
@@ -251,9 +268,9 @@ impl Judge {
     }
 
     /// Takes a binding or its withdrawal.
-    pub fn binding_event(&mut self, index: u64, _officer: [u8; 32], event: &v1::BindingEvent) {
+    pub fn binding_event(&mut self, index: u64, officer: [u8; 32], event: &v1::BindingEvent) {
         let stamp = self.stamp(index, event.effective_unix_ms);
-        self.bindings.event(stamp, event);
+        self.bindings.event(stamp, officer, event);
     }
 
     /// Takes the devices of a chain, `None` for one that is not shown.

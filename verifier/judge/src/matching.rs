@@ -27,6 +27,10 @@ pub enum Match {
 #[derive(Clone, Debug, Default)]
 pub struct Bindings {
     versions: BTreeMap<String, Vec<(Stamp, v1::Binding, bool)>>,
+    /// Log indices and officers of all versions.
+    acts: BTreeMap<[u8; 32], BTreeMap<u64, String>>,
+    /// Versions in doubt, and the log index from which they bind nothing more.
+    doubted: BTreeMap<u64, u64>,
     filed: BTreeMap<(usize, String), BTreeSet<String>>,
     /// Bindings without any selector: they match everything.
     open: BTreeSet<String>,
@@ -34,10 +38,12 @@ pub struct Bindings {
 
 impl Bindings {
     /// Takes a binding, or its withdrawal, as it is from now on.
-    pub(crate) fn event(&mut self, stamp: Stamp, event: &v1::BindingEvent) {
+    pub(crate) fn event(&mut self, stamp: Stamp, officer: [u8; 32], event: &v1::BindingEvent) {
         let Some(binding) = &event.binding else {
             return;
         };
+        let acts = self.acts.entry(officer).or_default();
+        acts.insert(stamp.index, binding.id.clone());
         let given = selectors(binding)
             .into_iter()
             .enumerate()
@@ -53,6 +59,26 @@ impl Bindings {
         }
         let versions = self.versions.entry(binding.id.clone()).or_default();
         versions.push((stamp, binding.clone(), event.withdrawn));
+    }
+
+    /// Casts doubt on what an officer bound between two log indices: from `index`, the revocation
+    /// of his key, it binds nothing more, and what was bound before it is bound again. A
+    /// withdrawal stays. Gives what it touches, in words.
+    pub(crate) fn doubt(
+        &mut self,
+        index: u64,
+        officer: [u8; 32],
+        (first, last): (u64, u64),
+    ) -> Vec<String> {
+        let acts = self.acts.get(&officer).into_iter();
+        let mut said = Vec::new();
+        for (act, binding) in acts.flat_map(|acts| acts.range(first..=last)) {
+            self.doubted.entry(*act).or_insert(index);
+            said.push(format!(
+                "binding {binding} at log index {act}; what it attributed stays in the figures"
+            ));
+        }
+        said
     }
 
     /// All bindings as last stated, by id, with whether they are withdrawn.
@@ -95,7 +121,13 @@ impl Bindings {
     fn in_force(&self, id: &str, index: u64, instant_ms: u64) -> Option<&v1::Binding> {
         let known = self.versions.get(id)?.iter().rev();
         let works = |stamp: &Stamp| stamp.index < index && stamp.permits_from() <= instant_ms;
-        let (_, binding, withdrawn) = known.into_iter().find(|(stamp, _, _)| works(stamp))?;
+        let doubted = |stamp: &Stamp| {
+            let known = self.doubted.get(&stamp.index);
+            known.is_some_and(|known| *known < index)
+        };
+        let (_, binding, withdrawn) = known
+            .into_iter()
+            .find(|(stamp, _, withdrawn)| works(stamp) && (*withdrawn || !doubted(stamp)))?;
         let begun = binding.from_unix_ms.is_none_or(|from| from <= instant_ms);
         let lasts = binding.to_unix_ms.is_none_or(|to| instant_ms <= to);
         (!withdrawn && begun && lasts).then_some(binding)
@@ -150,7 +182,7 @@ mod tests {
             withdrawn,
             ..Default::default()
         };
-        bindings.event(stamp, &event);
+        bindings.event(stamp, [1; 32], &event);
     }
 
     fn binding(id: &str, tenant: &str, namespace: &str, host: &str) -> v1::Binding {
@@ -217,6 +249,18 @@ mod tests {
             "used before the withdrawal"
         );
         assert_eq!(find(6, 50), Match::None);
+    }
+
+    #[test]
+    fn a_binding_by_a_key_that_was_revoked_binds_no_more_from_the_revocation_on() {
+        let mut bindings = Bindings::default();
+        bind(&mut bindings, 1, binding("b", "t", "lab", ""), false);
+        bind(&mut bindings, 4, binding("b", "thief", "lab", ""), false);
+        let said = bindings.doubt(8, [1; 32], (3, 7));
+        assert_eq!(said.len(), 1, "{said:?}");
+        let find = |index| bindings.find(&pod("lab"), "h", index, 200);
+        assert_eq!(find(6), Match::Tenant("thief".into()), "as known then");
+        assert_eq!(find(9), Match::Tenant("t".into()));
     }
 
     #[test]

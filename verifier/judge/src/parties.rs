@@ -6,7 +6,7 @@ use affiant_proto::v1::{self, EdgeKind};
 
 use crate::{
     parameters::Country,
-    timeline::{Moment, Stamp, Timeline},
+    timeline::{Doubt, Moment, Stamp, Timeline},
 };
 
 /// An edge's identity: a later event about the same three replaces it.
@@ -65,6 +65,12 @@ impl Parties {
             EdgeKind::Unspecified => {}
         }
         self.edges.entry(id).or_default().push(stamp, edge);
+    }
+
+    /// Casts doubt on what was stated.
+    pub(crate) fn doubt(&mut self, doubt: &Doubt) {
+        self.parties.values_mut().for_each(|line| line.doubt(doubt));
+        self.edges.values_mut().for_each(|line| line.doubt(doubt));
     }
 
     /// The newest statement of a party.

@@ -14,7 +14,7 @@ use crate::{
     approval::{Approval, Change, NoEffect, Vetting},
     parameters::Country,
     parties::Parties,
-    timeline::{Moment, Stamp, Timeline},
+    timeline::{Doubt, Moment, Stamp, Timeline},
 };
 
 /// All that officers stated about who uses the fleet.
@@ -30,6 +30,8 @@ pub struct Registry {
     /// reaches back to is the first entry after a use's index.
     reaches: Vec<(u64, u64)>,
     revision: u64,
+    /// Log index and time of each act of each officer.
+    acts: BTreeMap<[u8; 32], BTreeMap<u64, u64>>,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -61,6 +63,7 @@ impl Registry {
         event: &v1::TenantEvent,
     ) -> Result<(), NoEffect> {
         self.note(stamp);
+        self.act(stamp, officer);
         match &event.body {
             None => return Err(NoEffect::Empty(stamp.index)),
             Some(tenant_event::Body::Party(party)) => {
@@ -101,6 +104,7 @@ impl Registry {
         decision: &v1::Decision,
     ) -> Result<(), NoEffect> {
         self.note(stamp);
+        self.act(stamp, officer);
         let id = &decision.tenant;
         let unknown = || NoEffect::NoTenant(id.clone());
         let dossier = self.dossier_digest(id).ok_or_else(unknown)?;
@@ -119,6 +123,52 @@ impl Registry {
             self.unfollow(id);
         }
         made
+    }
+
+    /// Casts doubt on what an officer said between two log indices, the revocation of his key
+    /// being logged at `stamp`. Gives what it touches, in words.
+    pub(crate) fn doubt(
+        &mut self,
+        stamp: Stamp,
+        officer: [u8; 32],
+        (first, last): (u64, u64),
+    ) -> Vec<String> {
+        let acts = self.acts.get(&officer).into_iter();
+        let acts: BTreeMap<u64, u64> = acts
+            .flat_map(|acts| acts.range(first..=last))
+            .map(|(index, logged_ms)| (*index, *logged_ms))
+            .collect();
+        let Some(reach) = acts.values().min().copied() else {
+            return Vec::new();
+        };
+        let doubt = Doubt {
+            index: stamp.index,
+            acts: acts.into_keys().collect(),
+        };
+        // What it permitted, it permitted from its inclusion at the earliest.
+        self.note(Stamp {
+            effective_ms: reach,
+            ..stamp
+        });
+        self.parties.doubt(&doubt);
+        let mut said = vec![format!(
+            "{} statements on tenants and parties, log indices {} to {}",
+            doubt.acts.len(),
+            doubt.acts.first().unwrap_or(&first),
+            doubt.acts.last().unwrap_or(&last)
+        )];
+        let mut ended = Vec::new();
+        for (tenant, record) in &mut self.tenants {
+            record.versions.doubt(&doubt);
+            for index in record.approval.doubt(stamp, &doubt) {
+                said.push(format!("approval of tenant {tenant} at log index {index}"));
+            }
+            if record.approval.approved().is_none() {
+                ended.push(tenant.clone());
+            }
+        }
+        ended.iter().for_each(|tenant| self.unfollow(tenant));
+        said
     }
 
     /// Gives a tenant's dossier as it stands after the last event: the tenant, all parties that
@@ -233,6 +283,11 @@ impl Registry {
     pub(crate) fn reaches_back_to(&self, index: u64) -> Option<u64> {
         let place = self.reaches.partition_point(|(event, _)| *event <= index);
         self.reaches.get(place).map(|(_, effective)| *effective)
+    }
+
+    fn act(&mut self, stamp: Stamp, officer: [u8; 32]) {
+        let acts = self.acts.entry(officer).or_default();
+        acts.insert(stamp.index, stamp.logged_ms);
     }
 
     fn note(&mut self, stamp: Stamp) {

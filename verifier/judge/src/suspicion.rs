@@ -6,12 +6,15 @@ use affiant_proto::{
 };
 
 use crate::{
-    Judge,
+    Admission, Judge,
     custody::quoted,
     episodes::{Episode, Key},
     findings::{Known, Rule, Subject},
     hosts::HostState,
 };
+
+/// Most approvals of one officer that are read, as many as admission reads.
+const MAX_APPROVALS: usize = 16;
 
 impl Judge {
     /// Takes note of who signed the statement at `index`; before what it says is heard.
@@ -21,8 +24,13 @@ impl Judge {
 
     /// Takes an officer's opening statement.
     pub fn officer(&mut self, index: u64, chain: [u8; 32], officer: &v1::Officer) {
-        let _ = index;
-        self.officers.insert(chain, officer.name.clone());
+        let approvals = officer.approvals.iter().take(MAX_APPROVALS);
+        let admission = Admission {
+            index,
+            name: officer.name.clone(),
+            by: approvals.map(|approval| approval.officer.clone()).collect(),
+        };
+        self.officers.insert(chain, admission);
     }
 
     /// Takes a revocation: what the key signed before `from_index` stands, what it signed since
@@ -46,8 +54,9 @@ impl Judge {
         let subject = match usage {
             KeyUse::Record => Subject::Host(self.hosts.of(signed.chain).name.clone(), signed.chain),
             KeyUse::Officer => {
-                let name = self.officers.get(&signed.chain).cloned();
-                Subject::Officer(name.unwrap_or_default(), signed.chain)
+                let officer = self.officers.get(&signed.chain);
+                let name = officer.map_or("", |officer| officer.name.as_str());
+                Subject::Officer(name.to_owned(), signed.chain)
             }
             // These open connections and sign no statement.
             KeyUse::Tls | KeyUse::Ca | KeyUse::Unspecified => return,
@@ -55,6 +64,10 @@ impl Judge {
         if first > signed.last {
             return;
         }
+        let touched = match usage {
+            KeyUse::Officer => self.doubt(index, signed.chain, (first, signed.last)),
+            _ => Vec::new(),
+        };
         let span = (self.signers.logged_ms(first), self.clock_ms);
         if span.1 <= self.period.0 || span.0 > self.period.1 {
             return;
@@ -79,11 +92,31 @@ impl Judge {
             );
             episode.tell(&detail, &host, None);
         }
+        for touched in touched {
+            episode.tell(&touched, &host, None);
+        }
         let key = Key {
             rule: Rule::KeySuspect,
             subject,
             known: Known::Later,
         };
         self.episodes.add(key, episode);
+    }
+
+    /// Casts doubt on all that an officer said between two log indices; gives it in words.
+    fn doubt(&mut self, index: u64, officer: [u8; 32], span: (u64, u64)) -> Vec<String> {
+        let stamp = self.stamp(index, self.clock_ms);
+        let mut said = self.registry.doubt(stamp, officer, span);
+        said.extend(self.bindings.doubt(index, officer, span));
+        let admitted = self.officers.values().filter(|other| {
+            (span.0..=index).contains(&other.index) && other.by.contains(officer.as_slice())
+        });
+        said.extend(admitted.map(|other| {
+            format!(
+                "officer {}, admitted at log index {} with his approval",
+                other.name, other.index
+            )
+        }));
+        said
     }
 }

@@ -4,7 +4,9 @@
 //! it took effect. For a value that has versions both follow from one rule: a version is in force
 //! from its effective instant until a later version *of the log* has both been included and taken
 //! effect. Around a back-dated change two versions are in force at once, and a rule that either
-//! breaks is broken.
+//! breaks is broken. A version by a key that was revoked from before it replaces none.
+
+use std::collections::{BTreeMap, BTreeSet};
 
 /// When a registry event was said to take effect, and where the log has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,30 +57,61 @@ impl Moment {
     }
 }
 
+/// Acts of an officer on which a revocation casts doubt: their log indices, and that of the
+/// revocation, from which on it is known.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Doubt {
+    /// Log index of the revocation.
+    pub index: u64,
+    /// Log indices of the acts.
+    pub acts: BTreeSet<u64>,
+}
+
 /// The versions of one thing, in the order of the log.
 #[derive(Clone, Debug)]
-pub struct Timeline<T>(Vec<(Stamp, T)>);
+pub struct Timeline<T> {
+    versions: Vec<(Stamp, T)>,
+    /// Versions that are in doubt, and the log index from which that is known.
+    doubted: BTreeMap<u64, u64>,
+}
 
 impl<T> Default for Timeline<T> {
     fn default() -> Self {
-        Self(Vec::new())
+        Self {
+            versions: Vec::new(),
+            doubted: BTreeMap::new(),
+        }
     }
 }
 
 impl<T> Timeline<T> {
     /// Adds the next version of the log.
     pub fn push(&mut self, stamp: Stamp, value: T) {
-        self.0.push((stamp, value));
+        self.versions.push((stamp, value));
+    }
+
+    /// Casts doubt on versions: they stay in force, and replace none that was before them.
+    pub(crate) fn doubt(&mut self, doubt: &Doubt) {
+        for (stamp, _) in &self.versions {
+            if doubt.acts.contains(&stamp.index) {
+                self.doubted.entry(stamp.index).or_insert(doubt.index);
+            }
+        }
+    }
+
+    fn is_doubted(&self, index: u64, at: Moment) -> bool {
+        let known = self.doubted.get(&index);
+        known.is_some_and(|known| *known < at.known_before)
     }
 
     /// The newest version, whenever it takes effect.
     pub fn newest(&self) -> Option<&T> {
-        self.0.last().map(|(_, value)| value)
+        self.versions.last().map(|(_, value)| value)
     }
 
     /// All versions, newest first, that are known at `at` and had taken effect.
     pub fn known(&self, at: Moment) -> impl Iterator<Item = &(Stamp, T)> {
-        self.0.iter().rev().filter(move |(stamp, _)| {
+        self.versions.iter().rev().filter(move |(stamp, _)| {
             stamp.index < at.known_before && stamp.effective_ms <= at.instant_ms
         })
     }
@@ -88,7 +121,9 @@ impl<T> Timeline<T> {
         let mut superseded = false;
         self.known(at).take_while(move |(stamp, _)| {
             let take = !superseded;
-            superseded |= stamp.index < at.index && stamp.permits_from() <= at.instant_ms;
+            superseded |= stamp.index < at.index
+                && stamp.permits_from() <= at.instant_ms
+                && !self.is_doubted(stamp.index, at);
             take
         })
     }
@@ -137,6 +172,19 @@ mod tests {
         assert_eq!(then(&line, 4, 30), [1], "not yet known");
         assert_eq!(now(&line, 4, 30), [5, 1], "reaches back");
         assert_eq!(now(&line, 4, 15), [1], "but not before its effect");
+    }
+
+    #[test]
+    fn a_version_in_doubt_replaces_nothing_once_the_doubt_is_known() {
+        let mut line = line(&[(1, 10, 10), (5, 50, 50)]);
+        let doubt = Doubt {
+            index: 8,
+            acts: BTreeSet::from([5]),
+        };
+        line.doubt(&doubt);
+        assert_eq!(then(&line, 6, 60), [5], "as known then");
+        assert_eq!(now(&line, 6, 60), [5, 1]);
+        assert_eq!(then(&line, 9, 90), [5, 1]);
     }
 
     #[test]

@@ -436,3 +436,86 @@ fn a_device_in_two_hosts_at_once_is_a_duplicate_and_one_after_the_other_a_move()
     assert_eq!(moved.details, ["from host gpu-01 to host gpu-02"]);
     assert_eq!(log.rules(), [Rule::DeviceMoved]);
 }
+
+#[test]
+fn use_under_an_approval_by_a_stolen_key_is_unvetted_as_known_now_and_stands_as_known_then() {
+    let mut log = Log::new(&MODELS);
+    log.party("firm", "Firm", "US");
+    log.tenant(v1::Tenant {
+        id: "t".into(),
+        customer: "firm".into(),
+        end_customer: "firm".into(),
+        ultimate_parent: "firm".into(),
+        ..Default::default()
+    });
+    log.bind("b", "t", "szu");
+    log.tick(1_000);
+    log.decide("t", log::ANN);
+    let stolen = log.index + 1;
+    let key = KeyId::new([5; 16]);
+    log.judge.signed(stolen, log::BO, key);
+    log.decide("t", log::BO);
+    for _ in 0..6 {
+        log.work(0);
+    }
+    assert_eq!(log.findings(), []);
+    let opening = v1::Officer {
+        name: "Bo".into(),
+        ..Default::default()
+    };
+    log.judge.officer(2, log::BO, &opening);
+    let index = log.next();
+    let revocation = v1::Revocation {
+        key_id: key.as_bytes().to_vec(),
+        from_index: stolen,
+        r#use: v1::KeyUse::Officer.into(),
+        ..Default::default()
+    };
+    log.judge.revocation(index, &revocation);
+    let suspect = one(&log, Rule::KeySuspect);
+    assert_eq!(
+        suspect.title,
+        "officer Bo has statements of a key that was revoked"
+    );
+    let approval = format!("approval of tenant t at log index {stolen}");
+    assert!(suspect.details.contains(&approval), "{:?}", suspect.details);
+    let unvetted = one(&log, Rule::UseUnvetted);
+    assert_eq!((unvetted.known, unvetted.evidence.count), (Known::Later, 6));
+    log.work(0);
+    let mut unvetted = log.findings();
+    unvetted.retain(|finding| finding.rule == Rule::UseUnvetted);
+    let known: Vec<_> = unvetted.iter().map(|finding| finding.known).collect();
+    assert_eq!(
+        known,
+        [Known::Later, Known::Then],
+        "and nothing is permitted after"
+    );
+    let before = log.judge.findings().len();
+    log.approve("t");
+    log.work(0);
+    assert_eq!(
+        log.findings().len(),
+        before,
+        "approved again, and nothing taken back"
+    );
+}
+
+#[test]
+fn conditions_that_are_not_judged_are_said_to_be_so() {
+    let mut log = Log::new(&MODELS);
+    let conditions = v1::Conditions {
+        max_gpus: Some(8),
+        ..Default::default()
+    };
+    log.tenant(v1::Tenant {
+        id: "t".into(),
+        conditions: Some(conditions),
+        ..Default::default()
+    });
+    let notes = log.judge.figures().notes;
+    assert!(
+        notes
+            .iter()
+            .any(|note| note.contains("max_gpus are carried and not judged"))
+    );
+}

@@ -214,8 +214,11 @@ impl Selector {
             }
             Body::BindingEvent(body) => {
                 let chain = header.chain().map_or([0; 32], |chain| *chain.as_bytes());
+                self.known.signed(index, chain, statement.key());
                 self.known.binding_event(index, chain, body);
             }
+            // It ends bindings of an officer's key.
+            Body::Revocation(body) => self.known.revocation(index, body),
             Body::Usage(_) => {
                 let seen = header.checkpoint().map(|seen| seen.size);
                 if seen != self.embedded.last().copied() {
