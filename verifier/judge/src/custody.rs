@@ -74,8 +74,38 @@ impl Judge {
             self.note(format!("fork at index {index} names no chain"));
             return;
         };
-        let detail = format!("two statements were signed at sequence {}", fork.sequence);
+        let told = (index, self.clock_ms, fork.sequence);
+        self.forks.entry(chain).or_insert(told);
+        let detail = forked(fork.sequence);
         self.observe_host(index, chain, Rule::ChainFork, &detail);
+    }
+
+    /// The forks of chains that are open: they last, for nothing more of them is admitted.
+    pub(crate) fn frozen(&self) -> impl Iterator<Item = (Key, Episode)> {
+        let open = |chain: &&[u8; 32]| {
+            let host = self.hosts.get(chain);
+            host.is_some_and(|host| host.state.is_live())
+        };
+        let open = self.forks.keys().filter(open);
+        open.filter_map(|chain| self.frozen_until_now(*chain))
+    }
+
+    /// The fork of a chain, as lasting until now; it was counted when it was told of.
+    pub(crate) fn frozen_until_now(&self, chain: [u8; 32]) -> Option<(Key, Episode)> {
+        let (index, since, sequence) = *self.forks.get(&chain)?;
+        let host = self.hosts.get(&chain)?;
+        let (from, to) = self.period;
+        if since > to || self.clock_ms < from {
+            return None;
+        }
+        let span = (since, self.clock_ms.min(to));
+        let episode = Episode::new((index, index), span, since, 0);
+        let key = Key {
+            rule: Rule::ChainFork,
+            subject: Subject::Host(host.name.clone(), chain),
+            known: Known::Then,
+        };
+        Some((key, episode.with(&forked(sequence), &host.name, None)))
     }
 
     /// Takes an `observation`; says whether its rule is one that is judged.
@@ -138,11 +168,15 @@ impl Judge {
 
     fn observe_host(&mut self, index: u64, chain: [u8; 32], rule: Rule, detail: &str) {
         if self.in_period() {
-            let name = self.hosts.of(chain).name.clone();
+            let name = self.hosts.share(chain).name.clone();
             let episode = self.told(index).with(detail, &name, None);
             self.observe(rule, Subject::Host(name, chain), episode);
         }
     }
+}
+
+fn forked(sequence: u64) -> String {
+    format!("two statements were signed at sequence {sequence}")
 }
 
 /// Adds what somebody wrote, where they wrote anything.

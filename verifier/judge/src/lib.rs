@@ -94,6 +94,8 @@ pub struct Judge {
     bare: Bare,
     uses: Uses,
     whereabouts: Whereabouts,
+    /// The first fork of each chain: log index, log time and sequence.
+    forks: BTreeMap<[u8; 32], (u64, u64, u64)>,
     signers: Signers,
     officers: BTreeMap<[u8; 32], Admission>,
     episodes: Episodes,
@@ -150,6 +152,7 @@ impl Judge {
             accounts: Accounts::default(),
             bare: Bare::default(),
             uses: Uses::default(),
+            forks: BTreeMap::new(),
             signers: Signers::default(),
             officers: BTreeMap::new(),
             answers: BTreeMap::new(),
@@ -235,6 +238,9 @@ impl Judge {
             }
             HostState::Maintenance => self.maintain(chain, index, event.until_unix_ms),
             _ => {
+                if self.hosts.of(chain).state.is_live() {
+                    self.thaw(chain);
+                }
                 self.hosts.of(chain).state = state;
                 let heard = self.coverage.end(chain, index);
                 self.heard(chain, index, &heard);
@@ -366,6 +372,9 @@ impl Judge {
         for (old, stood) in self.hosts.open(chain, state) {
             let heard = self.coverage.inherit(chain, index, old);
             self.heard(old, index, &heard);
+            if stood.is_live() {
+                self.thaw(old);
+            }
             if stood.is_live() && self.in_period() {
                 let host = self.hosts.share(chain);
                 let why = custody::quoted(host.why_anew());
@@ -376,6 +385,13 @@ impl Judge {
             }
         }
         self.coverage.expect(chain, index);
+    }
+
+    /// Ends the fork of a chain, which nothing follows any more.
+    fn thaw(&mut self, chain: [u8; 32]) {
+        if let Some((key, episode)) = self.frozen_until_now(chain) {
+            self.episodes.add(key, episode);
+        }
     }
 
     /// Takes silence of a host as planned; of one that owes no records there is none.

@@ -38,6 +38,9 @@ impl Judge {
                 episodes.add(key, episode);
             }
         }
+        for (key, episode) in self.frozen() {
+            episodes.add(key, episode);
+        }
         for met in self.whereabouts.doubled() {
             let (key, episode) = self.meeting(&met);
             episodes.add(key, episode);

@@ -5,7 +5,7 @@ mod log;
 
 use affiant_judge::{Amount, Class, HostState, Judge, Known, Parameters, Rule};
 use affiant_proto::{
-    Reenrolment,
+    KeyId, Reenrolment,
     v1::{self, tenant_event::Body},
 };
 use log::{HOST, INTERVAL, Log, START, line, owns, party};
@@ -435,7 +435,7 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
     #[test]
     fn no_number_from_outside_makes_the_judge_panic_and_parts_always_make_up_the_total(
-        acts in proptest::collection::vec((0_u8..8, edge_numbers(), edge_numbers(), -1_i32..12), 0..40),
+        acts in proptest::collection::vec((0_u8..14, edge_numbers(), edge_numbers(), -1_i32..12), 0..40),
         lines in proptest::collection::vec(hostile_line(), 0..6),
     ) {
         let mut log = approved();
@@ -453,6 +453,29 @@ proptest! {
                     predecessor: Some(v1::Predecessor { chain: HOST.to_vec(), ..Default::default() }),
                     ..Default::default()
                 }, if kind % 2 == 0 { Reenrolment::Proved } else { Reenrolment::Unproved }),
+                6 => log.judge.gap(index, HOST, &v1::Gap { first: a, last: b, lines: kind % 2 == 0, ..Default::default() }),
+                7 => {
+                    log.judge.signed(index, HOST, KeyId::new([1; 16]));
+                    log.judge.revocation(index, &v1::Revocation {
+                        key_id: vec![1; 16], from_index: a, r#use: kind, ..Default::default()
+                    });
+                }
+                8 => log.judge.fork(index, &v1::Fork { chain: HOST.to_vec(), sequence: a, ..Default::default() }),
+                9 => {
+                    let size = |size| Some(v1::CheckpointRef { size, ..Default::default() });
+                    log.judge.succession(index, &v1::Succession { last: size(a), kept: size(b), ..Default::default() });
+                }
+                10 => {
+                    log.judge.chain_restart(index, HOST, &v1::ChainRestart {
+                        restored_sequence: a, adopted_sequence: b, ..Default::default()
+                    });
+                }
+                11 => log.judge.host_event(index, &v1::HostEvent {
+                    host_chain: HOST.to_vec(),
+                    kind: v1::HostEventKind::Maintenance.into(),
+                    until_unix_ms: Some(a),
+                    ..Default::default()
+                }),
                 _ => {
                     let usage = v1::Usage {
                         wall_start_ms: a, wall_end_ms: b, inventory: 1, workloads: 2, ..Default::default()

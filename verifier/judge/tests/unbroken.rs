@@ -50,6 +50,129 @@ fn each_break_that_a_chain_tells_of_is_a_finding_that_names_its_host() {
     let forked = one(&log, Rule::ChainFork);
     assert_eq!(forked.severity, Severity::Critical);
     assert!(forked.details[0].contains("sequence 13"));
+    for _ in 0..60 {
+        log.tick(INTERVAL);
+    }
+    let lasting = one(&log, Rule::ChainFork);
+    assert_eq!((lasting.open, &lasting.id), (true, &forked.id));
+    assert_eq!(lasting.evidence.count, 1);
+    assert!(!one(&log, Rule::ChainRestart).open);
+    host_event(&mut log, HOST, v1::HostEventKind::Evict);
+    for _ in 0..60 {
+        log.tick(INTERVAL);
+    }
+    let ended = one(&log, Rule::ChainFork);
+    assert_eq!((ended.open, &ended.id), (false, &forked.id));
+    assert_eq!(ended.last_unix_ms, lasting.last_unix_ms);
+}
+
+/// All that may break, in one log; a device at most in each record, so that tests stay small.
+fn broken() -> Log {
+    let mut log = Log::new(&MODELS);
+    let key = KeyId::new([4; 16]);
+    enrol(&mut log, NEW, "gpu-02", None, Reenrolment::First);
+    for _ in 0..6 {
+        log.work(3);
+        let index = log.index;
+        log.judge.signed(index, HOST, key);
+        elsewhere(&mut log);
+    }
+    log.tick(60_000);
+    elsewhere(&mut log);
+    let first = log.sequence() + 1;
+    log.record(vec![None]);
+    for lines in [true, false] {
+        let gap = v1::Gap {
+            first,
+            last: first,
+            lines,
+            ..Default::default()
+        };
+        let index = log.next();
+        log.judge.gap(index, HOST, &gap);
+    }
+    let index = log.next();
+    log.judge
+        .chain_restart(index, HOST, &v1::ChainRestart::default());
+    for _ in 0..=2 * HOUR / INTERVAL {
+        dark(&mut log, v1::Reason::Rma);
+    }
+    let observation = v1::Observation {
+        rule: "LOG_FORKED".into(),
+        ..Default::default()
+    };
+    let index = log.next();
+    log.judge.observation(index, HOST, &observation);
+    let index = log.next();
+    log.judge.succession(index, &succession(40, 50));
+    let index = log.next();
+    let revocation = v1::Revocation {
+        key_id: key.as_bytes().to_vec(),
+        from_index: 8,
+        r#use: v1::KeyUse::Record.into(),
+        ..Default::default()
+    };
+    log.judge.revocation(index, &revocation);
+    let fork = v1::Fork {
+        chain: NEW.to_vec(),
+        ..Default::default()
+    };
+    let index = log.next();
+    log.judge.fork(index, &fork);
+    enrol(&mut log, [7; 32], "gpu-02", Some(NEW), Reenrolment::Proved);
+    log
+}
+
+#[test]
+fn a_log_with_every_break_gives_the_same_verdict_byte_for_byte_when_judged_again() {
+    let verdict = |log: &Log| {
+        let findings = serde_json::to_string(&log.judge.findings()).unwrap();
+        let figures = serde_json::to_string(&log.judge.figures()).unwrap();
+        findings + &figures
+    };
+    let log = broken();
+    let rules = log.rules();
+    for rule in [
+        Rule::ChainFork,
+        Rule::ChainRestart,
+        Rule::RecordsLost,
+        Rule::LinesLost,
+        Rule::ReEnrolled,
+        Rule::KeySuspect,
+        Rule::DeviceDuplicate,
+        Rule::PlannedSilenceExceeded,
+        Rule::LogSuccession,
+        Rule::LogContradicted,
+        Rule::UsageGap,
+    ] {
+        assert!(rules.contains(&rule), "{rule:?} not in {rules:?}");
+    }
+    assert_eq!(verdict(&log), verdict(&broken()));
+    assert_eq!(verdict(&log), verdict(&log), "asking changes nothing");
+}
+
+#[test]
+fn a_period_counts_a_break_once_and_two_periods_make_the_whole() {
+    let breaks = |from, to| {
+        let judge = affiant_judge::Judge::over(affiant_judge::Parameters::default(), from, to);
+        let mut log = Log::with(judge, &MODELS);
+        for _ in 0..4 {
+            log.work(3);
+            let index = log.next();
+            let restart = v1::ChainRestart::default();
+            log.judge.chain_restart(index, HOST, &restart);
+        }
+        let mut found = log.findings();
+        found.retain(|finding| finding.rule == Rule::ChainRestart);
+        found
+            .iter()
+            .map(|finding| finding.evidence.count)
+            .sum::<u64>()
+    };
+    let middle = log::START + 2 * INTERVAL;
+    let parts = [breaks(log::START, middle), breaks(middle, u64::MAX)];
+    assert_eq!(parts, [2, 2]);
+    assert_eq!(breaks(0, u64::MAX), 4);
 }
 
 #[test]
