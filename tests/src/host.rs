@@ -4,7 +4,7 @@ use std::{path::Path, time::Duration};
 
 use affiant_proto::{
     Body, ChainState, Digest, Ed25519Signer, Envelope, SaltedTree, Seed, Signer as _, Statement,
-    digest, statement::Place, v1,
+    chain::key_change_bytes, digest, predecessor::reenrolment_bytes, statement::Place, v1,
 };
 use prost::Message as _;
 use rcgen::{CertificateParams, KeyPair, PublicKeyData as _};
@@ -50,6 +50,27 @@ pub struct Host {
 impl Host {
     /// Enrols with a token; gives the verifier's refusal when there is one.
     pub async fn enrol(name: &str, address: &str, ca: &Path, token: &str) -> Result<Self, Status> {
+        Self::enrol_after(name, address, ca, token, None).await
+    }
+
+    /// Enrols anew in the place of this chain; `proved` by its key, or only said.
+    pub async fn enrol_again(
+        &self,
+        address: &str,
+        ca: &Path,
+        token: &str,
+        proved: bool,
+    ) -> Result<Self, Status> {
+        Self::enrol_after(&self.name, address, ca, token, Some((self, proved))).await
+    }
+
+    async fn enrol_after(
+        name: &str,
+        address: &str,
+        ca: &Path,
+        token: &str,
+        old: Option<(&Self, bool)>,
+    ) -> Result<Self, Status> {
         let mut random = [0; 32];
         SystemRandom::new().fill(&mut random).unwrap();
         let signer = Ed25519Signer::from_seed(&random).unwrap();
@@ -76,7 +97,21 @@ impl Host {
             agent_version: "test".into(),
             token: digest(token.as_bytes()).as_bytes().to_vec(),
             site: String::new(),
-            predecessor: None,
+            predecessor: old.map(|(old, proved)| {
+                let (sequence, head) = (old.state.sequence(), old.state.head());
+                let place = (old.chain(), sequence, head);
+                let bytes = reenrolment_bytes(digest(&genesis), place, signer.public_key());
+                v1::Predecessor {
+                    chain: old.chain().as_bytes().to_vec(),
+                    sequence,
+                    head: head.as_bytes().to_vec(),
+                    reason: "test".into(),
+                    proof: match proved {
+                        true => old.signer.sign(&bytes).unwrap().to_vec(),
+                        false => Vec::new(),
+                    },
+                }
+            }),
         };
         let statement = Statement::seal(body.into(), Place::Opening, now(), None, &signer).unwrap();
         let enrolment = statement.as_bytes().to_vec();
@@ -131,6 +166,42 @@ impl Host {
     /// The head of what it sealed.
     pub fn state(&self) -> &ChainState {
         &self.state
+    }
+
+    /// Names its record key as revocations do.
+    pub fn record_key_id(&self) -> String {
+        self.signer.public_key().id().to_string()
+    }
+
+    /// Names its TLS key as revocations do.
+    pub fn tls_key_id(&self) -> String {
+        digest(&self.tls.subject_public_key_info()).to_string()[..32].to_owned()
+    }
+
+    /// Takes another TLS key; it counts from the next renewal on.
+    pub fn replace_tls_key(&mut self) {
+        self.tls = KeyPair::generate().unwrap();
+    }
+
+    /// Seals a change to a new record key.
+    pub fn rotate_record_key(&mut self) {
+        let mut random = [0; 32];
+        SystemRandom::new().fill(&mut random).unwrap();
+        let next = Ed25519Signer::from_seed(&random).unwrap();
+        let (chain, sequence, previous) =
+            (self.chain(), self.state.sequence() + 1, self.state.head());
+        let bytes = key_change_bytes(chain, sequence, previous, next.public_key());
+        let body = v1::Key {
+            new_key: next.public_key().as_bytes().to_vec(),
+            proof: next.sign(&bytes).unwrap().to_vec(),
+            ..Default::default()
+        };
+        let place = self.state.next_place();
+        let made = Statement::seal(body.into(), place, now(), None, &self.signer).unwrap();
+        self.state.follow(made.clone()).unwrap();
+        self.signer = next;
+        self.sealed
+            .push(Envelope::join(made, None).unwrap().message());
     }
 
     /// Whether an operator must still approve it.
@@ -234,6 +305,11 @@ impl Host {
             .push(Envelope::join(made, None).unwrap().message());
     }
 
+    /// Takes back what it had, as from an image.
+    pub fn restore(&mut self, sealed: Vec<v1::Envelope>, state: ChainState) {
+        (self.sealed, self.state) = (sealed, state);
+    }
+
     /// Goes back to before the newest record.
     fn rewind(&mut self) {
         self.sealed.pop();
@@ -262,6 +338,14 @@ impl Host {
         match self.exchange(address, ca, true).await {
             Ok(outcome) => outcome,
             Err(error) => Outcome::Broken(error),
+        }
+    }
+
+    /// Sends and stays connected; gives why the session ended, once it has.
+    pub async fn stay(&mut self, address: &str, ca: &Path) -> String {
+        match self.exchange(address, ca, false).await {
+            Ok(outcome) => format!("{outcome:?}"),
+            Err(error) => error,
         }
     }
 

@@ -130,6 +130,15 @@ impl Deployment {
         self.running.take().unwrap().kill();
     }
 
+    /// SIGHUP: has it read its configuration again.
+    pub fn hang_up(&self) {
+        let sent = Command::new("kill")
+            .args(["-HUP", &self.id().to_string()])
+            .status()
+            .unwrap();
+        assert!(sent.success());
+    }
+
     /// SIGTERM; must end in order.
     pub fn stop(&mut self) {
         let (status, _) = self.running.take().unwrap().terminate();

@@ -177,6 +177,186 @@ async fn an_evicted_host_may_return_by_approval_and_a_banned_one_never() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_host_that_proves_its_old_chain_goes_on_at_once_and_the_old_chain_ends() {
+    let deployment = Deployment::new();
+    let (address, ca) = (deployment.address(), deployment.ca());
+    let mut old = enrolled(&deployment, "gpu-1").await;
+    old.seal_usage();
+    assert_eq!(old.send(&address, &ca).await, Outcome::Included);
+    let token = deployment.token("gpu-1", "1h");
+    let mut new = old.enrol_again(&address, &ca, &token, true).await.unwrap();
+    assert!(!new.is_pending());
+    new.seal_usage();
+    assert_eq!(new.send(&address, &ca).await, Outcome::Included);
+    old.seal_usage();
+    let outcome = old.send(&address, &ca).await;
+    assert!(
+        matches!(&outcome, Outcome::Broken(why) if why.contains("continued by another")),
+        "{outcome:?}"
+    );
+    let listed = deployment.json(&["host", "list", "--json"]);
+    let line = |chain: &str| {
+        let lines = listed.as_array().unwrap().iter();
+        lines.clone().find(|line| line["chain"] == chain).unwrap()
+    };
+    let (before, after) = (old.chain().to_string(), new.chain().to_string());
+    assert_eq!(line(&before)["standing"], "replaced");
+    assert_eq!(line(&before)["continued_by"], after.as_str());
+    assert_eq!(line(&after)["continues"], before.as_str());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_that_proves_nothing_waits_and_its_approval_ends_the_old_chain() {
+    let deployment = Deployment::new();
+    let (address, ca) = (deployment.address(), deployment.ca());
+    let mut old = enrolled(&deployment, "gpu-1").await;
+    let token = deployment.token("gpu-1", "1h");
+    let mut new = old.enrol_again(&address, &ca, &token, false).await.unwrap();
+    assert!(new.is_pending());
+    old.seal_usage();
+    assert_eq!(
+        old.send(&address, &ca).await,
+        Outcome::Included,
+        "until then"
+    );
+    deployment.succeed(&["host", "approve", "gpu-1"]);
+    new.renew(&address, &ca).await.unwrap();
+    new.seal_usage();
+    assert_eq!(new.send(&address, &ca).await, Outcome::Included);
+    old.seal_usage();
+    assert!(matches!(old.send(&address, &ca).await, Outcome::Broken(_)));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fork_by_a_key_that_was_rotated_since_is_found_after_a_restart_too() {
+    let mut deployment = Deployment::new();
+    let mut forger = enrolled(&deployment, "gpu-1").await;
+    forger.seal_usage();
+    let (address, ca) = (deployment.address(), deployment.ca());
+    assert_eq!(forger.send(&address, &ca).await, Outcome::Included);
+    // A twin of the newest record, by the same key; then the key changes.
+    let at = forger.sealed.len() - 1;
+    let kept = forger.sealed.clone();
+    let state = forger.state().clone();
+    forger.fork();
+    let second = forger.sealed[at].clone();
+    forger.restore(kept, state);
+    forger.rotate_record_key();
+    forger.seal_usage();
+    assert_eq!(forger.send(&address, &ca).await, Outcome::Included);
+    deployment.kill();
+    deployment.start();
+    let outcome = forger
+        .send_one(second, &deployment.address(), &deployment.ca())
+        .await;
+    assert_eq!(outcome, Outcome::Refused("frozen".into()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn status_says_who_is_silent_and_why_and_maintenance_excuses_it() {
+    let mut deployment = Deployment::new();
+    let judge = deployment.path("judge.toml");
+    std::fs::write(&judge, "gap_grace_ms = 1\n").unwrap();
+    let config = deployment.path("verifier.toml");
+    let more = std::fs::read_to_string(&config).unwrap() + &format!("judge = {judge:?}\n");
+    std::fs::write(&config, more).unwrap();
+    deployment.stop();
+    deployment.start();
+    assert_eq!(deployment.run(&["status"]).status.code(), Some(0));
+
+    let mut host = enrolled(&deployment, "gpu-1").await;
+    let silent = |expected: &str| {
+        until(expected, Duration::from_secs(60), || {
+            let status = deployment.json(&["status", "--json"]);
+            let why = status["fleet"]["silent"][0]["why"].as_str()?.to_owned();
+            why.contains(expected).then_some(())
+        });
+    };
+    silent("never reported");
+    assert_eq!(deployment.run(&["status"]).status.code(), Some(1));
+    host.seal_usage();
+    let (address, ca) = (deployment.address(), deployment.ca());
+    assert_eq!(host.send(&address, &ca).await, Outcome::Included);
+    silent("connection lost");
+    deployment.succeed(&["host", "maintenance", "gpu-1", "--until", "1h"]);
+    silent("planned maintenance until");
+    assert_eq!(deployment.run(&["status"]).status.code(), Some(0));
+    let screen = deployment.succeed(&["status"]);
+    assert!(screen.contains("1 silent, 1 of them planned"), "{screen}");
+    for wrong in ["61d", "2020-01-01"] {
+        let refused = deployment.run(&["host", "maintenance", "gpu-1", "--until", wrong]);
+        assert_eq!(refused.status.code(), Some(64), "{wrong}");
+    }
+    deployment.kill();
+    assert_eq!(deployment.run(&["status"]).status.code(), Some(74));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn at_a_hangup_the_configuration_is_read_again_and_a_bad_one_changes_nothing() {
+    let deployment = Deployment::new();
+    let (address, ca) = (deployment.address(), deployment.ca());
+    let mut host = enrolled(&deployment, "gpu-1").await;
+    host.seal_usage();
+    let config = deployment.path("verifier.toml");
+    let good = std::fs::read_to_string(&config).unwrap();
+    let told = |what: &str| {
+        until(what, Duration::from_secs(60), || {
+            deployment.journal().contains(what).then_some(())
+        });
+    };
+    std::fs::write(&config, format!("{good}nmes = []\n")).unwrap();
+    deployment.hang_up();
+    told("nmes: is not a key");
+    assert_eq!(host.send(&address, &ca).await, Outcome::Included);
+    std::fs::write(&config, format!("{good}names = [\"elsewhere.example\"]\n")).unwrap();
+    deployment.hang_up();
+    told("the configuration was read again");
+    host.seal_usage();
+    let outcome = host.send(&address, &ca).await;
+    assert!(
+        matches!(outcome, Outcome::Broken(_)),
+        "its certificate names another place: {outcome:?}"
+    );
+    std::fs::write(&config, &good).unwrap();
+    deployment.hang_up();
+    until("the old name", Duration::from_secs(60), || {
+        (deployment.journal().matches("was read again").count() == 2).then_some(())
+    });
+    assert_eq!(host.send(&address, &ca).await, Outcome::Included);
+}
+
+#[test]
+fn serve_on_a_directory_that_is_none_says_what_to_do() {
+    let deployment = Deployment::new();
+    let nowhere = deployment.path("nowhere");
+    let output = deployment.run(&["serve", "--data", nowhere.to_str().unwrap()]);
+    let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(74));
+    assert!(error.contains("affiant-verifier init"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_that_drains_a_backlog_takes_its_share_of_the_queue_and_no_more() {
+    let deployment = Deployment::new();
+    let (address, ca) = (deployment.address(), deployment.ca());
+    let mut late = enrolled(&deployment, "gpu-1").await;
+    let mut live = enrolled(&deployment, "gpu-2").await;
+    for _ in 0..600 {
+        late.seal_usage();
+    }
+    let drained = {
+        let (address, ca) = (address.clone(), ca.clone());
+        tokio::spawn(async move { late.send(&address, &ca).await })
+    };
+    live.seal_usage();
+    assert_eq!(live.send(&address, &ca).await, Outcome::Included);
+    assert_eq!(drained.await.unwrap(), Outcome::Included);
+    let status = deployment.json(&["status", "--json"]);
+    let most = status["fleet"]["most_in_flight"].as_u64().unwrap();
+    assert!((2..=256).contains(&most), "{most} of one stream at once");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn two_records_at_one_sequence_are_a_fork_and_freeze_the_chain() {
     let mut deployment = Deployment::new();
     let (address, ca) = (deployment.address(), deployment.ca());

@@ -2,8 +2,7 @@
 
 use std::{os::unix::fs::PermissionsExt as _, path::Path, sync::Arc};
 
-use affiant_judge::admission::Admitted;
-use affiant_proto::{Body, Envelope, PublicKey, Statement, digest, v1};
+use affiant_proto::{Body, PublicKey, Statement, authority::certifier_id, digest, v1};
 use prost::Message as _;
 use serde::Serialize;
 use tokio::{
@@ -14,16 +13,17 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
 
 use crate::{
-    authority::Authority,
     clock::Clock,
     enrol::is_host_name,
-    hosts::Hosts,
+    gate::Gate,
     ledger::Reader,
     lines,
     live::Live,
     registry::Registry,
     report::Reports,
+    rotation::{Rotation, not_logged},
     rpc::admin::{self as rpc, admin_server::Admin},
+    status::StatusSource,
     token::{MAX_LIFE_MS, Tokens},
     writer::{Published, Submit},
 };
@@ -31,14 +31,17 @@ use crate::{
 /// Most statements in one submission: a file of 250 tenants with their parties and bindings.
 const MAX_STATEMENTS: usize = 1_000;
 
+/// Longest maintenance that is announced at once: a machine that waits for a spare part for a month.
+const MAX_MAINTENANCE_MS: u64 = 30 * 86_400_000;
+
 /// The service.
 pub struct AdminService {
-    /// All hosts.
-    pub hosts: Arc<Hosts>,
-    /// The operator's and the officers' chains.
-    pub authorities: Authority,
-    /// Whose turn it is to submit officers' statements.
-    pub turn: Mutex<()>,
+    /// All hosts, and the newest of operator and officers.
+    pub gate: Gate,
+    /// Changes keys.
+    pub rotation: Rotation,
+    /// Looks at everything.
+    pub status: StatusSource,
     /// Tokens issued.
     pub tokens: Arc<Mutex<Tokens>>,
     /// The judge.
@@ -100,31 +103,10 @@ impl Admin for AdminService {
         &self,
         _: Request<rpc::StatusRequest>,
     ) -> Result<Response<rpc::StatusReply>, Status> {
-        #[derive(Serialize)]
-        struct Summary {
-            log_size: u64,
-            judged: u64,
-            hosts: usize,
-            findings: usize,
-            device_time: Vec<affiant_judge::accounting::ClassUse>,
-        }
-        let published = self.published.borrow().clone();
-        // One look at the judge: a second lock within the same statement would wait for the first.
-        let (findings, device_time) = {
-            let judge = self.live.judge();
-            (judge.findings().len(), judge.figures().classes)
-        };
-        let summary = Summary {
-            log_size: published.size,
-            judged: self.live.heard(),
-            hosts: self.hosts.count(),
-            findings,
-            device_time,
-        };
         Ok(Response::new(rpc::StatusReply {
             genesis: self.genesis_statement.clone(),
-            checkpoint: published.note.to_vec(),
-            json: json(&summary)?,
+            checkpoint: self.published.borrow().note.to_vec(),
+            json: json(&self.status.look())?,
         }))
     }
 
@@ -160,16 +142,14 @@ impl Admin for AdminService {
     ) -> Result<Response<rpc::ListReply>, Status> {
         use rpc::list_request::What;
         let json = match request.into_inner().what() {
-            What::Hosts => json(&self.hosts.lines())?,
+            What::Hosts => json(&self.gate.hosts.lines())?,
             What::Findings => json(&self.live.judge().findings())?,
             What::Figures => json(&self.live.judge().figures())?,
             What::Tenants => json(&lines::tenants(self.live.judge().registry()))?,
             What::Parties => json(&lines::parties(self.live.judge().registry()))?,
             What::Bindings => json(&lines::bindings(self.live.judge().bindings()))?,
-            What::Officers => {
-                let officers = self.authorities.read();
-                json(&lines::officers(&officers))?
-            }
+            What::Officers => json(&lines::officers(&self.gate.authorities.borrow()))?,
+            What::Keys => json(&lines::keys(&self.gate.authorities.borrow()))?,
             What::Unspecified => return Err(Status::invalid_argument("nothing to list")),
         };
         Ok(Response::new(rpc::ListReply { json }))
@@ -180,7 +160,7 @@ impl Admin for AdminService {
         request: Request<rpc::ChangeHostRequest>,
     ) -> Result<Response<rpc::LoggedReply>, Status> {
         let asked = request.into_inner();
-        let found = self.hosts.find(&asked.host);
+        let found = self.gate.hosts.find(&asked.host);
         let host = match found.as_slice() {
             [host] => host,
             [] => return Err(Status::not_found(format!("no host `{}`", asked.host))),
@@ -193,17 +173,26 @@ impl Admin for AdminService {
                 )));
             }
         };
-        if asked.reason.len() > 1_000 {
-            return Err(Status::invalid_argument("a reason has at most 1,000 bytes"));
+        bounded(&asked.reason)?;
+        if let Some(until) = asked.until_unix_ms {
+            if asked.kind != i32::from(v1::HostEventKind::Maintenance) {
+                return Err(Status::invalid_argument("only maintenance has an end"));
+            }
+            let now = self.clock.now_ms();
+            if !(now..=now.saturating_add(MAX_MAINTENANCE_MS)).contains(&until) {
+                return Err(Status::invalid_argument(
+                    "maintenance ends within the next 30 days",
+                ));
+            }
         }
         let event = v1::HostEvent {
             header: None,
             host_chain: host.chain().as_bytes().to_vec(),
             kind: asked.kind,
             reason: asked.reason,
-            until_unix_ms: None,
+            until_unix_ms: asked.until_unix_ms,
         };
-        let index = self.submit.operator(event).await.map_err(stopping)?;
+        let index = self.submit.operator(event).await.map_err(not_logged)?;
         Ok(Response::new(rpc::LoggedReply {
             indices: vec![index],
         }))
@@ -215,7 +204,7 @@ impl Admin for AdminService {
     ) -> Result<Response<rpc::OfficerHeadReply>, Status> {
         let key = PublicKey::ed25519(&request.into_inner().key);
         let key = key.map_err(|error| Status::invalid_argument(error.to_string()))?;
-        let officers = self.authorities.read();
+        let officers = self.gate.authorities.borrow().clone();
         let state = officers.officer_with(&key);
         Ok(Response::new(rpc::OfficerHeadReply {
             genesis: officers.genesis().as_bytes().to_vec(),
@@ -240,25 +229,68 @@ impl Admin for AdminService {
                 "at most {MAX_STATEMENTS} statements at once"
             )));
         }
-        // Held until all are queued: the log has them in the order in which they were admitted.
-        let turn = self.turn.lock().await;
-        let least = self.published.borrow().size;
-        let admitted = admit_all(&self.authorities, least, &statements)?;
-        let mut waiting = Vec::with_capacity(admitted.len());
-        for (proof, envelope) in admitted {
-            waiting.push(
-                self.submit
-                    .queue(proof, &envelope, None)
-                    .await
-                    .map_err(stopping)?,
-            );
+        let mut parsed = Vec::with_capacity(statements.len());
+        let wrong = |number: usize, why: &dyn std::fmt::Display| {
+            Status::invalid_argument(format!("statement {number}: {why}; nothing was logged"))
+        };
+        for (number, bytes) in (1..).zip(&statements) {
+            let statement = Statement::parse(bytes).map_err(|e| wrong(number, &e))?;
+            if statement.header().chain() == Some(digest(&self.genesis_statement))
+                || matches!(statement.body(), Body::Genesis(_))
+            {
+                return Err(wrong(number, &"not an officer's statement"));
+            }
+            parsed.push(statement);
         }
-        drop(turn);
-        let mut indices = Vec::with_capacity(waiting.len());
-        for logged in waiting {
-            indices.push(logged.await.map_err(|_| stopping(crate::writer::Closed))?);
-        }
+        let logged = self.submit.officers(parsed).await.map_err(not_logged)?;
+        let indices = logged.map_err(|(number, why)| wrong(number, &why))?;
         Ok(Response::new(rpc::LoggedReply { indices }))
+    }
+
+    async fn rotate(
+        &self,
+        request: Request<rpc::RotateRequest>,
+    ) -> Result<Response<rpc::LoggedReply>, Status> {
+        use rpc::rotate_request::What;
+        let rotation = self.rotation.clone();
+        let index = match request.into_inner().what() {
+            What::Operator => rotation.operator().await?,
+            What::Ca => rotation.authority().await?,
+            What::Unspecified => return Err(Status::invalid_argument("nothing to rotate")),
+        };
+        Ok(Response::new(rpc::LoggedReply {
+            indices: vec![index],
+        }))
+    }
+
+    async fn revoke(
+        &self,
+        request: Request<rpc::RevokeRequest>,
+    ) -> Result<Response<rpc::LoggedReply>, Status> {
+        let asked = request.into_inner();
+        bounded(&asked.reason)?;
+        if asked.r#use == i32::from(v1::KeyUse::Ca) {
+            let in_force = self.gate.authorities.borrow().certifiers().last().copied();
+            if in_force.is_some_and(|ca| certifier_id(ca).as_bytes().as_slice() == asked.key_id) {
+                return Err(Status::failed_precondition(
+                    "the authority is in force, and no certificate would count: \
+                     run `key rotate ca` first",
+                ));
+            }
+        }
+        let body = v1::Revocation {
+            header: None,
+            key_id: asked.key_id,
+            from_index: asked
+                .from_index
+                .unwrap_or_else(|| self.published.borrow().size),
+            reason: asked.reason,
+            r#use: asked.r#use,
+        };
+        let index = self.submit.operator(body).await.map_err(not_logged)?;
+        Ok(Response::new(rpc::LoggedReply {
+            indices: vec![index],
+        }))
     }
 
     async fn dossier(
@@ -312,7 +344,7 @@ impl Admin for AdminService {
     ) -> Result<Response<rpc::RebuildReply>, Status> {
         let rebuilt = self
             .registry
-            .rebuild(&self.reader, &self.live, &self.hosts)
+            .rebuild(&self.reader, &self.live, &self.gate.hosts)
             .await;
         let rebuilt = rebuilt.map_err(|error| Status::internal(error.to_string()))?;
         Ok(Response::new(rpc::RebuildReply {
@@ -327,36 +359,9 @@ fn json(value: &impl Serialize) -> Result<String, Status> {
     serde_json::to_string(value).map_err(|error| Status::internal(error.to_string()))
 }
 
-/// Admits officers' statements: all or none. `least` is the least index that they can get.
-fn admit_all(
-    authorities: &Authority,
-    least: u64,
-    statements: &[Vec<u8>],
-) -> Result<Vec<(Admitted, Envelope)>, Status> {
-    let mut now = authorities.write();
-    // Admitted on a copy, which replaces the chains when every one held.
-    let mut next = now.clone();
-    let mut admitted = Vec::with_capacity(statements.len());
-    for (number, bytes) in (1..).zip(statements) {
-        let wrong = |why: &dyn std::fmt::Display| {
-            Status::invalid_argument(format!("statement {number}: {why}; nothing was logged"))
-        };
-        let statement = Statement::parse(bytes).map_err(|e| wrong(&e))?;
-        if statement.header().chain() == Some(next.genesis())
-            || matches!(statement.body(), Body::Genesis(_))
-        {
-            return Err(wrong(&"not an officer's statement"));
-        }
-        let envelope = Envelope::join(statement.clone(), None).map_err(|e| wrong(&e))?;
-        let act = next
-            .admit(Some(least), statement, false)
-            .map_err(|e| wrong(&e))?;
-        admitted.push((act.into(), envelope));
+fn bounded(reason: &str) -> Result<(), Status> {
+    if reason.len() > 1_000 {
+        return Err(Status::invalid_argument("a reason has at most 1,000 bytes"));
     }
-    *now = next;
-    Ok(admitted)
-}
-
-fn stopping(closed: crate::writer::Closed) -> Status {
-    Status::unavailable(closed.to_string())
+    Ok(())
 }

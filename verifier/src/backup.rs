@@ -304,7 +304,7 @@ fn put_files(data: &DataDir, to: &Path, with_keys: bool) -> Result<Vec<Kept>, Ba
     {
         let path = data.path().join(&name);
         let mut bytes = match read_bounded(&path, MAX_FILE_BYTES) {
-            // No token was ever issued.
+            // No token was ever issued, or there is one authority only.
             Err(BackupError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
                 continue;
             }

@@ -39,18 +39,29 @@ pub enum Command {
         after_help = "Example:\n  affiant-verifier serve --config /etc/affiant/verifier.toml"
     )]
     Serve(Serve),
-    /// Show what the server holds
-    #[command(after_help = "Example:\n  affiant-verifier status --json")]
+    /// Show on one screen how the verifier, its log and its hosts are
+    #[command(
+        after_help = "Exit codes: 0 well, 1 somebody should look, 2 the log is contradicted from outside, 3 not known,\n74 no answer. Findings alone are no reason: `findings` has an exit code of its own.\n\nExample:\n  affiant-verifier status --json"
+    )]
     Status(Json),
     /// Issue one-use enrolment tokens, each into a file of its own
     #[command(
         after_help = "Examples:\n  affiant-verifier token --host gpu-01 --out gpu-01.token\n  affiant-verifier token --hosts fleet.txt --out-dir tokens/ --valid 72h"
     )]
     Token(Token),
-    /// List hosts, approve, evict, ban or retire one
-    #[command(subcommand, after_help = "Example:\n  affiant-verifier host list")]
+    /// List hosts, approve, evict, ban, retire or transfer one, announce maintenance
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  affiant-verifier host list\n  affiant-verifier host approve gpu-01 --reason \"new mainboard, ticket 4711\""
+    )]
     Host(Host),
-    /// Make officers' keys, list officers
+    /// List keys, change the operator's or the authority, revoke one that was stolen
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  affiant-verifier key list\n  affiant-verifier key rotate ca\n  affiant-verifier key revoke --use record --key 00112233445566778899aabbccddeeff \\\n    --reason \"copied from a stolen disk\""
+    )]
+    Key(Key),
+    /// Make officers' keys, list, add, rotate and revoke them
     #[command(
         subcommand,
         after_help = "Example:\n  affiant-verifier officer new --name alice --out alice.key"
@@ -244,14 +255,81 @@ pub struct Token {
 pub enum Host {
     /// List all hosts
     List(Json),
-    /// Let a pending host send
+    /// Let a pending host send; the chain before it ends
+    #[command(
+        after_help = "Example:\n  affiant-verifier host approve gpu-01 --reason \"new mainboard, ticket 4711\""
+    )]
     Approve(HostChange),
     /// Put a host out; it may enrol again, by approval
     Evict(HostChange),
     /// Put a host out for good
     Ban(HostChange),
-    /// End a host's chain in order
+    /// End a host's chain in order; its name is free
     Retire(HostChange),
+    /// End a host's chain because the host leaves this fleet; its name is free
+    Transfer(HostChange),
+    /// Announce planned work: silence is excused until the next record
+    #[command(
+        after_help = "Example:\n  affiant-verifier host maintenance gpu-01 --until 4h --reason \"new fans\""
+    )]
+    Maintenance {
+        /// Which host, and why
+        #[command(flatten)]
+        change: HostChange,
+        /// When it ends at the latest: 90s, 15m, 24h or 7d from now, or a time
+        #[arg(long, value_name = "TIME")]
+        until: Option<String>,
+    },
+}
+
+/// `key …`
+#[derive(Debug, Subcommand)]
+pub enum Key {
+    /// List the keys in force, and those that were revoked
+    List(Json),
+    /// Change a key; the old one hands over
+    Rotate {
+        /// The log's key changes by `succession`, an officer's by `officer rotate`
+        what: Rotate,
+    },
+    /// Say that a key is no longer trusted
+    Revoke {
+        /// What the key is for
+        #[arg(long = "use")]
+        used: RevokedUse,
+        /// Its identifier, 32 hexadecimal digits, as `key list` shows it; of a tls key the first 32
+        /// of the SHA-256 of its SubjectPublicKeyInfo, of a ca those of its certificate's
+        #[arg(long, value_name = "ID")]
+        key: String,
+        /// Log index from which it is not trusted [default: from now on]
+        #[arg(long, value_name = "N")]
+        from_index: Option<u64>,
+        /// Logged with it
+        #[arg(long)]
+        reason: String,
+    },
+}
+
+/// What `key rotate` changes.
+#[derive(Clone, Copy, Debug, clap::ValueEnum)]
+pub enum Rotate {
+    /// The key that signs the operator's statements
+    Operator,
+    /// The authority that issues certificates
+    Ca,
+}
+
+/// What a revoked key was for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum RevokedUse {
+    /// Signs a host's records
+    Record,
+    /// Signs an officer's statements
+    Officer,
+    /// Opens a host's connections
+    Tls,
+    /// Issues certificates
+    Ca,
 }
 
 /// Which host, and why.
@@ -268,6 +346,7 @@ pub struct HostChange {
 #[derive(Debug, Subcommand)]
 pub enum Officer {
     /// Make a key pair on this machine; no server is asked
+    #[command(after_help = "Example:\n  affiant-verifier officer new --name alice --out alice.key")]
     New {
         /// One word
         #[arg(long)]
@@ -278,12 +357,72 @@ pub enum Officer {
     },
     /// List officers
     List(Json),
+    /// Approve another officer's key with one's own; two such files admit him
+    #[command(
+        after_help = "Example:\n  affiant-verifier officer approve --candidate carol.pub --key alice.key --out alice.approval"
+    )]
+    Approve {
+        /// The new officer's public key file
+        #[arg(long, value_name = "FILE")]
+        candidate: PathBuf,
+        /// One's own private key
+        #[arg(long, value_name = "FILE")]
+        key: PathBuf,
+        /// Where the approval is written
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
+    /// Open a new officer's chain, with the approvals of two others
+    #[command(
+        after_help = "Example:\n  affiant-verifier officer add --key carol.key --approval alice.approval --approval bob.approval"
+    )]
+    Add {
+        /// The new officer's private key
+        #[arg(long, value_name = "FILE")]
+        key: PathBuf,
+        /// An approval; two are due
+        #[arg(long = "approval", value_name = "FILE", required = true)]
+        approvals: Vec<PathBuf>,
+    },
+    /// Go over to a new key, made by `officer new`
+    #[command(
+        after_help = "Example:\n  affiant-verifier officer rotate --key alice.key --new alice-2.key"
+    )]
+    Rotate {
+        /// The private key until now
+        #[arg(long, value_name = "FILE")]
+        key: PathBuf,
+        /// The private key from now on
+        #[arg(long, value_name = "FILE")]
+        new: PathBuf,
+    },
+    /// Say that an officer's key is no longer trusted: one's own, or another's
+    #[command(
+        after_help = "Example:\n  affiant-verifier officer revoke --key bob.key --revoked 00112233445566778899aabbccddeeff \\\n    --reason \"alice lost her laptop\""
+    )]
+    Revoke {
+        /// The private key of the officer who says so
+        #[arg(long, value_name = "FILE")]
+        key: PathBuf,
+        /// Identifier of the revoked key, as `key list` shows it
+        #[arg(long, value_name = "ID")]
+        revoked: String,
+        /// Log index from which it is not trusted [default: from now on]
+        #[arg(long, value_name = "N")]
+        from_index: Option<u64>,
+        /// Logged with it
+        #[arg(long)]
+        reason: String,
+    },
 }
 
 /// `tenant …`
 #[derive(Debug, Subcommand)]
 pub enum Tenant {
     /// Log the parties, edges, tenants and bindings of a file, signed by an officer
+    #[command(
+        after_help = "Example:\n  affiant-verifier tenant apply deploy/registry.toml --key alice.key"
+    )]
     Apply {
         /// TOML; see deploy/registry.toml for an example
         file: PathBuf,
@@ -292,7 +431,17 @@ pub enum Tenant {
         key: PathBuf,
     },
     /// Approve a tenant as it stands; takes effect when a second officer does the same
-    Approve(TenantChange),
+    #[command(
+        after_help = "Example:\n  affiant-verifier tenant show example-labs\n  affiant-verifier tenant approve example-labs --dossier DIGEST --key alice.key"
+    )]
+    Approve {
+        /// Which tenant, who says so, and why
+        #[command(flatten)]
+        change: TenantChange,
+        /// Digest of what was reviewed, as `tenant show` printed it: anything else is not signed
+        #[arg(long, value_name = "DIGEST")]
+        dossier: Option<String>,
+    },
     /// Reject a tenant
     Reject(TenantChange),
     /// Suspend a tenant

@@ -93,6 +93,39 @@ impl Client {
         serde_json::from_str(&answer.json).map_err(|_| ClientError::Answer("not JSON"))
     }
 
+    /// How many entries the log has.
+    pub async fn log_size(&mut self) -> Result<u64, ClientError> {
+        let status = self.0.status(rpc::StatusRequest {}).await?.into_inner();
+        let seen = seen(&status.checkpoint);
+        seen.map(|checkpoint| checkpoint.size)
+            .ok_or(ClientError::Answer("no checkpoint"))
+    }
+
+    /// Opens the chain of an officer whom two others approved.
+    pub async fn open_officer(
+        &mut self,
+        officer: &OfficerKey,
+        signer: &Ed25519Signer,
+        approvals: Vec<v1::OfficerApproval>,
+        clock: &Clock,
+    ) -> Result<Vec<u64>, ClientError> {
+        let key = signer.public_key().as_bytes().to_vec();
+        let request = rpc::OfficerHeadRequest { key: key.clone() };
+        let head = self.0.officer_head(request).await?.into_inner();
+        let opening = v1::Officer {
+            header: None,
+            genesis: head.genesis,
+            name: officer.name.clone(),
+            key,
+            approvals,
+        };
+        let seen = seen(&head.checkpoint);
+        let made = Statement::seal(opening.into(), Place::Opening, time(clock), seen, signer)?;
+        let statements = vec![made.as_bytes().to_vec()];
+        let logged = self.0.submit(rpc::SubmitRequest { statements }).await?;
+        Ok(logged.into_inner().indices)
+    }
+
     /// Signs `bodies` in the officer's chain, which is opened when it is not, and has them
     /// logged, all or none.
     pub async fn sign_and_submit(
@@ -111,11 +144,7 @@ impl Client {
         let digest =
             |bytes: &[u8]| Digest::try_from(bytes).map_err(|_| ClientError::Answer("not a digest"));
         let seen = seen(&head.checkpoint);
-        let time = v1::Time {
-            unix_ms: clock.now_ms(),
-            clock: v1::ClockState::Unknown.into(),
-            max_error_ms: None,
-        };
+        let time = time(clock);
         let mut statements = Vec::with_capacity(bodies.len() + 1);
         let (chain, mut sequence, mut previous) = if head.chain.is_empty() {
             let opening = v1::Officer {
@@ -149,6 +178,14 @@ impl Client {
             .await?
             .into_inner()
             .indices)
+    }
+}
+
+fn time(clock: &Clock) -> v1::Time {
+    v1::Time {
+        unix_ms: clock.now_ms(),
+        clock: v1::ClockState::Unknown.into(),
+        max_error_ms: None,
     }
 }
 

@@ -29,6 +29,7 @@ struct File {
     judge: Option<PathBuf>,
     witness: Vec<WitnessEntry>,
     log: LogFormat,
+    log_level: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -65,6 +66,7 @@ impl Default for File {
             judge: None,
             witness: Vec::new(),
             log: LogFormat::default(),
+            log_level: "info".into(),
         }
     }
 }
@@ -88,6 +90,7 @@ impl File {
         take(&mut table, "enrolment", &mut file.enrolment, &mut faults);
         take(&mut table, "witness", &mut file.witness, &mut faults);
         take(&mut table, "log", &mut file.log, &mut faults);
+        take(&mut table, "log_level", &mut file.log_level, &mut faults);
         let mut judge = PathBuf::new();
         if table.contains_key("judge") {
             take(&mut table, "judge", &mut judge, &mut faults);
@@ -132,6 +135,8 @@ pub struct Config {
     pub witnesses: Vec<WitnessAddress>,
     /// Format of the journal.
     pub log: LogFormat,
+    /// What the journal tells: error, warn, info, debug or trace.
+    pub log_level: tracing::Level,
 }
 
 /// A witness by C2SP tlog-witness.
@@ -183,6 +188,25 @@ impl Config {
         })
     }
 
+    /// The configuration of an empty file, for tests.
+    #[cfg(test)]
+    #[allow(clippy::unwrap_used)]
+    pub(crate) fn defaults() -> Self {
+        Self::check(File::default(), Path::new(DEFAULT_PATH)).unwrap()
+    }
+
+    /// Names the keys in which `new` differs and which count at the next start only.
+    pub fn needs_restart(&self, new: &Self) -> Vec<&'static str> {
+        let differs = [
+            ("data", self.data != new.data),
+            ("listen", self.listen != new.listen),
+            ("judge", self.parameters != new.parameters),
+            ("log", self.log != new.log),
+        ];
+        let differs = differs.into_iter().filter(|(_, differs)| *differs);
+        differs.map(|(key, _)| key).collect()
+    }
+
     fn check(file: File, path: &Path) -> Result<Self, Faults> {
         let mut faults = Vec::new();
         let listen = file.listen.parse().map_err(|_| {
@@ -232,8 +256,14 @@ impl Config {
                 .and_then(|text| toml::from_str(&text).map_err(|e| e.to_string()))
                 .map_err(|error| faults.push(format!("judge: {error}"))),
         };
-        match (listen, parameters, faults.is_empty()) {
-            (Ok(listen), Ok(parameters), true) => Ok(Self {
+        let log_level = file.log_level.parse().map_err(|_| {
+            faults.push(format!(
+                "log_level: `{}` is not error, warn, info, debug or trace",
+                file.log_level
+            ));
+        });
+        match (listen, parameters, log_level, faults.is_empty()) {
+            (Ok(listen), Ok(parameters), Ok(log_level), true) => Ok(Self {
                 data: file.data,
                 listen,
                 names: file.names,
@@ -241,6 +271,7 @@ impl Config {
                 parameters,
                 witnesses,
                 log: file.log,
+                log_level,
             }),
             _ => Err(Faults {
                 path: path.to_owned(),
@@ -271,7 +302,7 @@ mod tests {
     #[test]
     fn all_faults_are_reported_at_once() {
         let error =
-            load("listen = \"x\"\ndata = \"here\"\nnames = []\nfrob = 1\nlog = 7\n[enrolment]\ncertificate_hours = 0")
+            load("listen = \"x\"\ndata = \"here\"\nnames = []\nfrob = 1\nlog = 7\nlog_level = \"loud\"\n[enrolment]\ncertificate_hours = 0")
                 .unwrap_err()
                 .to_string();
         for key in [
@@ -281,6 +312,7 @@ mod tests {
             "certificate_hours",
             "frob",
             "log",
+            "log_level",
         ] {
             assert!(error.contains(key), "{key} in {error}");
         }

@@ -60,9 +60,23 @@ impl DataDir {
         self.keys().join("ca.key")
     }
 
-    /// The authority's certificate, for agents. Public.
+    /// The certificates of the authorities that count, for agents; the one in force first. Public.
     pub fn ca_certificate(&self) -> PathBuf {
         self.0.join("ca.pem")
+    }
+
+    /// The authority in force, certified by the one before it; missing for the first. Public.
+    pub fn ca_cross(&self) -> PathBuf {
+        self.0.join("ca-cross.pem")
+    }
+
+    /// Key, cross-certificate and certificates of an authority that the log may not have yet.
+    pub fn next_ca(&self) -> [PathBuf; 3] {
+        [
+            self.keys().join("ca.key.next"),
+            self.0.join("ca-cross.pem.next"),
+            self.0.join("ca.pem.next"),
+        ]
     }
 
     /// Key that signs checkpoints. Who reads it can fork the log; witnesses would see it.
@@ -73,6 +87,11 @@ impl DataDir {
     /// Key that signs the operator's statements.
     pub fn operator_key(&self) -> PathBuf {
         self.keys().join("operator.key")
+    }
+
+    /// A new key of the operator that the log may not have yet.
+    pub fn new_operator_key(&self) -> PathBuf {
+        self.keys().join("operator.key.new")
     }
 
     /// Key of the log's next generation, from its proposal until it is opened.
@@ -113,7 +132,7 @@ impl DataDir {
     /// The files beside the log that a backup keeps, as they are named in this directory: what is
     /// public, the tokens, and the private keys where they are asked for.
     pub fn restorable(&self, with_keys: bool) -> std::io::Result<Vec<String>> {
-        let mut names: Vec<String> = ["ca.pem", "trust.toml", "tokens.jsonl"]
+        let mut names: Vec<String> = ["ca.pem", "ca-cross.pem", "trust.toml", "tokens.jsonl"]
             .map(str::to_owned)
             .to_vec();
         if with_keys {
@@ -127,6 +146,6 @@ impl DataDir {
 
     /// Tells whether a file of this directory is for everybody to read.
     pub fn is_public(&self, path: &Path) -> bool {
-        path == self.ca_certificate() || path == self.trust()
+        [self.ca_certificate(), self.ca_cross(), self.trust()].contains(&path.to_owned())
     }
 }

@@ -1,21 +1,24 @@
 //! Enrolment: a one-use token and proof of possession open a chain; the record key renews.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use affiant_judge::admission::HostChain;
 use affiant_proto::{Body, ChainState, Digest, Envelope, Statement, digest, v1};
+use arc_swap::ArcSwap;
 use tokio::sync::{Mutex, watch};
 use tonic::{Request, Response, Status};
 
 use crate::{
-    authority::Authority,
     clock::Clock,
-    hosts::{Host, Hosts, Standing},
+    config::Config,
+    gate::Gate,
+    hosts::{Host, Standing},
+    lineage::Lineage,
     opening::Openings,
-    pki::{Ca, HostRequest},
+    pki::HostRequest,
     rpc::admission_server::Admission,
     token::{BadToken, Tokens},
-    writer::{Published, Submit},
+    writer::{NotLogged, Published, Submit},
 };
 
 /// What every refused token is told: the journal has the reason, the asker learns nothing.
@@ -23,20 +26,20 @@ const NO_TOKEN: &str = "token is not accepted: unknown, expired, used, or anothe
 
 /// The service.
 pub struct AdmissionService {
-    /// All hosts.
-    pub hosts: Arc<Hosts>,
-    /// The authority.
-    pub ca: Arc<Ca>,
+    /// All hosts, and whose keys are trusted.
+    pub gate: Gate,
     /// Tokens issued.
     pub tokens: Arc<Mutex<Tokens>>,
     /// Enrolments that the log does not have yet.
     pub openings: Openings,
-    /// The genesis, and whose keys are trusted.
-    pub authorities: Authority,
+    /// Digest of the genesis.
+    pub genesis: Digest,
     /// The genesis itself.
     pub genesis_statement: Vec<u8>,
     /// Life of a host's certificate.
-    pub lifetime: Duration,
+    pub config: Arc<ArcSwap<Config>>,
+    /// What Describe hands on of trust since the genesis.
+    pub lineage: watch::Receiver<Arc<Lineage>>,
     /// The writer.
     pub submit: Submit,
     /// The newest checkpoint.
@@ -54,8 +57,14 @@ impl Admission for AdmissionService {
         Ok(Response::new(v1::DescribeReply {
             genesis: self.genesis_statement.clone(),
             checkpoint: self.published.borrow().note.to_vec(),
-            lineage: Vec::new(),
-            authorities: Vec::new(),
+            lineage: self.lineage.borrow().statements(),
+            authorities: self
+                .gate
+                .ca
+                .load()
+                .accepted()
+                .map(|der| der.to_vec())
+                .collect(),
         }))
     }
 
@@ -73,6 +82,9 @@ impl Admission for AdmissionService {
             return Err(refused(&"not an enrolment statement"));
         };
         let csr = HostRequest::parse(&asked.csr).map_err(|e| refused(&e))?;
+        self.gate
+            .tls_key(&csr.key_digest())
+            .map_err(|e| refused(&e))?;
         if body.identity_key != csr.key_digest().as_bytes() {
             return Err(refused(
                 &"certificate request is for another key than the enrolment names",
@@ -87,7 +99,6 @@ impl Admission for AdmissionService {
         if body.token != spent.as_bytes() {
             return Err(Status::permission_denied(NO_TOKEN));
         }
-        let old = self.predecessor(&body).await;
         let named = statement.digest();
         let (opening, chain, admitted) = {
             // Between the check of a token and its use nothing may come; the log is not waited for.
@@ -99,16 +110,19 @@ impl Admission for AdmissionService {
                 let host = self.known(named)?;
                 return self.answer(&host, &csr);
             }
-            if let Some(host) = self.hosts.get(&named) {
+            if let Some(host) = self.gate.hosts.get(&named) {
                 // The same statement again: the answer to the first was lost.
                 return self.answer(&host, &csr);
             }
             self.may_enrol(&tokens, &asked.token, &body)?;
-            let opened = {
-                let authorities = self.authorities.read();
-                let (genesis, revocations) = (authorities.genesis(), authorities.revocations());
-                HostChain::open(statement.clone(), genesis, revocations, old.as_ref())
-            };
+            let old = self.before(&body).await;
+            let newest = self.gate.authorities.borrow().clone();
+            let opened = HostChain::open(
+                statement.clone(),
+                self.genesis,
+                newest.revocations(),
+                old.as_ref(),
+            );
             let (chain, admitted) = opened.map_err(|e| refused(&e))?;
             let opening = self.openings.begin(named, spent, body.record_key.clone());
             (opening, chain, admitted)
@@ -124,7 +138,10 @@ impl Admission for AdmissionService {
         let index = logged
             .await
             .map_err(|_| Status::internal("enrolment was interrupted"))?
-            .map_err(|e| Status::unavailable(e.to_string()))?;
+            .map_err(|error| match error {
+                NotLogged::Refused(refusal) => refused(&refusal),
+                NotLogged::Closed(closed) => Status::unavailable(closed.to_string()),
+            })?;
         let host = self.known(named)?;
         tracing::info!(host = host.name(), index, standing = ?host.standing(), "host enrolled");
         self.answer(&host, &csr)
@@ -141,7 +158,7 @@ impl Admission for AdmissionService {
         };
         let statement = Statement::parse(&asked.request).map_err(|e| refused(&e))?;
         let chain = statement.header().chain();
-        let host = chain.and_then(|chain| self.hosts.get(&chain));
+        let host = chain.and_then(|chain| self.gate.hosts.get(&chain));
         let host = host.ok_or_else(|| refused(&"host is not enrolled here"))?;
         let verified = host
             .admission
@@ -156,38 +173,33 @@ impl Admission for AdmissionService {
             _ => return Err(refused(&"not a request over this certificate request")),
         }
         let csr = HostRequest::parse(&asked.csr).map_err(|e| refused(&e))?;
+        self.gate
+            .tls_key(&csr.key_digest())
+            .map_err(|e| refused(&e))?;
         self.answer(&host, &csr)
     }
 }
 
 impl AdmissionService {
-    /// Where the chain stands that an enrolment says it continues.
-    async fn predecessor(&self, body: &v1::Enrolment) -> Option<ChainState> {
-        let chain = Digest::try_from(body.predecessor.as_ref()?.chain.as_slice()).ok()?;
-        let host = self.hosts.get(&chain)?;
-        let head = host.admission.lock().await;
-        Some(head.chain.state().clone())
-    }
-
     /// Tells whether the token, the record key and the name are free for this enrolment.
     fn may_enrol(&self, tokens: &Tokens, token: &str, body: &v1::Enrolment) -> Result<(), Status> {
         let spent = digest(token.as_bytes());
         let now = self.clock.now_ms();
         let mut admits = tokens.admits(token, &body.host, now).map(|_| ());
-        if admits.is_ok() && (self.openings.spends(spent) || self.hosts.spent(spent)) {
+        if admits.is_ok() && (self.openings.spends(spent) || self.gate.hosts.spent(spent)) {
             admits = Err(BadToken::Used);
         }
         if let Err(why) = admits {
             tracing::warn!(host = body.host, %why, "enrolment refused");
             return Err(Status::permission_denied(NO_TOKEN));
         }
-        if self.openings.has_key(&body.record_key) || self.hosts.has_key(&body.record_key) {
+        if self.openings.has_key(&body.record_key) || self.gate.hosts.has_key(&body.record_key) {
             tracing::warn!(host = body.host, "enrolment refused: record key is known");
             return Err(Status::invalid_argument(
                 "record key opened a chain before; a key has one use",
             ));
         }
-        let mut same_name = self.hosts.named(&body.host).into_iter();
+        let mut same_name = self.gate.hosts.named(&body.host).into_iter();
         if same_name.any(|host| host.standing() == Standing::Banned) {
             tracing::warn!(host = body.host, "enrolment refused: the name is banned");
             return Err(Status::permission_denied("host is banned"));
@@ -195,33 +207,34 @@ impl AdmissionService {
         Ok(())
     }
 
+    /// The chain that an enrolment says it continues, as it stands.
+    async fn before(&self, body: &v1::Enrolment) -> Option<ChainState> {
+        let chain = body.predecessor.as_ref()?.chain.as_slice();
+        let host = self.gate.hosts.get(&Digest::try_from(chain).ok()?)?;
+        let head = host.admission.lock().await;
+        Some(head.chain.state().clone())
+    }
+
     /// The host whose enrolment was just logged.
     fn known(&self, chain: Digest) -> Result<Arc<Host>, Status> {
-        self.hosts
+        self.gate
+            .hosts
             .get(&chain)
             .ok_or_else(|| Status::unavailable("enrolment was not logged; send it again"))
     }
 
     fn answer(&self, host: &Host, csr: &HostRequest) -> Result<Response<v1::EnrolReply>, Status> {
-        match host.standing() {
-            Standing::Active => {}
-            Standing::Pending => {
-                return Ok(Response::new(v1::EnrolReply {
-                    certificates: Vec::new(),
-                    pending: true,
-                }));
-            }
-            Standing::Evicted => {
-                return Err(Status::permission_denied(
-                    "host was evicted: enrol again, by approval",
-                ));
-            }
-            Standing::Banned => return Err(Status::permission_denied("host is banned")),
-            Standing::Retired => return Err(Status::permission_denied("host is retired")),
+        if host.standing() == Standing::Pending {
+            return Ok(Response::new(v1::EnrolReply {
+                certificates: Vec::new(),
+                pending: true,
+            }));
         }
-        let made = self
-            .ca
-            .issue_host(csr, host.chain(), self.lifetime, self.clock.now_ms());
+        host.standing().may_send()?;
+        self.gate.record_key(host)?;
+        let lifetime = self.config.load().certificate_life;
+        let ca = self.gate.ca.load();
+        let made = ca.issue_host(csr, host.chain(), lifetime, self.clock.now_ms());
         let made = made.map_err(|error| {
             tracing::error!(%error, "could not issue a certificate");
             Status::internal("certificate could not be made")
@@ -246,12 +259,16 @@ pub fn is_host_name(name: &str) -> bool {
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use affiant_proto::{Authorities, Ed25519Signer, Signer as _, statement::Place};
+    use affiant_proto::{Ed25519Signer, Signer as _, authority::Authorities, statement::Place};
     use rcgen::{CertificateParams, KeyPair, PublicKeyData as _};
     use tokio::sync::mpsc;
 
     use super::*;
-    use crate::{hosts::Head, writer::Submission};
+    use crate::{
+        hosts::Head,
+        pki::{Ca, CaFiles},
+        writer::Submission,
+    };
 
     const NOW: u64 = 1_800_000_000_000;
 
@@ -261,44 +278,54 @@ mod tests {
         _dir: tempfile::TempDir,
     }
 
-    fn genesis() -> Statement {
-        let signer = Ed25519Signer::from_seed(&[100; 32]).unwrap();
-        let key = signer.public_key().as_bytes().to_vec();
+    fn genesis(ca: &CaFiles) -> Statement {
+        let operator = Ed25519Signer::from_seed(&[201; 32]).unwrap();
+        let log = Ed25519Signer::from_seed(&[202; 32]).unwrap();
         let body = v1::Genesis {
-            origin: "log.example/1".into(),
-            log_key: key.clone(),
-            operator_key: key,
-            ca: vec![7; 32],
+            origin: "test.example/affiant/1".into(),
+            log_key: log.public_key().as_bytes().to_vec(),
+            operator_key: operator.public_key().as_bytes().to_vec(),
+            ca: ca.digest.as_bytes().to_vec(),
             ..Default::default()
         };
-        let time = v1::Time {
+        Statement::seal(body.into(), Place::Opening, now(), None, &operator).unwrap()
+    }
+
+    fn now() -> v1::Time {
+        v1::Time {
             unix_ms: NOW,
             clock: v1::ClockState::Unknown.into(),
             max_error_ms: None,
-        };
-        Statement::seal(body.into(), Place::Opening, time, None, &signer).unwrap()
+        }
     }
 
     /// A service whose writer is the test.
     fn desk() -> Desk {
         let dir = tempfile::tempdir().unwrap();
         let made = Ca::create("Test", NOW).unwrap();
+        let ca = Ca::load(&made.key, &made.certificates, None).unwrap();
+        let (authorities, _) = Authorities::open(genesis(&made)).unwrap();
         let (queue, queued) = mpsc::channel(1_000);
         let (_, published) = watch::channel(Published {
             size: 1,
             root: affiant_proto::tlog::leaf_hash(b""),
             note: Vec::new().into(),
+            logged_unix_ms: NOW,
         });
         let service = AdmissionService {
-            hosts: Arc::default(),
-            ca: Arc::new(Ca::load(&made.key, &made.certificates, None).unwrap()),
+            gate: Gate {
+                hosts: Arc::default(),
+                authorities: watch::channel(Arc::new(authorities)).1,
+                ca: Arc::new(ArcSwap::from_pointee(ca)),
+            },
             tokens: Arc::new(Mutex::new(
                 Tokens::open(&dir.path().join("tokens")).unwrap(),
             )),
             openings: Openings::default(),
-            authorities: Authority::new(Authorities::open(genesis()).unwrap().0),
+            genesis: digest(b"genesis"),
             genesis_statement: Vec::new(),
-            lifetime: Duration::from_secs(60),
+            config: Arc::new(ArcSwap::from_pointee(Config::defaults())),
+            lineage: watch::channel(Arc::default()).1,
             submit: Submit(queue),
             published,
             clock: Clock::of(|| NOW),
@@ -345,9 +372,10 @@ mod tests {
                 panic!("the operator says nothing here");
             };
             self.service
+                .gate
                 .hosts
-                .hear(&admitted, opens.map(|chain| Head::new(*chain)));
-            let _ = logged.unwrap().send(index);
+                .hear(index, &admitted, opens.map(|chain| Head::new(*chain)));
+            let _ = logged.unwrap().send(Ok(index));
         }
     }
 
@@ -357,19 +385,14 @@ mod tests {
         let csr = CertificateParams::new(Vec::new()).unwrap();
         let csr = csr.serialize_request(&tls).unwrap().der().to_vec();
         let body = v1::Enrolment {
-            genesis: genesis().digest().as_bytes().to_vec(),
+            genesis: digest(b"genesis").as_bytes().to_vec(),
             host: host.into(),
             record_key: signer.public_key().as_bytes().to_vec(),
             identity_key: digest(&tls.subject_public_key_info()).as_bytes().to_vec(),
             token: digest(token.as_bytes()).as_bytes().to_vec(),
             ..Default::default()
         };
-        let time = v1::Time {
-            unix_ms: NOW,
-            clock: v1::ClockState::Unknown.into(),
-            max_error_ms: None,
-        };
-        let made = Statement::seal(body.into(), Place::Opening, time, None, &signer).unwrap();
+        let made = Statement::seal(body.into(), Place::Opening, now(), None, &signer).unwrap();
         v1::EnrolRequest {
             token: token.into(),
             enrolment: made.as_bytes().to_vec(),
@@ -397,7 +420,7 @@ mod tests {
         for answer in asked {
             assert!(!answer.await.unwrap().unwrap().into_inner().pending);
         }
-        assert_eq!(desk.service.hosts.count(), 200);
+        assert_eq!(desk.service.gate.hosts.count(), 200);
     }
 
     #[tokio::test]
@@ -412,7 +435,7 @@ mod tests {
         first.await.unwrap().unwrap();
         let third = desk.ask(request("gpu-1", &token, 3)).await.unwrap();
         assert_eq!(third.unwrap_err().message(), NO_TOKEN, "used for good");
-        assert_eq!(desk.service.hosts.count(), 1);
+        assert_eq!(desk.service.gate.hosts.count(), 1);
     }
 
     #[tokio::test]

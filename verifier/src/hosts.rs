@@ -5,20 +5,21 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError, RwLock,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock,
         atomic::{AtomicU64, Ordering},
     },
 };
 
-use affiant_judge::admission::{Admitted, HostChain};
-use affiant_proto::{Body, Digest, v1};
+use affiant_judge::admission::{Admitted, Content, HostChain};
+use affiant_proto::{Body, Digest, PublicKey, authority::KeyRevoked, predecessor::Reenrolment, v1};
 use serde::Serialize;
 use tokio::sync::{Mutex as AsyncMutex, Notify};
+use tonic::Status;
 
-use crate::trail::Trail;
+use crate::{presence::Presence, trail::Trail};
 
 /// Whether a host may send.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Standing {
     /// Enrolled again under a name that has an open chain: an operator must approve.
@@ -31,6 +32,36 @@ pub enum Standing {
     Banned,
     /// Ended in order.
     Retired,
+    /// Given to another operator, or out of this fleet.
+    Transferred,
+    /// Continued by another chain.
+    Replaced,
+}
+
+impl Standing {
+    /// Tells whether the chain counts as its host's: no other may take the name without approval.
+    fn keeps_name(self) -> bool {
+        !matches!(self, Self::Retired | Self::Transferred | Self::Replaced)
+    }
+
+    /// Whether the host may send, and if not, why.
+    pub fn may_send(self) -> Result<(), Status> {
+        Err(match self {
+            Self::Active => return Ok(()),
+            Self::Pending => Status::failed_precondition("host waits for the operator's approval"),
+            Self::Evicted => {
+                Status::permission_denied("host was evicted: enrol again, by approval")
+            }
+            Self::Banned => Status::permission_denied("host is banned"),
+            Self::Retired => Status::permission_denied("host is retired: enrol again to go on"),
+            Self::Transferred => {
+                Status::permission_denied("host was transferred: enrol again where it is now")
+            }
+            Self::Replaced => {
+                Status::permission_denied("chain is continued by another: send in that")
+            }
+        })
+    }
 }
 
 /// One enrolled chain.
@@ -38,8 +69,16 @@ pub struct Host {
     chain: Digest,
     name: String,
     site: String,
-    record_key: Vec<u8>,
+    /// The chain that this one says it continues.
+    continues: Option<Digest>,
+    /// Every record key that it ever had, the one in force last.
+    keys: RwLock<Vec<PublicKey>>,
     standing: RwLock<Standing>,
+    maintenance: Mutex<Option<Maintenance>>,
+    /// Why its statements are refused although the log does not say so of its standing.
+    spoilt: OnceLock<KeyRevoked>,
+    /// Its connections.
+    pub presence: Presence,
     /// Held while a statement is admitted and handed to the writer, so that order is kept.
     pub admission: AsyncMutex<Head>,
     included: Mutex<Option<Watermark>>,
@@ -62,6 +101,19 @@ pub struct Watermark {
     pub sequence: u64,
     /// Log index of that statement.
     pub index: u64,
+    /// The log's own time there, milliseconds since 1970.
+    pub logged_unix_ms: u64,
+}
+
+/// Planned work on a host: it excuses silence until the next record, or until its end.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Maintenance {
+    /// Log index of the event.
+    pub index: u64,
+    /// When it ends at the latest, milliseconds since 1970; open where none was given.
+    pub until_unix_ms: Option<u64>,
+    /// The reason given.
+    pub reason: String,
 }
 
 /// All hosts of the log.
@@ -89,6 +141,10 @@ pub struct HostLine {
     pub standing: Standing,
     /// Highest sequence that is INCLUDED.
     pub included_sequence: Option<u64>,
+    /// The chain that it says it continues.
+    pub continues: Option<String>,
+    /// The chain that continues it.
+    pub continued_by: Option<String>,
 }
 
 impl Head {
@@ -110,6 +166,38 @@ impl Host {
         self.chain
     }
 
+    /// The key that signs its records now.
+    pub fn key(&self) -> Option<PublicKey> {
+        let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
+        keys.last().cloned()
+    }
+
+    /// Planned work that excuses its silence at `now_ms`.
+    pub fn maintenance(&self, now_ms: u64) -> Option<Maintenance> {
+        let since = self.included().map_or(0, |watermark| watermark.index);
+        let planned = lock(&self.maintenance).clone();
+        planned.filter(|it| it.index > since && it.until_unix_ms.is_none_or(|end| now_ms < end))
+    }
+
+    /// Refuses all that follows: statements were on their way that the log could not take any more,
+    /// so this chain in memory is ahead of the log.
+    pub fn spoil(&self, why: KeyRevoked) {
+        // The first reason stands.
+        let _ = self.spoilt.set(why);
+        self.wake();
+    }
+
+    /// Why it was spoilt.
+    pub fn spoilt(&self) -> Option<&KeyRevoked> {
+        self.spoilt.get()
+    }
+
+    /// Has the session look again whether it may go on.
+    fn wake(&self) {
+        self.changed.notify_waiters();
+        self.changed.notify_one();
+    }
+
     /// Its name.
     pub fn name(&self) -> &str {
         &self.name
@@ -129,7 +217,9 @@ impl Host {
 
     /// Tells whether `session` is still the newest and the host may send.
     pub fn holds(&self, session: u64) -> bool {
-        self.session.load(Ordering::SeqCst) == session && self.standing() == Standing::Active
+        self.session.load(Ordering::SeqCst) == session
+            && self.standing() == Standing::Active
+            && self.spoilt.get().is_none()
     }
 
     /// How much of the chain is INCLUDED.
@@ -145,7 +235,7 @@ impl Host {
     /// Moves the watermark and tells the session.
     pub fn include(&self, watermark: Watermark) {
         *lock(&self.included) = Some(watermark);
-        self.changed.notify_one();
+        self.wake();
     }
 
     fn set_standing(&self, standing: Standing) {
@@ -153,43 +243,71 @@ impl Host {
             .standing
             .write()
             .unwrap_or_else(PoisonError::into_inner) = standing;
-        self.changed.notify_waiters();
-        self.changed.notify_one();
+        self.wake();
     }
 }
 
 impl Hosts {
-    /// Takes note of an admitted statement: an enrolment adds a host, a host event changes one.
+    /// Takes note of the admitted statement at `index`: an enrolment adds a host, a host event or a
+    /// change of key changes one.
     ///
     /// Returns the host that an enrolment added.
-    pub fn hear(&self, admitted: &Admitted, opens: Option<Head>) -> Option<Arc<Host>> {
+    pub fn hear(&self, index: u64, admitted: &Admitted, opens: Option<Head>) -> Option<Arc<Host>> {
         match (admitted.verified().body(), opens) {
-            (Body::Enrolment(body), Some(head)) => Some(self.enrol(body, head)),
+            (Body::Enrolment(body), Some(head)) => Some(self.enrol(body, head, admitted)),
             (Body::HostEvent(event), _) => {
-                self.change(event);
+                self.change(index, event);
+                None
+            }
+            (Body::Key(change), _) => {
+                let host = self.get(&admitted.verified().chain());
+                if let (Some(host), Ok(key)) = (host, PublicKey::ed25519(&change.new_key)) {
+                    let mut keys = host.keys.write().unwrap_or_else(PoisonError::into_inner);
+                    keys.push(key);
+                }
                 None
             }
             _ => None,
         }
     }
 
-    fn enrol(&self, body: &v1::Enrolment, head: Head) -> Arc<Host> {
+    fn enrol(&self, body: &v1::Enrolment, head: Head, admitted: &Admitted) -> Arc<Host> {
+        let continues = body.predecessor.as_ref();
+        let continues = continues.and_then(|p| Digest::try_from(p.chain.as_slice()).ok());
         let mut roll = self.all.write().unwrap_or_else(PoisonError::into_inner);
-        let name_is_open = roll
-            .by_chain
-            .values()
-            .any(|host| host.name == body.host && host.standing() != Standing::Retired);
-        let standing = if name_is_open {
-            Standing::Pending
-        } else {
-            Standing::Active
+        let before = continues.and_then(|chain| roll.by_chain.get(&chain).cloned());
+        let mut open = roll.by_chain.values().filter(|host| {
+            (host.name == body.host || Some(host.chain) == continues)
+                && host.standing().keeps_name()
+        });
+        // The key of a chain that may send speaks for its successor; it speaks for no other chain.
+        let proved = *admitted.content() == Content::Enrolled(Reenrolment::Proved);
+        let standing = match (open.next(), open.next()) {
+            (None, _) => Standing::Active,
+            (Some(host), None)
+                if proved
+                    && Some(host.chain) == continues
+                    && host.standing() == Standing::Active =>
+            {
+                Standing::Active
+            }
+            _ => Standing::Pending,
         };
+        if let Some(before) = before.filter(|_| standing == Standing::Active)
+            && before.standing().keeps_name()
+        {
+            before.set_standing(Standing::Replaced);
+        }
         let host = Arc::new(Host {
             chain: head.chain.state().chain(),
             name: body.host.clone(),
             site: body.site.clone(),
-            record_key: body.record_key.clone(),
+            continues,
+            keys: RwLock::new(vec![head.chain.state().key().clone()]),
             standing: RwLock::new(standing),
+            maintenance: Mutex::default(),
+            spoilt: OnceLock::new(),
+            presence: Presence::default(),
             admission: AsyncMutex::new(head),
             included: Mutex::new(None),
             changed: Notify::new(),
@@ -200,7 +318,7 @@ impl Hosts {
         host
     }
 
-    fn change(&self, event: &v1::HostEvent) {
+    fn change(&self, index: u64, event: &v1::HostEvent) {
         use v1::HostEventKind as Kind;
         let chain = Digest::try_from(event.host_chain.as_slice()).ok();
         let Some(host) = chain.and_then(|chain| self.get(&chain)) else {
@@ -213,17 +331,35 @@ impl Hosts {
         match Kind::try_from(event.kind).unwrap_or_default() {
             Kind::Approve => {
                 // One open chain a host: the one before is over.
-                let older = self.named(&host.name).into_iter().filter(|other| {
-                    other.chain != host.chain && other.standing() == Standing::Active
-                });
-                older.for_each(|other| other.set_standing(Standing::Retired));
+                let mut older = self.named(&host.name);
+                older.extend(host.continues.and_then(|chain| self.get(&chain)));
+                for other in older {
+                    let over = matches!(other.standing(), Standing::Active | Standing::Evicted);
+                    if other.chain != host.chain && over {
+                        other.set_standing(Standing::Replaced);
+                    }
+                }
                 host.set_standing(Standing::Active);
             }
             Kind::Evict => host.set_standing(Standing::Evicted),
             Kind::Ban => host.set_standing(Standing::Banned),
             Kind::Retire => host.set_standing(Standing::Retired),
-            Kind::Maintenance | Kind::Transfer | Kind::Unspecified => {}
+            Kind::Transfer => host.set_standing(Standing::Transferred),
+            Kind::Maintenance => {
+                *lock(&host.maintenance) = Some(Maintenance {
+                    index,
+                    until_unix_ms: event.until_unix_ms,
+                    reason: event.reason.clone(),
+                });
+            }
+            Kind::Unspecified => {}
         }
+    }
+
+    /// Every host, by chain.
+    pub fn all(&self) -> Vec<Arc<Host>> {
+        let roll = self.all.read().unwrap_or_else(PoisonError::into_inner);
+        roll.by_chain.values().cloned().collect()
     }
 
     /// The host of a chain.
@@ -278,12 +414,14 @@ impl Hosts {
             .contains(token.as_bytes().as_slice())
     }
 
-    /// Tells whether any chain was opened by this record key.
+    /// Tells whether any chain has or had this record key.
     pub fn has_key(&self, record_key: &[u8]) -> bool {
         let roll = self.all.read().unwrap_or_else(PoisonError::into_inner);
-        roll.by_chain
-            .values()
-            .any(|host| host.record_key == record_key)
+        let had = |host: &Arc<Host>| {
+            let keys = host.keys.read().unwrap_or_else(PoisonError::into_inner);
+            keys.iter().any(|key| key.as_bytes() == record_key)
+        };
+        roll.by_chain.values().any(had)
     }
 
     /// How many chains there are.
@@ -298,12 +436,21 @@ impl Hosts {
     /// A line for each, by name and chain.
     pub fn lines(&self) -> Vec<HostLine> {
         let roll = self.all.read().unwrap_or_else(PoisonError::into_inner);
+        let hosts = roll.by_chain.values();
+        // Who is only pending continues nobody yet.
+        let follows = |host: &Arc<Host>| {
+            let standing = host.standing();
+            (standing != Standing::Pending).then_some((host.continues?, host.chain))
+        };
+        let continued: BTreeMap<Digest, Digest> = hosts.filter_map(follows).collect();
         let line = |host: &Arc<Host>| HostLine {
             host: host.name.clone(),
             chain: host.chain.to_string(),
             site: host.site.clone(),
             standing: host.standing(),
             included_sequence: host.included().map(|w| w.sequence),
+            continues: host.continues.map(|chain| chain.to_string()),
+            continued_by: continued.get(&host.chain).map(Digest::to_string),
         };
         let mut lines: Vec<_> = roll.by_chain.values().map(line).collect();
         lines.sort_by(|a, b| (&a.host, &a.chain).cmp(&(&b.host, &b.chain)));

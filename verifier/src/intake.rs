@@ -12,11 +12,13 @@ use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::{
-    authority::Authority,
-    hosts::{Head, Host, Hosts, Standing},
+    clock::Clock,
+    gate::Gate,
+    hosts::{Head, Host},
     ledger::Reader,
     pki::Peer,
     rpc::intake_server::Intake,
+    window::Window,
     writer::{Closed, Published, Submit},
 };
 
@@ -34,10 +36,8 @@ const REPLY: Duration = Duration::from_secs(30);
 
 /// The service.
 pub struct IntakeService {
-    /// All hosts.
-    pub hosts: Arc<Hosts>,
-    /// Whose keys are trusted.
-    pub authorities: Authority,
+    /// Who may be connected.
+    pub gate: Gate,
     /// Which measurements are believed.
     pub sources: Sources,
     /// The writer.
@@ -46,14 +46,18 @@ pub struct IntakeService {
     pub published: watch::Receiver<Published>,
     /// The published log.
     pub reader: Reader,
+    /// The wall clock.
+    pub clock: Clock,
 }
 
 /// Why a session ends; the host is told, and so is the operator's journal.
 enum End {
     /// The host closed it, or it broke.
     Gone,
-    /// A newer session of the host, or a change of its standing.
+    /// A newer session of the host.
     Superseded,
+    /// The host, its key or its authority is no longer let in.
+    ShutOut(Box<Status>),
     /// A statement was not admitted.
     Refused,
     /// The verifier stops.
@@ -81,12 +85,16 @@ impl Intake for IntakeService {
                 "hello names another chain than the certificate",
             ));
         }
-        let host = self.host(&peer)?;
+        let host = self.gate.pass(&peer)?;
+        host.presence.begin(self.clock.now_ms(), hello.sequence);
+        let clock = self.clock.clone();
         let session = Session {
             number: host.begin_session(),
             host,
             hello: (hello.sequence, hello.head),
-            authorities: self.authorities.clone(),
+            gate: self.gate.clone(),
+            peer,
+            window: Window::default(),
             sources: self.sources,
             submit: self.submit.clone(),
             published: self.published.clone(),
@@ -94,14 +102,23 @@ impl Intake for IntakeService {
         let (replies, outbound) = mpsc::channel(REPLIES);
         tokio::spawn(async move {
             let host = session.host.clone();
-            let end = session.run(inbound, replies).await;
-            let why = match end {
-                End::Gone => "closed by the host",
-                End::Superseded => "superseded, or the host may no longer send",
-                End::Refused => "a statement was refused",
-                End::Stopping => "the verifier stops",
+            let end = session.run(inbound, &replies).await;
+            host.presence.end(clock.now_ms());
+            let (why, last) = match end {
+                End::Gone => ("closed by the host".to_owned(), None),
+                End::Superseded => {
+                    let status = Status::aborted("a newer session of this host began");
+                    ("superseded".to_owned(), Some(status))
+                }
+                End::ShutOut(status) => (status.message().to_owned(), Some(*status)),
+                End::Refused => ("a statement was refused".to_owned(), None),
+                End::Stopping => ("the verifier stops".to_owned(), None),
             };
             tracing::info!(host = host.name(), why, "session ended");
+            if let Some(status) = last {
+                // A host that reads no replies is not waited for.
+                let _ = tokio::time::timeout(REPLY, replies.send(Err(status))).await;
+            }
         });
         Ok(Response::new(ReceiverStream::new(outbound)))
     }
@@ -111,7 +128,7 @@ impl Intake for IntakeService {
         request: Request<v1::ProveRequest>,
     ) -> Result<Response<v1::ProveReply>, Status> {
         let peer = peer(&request)?;
-        self.host(&peer)?;
+        self.gate.pass(&peer)?;
         let index = request.into_inner().index;
         let published = self.published.borrow().clone();
         if index >= published.size {
@@ -133,7 +150,7 @@ impl Intake for IntakeService {
         request: Request<v1::ExtendRequest>,
     ) -> Result<Response<v1::ExtendReply>, Status> {
         let peer = peer(&request)?;
-        self.host(&peer)?;
+        self.gate.pass(&peer)?;
         let size = request.into_inner().size;
         let published = self.published.borrow().clone();
         if size == 0 || size > published.size {
@@ -172,23 +189,6 @@ impl IntakeService {
         })?;
         Ok(path.iter().map(|hash| hash.as_bytes().to_vec()).collect())
     }
-
-    fn host(&self, peer: &Peer) -> Result<Arc<Host>, Status> {
-        let host = self.hosts.get(&peer.chain).ok_or_else(|| {
-            Status::permission_denied("host is not enrolled here: run `affiant-agent enroll`")
-        })?;
-        match host.standing() {
-            Standing::Active => Ok(host),
-            Standing::Pending => Err(Status::failed_precondition(
-                "host waits for the operator's approval",
-            )),
-            Standing::Evicted => Err(Status::permission_denied(
-                "host was evicted: enrol again, by approval",
-            )),
-            Standing::Banned => Err(Status::permission_denied("host is banned")),
-            Standing::Retired => Err(Status::permission_denied("host is retired")),
-        }
-    }
 }
 
 /// What a `fork` keeps of its second statement: the whole of it, or the digest of one so long
@@ -214,7 +214,9 @@ struct Session {
     host: Arc<Host>,
     /// Where the chain stands on the host, as its hello says: sequence and digest.
     hello: (u64, Vec<u8>),
-    authorities: Authority,
+    gate: Gate,
+    peer: Peer,
+    window: Window,
     sources: Sources,
     submit: Submit,
     published: watch::Receiver<Published>,
@@ -223,7 +225,7 @@ struct Session {
 type Replies = mpsc::Sender<Result<v1::UploadReply, Status>>;
 
 impl Session {
-    async fn run(self, mut inbound: Streaming<v1::UploadRequest>, replies: Replies) -> End {
+    async fn run(mut self, mut inbound: Streaming<v1::UploadRequest>, replies: &Replies) -> End {
         tracing::info!(host = self.host.name(), "session began");
         let welcome = {
             let head = self.host.admission.lock().await;
@@ -235,43 +237,62 @@ impl Session {
             }
         };
         if let Err(end) = self
-            .reply(&replies, v1::upload_reply::Body::Welcome(welcome))
+            .reply(replies, v1::upload_reply::Body::Welcome(welcome))
             .await
         {
             return end;
         }
         let mut told = self.host.included();
         loop {
+            let mut woken = true;
             tokio::select! {
                 // Always in this order, so that a simulated run can be repeated.
                 biased;
                 () = self.host.changed() => {}
-                message = inbound.message() => match message {
+                changed = self.gate.authorities.changed() => if changed.is_err() {
+                    return End::Stopping;
+                },
+                message = inbound.message(), if self.window.has_room() => match message {
                     Ok(Some(v1::UploadRequest { body: Some(v1::upload_request::Body::Envelope(envelope)) })) => {
-                        if let Err(end) = self.take(envelope, &replies).await {
+                        if let Err(end) = self.take(envelope, replies).await {
                             return end;
                         }
+                        woken = false;
                     }
                     Ok(Some(_)) | Ok(None) | Err(_) => return End::Gone,
                 },
             }
-            if !self.host.holds(self.number) {
-                let status = Status::aborted("a newer session, or the host may no longer send");
-                let _ = replies.send(Err(status)).await;
-                return End::Superseded;
+            if (woken || !self.host.holds(self.number))
+                && let Err(end) = self.held()
+            {
+                return end;
             }
             let included = self.host.included();
             if included != told {
                 told = included;
+                if let Some(watermark) = included {
+                    self.window.include(watermark.sequence);
+                }
                 let body = v1::upload_reply::Body::Included(self.included());
-                if let Err(end) = self.reply(&replies, body).await {
+                if let Err(end) = self.reply(replies, body).await {
                     return end;
                 }
             }
         }
     }
 
-    async fn take(&self, message: v1::Envelope, replies: &Replies) -> Result<(), End> {
+    /// Tells whether the session may go on.
+    fn held(&self) -> Result<(), End> {
+        let passed = self.gate.pass(&self.peer);
+        passed.map_err(|status| End::ShutOut(Box::new(status)))?;
+        if self.host.holds(self.number) {
+            Ok(())
+        } else {
+            Err(End::Superseded)
+        }
+    }
+
+    async fn take(&mut self, message: v1::Envelope, replies: &Replies) -> Result<(), End> {
         let envelope = match Envelope::open(message) {
             Ok(envelope) => envelope,
             Err(bad) => return self.refuse(0, &bad.into(), replies).await,
@@ -280,22 +301,24 @@ impl Session {
             envelope.statement().header().sequence(),
             envelope.statement().digest(),
         );
-        let mut head = self.host.admission.lock().await;
+        let host = self.host.clone();
+        let mut head = host.admission.lock().await;
+        host.presence.tell(sequence, self.window.len() + 1);
         if !self.host.holds(self.number) {
-            return Err(End::Superseded);
+            self.held()?;
         }
         if sequence <= head.chain.state().sequence() {
             return self.again(&mut head, envelope, replies).await;
         }
         let bytes = envelope.to_bytes();
-        let admitted = {
-            let authorities = self.authorities.read();
-            head.chain
-                .admit(envelope, self.sources, authorities.revocations())
-        };
-        match admitted {
+        let newest = self.gate.authorities.borrow().clone();
+        match head
+            .chain
+            .admit(envelope, self.sources, newest.revocations())
+        {
             Ok(admitted) => {
                 head.remember(sequence, digest);
+                self.window.push(sequence);
                 // The lock is held until the writer has it: the log keeps the chain's order.
                 self.submit
                     .admitted(admitted, bytes)
@@ -337,7 +360,7 @@ impl Session {
                 self.submit
                     .operator(fork)
                     .await
-                    .map_err(|Closed| End::Stopping)?;
+                    .map_err(|_| End::Stopping)?;
                 self.refuse(sequence, &Refusal::Frozen(sequence), replies)
                     .await
             }

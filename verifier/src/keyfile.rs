@@ -76,13 +76,31 @@ fn create(path: &Path, bytes: &[u8], mode: u32) -> Result<(), KeyFileError> {
     file.write_all(bytes)
         .and_then(|()| file.sync_all())
         .map_err(&io)?;
+    sync_parent(path).map_err(&io)
+}
+
+fn sync_parent(path: &Path) -> io::Result<()> {
     let parent = path
         .parent()
         .filter(|p| !p.as_os_str().is_empty())
         .unwrap_or(Path::new("."));
-    File::open(parent)
-        .and_then(|dir| dir.sync_all())
-        .map_err(&io)
+    File::open(parent).and_then(|dir| dir.sync_all())
+}
+
+/// Puts a durable file in the place of another, durably.
+pub fn replace(from: &Path, to: &Path) -> Result<(), KeyFileError> {
+    fs::rename(from, to).map_err(KeyFileError::io(from))?;
+    sync_parent(from)
+        .and_then(|()| sync_parent(to))
+        .map_err(KeyFileError::io(to))
+}
+
+/// Removes a file, if it is there.
+pub fn remove(path: &Path) -> Result<(), KeyFileError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(KeyFileError::io(path)(error)),
+        _ => Ok(()),
+    }
 }
 
 /// Reads a file that only its owner may read, following no symbolic link.
@@ -146,7 +164,16 @@ pub struct OfficerKey {
 impl OfficerKey {
     /// Reads the `.pub` file that `officer new` wrote.
     pub fn read(path: &Path) -> Result<Self, KeyFileError> {
-        let text = read_text(path)?;
+        let text = match read_text(path) {
+            Err(KeyFileError::Io { source, .. }) if source.kind() == io::ErrorKind::InvalidData => {
+                let public = path.with_extension("pub");
+                let public = public.display();
+                let fault =
+                    format!("is no public key file; the private key beside it? give {public}");
+                return Err(KeyFileError::content(path, fault));
+            }
+            read => read?,
+        };
         let wrong = || KeyFileError::content(path, "is not `<name> <64 hexadecimal digits>`");
         let (name, hex) = text.trim_end().split_once(' ').ok_or_else(wrong)?;
         let bytes: affiant_proto::Digest = hex.parse().map_err(|_| wrong())?;

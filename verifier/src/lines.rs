@@ -1,7 +1,10 @@
 //! What the registry's listings say, a line each.
 
 use affiant_judge::{Bindings, Registry};
-use affiant_proto::Authorities;
+use affiant_proto::{
+    authority::{Authorities, certifier_id},
+    v1::KeyUse,
+};
 use serde::Serialize;
 
 /// One line of `officer list`.
@@ -54,12 +57,94 @@ pub fn officers(authorities: &Authorities) -> Vec<OfficerLine> {
         first.map_or_else(String::new, |officer| officer.name.clone())
     };
     let line = |state: &affiant_proto::ChainState| OfficerLine {
-        name: named(state.key().as_bytes()),
+        // The genesis names the key that he began with.
+        name: authorities
+            .opened_by(&state.chain())
+            .map_or_else(String::new, |key| named(key.as_bytes())),
         key: state.key().id().to_string(),
         chain: state.chain().to_string(),
         statements: state.sequence() + 1,
     };
     authorities.officers().map(line).collect()
+}
+
+/// One line of `key list`.
+#[derive(Serialize)]
+pub struct KeyLine {
+    r#use: &'static str,
+    key: String,
+    whose: String,
+    state: String,
+    from_index: Option<u64>,
+    reason: String,
+}
+
+/// The keys in force, and those that were revoked.
+pub fn keys(authorities: &Authorities) -> Vec<KeyLine> {
+    let in_force = |used, key: String, whose: String| KeyLine {
+        r#use: used,
+        key,
+        whose,
+        state: "in force".into(),
+        from_index: None,
+        reason: String::new(),
+    };
+    let generation = authorities.lineage().current();
+    let mut lines = vec![
+        in_force(
+            "operator",
+            authorities.operator().key().id().to_string(),
+            authorities.body().operator.clone(),
+        ),
+        in_force(
+            "log",
+            generation.key().public_key().id().to_string(),
+            generation.origin().to_string(),
+        ),
+    ];
+    let issuers = authorities.certifiers();
+    for (number, issuer) in (1..).zip(issuers) {
+        let id = certifier_id(*issuer);
+        if authorities.revocations().trusts(KeyUse::Ca, &id).is_err() {
+            continue;
+        }
+        let mut line = in_force("ca", id.to_string(), String::new());
+        if number < issuers.len() {
+            line.state = "counts still".into();
+        }
+        lines.push(line);
+    }
+    for officer in officers(authorities) {
+        lines.push(in_force("officer", officer.key, officer.name));
+    }
+    // An officer's chain may stand under a key that is revoked.
+    for (used, key, revoked) in authorities.revocations().iter() {
+        let key = key.to_string();
+        let used = match used {
+            KeyUse::Record => "record",
+            KeyUse::Officer => "officer",
+            KeyUse::Tls => "tls",
+            KeyUse::Ca => "ca",
+            KeyUse::Unspecified => "",
+        };
+        let mut whose = String::new();
+        lines.retain(|line| {
+            let same = line.key == key && line.r#use == used;
+            if same {
+                whose.clone_from(&line.whose);
+            }
+            !same
+        });
+        lines.push(KeyLine {
+            r#use: used,
+            key,
+            whose,
+            state: "revoked".into(),
+            from_index: Some(revoked.from()),
+            reason: revoked.reason().to_owned(),
+        });
+    }
+    lines
 }
 
 /// The tenants, by id.

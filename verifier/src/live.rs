@@ -13,8 +13,10 @@ use tokio::sync::mpsc;
 
 use crate::writer::Segment;
 
-/// Segments that wait to be judged: a minute's worth, then the writer waits.
-pub const BACKLOG: usize = 60;
+/// Segments that wait to be judged, then the writer waits and the agents spool. A segment is what
+/// came in a second, so findings are of at most some ten seconds ago however much is drained; and
+/// a look at the judge may hold it for that long before intake feels it.
+pub const BACKLOG: usize = 8;
 
 /// The judge of the running server.
 #[derive(Clone)]

@@ -5,10 +5,13 @@ use std::process::ExitCode;
 use affiant_verifier::{
     cli::{Cli, Command},
     command::{self, Context, Failure},
-    config::{Config, LogFormat},
+    config::{Config, Faults, LogFormat},
     serve, tls,
 };
 use clap::Parser as _;
+use tracing_subscriber::{
+    EnvFilter, Layer as _, layer::SubscriberExt as _, reload, util::SubscriberInitExt as _,
+};
 
 fn main() -> ExitCode {
     tls::install_provider();
@@ -39,17 +42,31 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
     if let Some(done) = command::without_config(&cli) {
         return done;
     }
-    let mut config = Config::load(cli.config.as_deref()).map_err(Failure::usage)?;
-    if let Some(data) = &cli.data {
-        config.data = std::path::absolute(data).map_err(Failure::io)?;
-    }
+    let (path, data) = (cli.config.clone(), cli.data.clone());
+    let data = data
+        .map(std::path::absolute)
+        .transpose()
+        .map_err(Failure::io)?;
+    let load = move || {
+        let mut config = Config::load(path.as_deref())?;
+        if let Some(data) = &data {
+            config.data.clone_from(data);
+        }
+        Ok(config)
+    };
+    let config = load().map_err(|faults: Faults| Failure::usage(faults))?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(Failure::io)?;
     if let Command::Serve(options) = &cli.command {
-        start_journal(config.log);
-        let served = serve::serve(config, options);
+        let level = start_journal(&config);
+        let again = move || {
+            let config = load()?;
+            level(config.log_level);
+            Ok(config)
+        };
+        let served = serve::serve(config, options, &again);
         runtime.block_on(served).map_err(Failure::io)?;
         // Sessions that would not end must not hold up the exit.
         runtime.shutdown_background();
@@ -58,14 +75,24 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
     runtime.block_on(command::run(cli.command, Context::new(&config)))
 }
 
-fn start_journal(format: LogFormat) {
-    let filter = tracing_subscriber::EnvFilter::try_from_env("AFFIANT_LOG")
-        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
-    let journal = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr);
-    match format {
-        LogFormat::Text => journal.with_ansi(false).init(),
-        LogFormat::Json => journal.json().init(),
+/// Starts the journal; gives what changes its level, which the environment overrides.
+fn start_journal(config: &Config) -> impl Fn(tracing::Level) + use<> {
+    let given = EnvFilter::try_from_env("AFFIANT_LOG").ok();
+    let fixed = given.is_some();
+    let filter = given.unwrap_or_else(|| EnvFilter::new(config.log_level.as_str()));
+    let (filter, handle) = reload::Layer::new(filter);
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let lines = match config.log {
+        LogFormat::Text => lines.with_ansi(false).boxed(),
+        LogFormat::Json => lines.json().boxed(),
+    };
+    tracing_subscriber::registry()
+        .with(filter)
+        .with(lines)
+        .init();
+    move |level| {
+        if !fixed && let Err(error) = handle.reload(EnvFilter::new(level.as_str())) {
+            tracing::warn!(%error, "the journal keeps its level");
+        }
     }
 }

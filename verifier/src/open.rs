@@ -4,7 +4,8 @@
 use std::sync::Arc;
 
 use affiant_judge::admission::Sources;
-use affiant_proto::Signer as _;
+use affiant_proto::tlog::NoteKey;
+use arc_swap::ArcSwap;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     sync::{Mutex, mpsc, watch},
@@ -13,21 +14,22 @@ use tokio_stream::Stream;
 use tonic::transport::{Server, server::Connected};
 
 use crate::{
-    authority::Authority,
     clock::Clock,
     config::Config,
+    credentials::{self, Credentials},
     data::DataDir,
     enrol::AdmissionService,
-    hosts::Hosts,
+    gate::Gate,
+    growth::Growth,
     intake::IntakeService,
     keyfile,
     ledger::{self, Disk, Ledger, Reader, Store},
+    lineage::Lineage,
     live::{self, Live},
     opening::Openings,
-    pki::Ca,
     replay::{self, Replayed},
+    rotation,
     rpc::{admission_server::AdmissionServer, intake_server::IntakeServer},
-    tls,
     token::Tokens,
     writer::{self, Published, Segment, Submission, Submit},
 };
@@ -52,10 +54,12 @@ pub(crate) fn failed<E: std::fmt::Display>(what: &'static str) -> impl FnOnce(E)
 
 /// A log that was read back, and those who speak of it.
 pub struct Opened {
-    /// The authority.
-    pub ca: Arc<Ca>,
-    /// All hosts.
-    pub hosts: Arc<Hosts>,
+    /// All hosts, the newest of operator and officers, and the authority.
+    pub gate: Gate,
+    /// What is shown in TLS.
+    pub credentials: Arc<Credentials>,
+    /// The configuration, as it was read last.
+    pub config: Arc<ArcSwap<Config>>,
     /// The running judge.
     pub live: Live,
     /// The way to the writer.
@@ -64,8 +68,14 @@ pub struct Opened {
     pub published: watch::Receiver<Published>,
     /// The published log.
     pub reader: Reader,
-    /// Operator and officers.
-    pub authorities: Authority,
+    /// The key that signs checkpoints.
+    pub log_key: NoteKey,
+    /// By which statements trust passed on since the genesis.
+    pub lineage: watch::Receiver<Arc<Lineage>>,
+    /// How fast the log grows.
+    pub growth: Growth,
+    /// Epoch of the lock.
+    pub epoch: u64,
     /// The genesis statement.
     pub genesis: Vec<u8>,
     /// The newest `cosigned` note.
@@ -97,9 +107,6 @@ impl Opened {
         let data = DataDir::at(&config.data);
         // Before the keys, which a restored directory may lack too.
         ledger::check_lock(&data.ledger()).map_err(failed("log"))?;
-        let signer =
-            keyfile::read_signer(&data.operator_key()).map_err(failed("operator's key"))?;
-        let ca = load_ca(&data)?;
         let tokens = Tokens::open(&data.tokens()).map_err(failed("tokens"))?;
         let (ledger, replayed) = open_log(&data, sources, config, disk)?;
         let Replayed {
@@ -108,45 +115,65 @@ impl Opened {
             judge,
             genesis,
             cosigned,
+            lineage,
             size,
         } = replayed;
-        if authorities.operator().key() != signer.public_key() {
-            let why = "is not the key of this log's operator; restore the right one";
-            return Err(ServeError {
-                what: "operator's key",
-                why: why.into(),
-            });
-        }
-        let reader = ledger.reader();
+        let signer = rotation::settle_operator(&data, authorities.operator().key());
+        let signer = signer.map_err(failed("operator's key"))?;
+        let issuer = authorities.certifiers().last().copied();
+        let issuer = issuer
+            .ok_or("the log names none")
+            .map_err(failed("authority"))?;
+        credentials::settle_ca(&data, issuer).map_err(failed("authority"))?;
+        let ca = credentials::load_ca(&data, issuer).map_err(failed("authority"))?;
+        let (reader, epoch, growth) = (ledger.reader(), ledger.head().epoch, Growth::default());
         let published = reader.signed_checkpoint();
         let (publish, published) = watch::channel(Published {
             size: published.checkpoint().size(),
             root: *published.checkpoint().root(),
             note: published.note().to_string().into_bytes().into(),
+            logged_unix_ms: ledger.clock(),
         });
         let (hosts, live) = (Arc::new(hosts), Live::new(judge, size));
         let (segments, judged) = mpsc::channel(live::BACKLOG);
         let (submissions, queue) = mpsc::channel(writer::QUEUE);
-        let origin = authorities.lineage().current().origin().to_string();
-        let authorities = Authority::new(authorities);
+        let generation = authorities.lineage().current();
+        let (origin, log_key) = (generation.origin().to_string(), generation.key().clone());
+        let (newest, shown) = watch::channel(Arc::new(authorities.clone()));
+        let (tell, lineage) = watch::channel(Arc::new(lineage));
+        let gate = Gate {
+            hosts: hosts.clone(),
+            authorities: shown,
+            ca: Arc::new(ArcSwap::from_pointee(ca)),
+        };
+        let config = Arc::new(ArcSwap::from_pointee(config.clone()));
+        let credentials = Credentials::new(data, gate.clone(), clock.clone(), config.clone());
+        let credentials = credentials.map_err(failed("certificate"))?;
         let parts = writer::Parts {
             ledger,
             origin,
-            authorities: authorities.clone(),
+            authorities,
+            newest,
+            lineage: tell,
             signer,
-            hosts: hosts.clone(),
+            hosts,
             judge: segments,
             published: publish,
+            growth: growth.clone(),
             clock: clock.clone(),
         };
         let opened = Self {
-            ca,
-            hosts,
+            gate,
+            credentials,
+            config,
             live,
             submit: Submit(submissions),
             published,
             reader,
-            authorities,
+            log_key,
+            lineage,
+            growth,
+            epoch,
             genesis,
             cosigned,
             tokens: Arc::new(Mutex::new(tokens)),
@@ -160,42 +187,28 @@ impl Opened {
     }
 
     /// Makes the services that agents speak to.
-    pub fn services(
-        &self,
-        config: &Config,
-        sources: Sources,
-        clock: &Clock,
-    ) -> (AdmissionService, IntakeService) {
+    pub fn services(&self, sources: Sources, clock: &Clock) -> (AdmissionService, IntakeService) {
         let admission = AdmissionService {
-            hosts: self.hosts.clone(),
-            ca: self.ca.clone(),
+            gate: self.gate.clone(),
             tokens: self.tokens.clone(),
             openings: Openings::default(),
-            authorities: self.authorities.clone(),
+            genesis: affiant_proto::digest(&self.genesis),
             genesis_statement: self.genesis.clone(),
-            lifetime: config.certificate_life,
+            config: self.config.clone(),
+            lineage: self.lineage.clone(),
             submit: self.submit.clone(),
             published: self.published.clone(),
             clock: clock.clone(),
         };
         let intake = IntakeService {
-            hosts: self.hosts.clone(),
-            authorities: self.authorities.clone(),
+            gate: self.gate.clone(),
             sources,
             submit: self.submit.clone(),
             published: self.published.clone(),
             reader: self.reader.clone(),
+            clock: clock.clone(),
         };
         (admission, intake)
-    }
-
-    /// Makes the server's side of TLS, with a certificate made anew.
-    pub fn tls_config(
-        &self,
-        config: &Config,
-        clock: &Clock,
-    ) -> Result<rustls::ServerConfig, ServeError> {
-        tls_config(&self.ca, config, clock)
     }
 }
 
@@ -219,15 +232,6 @@ where
         .add_service(IntakeServer::new(intake).max_decoding_message_size(MAX_MESSAGE))
         .serve_with_incoming_shutdown(incoming, stop)
         .await
-}
-
-fn load_ca(data: &DataDir) -> Result<Arc<Ca>, ServeError> {
-    let key = keyfile::read_private(&data.ca_key()).map_err(failed("authority"))?;
-    let key = std::str::from_utf8(&key).map_err(failed("authority"))?;
-    let certificate = keyfile::read_text(&data.ca_certificate()).map_err(failed("authority"))?;
-    Ca::load(key, &certificate, None)
-        .map(Arc::new)
-        .map_err(failed("authority"))
 }
 
 fn open_log(
@@ -256,15 +260,4 @@ fn open_log(
         &config.parameters,
     );
     Ok((ledger, replayed.map_err(failed("log"))?))
-}
-
-pub(crate) fn tls_config(
-    ca: &Ca,
-    config: &Config,
-    clock: &Clock,
-) -> Result<rustls::ServerConfig, ServeError> {
-    let identity = ca
-        .issue_server(&config.names, clock.now_ms())
-        .map_err(failed("certificate"))?;
-    tls::server_config(ca, identity, clock).map_err(failed("certificate"))
 }

@@ -74,6 +74,8 @@ pub struct Ca {
     cross: Option<CertificateDer<'static>>,
     /// Newest first, without the one in force.
     earlier: Vec<CertificateDer<'static>>,
+    /// Name and digest of each certificate that counts.
+    names: Vec<(Vec<u8>, Digest)>,
 }
 
 /// The files of a new authority.
@@ -142,18 +144,27 @@ impl Ca {
                 return Err(PkiError::Key);
             }
         }
+        let mut names = Vec::with_capacity(all.len() + 1);
+        for der in std::iter::once(&certificate).chain(&all) {
+            let (_, read) = X509Certificate::from_der(der).map_err(|_| PkiError::Pem)?;
+            names.push((read.subject().as_raw().to_vec(), digest(der)));
+        }
         let issuer = Arc::new(Issuer::from_ca_cert_der(&certificate, key)?);
         Ok(Self {
             issuer,
             certificate,
             cross,
             earlier: all,
+            names,
         })
     }
 
     /// The same, without the earlier authorities that were revoked.
     pub fn without(mut self, revoked: impl Fn(&Digest) -> bool) -> Self {
         self.earlier.retain(|der| !revoked(&digest(der)));
+        let own = digest(&self.certificate);
+        self.names
+            .retain(|(_, named)| *named == own || !revoked(named));
         if self.earlier.is_empty() {
             self.cross = None;
         }
@@ -170,11 +181,11 @@ impl Ca {
         std::iter::once(&self.certificate).chain(&self.earlier)
     }
 
-    /// Tells whether an authority of this name counts. TLS has verified the signature by it.
-    pub fn names(&self, issuer: &[u8]) -> bool {
-        self.accepted().any(|der| {
-            X509Certificate::from_der(der).is_ok_and(|(_, read)| read.subject().as_raw() == issuer)
-        })
+    /// SHA-256 of the certificate of the authority of this name, if it counts. TLS has verified the
+    /// signature by it.
+    pub fn named(&self, issuer: &[u8]) -> Option<Digest> {
+        let found = self.names.iter().find(|(name, _)| name == issuer);
+        found.map(|(_, digest)| *digest)
     }
 
     /// When the certificate in force ends, milliseconds since 1970.
@@ -374,7 +385,7 @@ mod tests {
             .unwrap();
         let peer = Peer::read(&made[0]).unwrap();
         assert_eq!((peer.chain, peer.key), (chain, asked.key_digest()));
-        assert!(ca.names(&peer.issuer));
+        assert_eq!(ca.named(&peer.issuer), Some(digest(ca.certificate())));
         assert!(
             Peer::read(ca.certificate()).is_err(),
             "the authority is no host"

@@ -7,11 +7,14 @@ use affiant_judge::{
     admission::{Admitted, Refusal, Sources},
     docket::Docket,
 };
-use affiant_proto::{Authorities, Body, ChainState, Digest, Envelope, envelope::BadEnvelope};
+use affiant_proto::{
+    Body, ChainState, Digest, Envelope, authority::Authorities, envelope::BadEnvelope,
+};
 
 use crate::{
     hosts::{Head, Hosts, Watermark},
     ledger::{Entry, ReadError},
+    lineage::Lineage,
     trail::Trail,
 };
 
@@ -56,6 +59,8 @@ pub struct Replayed {
     pub genesis: Vec<u8>,
     /// The newest `cosigned` note with the index that it was logged at.
     pub cosigned: Option<Vec<u8>>,
+    /// By which statements trust passed on since the genesis.
+    pub lineage: Lineage,
     /// How many entries there are.
     pub size: u64,
 }
@@ -68,10 +73,11 @@ pub fn replay(
 ) -> Result<Replayed, BadLog> {
     let mut docket: Option<Docket> = None;
     let mut genesis = Vec::new();
-    let mut events: Vec<Admitted> = Vec::new();
+    let mut events: Vec<(u64, Admitted)> = Vec::new();
     let mut watermarks: BTreeMap<Digest, Watermark> = BTreeMap::new();
     let mut trails: BTreeMap<Digest, Trail> = BTreeMap::new();
-    let (mut cosigned, mut size) = (None, 0);
+    let mut lineage = Lineage::default();
+    let (mut cosigned, mut size, mut logged_unix_ms) = (None, 0, 0);
     for entry in entries {
         let (index, entry) = entry?;
         let envelope =
@@ -97,9 +103,20 @@ pub fn replay(
             follow(&mut trails, host.state());
         }
         let sequence = verified.statement().header().sequence();
-        watermarks.insert(verified.chain(), Watermark { sequence, index });
+        let watermark = Watermark {
+            sequence,
+            index,
+            logged_unix_ms,
+        };
+        watermarks.insert(verified.chain(), watermark);
+        if let Some(docket) = &docket {
+            lineage.hear(docket.authorities(), &admitted);
+        }
         match verified.body() {
-            Body::Enrolment(_) | Body::HostEvent(_) => events.push(admitted),
+            Body::Clock(_) => logged_unix_ms = verified.statement().header().time().unix_ms,
+            Body::Enrolment(_) | Body::HostEvent(_) | Body::Key(_) => {
+                events.push((index, admitted));
+            }
             Body::Cosigned(body) => cosigned = Some(body.note.clone()),
             _ => {}
         }
@@ -107,13 +124,13 @@ pub fn replay(
     }
     let (authorities, mut chains, judge) = docket.ok_or(BadLog::Empty)?.into_parts();
     let hosts = Hosts::default();
-    for event in &events {
+    for (index, event) in &events {
         let named = event.verified().chain();
         let head = match (chains.remove(&named), trails.remove(&named)) {
             (Some(chain), Some(trail)) => Some(Head { chain, trail }),
             _ => None,
         };
-        if let Some(host) = hosts.hear(event, head)
+        if let Some(host) = hosts.hear(*index, event, head)
             && let Some(watermark) = watermarks.get(&host.chain())
         {
             host.include(*watermark);
@@ -125,6 +142,7 @@ pub fn replay(
         judge,
         genesis,
         cosigned,
+        lineage,
         size,
     })
 }

@@ -8,10 +8,13 @@ use affiant_proto::{
     tlog::{Note, NoteKey, SignedCheckpoint},
 };
 use affiant_report::{Bundle, Order, Period, Scope, build};
+use arc_swap::ArcSwap;
 use tokio::sync::{Notify, watch};
 use tonic::Status;
 
-use crate::{ledger::Reader, rpc::admin as rpc, witness::Witnessed, writer::Submit};
+use crate::{
+    config::Config, ledger::Reader, rpc::admin as rpc, witness::Witnessed, writer::Submit,
+};
 
 /// How long a report waits for witnesses: their round, and a second one.
 const WITNESS_WAIT: Duration = Duration::from_secs(15);
@@ -34,8 +37,8 @@ pub struct Reports {
     pub witnessed: watch::Receiver<Option<Witnessed>>,
     /// Rings for a round of witnesses.
     pub wanted: Arc<Notify>,
-    /// Whether there are any.
-    pub has_witnesses: bool,
+    /// Whether there are any, this says.
+    pub config: Arc<ArcSwap<Config>>,
     /// What the judge goes by.
     pub parameters: Parameters,
 }
@@ -78,7 +81,7 @@ impl Reports {
     /// A checkpoint that covers `index`: cosigned, when a witness answers in time.
     async fn anchored(&self, index: u64) -> Note {
         let mut witnessed = self.witnessed.clone();
-        if self.has_witnesses {
+        if !self.config.load().witnesses.is_empty() {
             self.wanted.notify_one();
             let covers = |w: &Option<Witnessed>| w.as_ref().is_some_and(|w| w.size > index);
             match tokio::time::timeout(WITNESS_WAIT, witnessed.wait_for(covers)).await {

@@ -7,7 +7,7 @@ use arc_swap::ArcSwap;
 use tokio::{
     net::TcpListener,
     signal::unix::{SignalKind, signal},
-    sync::{Mutex, Notify, watch},
+    sync::{Notify, watch},
 };
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -18,24 +18,26 @@ use crate::{
     admin::{self, AdminService},
     behind, cli,
     clock::Clock,
-    config::Config,
+    config::{Config, Faults},
+    credentials::Credentials,
     data::DataDir,
     ledger::LocalDisk,
-    open::{self, Opened, agents_server, failed},
-    pki::Ca,
+    open::{Opened, agents_server, failed},
     registry::Registry,
     report::Reports,
+    rotation::Rotation,
     rpc::admin::admin_server::AdminServer,
+    status::StatusSource,
     tls,
-    witness::{Rounds, Witnessed},
+    witness::{Answers, Rounds, Witnessed},
     writer,
 };
 
 /// How long sessions get to end before the writer closes the log.
 const GRACE: Duration = Duration::from_secs(5);
 
-/// How often the server's certificate is made anew.
-const RENEW: Duration = Duration::from_secs(86_400);
+/// Reads the configuration again.
+pub type Reload<'a> = dyn Fn() -> Result<Config, Faults> + 'a;
 
 /// A verifier that runs.
 pub struct Verifier {
@@ -45,6 +47,8 @@ pub struct Verifier {
     ended: writer::Ended,
     dead: Arc<Notify>,
     address: std::net::SocketAddr,
+    config: Arc<ArcSwap<Config>>,
+    credentials: Arc<Credentials>,
 }
 
 impl Verifier {
@@ -68,8 +72,6 @@ impl Verifier {
         let ended = writer::Ended::new(dead.clone());
         let writer =
             writer::start(writing.parts, writing.queue, ended.clone()).map_err(failed("writer"))?;
-        let log_key = opened.authorities.read().lineage().current().key().clone();
-
         let registry = Registry::open(&data.registry(), sources, config.parameters.clone()).await;
         let registry = registry.map_err(failed("registry"))?;
         let listener = TcpListener::bind(config.listen)
@@ -79,19 +81,22 @@ impl Verifier {
         let socket = admin::bind(&data.socket()).map_err(failed("admin socket"))?;
 
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
-        let tls = Arc::new(ArcSwap::from_pointee(opened.tls_config(&config, &clock)?));
-        let (admission, intake) = opened.services(&config, sources, &clock);
+        let (admission, intake) = opened.services(sources, &clock);
         let Opened {
-            ca,
-            hosts,
+            gate,
+            credentials,
+            config,
             live,
             submit,
             published,
             reader,
-            authorities,
+            log_key,
+            growth,
+            epoch,
             genesis,
             cosigned,
             tokens,
+            ..
         } = opened;
         let witnessed = cosigned.and_then(|note| Witnessed::read(&note));
         let (tell, witnessed) = watch::channel(witnessed);
@@ -102,13 +107,35 @@ impl Verifier {
             submit: submit.clone(),
             witnessed,
             wanted: wanted.clone(),
-            has_witnesses: !config.witnesses.is_empty(),
-            parameters: config.parameters.clone(),
+            config: config.clone(),
+            parameters: config.load().parameters.clone(),
         };
+        let answers = Answers::default();
+        let status = StatusSource {
+            gate: gate.clone(),
+            credentials: credentials.clone(),
+            live: live.clone(),
+            submit: submit.clone(),
+            published: published.clone(),
+            config: config.clone(),
+            answers: answers.clone(),
+            directory: data.path().to_owned(),
+            growth,
+            epoch,
+            clock: clock.clone(),
+            started_unix_ms: clock.now_ms(),
+        };
+        let hosts = gate.hosts.clone();
         let admin = AdminService {
-            hosts: hosts.clone(),
-            authorities,
-            turn: Mutex::new(()),
+            gate: gate.clone(),
+            rotation: Rotation {
+                data,
+                gate,
+                credentials: credentials.clone(),
+                submit: submit.clone(),
+                one: Arc::default(),
+            },
+            status,
             tokens,
             live: live.clone(),
             submit: submit.clone(),
@@ -119,7 +146,7 @@ impl Verifier {
             reader: reader.clone(),
             clock: clock.clone(),
         };
-        let agents = ReceiverStream::new(tls::accept(listener, tls.clone(), stop.clone()));
+        let agents = ReceiverStream::new(tls::accept(listener, credentials.tls(), stop.clone()));
         tasks.spawn(agents_server(
             admission,
             intake,
@@ -133,20 +160,19 @@ impl Verifier {
                 .serve_with_incoming_shutdown(commands, stop.clone().cancelled_owned()),
         );
         tasks.spawn(registry.follow(live, hosts, stop.clone()));
-        if !config.witnesses.is_empty() {
-            let witnesses = config.witnesses.clone();
-            let rounds = Rounds {
-                witnesses,
-                reader,
-                published,
-                submit,
-                witnessed: tell,
-                wanted,
-                ended: ended.clone(),
-            };
-            tasks.spawn(rounds.run(stop.clone()));
-        }
-        tasks.spawn(renew(tls, ca, config, clock, stop.clone()));
+        let rounds = Rounds {
+            config: config.clone(),
+            reader,
+            published,
+            submit,
+            witnessed: tell,
+            wanted,
+            ended: ended.clone(),
+            answers,
+            clock,
+        };
+        tasks.spawn(rounds.run(stop.clone()));
+        tasks.spawn(credentials.clone().keep(stop.clone()));
         tasks.close();
         Ok(Self {
             stop,
@@ -155,6 +181,8 @@ impl Verifier {
             ended,
             dead,
             address,
+            config,
+            credentials,
         })
     }
 
@@ -163,16 +191,48 @@ impl Verifier {
         self.address
     }
 
-    /// Waits for SIGTERM or SIGINT, or for the log to fail.
-    pub async fn wait(&self) -> Result<(), ServeError> {
+    /// Waits for SIGTERM or SIGINT, or for the log to fail. At SIGHUP the configuration is read
+    /// `again`; a bad one is told of, and the old one stays.
+    pub async fn wait(&self, again: &Reload<'_>) -> Result<(), ServeError> {
         let mut terminate = signal(SignalKind::terminate()).map_err(failed("signals"))?;
         let mut interrupt = signal(SignalKind::interrupt()).map_err(failed("signals"))?;
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-            () = self.dead.notified() => {}
+        let mut hangup = signal(SignalKind::hangup()).map_err(failed("signals"))?;
+        loop {
+            tokio::select! {
+                _ = terminate.recv() => return Ok(()),
+                _ = interrupt.recv() => return Ok(()),
+                () = self.dead.notified() => return Ok(()),
+                _ = hangup.recv() => match again() {
+                    Ok(config) => self.configure(config),
+                    Err(faults) => {
+                        tracing::error!(%faults, "the configuration stays as it was");
+                    }
+                },
+            }
         }
-        Ok(())
+    }
+
+    /// Goes by a new configuration, as far as it can without a restart.
+    fn configure(&self, new: Config) {
+        let old = self.config.load_full();
+        let later = old.needs_restart(&new);
+        if !later.is_empty() {
+            tracing::warn!(
+                keys = later.join(", "),
+                "these count at the next start only"
+            );
+        }
+        let new = Config {
+            data: old.data.clone(),
+            listen: old.listen,
+            parameters: old.parameters.clone(),
+            log: old.log,
+            ..new
+        };
+        match self.credentials.configure(new) {
+            Ok(()) => tracing::info!("the configuration was read again"),
+            Err(error) => tracing::error!(%error, "the configuration stays as it was"),
+        }
     }
 
     /// Ends sessions, closes the last segment and stops.
@@ -199,7 +259,11 @@ impl Verifier {
 }
 
 /// Runs `serve` until it is told to stop.
-pub async fn serve(config: Config, options: &cli::Serve) -> Result<(), ServeError> {
+pub async fn serve(
+    config: Config,
+    options: &cli::Serve,
+    again: &Reload<'_>,
+) -> Result<(), ServeError> {
     let (recorded, newest) = (options.accept_recorded, &options.newest);
     let verifier = Verifier::start(config, recorded, newest, Clock::system()).await?;
     tracing::info!(address = %verifier.address(), "serving");
@@ -211,27 +275,8 @@ pub async fn serve(config: Config, options: &cli::Serve) -> Result<(), ServeErro
     }
     // Without a service manager there is nobody to tell.
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Ready]);
-    verifier.wait().await?;
+    verifier.wait(again).await?;
     let _ = sd_notify::notify(&[sd_notify::NotifyState::Stopping]);
     tracing::info!("stopping");
     verifier.drain().await
-}
-
-async fn renew(
-    tls: Arc<ArcSwap<rustls::ServerConfig>>,
-    ca: Arc<Ca>,
-    config: Config,
-    clock: Clock,
-    stop: CancellationToken,
-) {
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => return,
-            () = tokio::time::sleep(RENEW) => {}
-        }
-        match open::tls_config(&ca, &config, &clock) {
-            Ok(fresh) => tls.store(Arc::new(fresh)),
-            Err(error) => tracing::error!(%error, "the server's certificate could not be renewed"),
-        }
-    }
 }

@@ -4,10 +4,16 @@ use std::{sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use rustls::{
-    RootCertStore, ServerConfig,
+    CertificateError, DigitallySignedStruct, DistinguishedName, RootCertStore, ServerConfig,
+    SignatureScheme,
+    client::danger::HandshakeSignatureValid,
     crypto::{CryptoProvider, ring},
-    server::WebPkiClientVerifier,
+    server::{
+        WebPkiClientVerifier,
+        danger::{ClientCertVerified, ClientCertVerifier},
+    },
 };
+use rustls_pki_types::{CertificateDer, UnixTime};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
@@ -42,18 +48,30 @@ pub fn install_provider() {
     let _ = ring::default_provider().install_default();
 }
 
-/// A server that shows `identity` and takes client certificates of `ca`, or none: which calls
-/// need one is for the services to say.
-pub fn server_config(ca: &Ca, identity: Identity, clock: &Clock) -> Result<ServerConfig, TlsError> {
+/// Tells whether the key of a certificate was revoked; the certificate comes in DER.
+pub type Revoked = Arc<dyn Fn(&[u8]) -> bool + Send + Sync>;
+
+/// A server that shows `identity` and takes client certificates of the authorities that count, or
+/// none: which calls need one is for the services to say. A revoked key is refused with TLS's own
+/// alert for that.
+pub fn server_config(
+    ca: &Ca,
+    identity: Identity,
+    revoked: Revoked,
+    clock: &Clock,
+) -> Result<ServerConfig, TlsError> {
     let provider: Arc<CryptoProvider> = Arc::new(ring::default_provider());
     let mut roots = RootCertStore::empty();
-    roots
-        .add(ca.certificate().clone())
-        .map_err(|e| TlsError(e.to_string()))?;
-    let clients = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone())
+    for certificate in ca.accepted() {
+        roots
+            .add(certificate.clone())
+            .map_err(|e| TlsError(e.to_string()))?;
+    }
+    let inner = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone())
         .allow_unauthenticated()
         .build()
         .map_err(|e| TlsError(e.to_string()))?;
+    let clients = Arc::new(Clients { inner, revoked });
     let mut config = ServerConfig::builder_with_details(provider, Arc::new(clock.clone()))
         .with_protocol_versions(&[&rustls::version::TLS13])
         .map_err(|e| TlsError(e.to_string()))?
@@ -62,6 +80,71 @@ pub fn server_config(ca: &Ca, identity: Identity, clock: &Clock) -> Result<Serve
         .map_err(|e| TlsError(e.to_string()))?;
     config.alpn_protocols = vec![b"h2".to_vec()];
     Ok(config)
+}
+
+/// Verifies clients by the web's rules, and then by the log's revocations.
+struct Clients {
+    inner: Arc<dyn ClientCertVerifier>,
+    revoked: Revoked,
+}
+
+impl std::fmt::Debug for Clients {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Clients")
+            .field("inner", &self.inner)
+            .finish_non_exhaustive()
+    }
+}
+
+impl ClientCertVerifier for Clients {
+    fn offer_client_auth(&self) -> bool {
+        self.inner.offer_client_auth()
+    }
+
+    fn client_auth_mandatory(&self) -> bool {
+        self.inner.client_auth_mandatory()
+    }
+
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        self.inner.root_hint_subjects()
+    }
+
+    fn verify_client_cert(
+        &self,
+        leaf: &CertificateDer<'_>,
+        above: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<ClientCertVerified, rustls::Error> {
+        let verified = self.inner.verify_client_cert(leaf, above, now)?;
+        if (self.revoked)(leaf) {
+            return Err(CertificateError::Revoked.into());
+        }
+        Ok(verified)
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.inner
+            .verify_tls12_signature(message, certificate, signed)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.inner
+            .verify_tls13_signature(message, certificate, signed)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.inner.supported_verify_schemes()
+    }
 }
 
 /// Where connections come from: TCP, but in a simulation.

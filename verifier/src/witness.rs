@@ -1,7 +1,11 @@
 //! Asks witnesses to cosign, by C2SP tlog-witness. They never hold up the log: what they do not
 //! sign in time is published without them.
 
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
 
 use affiant_proto::{
     tlog::{
@@ -10,15 +14,18 @@ use affiant_proto::{
     },
     v1,
 };
+use arc_swap::ArcSwap;
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::{Request, StatusCode, Uri, body::Bytes, client::conn::http1};
 use hyper_util::rt::TokioIo;
+use serde::Serialize;
 use tokio::{net::TcpStream, sync::watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     behind::Behind,
-    config::WitnessAddress,
+    clock::Clock,
+    config::{Config, WitnessAddress},
     ledger::Reader,
     writer::{Ended, Fatal, Published, Submit},
 };
@@ -58,7 +65,7 @@ impl Witnessed {
 /// What asking needs.
 pub struct Rounds {
     /// Whom to ask.
-    pub witnesses: Vec<WitnessAddress>,
+    pub config: Arc<ArcSwap<Config>>,
     /// The published log.
     pub reader: Reader,
     /// Newest checkpoint.
@@ -71,6 +78,26 @@ pub struct Rounds {
     pub wanted: Arc<tokio::sync::Notify>,
     /// Told when the log turns out to be behind, which ends the process.
     pub ended: Ended,
+    /// Told what each witness answered last.
+    pub answers: Answers,
+    /// The wall clock.
+    pub clock: Clock,
+}
+
+/// What each witness answered last, by its address.
+pub type Answers = Arc<Mutex<BTreeMap<String, Answer>>>;
+
+/// What one witness answered last.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Answer {
+    /// The newest size that it cosigned since this verifier started.
+    pub cosigned_size: Option<u64>,
+    /// When, milliseconds since 1970 by this machine's clock.
+    pub cosigned_unix_ms: Option<u64>,
+    /// Why it gave no cosignature the last time it was asked.
+    pub error: Option<String>,
+    /// Whether it holds a checkpoint that this log does not go on from.
+    pub contradicts: bool,
 }
 
 /// Why a witness gave no cosignature.
@@ -89,6 +116,18 @@ pub(crate) enum NoCosignature {
     NotOne,
     #[error("log could not be read: {0}")]
     Log(String),
+}
+
+impl NoCosignature {
+    /// Tells whether the witness knows another history: it is ahead, or refuses the proof that this
+    /// one goes on from what it has (C2SP tlog-witness: 422).
+    fn contradicts(&self) -> bool {
+        match self {
+            Self::Ahead(_) => true,
+            Self::Refused(status, _) => *status == StatusCode::UNPROCESSABLE_ENTITY,
+            _ => false,
+        }
+    }
 }
 
 impl Rounds {
@@ -110,9 +149,13 @@ impl Rounds {
                 continue;
             };
             let mut count = 0;
-            for witness in &self.witnesses {
+            let config = self.config.load_full();
+            self.forget_all_but(&config.witnesses);
+            for witness in &config.witnesses {
                 let known = sizes.entry(witness.url.clone()).or_default();
-                match self.ask(witness, known, &published).await {
+                let asked = self.ask(witness, known, &published).await;
+                self.note(witness, &asked, published.size);
+                match asked {
                     Ok(line) => count += usize::from(cosigned.add(line).is_ok()),
                     Err(NoCosignature::Ahead(theirs)) if self.stays_ahead(theirs).await => {
                         self.ended.end(Fatal::Behind(Behind::Older {
@@ -149,6 +192,40 @@ impl Rounds {
     async fn stays_ahead(&self, theirs: u64) -> bool {
         tokio::time::sleep(SETTLE).await;
         theirs > self.reader.size()
+    }
+
+    fn answers(&self) -> MutexGuard<'_, BTreeMap<String, Answer>> {
+        self.answers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Forgets witnesses that the configuration no longer names.
+    fn forget_all_but(&self, witnesses: &[WitnessAddress]) {
+        self.answers()
+            .retain(|url, _| witnesses.iter().any(|named| named.url == *url));
+    }
+
+    fn note(
+        &self,
+        witness: &WitnessAddress,
+        asked: &Result<NoteSignature, NoCosignature>,
+        size: u64,
+    ) {
+        let mut answers = self.answers();
+        let answer = answers.entry(witness.url.clone()).or_default();
+        match asked {
+            Ok(_) => {
+                *answer = Answer {
+                    cosigned_size: Some(size),
+                    cosigned_unix_ms: Some(self.clock.now_ms()),
+                    ..Answer::default()
+                };
+            }
+            Err(error) => {
+                answer.error = Some(error.to_string());
+                // Once seen it stays, until the witness cosigns again.
+                answer.contradicts |= error.contradicts();
+            }
+        }
     }
 
     /// Shows one checkpoint to one witness; a conflict tells what it holds, and is answered once.

@@ -4,16 +4,18 @@
 //! channel is admitted already; from here on it is only written, in the order of the channel.
 
 use std::{
-    collections::BTreeSet,
+    collections::VecDeque,
     sync::{Arc, Mutex, PoisonError},
     thread,
     time::Duration,
 };
 
-use affiant_judge::admission::{Admitted, HostChain};
+use affiant_judge::admission::{Admitted, Content, HostChain, Refusal};
 use affiant_proto::{
-    Body, Digest, Ed25519Signer, Envelope, Statement,
-    authority::{Refused, Revocations},
+    Body, Digest, Ed25519Signer, Envelope, KeyId, PublicKey, Signer as _, Statement,
+    authority::Authorities,
+    chain::key_change_bytes,
+    predecessor::Reenrolment,
     statement::{MAX_STATEMENT_BYTES, SealError},
     tlog::Hash,
     v1,
@@ -24,11 +26,12 @@ use tokio::{
 };
 
 use crate::{
-    authority::Authority,
     behind::Behind,
     clock::Clock,
+    growth::Growth,
     hosts::{Head, Hosts, Watermark},
     ledger::{AppendError, Entry, Ledger, MAX_SEGMENT_BYTES, MAX_SEGMENT_ENTRIES},
+    lineage::Lineage,
 };
 
 /// What waits in the channel: a second of a million-GPU fleet is 12,500 records of some 600
@@ -68,16 +71,36 @@ pub enum Submission {
         /// The chain that an enrolment opens.
         opens: Option<Box<HostChain>>,
         /// Told the index once it is in a published tree.
-        logged: Option<oneshot::Sender<u64>>,
+        logged: Option<Tell>,
     },
     /// A statement of the operator, to be signed here.
     Operator {
         /// What it says.
         body: Box<Body>,
         /// Told the index once it is in a published tree.
-        logged: Option<oneshot::Sender<u64>>,
+        logged: Option<Tell>,
+    },
+    /// A change of the operator's key: signed by the old one, and from then on by this one.
+    Handover {
+        /// The new key.
+        signer: Box<Ed25519Signer>,
+        /// Told the index once it is in a published tree.
+        logged: Tell,
+    },
+    /// Statements of officers, admitted here, all or none.
+    Officers {
+        /// The statements, in their order.
+        statements: Vec<Statement>,
+        /// Told who waits for which index, or the number of the one that was refused.
+        admitted: oneshot::Sender<Result<Vec<Logged>, (usize, Refusal)>>,
     },
 }
+
+/// Who waits for a statement's index.
+pub type Logged = oneshot::Receiver<Result<u64, Refusal>>;
+
+/// The other end: told once the statement is published, or that it was refused after all.
+pub type Tell = oneshot::Sender<Result<u64, Refusal>>;
 
 /// The newest published checkpoint.
 #[derive(Clone, Debug)]
@@ -88,6 +111,8 @@ pub struct Published {
     pub root: Hash,
     /// The signed note.
     pub note: Arc<[u8]>,
+    /// The log's time when its last segment began, milliseconds since 1970.
+    pub logged_unix_ms: u64,
 }
 
 /// Why the writer stopped: the process must end, and the next start recovers from the disk.
@@ -105,15 +130,19 @@ pub enum Fatal {
     Behind(#[from] Behind),
     /// The operator's own chain did not hold.
     #[error("operator's chain: {0}")]
-    Chain(#[from] Refused),
+    Chain(#[from] Refusal),
 }
 
 /// What the writer needs.
 pub struct Parts {
     /// The log.
     pub ledger: Ledger,
-    /// The operator's chain, and what everybody knows of keys.
-    pub authorities: Authority,
+    /// The operator's and the officers' chains; they change here alone.
+    pub authorities: Authorities,
+    /// Shown the newest of them, but for the head of the operator's chain, which moves each second.
+    pub newest: watch::Sender<Arc<Authorities>>,
+    /// Told of the statements by which trust passes on.
+    pub lineage: watch::Sender<Arc<Lineage>>,
     /// The operator's key.
     pub signer: Ed25519Signer,
     /// Origin of the log.
@@ -124,6 +153,8 @@ pub struct Parts {
     pub judge: mpsc::Sender<Segment>,
     /// Told of each checkpoint.
     pub published: watch::Sender<Published>,
+    /// Told how much is written.
+    pub growth: Growth,
     /// The wall clock.
     pub clock: Clock,
 }
@@ -181,15 +212,12 @@ pub fn start(
 
 /// Writes until every sender is gone; waits for the disk on the thread that it runs on.
 pub async fn write(parts: Parts, queue: mpsc::Receiver<Submission>) -> Result<(), Fatal> {
-    let revocations = parts.authorities.read().revocations().clone();
     let writer = Writer {
         open: Vec::new(),
         open_bytes: 0,
         opened: None,
         clock_ms: parts.ledger.clock(),
         touched: Instant::now(),
-        revocations,
-        cut: BTreeSet::new(),
         parts,
     };
     writer.run(queue).await
@@ -199,7 +227,7 @@ struct Waiting {
     index: u64,
     admitted: Arc<Admitted>,
     opens: Option<HostChain>,
-    logged: Option<oneshot::Sender<u64>>,
+    logged: Option<Tell>,
 }
 
 struct Writer {
@@ -211,10 +239,6 @@ struct Writer {
     /// Time of the newest clock statement.
     clock_ms: u64,
     touched: Instant,
-    /// What was revoked by the log as far as it is written.
-    revocations: Revocations,
-    /// Chains of which a statement was refused here: what follows it has nothing to follow.
-    cut: BTreeSet<Digest>,
 }
 
 impl Writer {
@@ -258,19 +282,124 @@ impl Writer {
     async fn append(&mut self, group: Vec<Submission>) -> Result<(), Fatal> {
         let mut piece = Vec::new();
         let mut bytes = 0;
-        for submission in group {
+        let mut group = VecDeque::from(group);
+        while let Some(submission) = group.pop_front() {
             let size = match &submission {
                 Submission::Admitted { envelope, .. } => envelope.len(),
-                Submission::Operator { .. } => MAX_STATEMENT_BYTES,
+                Submission::Operator { .. } | Submission::Handover { .. } => MAX_STATEMENT_BYTES,
+                Submission::Officers { .. } => 0,
             };
             if bytes + size > PIECE_BYTES {
                 self.append_piece(std::mem::take(&mut piece), bytes).await?;
                 bytes = 0;
             }
             bytes += size;
-            piece.push(submission);
+            match submission {
+                Submission::Officers {
+                    statements,
+                    admitted,
+                } => {
+                    // What comes before may change who is trusted: it is admitted first.
+                    self.append_piece(std::mem::take(&mut piece), bytes).await?;
+                    bytes = 0;
+                    for submission in self.officers(statements, admitted).into_iter().rev() {
+                        group.push_front(submission);
+                    }
+                }
+                other => piece.push(other),
+            }
         }
         self.append_piece(piece, bytes).await
+    }
+
+    /// Admits statements of officers, all or none; gives them as what is only to be written.
+    fn officers(
+        &mut self,
+        statements: Vec<Statement>,
+        admitted: oneshot::Sender<Result<Vec<Logged>, (usize, Refusal)>>,
+    ) -> Vec<Submission> {
+        let mut next = self.parts.authorities.clone();
+        let index = Some(self.next_index());
+        let mut found = Vec::with_capacity(statements.len());
+        let mut waiting = Vec::with_capacity(statements.len());
+        for (number, statement) in (1..).zip(statements) {
+            let envelope = v1::Envelope {
+                statement: statement.as_bytes().to_vec(),
+                ..Default::default()
+            };
+            match next.admit(index, statement, false) {
+                Ok(act) => {
+                    let (logged, index) = oneshot::channel();
+                    waiting.push(index);
+                    found.push(Submission::Admitted {
+                        admitted: Arc::new(act.into()),
+                        envelope: prost::Message::encode_to_vec(&envelope),
+                        opens: None,
+                        logged: Some(logged),
+                    });
+                }
+                Err(refused) => {
+                    // Nobody is left to tell when the asker has gone.
+                    let _ = admitted.send(Err((number, refused.into())));
+                    return Vec::new();
+                }
+            }
+        }
+        self.parts.authorities = next;
+        self.show();
+        let _ = admitted.send(Ok(waiting));
+        found
+    }
+
+    /// Shows who speaks for the deployment now.
+    fn show(&self) {
+        let newest = Arc::new(self.parts.authorities.clone());
+        self.parts.newest.send_replace(newest);
+    }
+
+    /// The index that the next entry gets.
+    fn next_index(&self) -> u64 {
+        let open = self.open.last().map(|waiting| waiting.index + 1);
+        open.unwrap_or_else(|| self.parts.published.borrow().size)
+    }
+
+    /// Refuses what was admitted before a revocation that the log now has first: admitted again
+    /// from the log, it would be refused.
+    fn still_stands(&self, admitted: &Admitted, opens: Option<&HostChain>) -> Result<(), Refusal> {
+        let trusts = |key: &KeyId| {
+            let revocations = self.parts.authorities.revocations();
+            revocations.trusts(v1::KeyUse::Record, key)
+        };
+        let verified = admitted.verified();
+        let host = self.parts.hosts.get(&verified.chain());
+        if host.is_none() && opens.is_none() {
+            return Ok(());
+        }
+        let spoilt = host.as_ref().and_then(|host| host.spoilt().cloned());
+        let mut stands = spoilt.map_or(Ok(()), Err);
+        stands = stands.and_then(|()| trusts(&verified.statement().key()));
+        match verified.body() {
+            Body::Key(change) => {
+                if let Ok(key) = PublicKey::ed25519(&change.new_key) {
+                    stands = stands.and_then(|()| trusts(&key.id()));
+                }
+            }
+            Body::Enrolment(body)
+                if *admitted.content() == Content::Enrolled(Reenrolment::Proved) =>
+            {
+                let old = body.predecessor.as_ref();
+                let old = old.and_then(|old| Digest::try_from(old.chain.as_slice()).ok());
+                let old = old.and_then(|chain| self.parts.hosts.get(&chain)?.key());
+                if let Some(key) = old {
+                    stands = stands.and_then(|()| trusts(&key.id()));
+                }
+            }
+            _ => {}
+        }
+        if let (Err(why), Some(host)) = (&stands, host) {
+            host.spoil(why.clone());
+        }
+        Ok(stands?)
     }
 
     async fn append_piece(&mut self, piece: Vec<Submission>, bytes: usize) -> Result<(), Fatal> {
@@ -283,39 +412,50 @@ impl Writer {
         let mut waiting = Vec::with_capacity(piece.len() + 1);
         if self.opened.is_none() {
             self.clock_ms = self.parts.clock.now_ms().max(self.clock_ms + 1);
-            let (admitted, entry) = self.operators(v1::Clock::default().into())?;
+            let clock = self.operators(v1::Clock::default().into(), entries.len())?;
+            let (admitted, entry) = clock.map_err(Fatal::Chain)?;
             entries.push(entry);
             waiting.push((admitted, None, None));
         }
         for submission in piece {
-            match submission {
+            let (made, opens, logged) = match submission {
                 Submission::Admitted {
                     admitted,
                     envelope,
                     opens,
                     logged,
                 } => {
-                    if !self.stands(&admitted) {
-                        continue;
-                    }
-                    entries.push(entry(envelope)?);
-                    waiting.push((admitted, opens.map(|chain| *chain), logged));
+                    let made = match self.still_stands(&admitted, opens.as_deref()) {
+                        Ok(()) => Ok((admitted, entry(envelope)?)),
+                        Err(refusal) => Err(refusal),
+                    };
+                    (made, opens.map(|chain| *chain), logged)
                 }
-                Submission::Operator { body, logged } => match self.operators(*body) {
-                    Ok((admitted, entry)) => {
-                        entries.push(entry);
-                        waiting.push((admitted, None, logged));
+                Submission::Operator { body, logged } => {
+                    (self.operators(*body, entries.len())?, None, logged)
+                }
+                Submission::Handover { signer, logged } => {
+                    (self.handover(*signer, entries.len())?, None, Some(logged))
+                }
+                // Taken apart before it comes here.
+                Submission::Officers { .. } => continue,
+            };
+            match (made, logged) {
+                (Ok((admitted, entry)), logged) => {
+                    entries.push(entry);
+                    waiting.push((admitted, opens, logged));
+                }
+                // Nobody may stop the log by asking for what cannot be said.
+                (Err(refusal), logged) => {
+                    tracing::warn!(%refusal, "a statement was not logged");
+                    if let Some(logged) = logged {
+                        let _ = logged.send(Err(refusal));
                     }
-                    // Nobody may stop the log by asking for what cannot be said.
-                    Err(Fatal::Seal(SealError::Unreadable(fault))) => {
-                        tracing::error!(%fault, "a statement of the operator was not made");
-                    }
-                    Err(Fatal::Chain(fault)) if !matches!(fault, Refused::Chain(_)) => {
-                        tracing::error!(%fault, "a statement of the operator was not made");
-                    }
-                    Err(fatal) => return Err(fatal),
-                },
+                }
             }
+        }
+        if entries.is_empty() {
+            return Ok(());
         }
         let range = loop {
             match self.parts.ledger.append(&entries, self.clock_ms) {
@@ -330,6 +470,8 @@ impl Writer {
         };
         self.opened.get_or_insert_with(Instant::now);
         self.open_bytes += bytes;
+        let written = entries.iter().map(|entry| entry.envelope().len() as u64);
+        self.parts.growth.appended(written.sum());
         self.open.extend(
             range
                 .zip(waiting)
@@ -361,7 +503,9 @@ impl Writer {
             size: checkpoint.size(),
             root: *checkpoint.root(),
             note: signed.note().to_string().into_bytes().into(),
+            logged_unix_ms: self.clock_ms,
         });
+        self.parts.growth.segment(&self.parts.clock);
         let mut judged = Vec::with_capacity(self.open.len());
         let mut last: std::collections::BTreeMap<Digest, Watermark> = Default::default();
         for Waiting {
@@ -371,13 +515,23 @@ impl Writer {
             logged,
         } in self.open.drain(..)
         {
-            self.parts.hosts.hear(&admitted, opens.map(Head::new));
+            self.parts
+                .hosts
+                .hear(index, &admitted, opens.map(Head::new));
             let sequence = admitted.verified().statement().header().sequence();
-            last.insert(admitted.verified().chain(), Watermark { sequence, index });
+            let watermark = Watermark {
+                sequence,
+                index,
+                logged_unix_ms: self.clock_ms,
+            };
+            last.insert(admitted.verified().chain(), watermark);
+            self.parts.lineage.send_if_modified(|lineage| {
+                Arc::make_mut(lineage).hear(&self.parts.authorities, &admitted)
+            });
             judged.push((index, admitted));
             if let Some(logged) = logged {
                 // Whoever asked may be gone; the statement is logged all the same.
-                let _ = logged.send(index);
+                let _ = logged.send(Ok(index));
             }
         }
         for (chain, watermark) in last {
@@ -390,37 +544,17 @@ impl Writer {
         Ok(())
     }
 
-    /// Tells whether a statement is still admitted in its place: its key may have been revoked
-    /// while it waited, and the log would not be read back with it.
-    fn stands(&mut self, admitted: &Admitted) -> bool {
-        let verified = admitted.verified();
-        let (chain, key) = (verified.chain(), verified.statement().key());
-        let of_host =
-            matches!(verified.body(), Body::Enrolment(_)) || self.parts.hosts.get(&chain).is_some();
-        let used = match of_host {
-            true => v1::KeyUse::Record,
-            false => v1::KeyUse::Officer,
-        };
-        let mut fault = self
-            .revocations
-            .trusts(used, &key)
-            .map_err(|why| why.to_string());
-        if let (Ok(()), Body::Revocation(body)) = (&fault, verified.body()) {
-            let taken = self.revocations.take(None, (chain, false), body);
-            fault = taken.map_err(|why| why.to_string());
-        }
-        if self.cut.contains(&chain) {
-            fault = Err("it follows a statement that was not logged".to_owned());
-        }
-        if let Err(why) = &fault {
-            tracing::error!(%chain, %why, "an admitted statement is not logged");
-            self.cut.insert(chain);
-        }
-        fault.is_ok()
-    }
-
-    /// Signs a statement of the operator at the head of his chain.
-    fn operators(&mut self, body: Body) -> Result<(Arc<Admitted>, Entry), Fatal> {
+    /// Signs a statement of the operator at the head of his chain, `ahead` entries behind what is
+    /// durable; gives the refusal of what cannot be said.
+    #[allow(
+        clippy::type_complexity,
+        reason = "a failure that ends all, and one that does not"
+    )]
+    fn operators(
+        &mut self,
+        body: Body,
+        ahead: usize,
+    ) -> Result<Result<(Arc<Admitted>, Entry), Refusal>, Fatal> {
         // The operator speaks with the log's time, which advances even when the wall clock does not.
         let unix_ms = match body {
             Body::Clock(_) => self.clock_ms,
@@ -437,25 +571,60 @@ impl Writer {
             size: seen.size,
             root: seen.root.as_bytes().to_vec(),
         });
-        let mut authorities = self.parts.authorities.write();
-        let place = authorities.operator().next_place();
-        let made = Statement::seal(body, place, time, checkpoint, &self.parts.signer)?;
+        let place = self.parts.authorities.operator().next_place();
+        let made = match Statement::seal(body, place, time, checkpoint, &self.parts.signer) {
+            Ok(made) => made,
+            Err(SealError::Unreadable(fault)) => {
+                tracing::error!(%fault, "a statement of the operator cannot be read back");
+                return Ok(Err(Refusal::Kind("unreadable".into())));
+            }
+            Err(error) => return Err(error.into()),
+        };
         let envelope = v1::Envelope {
             statement: made.as_bytes().to_vec(),
             ..Default::default()
         };
-        // Whatever is published has its index, so this one gets none below.
-        let act = authorities.admit(Some(seen.size), made, false)?;
-        let admitted = Admitted::from(act);
-        if let Body::Revocation(body) = admitted.verified().body() {
-            let by = (authorities.genesis(), true);
-            // The same was just admitted; here it joins the order in which the log is written.
-            let _ = self.revocations.take(None, by, body);
+        let index = self.next_index().saturating_add(ahead as u64);
+        let admitted: Admitted = match self.parts.authorities.admit(Some(index), made, false) {
+            Ok(act) => act.into(),
+            Err(refused) => return Ok(Err(refused.into())),
+        };
+        let lasting = matches!(
+            admitted.verified().body(),
+            Body::Key(_) | Body::Revocation(_) | Body::Succession(_)
+        );
+        if lasting {
+            self.show();
         }
-        Ok((
-            Arc::new(admitted),
-            entry(prost::Message::encode_to_vec(&envelope))?,
-        ))
+        let entry = entry(prost::Message::encode_to_vec(&envelope))?;
+        Ok(Ok((Arc::new(admitted), entry)))
+    }
+
+    /// Hands the operator's chain over to a new key.
+    #[allow(
+        clippy::type_complexity,
+        reason = "as for any statement of the operator"
+    )]
+    fn handover(
+        &mut self,
+        signer: Ed25519Signer,
+        ahead: usize,
+    ) -> Result<Result<(Arc<Admitted>, Entry), Refusal>, Fatal> {
+        let state = self.parts.authorities.operator();
+        let key = signer.public_key();
+        let (sequence, previous) = (state.sequence().saturating_add(1), state.head());
+        let bytes = key_change_bytes(state.chain(), sequence, previous, key);
+        let change = v1::Key {
+            header: None,
+            new_key: key.as_bytes().to_vec(),
+            proof: signer.sign(&bytes).map_err(SealError::from)?.to_vec(),
+            ca: Vec::new(),
+        };
+        let made = self.operators(change.into(), ahead)?;
+        if made.is_ok() {
+            self.parts.signer = signer;
+        }
+        Ok(made)
     }
 }
 
@@ -471,6 +640,17 @@ pub struct Submit(pub mpsc::Sender<Submission>);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the log is closed: the verifier is stopping")]
 pub struct Closed;
+
+/// Why a statement is not in the log.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotLogged {
+    /// The writer has ended.
+    #[error(transparent)]
+    Closed(#[from] Closed),
+    /// It may not be.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+}
 
 impl Submit {
     /// Queues an admitted envelope; waits while the queue is full.
@@ -491,20 +671,7 @@ impl Submit {
         admitted: Admitted,
         envelope: &Envelope,
         opens: Option<HostChain>,
-    ) -> Result<u64, Closed> {
-        self.queue(admitted, envelope, opens)
-            .await?
-            .await
-            .map_err(|_| Closed)
-    }
-
-    /// Queues an admitted envelope; the receiver is told its index once it is published.
-    pub async fn queue(
-        &self,
-        admitted: Admitted,
-        envelope: &Envelope,
-        opens: Option<HostChain>,
-    ) -> Result<oneshot::Receiver<u64>, Closed> {
+    ) -> Result<u64, NotLogged> {
         let (logged, index) = oneshot::channel();
         let (admitted, envelope) = (Arc::new(admitted), envelope.to_bytes());
         let opens = opens.map(Box::new);
@@ -515,17 +682,60 @@ impl Submit {
             logged: Some(logged),
         };
         self.0.send(it).await.map_err(|_| Closed)?;
-        Ok(index)
+        wait(index).await
     }
 
     /// Has the operator say something; gives its index once it is in a published tree.
-    pub async fn operator(&self, body: impl Into<Body>) -> Result<u64, Closed> {
+    pub async fn operator(&self, body: impl Into<Body>) -> Result<u64, NotLogged> {
         let (logged, index) = oneshot::channel();
         let it = Submission::Operator {
             body: Box::new(body.into()),
             logged: Some(logged),
         };
         self.0.send(it).await.map_err(|_| Closed)?;
-        index.await.map_err(|_| Closed)
+        wait(index).await
     }
+
+    /// Hands the operator's chain over to a new key; gives the index of that statement.
+    pub async fn handover(&self, signer: Ed25519Signer) -> Result<u64, NotLogged> {
+        let (logged, index) = oneshot::channel();
+        let it = Submission::Handover {
+            signer: Box::new(signer),
+            logged,
+        };
+        self.0.send(it).await.map_err(|_| Closed)?;
+        wait(index).await
+    }
+
+    /// Logs statements of officers, all or none; gives their indices, or the number of the one that
+    /// is refused.
+    pub async fn officers(
+        &self,
+        statements: Vec<Statement>,
+    ) -> Result<Result<Vec<u64>, (usize, Refusal)>, NotLogged> {
+        let (told, admitted) = oneshot::channel();
+        let it = Submission::Officers {
+            statements,
+            admitted: told,
+        };
+        self.0.send(it).await.map_err(|_| Closed)?;
+        let waiting = match admitted.await.map_err(|_| Closed)? {
+            Ok(waiting) => waiting,
+            Err(refused) => return Ok(Err(refused)),
+        };
+        let mut indices = Vec::with_capacity(waiting.len());
+        for logged in waiting {
+            indices.push(wait(logged).await?);
+        }
+        Ok(Ok(indices))
+    }
+
+    /// How many submissions wait for the writer.
+    pub fn waiting(&self) -> usize {
+        self.0.max_capacity().saturating_sub(self.0.capacity())
+    }
+}
+
+async fn wait(logged: Logged) -> Result<u64, NotLogged> {
+    Ok(logged.await.map_err(|_| Closed)??)
 }

@@ -10,51 +10,6 @@ use crate::{
     wording,
 };
 
-pub(super) async fn status(context: &Context, json: bool) -> Result<ExitCode, Failure> {
-    let status = context
-        .client()
-        .await?
-        .calls()
-        .status(rpc::StatusRequest {})
-        .await?
-        .into_inner();
-    if json {
-        println!("{}", status.json);
-        return Ok(ExitCode::SUCCESS);
-    }
-    let summary: Value = serde_json::from_str(&status.json).map_err(Failure::io)?;
-    let number = |key: &str| summary.get(key).and_then(Value::as_u64).unwrap_or_default();
-    let note = String::from_utf8_lossy(&status.checkpoint);
-    println!("log       {}", note.lines().next().unwrap_or_default());
-    println!("genesis   {}", affiant_proto::digest(&status.genesis));
-    println!(
-        "size      {}, of which {} judged",
-        number("log_size"),
-        number("judged")
-    );
-    println!("hosts     {}", number("hosts"));
-    println!("findings  {}", number("findings"));
-    for class in summary
-        .get("device_time")
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten()
-    {
-        let share = |key: &str| class.get(key).and_then(Value::as_u64).unwrap_or_default() / 1_000;
-        println!(
-            "{:<9} {} s of device time: {} s tenants, {} s idle, {} s unattributed, {} s not observed ({} s by plan)",
-            text(class, "class"),
-            share("total_ms"),
-            share("tenants_ms"),
-            share("idle_ms"),
-            share("unattributed_ms"),
-            share("not_observed_ms"),
-            share("planned_ms"),
-        );
-    }
-    Ok(ExitCode::SUCCESS)
-}
-
 pub(super) async fn list(context: &Context, what: What, json: bool) -> Result<ExitCode, Failure> {
     let value = context.client().await?.list(what).await?;
     if json {

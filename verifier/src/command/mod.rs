@@ -1,9 +1,11 @@
 //! The commands beside `serve`: clients of the running server.
 
 mod backups;
+mod keys;
 mod listing;
 mod officers;
 mod reports;
+mod screen;
 mod succession;
 mod tokens;
 
@@ -21,6 +23,7 @@ use crate::{
     init,
     keyfile::{KeyFileError, OfficerKey},
     rpc::admin::{self as rpc, list_request::What},
+    wording,
 };
 
 /// What a command needs to know.
@@ -147,7 +150,8 @@ fn check_config(cli: &Cli) -> Result<ExitCode, Failure> {
 /// Runs one command against the running server.
 pub async fn run(command: Command, context: Context) -> Result<ExitCode, Failure> {
     match command {
-        Command::Status(options) => listing::status(&context, options.json).await,
+        Command::Status(options) => screen::status(&context, options.json).await,
+        Command::Key(command) => keys::run(&context, command).await,
         Command::Token(options) => tokens::issue(&context, &options).await,
         Command::Host(Host::List(options)) => {
             listing::list(&context, What::Hosts, options.json).await
@@ -162,6 +166,30 @@ pub async fn run(command: Command, context: Context) -> Result<ExitCode, Failure
         Command::Host(Host::Retire(change)) => {
             host(&context, change, v1::HostEventKind::Retire).await
         }
+        Command::Host(Host::Transfer(change)) => {
+            host(&context, change, v1::HostEventKind::Transfer).await
+        }
+        Command::Host(Host::Maintenance { change, until }) => {
+            let until = until.map(|text| ends(&text, &context.clock)).transpose()?;
+            change_host(&context, change, v1::HostEventKind::Maintenance, until).await
+        }
+        Command::Officer(Officer::Approve {
+            candidate,
+            key,
+            out,
+        }) => keys::approve_officer(&context, &candidate, &key, &out).await,
+        Command::Officer(Officer::Add { key, approvals }) => {
+            keys::add_officer(&context, &key, &approvals).await
+        }
+        Command::Officer(Officer::Rotate { key, new }) => {
+            keys::rotate_officer(&context, &key, &new).await
+        }
+        Command::Officer(Officer::Revoke {
+            key,
+            revoked,
+            from_index,
+            reason,
+        }) => keys::revoke_officer(&context, &key, &revoked, from_index, reason).await,
         Command::Officer(Officer::List(options)) => {
             listing::list(&context, What::Officers, options.json).await
         }
@@ -195,7 +223,9 @@ async fn tenant(context: &Context, command: Tenant) -> Result<ExitCode, Failure>
     use officers::Act;
     match command {
         Tenant::Apply { file, key } => officers::apply(context, &file, &key).await,
-        Tenant::Approve(change) => officers::decide(context, change, Act::Approve).await,
+        Tenant::Approve { change, dossier } => {
+            officers::decide(context, change, Act::Approve(dossier)).await
+        }
         Tenant::Reject(change) => officers::decide(context, change, Act::Reject).await,
         Tenant::Suspend(change) => {
             officers::decide(context, change, Act::State(v1::TenantState::Suspended)).await
@@ -213,10 +243,28 @@ async fn host(
     change: HostChange,
     kind: v1::HostEventKind,
 ) -> Result<ExitCode, Failure> {
+    change_host(context, change, kind, None).await
+}
+
+/// Reads a duration from now, or a time.
+fn ends(text: &str, clock: &Clock) -> Result<u64, Failure> {
+    match wording::parse_duration_ms(text) {
+        Ok(ms) => Ok(clock.now_ms().saturating_add(ms)),
+        Err(_) => wording::parse_time_ms(text).map_err(Failure::usage),
+    }
+}
+
+async fn change_host(
+    context: &Context,
+    change: HostChange,
+    kind: v1::HostEventKind,
+    until_unix_ms: Option<u64>,
+) -> Result<ExitCode, Failure> {
     let request = rpc::ChangeHostRequest {
         host: change.host,
         kind: kind.into(),
         reason: change.reason,
+        until_unix_ms,
     };
     let logged = context
         .client()

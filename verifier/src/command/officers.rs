@@ -15,7 +15,8 @@ use crate::{
 
 /// What an officer says of a tenant.
 pub(super) enum Act {
-    Approve,
+    /// With the digest of what was reviewed, where it was given.
+    Approve(Option<String>),
     Reject,
     State(v1::TenantState),
 }
@@ -74,6 +75,13 @@ pub(super) async fn decide(
     );
     let read: v1::Dossier = read.map_err(|_| Failure::io("the server's dossier cannot be read"))?;
     println!("{}", crate::wording::dossier(&read, named));
+    if let Act::Approve(Some(reviewed)) = &act
+        && *reviewed != named.to_string()
+    {
+        return Err(Failure::usage(format!(
+            "the dossier of `{tenant}` is not what was reviewed ({reviewed}): nothing was signed"
+        )));
+    }
     let decision = |verdict: v1::Verdict| v1::Decision {
         header: None,
         tenant: tenant.clone(),
@@ -87,8 +95,8 @@ pub(super) async fn decide(
         .as_ref()
         .is_some_and(|tenant| tenant.conditions.is_some());
     let body: Body = match act {
-        Act::Approve if has_conditions => decision(v1::Verdict::ApproveWithConditions).into(),
-        Act::Approve => decision(v1::Verdict::Approve).into(),
+        Act::Approve(_) if has_conditions => decision(v1::Verdict::ApproveWithConditions).into(),
+        Act::Approve(_) => decision(v1::Verdict::Approve).into(),
         Act::Reject => decision(v1::Verdict::Reject).into(),
         Act::State(state) => v1::TenantEvent {
             header: None,

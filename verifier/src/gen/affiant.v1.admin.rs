@@ -53,6 +53,7 @@ pub mod list_request {
         Officers = 5,
         Findings = 6,
         Figures = 7,
+        Keys = 8,
     }
     impl What {
         /// String value of the enum field names used in the ProtoBuf definition.
@@ -69,6 +70,7 @@ pub mod list_request {
                 Self::Officers => "WHAT_OFFICERS",
                 Self::Findings => "WHAT_FINDINGS",
                 Self::Figures => "WHAT_FIGURES",
+                Self::Keys => "WHAT_KEYS",
             }
         }
         /// Creates an enum from field names used in the ProtoBuf definition.
@@ -82,6 +84,7 @@ pub mod list_request {
                 "WHAT_OFFICERS" => Some(Self::Officers),
                 "WHAT_FINDINGS" => Some(Self::Findings),
                 "WHAT_FIGURES" => Some(Self::Figures),
+                "WHAT_KEYS" => Some(Self::Keys),
                 _ => None,
             }
         }
@@ -101,6 +104,69 @@ pub struct ChangeHostRequest {
     #[prost(int32, tag = "2")]
     pub kind: i32,
     #[prost(string, tag = "3")]
+    pub reason: ::prost::alloc::string::String,
+    /// When maintenance ends at the latest.
+    #[prost(uint64, optional, tag = "4")]
+    pub until_unix_ms: ::core::option::Option<u64>,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RotateRequest {
+    #[prost(enumeration = "rotate_request::What", tag = "1")]
+    pub what: i32,
+}
+/// Nested message and enum types in `RotateRequest`.
+pub mod rotate_request {
+    #[derive(
+        Clone,
+        Copy,
+        Debug,
+        PartialEq,
+        Eq,
+        Hash,
+        PartialOrd,
+        Ord,
+        ::prost::Enumeration
+    )]
+    #[repr(i32)]
+    pub enum What {
+        Unspecified = 0,
+        Operator = 1,
+        Ca = 2,
+    }
+    impl What {
+        /// String value of the enum field names used in the ProtoBuf definition.
+        ///
+        /// The values are not transformed in any way and thus are considered stable
+        /// (if the ProtoBuf definition does not change) and safe for programmatic use.
+        pub fn as_str_name(&self) -> &'static str {
+            match self {
+                Self::Unspecified => "WHAT_UNSPECIFIED",
+                Self::Operator => "WHAT_OPERATOR",
+                Self::Ca => "WHAT_CA",
+            }
+        }
+        /// Creates an enum from field names used in the ProtoBuf definition.
+        pub fn from_str_name(value: &str) -> ::core::option::Option<Self> {
+            match value {
+                "WHAT_UNSPECIFIED" => Some(Self::Unspecified),
+                "WHAT_OPERATOR" => Some(Self::Operator),
+                "WHAT_CA" => Some(Self::Ca),
+                _ => None,
+            }
+        }
+    }
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RevokeRequest {
+    /// KeyUse.
+    #[prost(int32, tag = "1")]
+    pub r#use: i32,
+    #[prost(bytes = "vec", tag = "2")]
+    pub key_id: ::prost::alloc::vec::Vec<u8>,
+    /// Log index from which the key is not trusted; absent: from now on.
+    #[prost(uint64, optional, tag = "3")]
+    pub from_index: ::core::option::Option<u64>,
+    #[prost(string, tag = "4")]
     pub reason: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -468,6 +534,50 @@ pub mod admin_client {
                 .insert(GrpcMethod::new("affiant.v1.admin.Admin", "Rebuild"));
             self.inner.unary(req, path, codec).await
         }
+        /// Changes a key of the operator, or the authority.
+        pub async fn rotate(
+            &mut self,
+            request: impl tonic::IntoRequest<super::RotateRequest>,
+        ) -> std::result::Result<tonic::Response<super::LoggedReply>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/affiant.v1.admin.Admin/Rotate",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("affiant.v1.admin.Admin", "Rotate"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Has the operator say that a key is no longer trusted.
+        pub async fn revoke(
+            &mut self,
+            request: impl tonic::IntoRequest<super::RevokeRequest>,
+        ) -> std::result::Result<tonic::Response<super::LoggedReply>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/affiant.v1.admin.Admin/Revoke",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("affiant.v1.admin.Admin", "Revoke"));
+            self.inner.unary(req, path, codec).await
+        }
     }
 }
 /// Generated server implementations.
@@ -536,6 +646,16 @@ pub mod admin_server {
             &self,
             request: tonic::Request<super::RebuildRequest>,
         ) -> std::result::Result<tonic::Response<super::RebuildReply>, tonic::Status>;
+        /// Changes a key of the operator, or the authority.
+        async fn rotate(
+            &self,
+            request: tonic::Request<super::RotateRequest>,
+        ) -> std::result::Result<tonic::Response<super::LoggedReply>, tonic::Status>;
+        /// Has the operator say that a key is no longer trusted.
+        async fn revoke(
+            &self,
+            request: tonic::Request<super::RevokeRequest>,
+        ) -> std::result::Result<tonic::Response<super::LoggedReply>, tonic::Status>;
     }
     #[derive(Debug)]
     pub struct AdminServer<T> {
@@ -988,6 +1108,92 @@ pub mod admin_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = RebuildSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/affiant.v1.admin.Admin/Rotate" => {
+                    #[allow(non_camel_case_types)]
+                    struct RotateSvc<T: Admin>(pub Arc<T>);
+                    impl<T: Admin> tonic::server::UnaryService<super::RotateRequest>
+                    for RotateSvc<T> {
+                        type Response = super::LoggedReply;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::RotateRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Admin>::rotate(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = RotateSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/affiant.v1.admin.Admin/Revoke" => {
+                    #[allow(non_camel_case_types)]
+                    struct RevokeSvc<T: Admin>(pub Arc<T>);
+                    impl<T: Admin> tonic::server::UnaryService<super::RevokeRequest>
+                    for RevokeSvc<T> {
+                        type Response = super::LoggedReply;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::RevokeRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Admin>::revoke(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = RevokeSvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

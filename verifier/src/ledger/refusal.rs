@@ -26,7 +26,9 @@ pub enum OpenError {
     #[error("{0} is not empty; make the ledger elsewhere, or open the one that is there")]
     Exists(PathBuf),
     /// There is no ledger.
-    #[error("{0} holds no ledger: it has no lock; make one, or look for the right directory")]
+    #[error(
+        "{0} holds no ledger: it has no lock; run `affiant-verifier init`, or look for the right directory"
+    )]
     NoLedger(PathBuf),
     /// A log was published from there, and the lock is gone: restored from a backup, or lost.
     #[error(

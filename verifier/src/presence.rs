@@ -1,0 +1,58 @@
+//! Whether a host is connected, and what it says of itself. Kept in memory alone: what follows for
+//! the record is for the judge to say, from the log.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use serde::Serialize;
+
+/// What is known of a host's connections since this verifier started.
+#[derive(Default)]
+pub struct Presence(Mutex<Known>);
+
+/// A copy of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Known {
+    /// Sessions that are open; more than one while a newer takes over.
+    pub sessions: u32,
+    /// When the last session began, milliseconds since 1970 by this machine's clock.
+    pub began_unix_ms: Option<u64>,
+    /// When the last session ended.
+    pub ended_unix_ms: Option<u64>,
+    /// Sequence of the newest statement that the host said it has on its disk.
+    pub told_sequence: Option<u64>,
+    /// Most statements of one session that were on their way into the log at one time.
+    pub most_in_flight: usize,
+}
+
+impl Presence {
+    /// What is known now.
+    pub fn known(&self) -> Known {
+        *self.lock()
+    }
+
+    /// A session began, whose hello gave the head of the host's disk.
+    pub fn begin(&self, now_ms: u64, sequence: u64) {
+        let mut known = self.lock();
+        known.sessions = known.sessions.saturating_add(1);
+        known.began_unix_ms = Some(now_ms);
+        known.told_sequence = Some(sequence);
+    }
+
+    /// The host showed a statement of its own, with which so many are on their way.
+    pub fn tell(&self, sequence: u64, in_flight: usize) {
+        let mut known = self.lock();
+        known.told_sequence = known.told_sequence.max(Some(sequence));
+        known.most_in_flight = known.most_in_flight.max(in_flight);
+    }
+
+    /// A session ended.
+    pub fn end(&self, now_ms: u64) {
+        let mut known = self.lock();
+        known.sessions = known.sessions.saturating_sub(1);
+        known.ended_unix_ms = Some(now_ms);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Known> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
