@@ -1,7 +1,9 @@
 //! What this host has seen of the log: a log that contradicts itself is found out here.
 
 use affiant_proto::{
-    Digest, digest,
+    Digest,
+    authority::Fate,
+    digest,
     tlog::{
         Checkpoint, Hash, OpenError, ProofError, SignedCheckpoint, leaf_hash, verify_consistency,
         verify_inclusion,
@@ -11,7 +13,7 @@ use affiant_proto::{
 
 use crate::{
     data::DataDir,
-    deployment::Deployment,
+    deployment::{Deployment, NotADeployment},
     durable::{self, Secrecy},
 };
 
@@ -32,6 +34,33 @@ pub struct Anchor {
     newest: Option<SignedCheckpoint>,
     /// The newest one that the log has shown to extend all before it.
     proved: Option<SignedCheckpoint>,
+    /// The note that was newest before a succession, which the new generation does not continue.
+    former: Option<String>,
+    /// The same, where the succession does not own up to it.
+    hidden: Option<(Seen, Box<SignedCheckpoint>)>,
+}
+
+/// A tree that the log must be shown to extend.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    checkpoint: Checkpoint,
+    note: String,
+}
+
+impl From<&SignedCheckpoint> for Seen {
+    fn from(signed: &SignedCheckpoint) -> Self {
+        Self {
+            checkpoint: signed.checkpoint().clone(),
+            note: signed.note().to_string(),
+        }
+    }
+}
+
+impl Seen {
+    /// The tree.
+    pub fn checkpoint(&self) -> &Checkpoint {
+        &self.checkpoint
+    }
 }
 
 /// Why a checkpoint or proof is not believed.
@@ -54,7 +83,7 @@ pub enum Unproved {
     )]
     Forked {
         /// What was seen before.
-        seen: Box<SignedCheckpoint>,
+        seen: Box<Seen>,
         /// What was shown now.
         shown: Box<SignedCheckpoint>,
     },
@@ -66,7 +95,7 @@ pub enum Unproved {
     )]
     WentBack {
         /// What was seen before.
-        seen: Box<SignedCheckpoint>,
+        seen: Box<Seen>,
         /// What was shown now.
         shown: Box<SignedCheckpoint>,
     },
@@ -89,6 +118,31 @@ pub enum Unproved {
     /// A consistency proof that is no proof.
     #[error("the verifier's proof that its log extends the tree of size {0} is malformed")]
     Extension(u64),
+    /// A succession that owns up to less than was published.
+    #[error(
+        "THE SUCCESSION HIDES ENTRIES: this host has seen a tree of size {} that it does not tell \
+         of. show the checkpoint to the auditor",
+        seen.checkpoint().size()
+    )]
+    Hidden {
+        /// What was seen before.
+        seen: Box<Seen>,
+        /// What was shown now.
+        shown: Box<SignedCheckpoint>,
+    },
+    /// A generation of the log that is over.
+    #[error(
+        "THE LOG WENT BACK: it shows {}, which a succession has ended; have the verifier's \
+         operator look at what it was started from",
+        one_line(shown.checkpoint())
+    )]
+    Former {
+        /// What was shown now.
+        shown: Box<SignedCheckpoint>,
+    },
+    /// By whom trust passed on does not hold.
+    #[error(transparent)]
+    Deployment(#[from] NotADeployment),
     /// Another deployment answers.
     #[error(
         "the verifier is now of deployment {there}, and this host enrolled with {here}; correct \
@@ -119,7 +173,19 @@ impl Unproved {
     pub fn charge(&self) -> Option<Charge> {
         let (rule, seen, shown) = match self {
             Self::Forked { seen, shown } => ("LOG_FORKED", seen, shown),
-            Self::WentBack { seen, shown } => ("LOG_WENT_BACK", seen, shown),
+            Self::WentBack { seen, shown } | Self::Hidden { seen, shown } => {
+                ("LOG_WENT_BACK", seen, shown)
+            }
+            Self::Former { shown } => {
+                return Some(Charge {
+                    rule: "LOG_WENT_BACK",
+                    text: format!(
+                        "shown {}, which a succession has ended",
+                        one_line(shown.checkpoint())
+                    ),
+                    notes: [Vec::new(), shown.note().to_string().into_bytes()],
+                });
+            }
             Self::Checkpoint { note, .. } => {
                 return Some(Charge {
                     rule: "LOG_FORKED",
@@ -139,7 +205,7 @@ impl Unproved {
                 one_line(seen.checkpoint()),
                 one_line(shown.checkpoint())
             ),
-            notes: [seen, shown].map(|note| note.note().to_string().into_bytes()),
+            notes: [seen.note.clone(), shown.note().to_string()].map(String::into_bytes),
         })
     }
 }
@@ -163,6 +229,8 @@ impl Anchor {
             newest: newest.or_else(|| proved.clone()),
             proved,
             deployment,
+            former: None,
+            hidden: None,
         }
     }
 
@@ -185,16 +253,44 @@ impl Anchor {
         self.newest.as_ref()
     }
 
+    /// The deployment, as far as it is known.
+    pub fn deployment(&self) -> &Deployment {
+        &self.deployment
+    }
+
+    /// The newest note of a generation that a succession ended, where it is not part of the log.
+    pub fn former(&self) -> Option<&str> {
+        self.former.as_deref()
+    }
+
+    /// What a succession hides, told once. Records go to the new generation all the same: it has
+    /// two officers' names under it, and the host's chain now says what it hides.
+    pub fn hidden(&mut self) -> Option<Unproved> {
+        let (seen, shown) = self.hidden.take()?;
+        let seen = Box::new(seen);
+        Some(Unproved::Hidden { seen, shown })
+    }
+
     /// The newest checkpoint that the log has shown to extend all that were proved before it.
     pub fn proved(&self) -> Option<&SignedCheckpoint> {
         self.proved.as_ref()
     }
 
     /// The checkpoints of which the log has yet to show that its newest tree extends them.
-    pub fn unproved(&self) -> Vec<SignedCheckpoint> {
-        let mut all: Vec<_> = self.proved.iter().chain(&self.newest).cloned().collect();
-        all.dedup_by(|a, b| a.checkpoint() == b.checkpoint());
-        all.retain(|seen| seen.checkpoint().size() > 0);
+    pub fn unproved(&self) -> Vec<Seen> {
+        let generation = self.deployment.authorities().lineage().current();
+        // What two officers said was kept, the log has to have, whoever saw it.
+        let kept = generation.opening().map(|opening| Seen {
+            checkpoint: opening.kept().clone(),
+            note: format!(
+                "(kept by the succession to {})\n",
+                generation.origin().as_str()
+            ),
+        });
+        let signed = self.proved.iter().chain(&self.newest).map(Seen::from);
+        let mut all: Vec<Seen> = kept.into_iter().chain(signed).collect();
+        all.dedup_by(|a, b| a.checkpoint == b.checkpoint);
+        all.retain(|seen| seen.checkpoint.size() > 0);
         all
     }
 
@@ -210,7 +306,7 @@ impl Anchor {
     pub fn take(&mut self, note: &[u8]) -> Result<SignedCheckpoint, Unproved> {
         let taken = self.open(note)?;
         for known in self.newest.iter().chain(&self.proved) {
-            same_tree(known, &taken)?;
+            same_tree(&known.into(), &taken)?;
         }
         let size = taken.checkpoint().size();
         let newer = |known: &SignedCheckpoint| known.checkpoint().size() < size;
@@ -227,28 +323,64 @@ impl Anchor {
         if here != there {
             return Err(Unproved::OtherDeployment { here, there });
         }
+        self.deployment.learn(reply)?;
         let shown = self.open(&reply.checkpoint)?;
-        if let Some(seen) = &self.newest {
-            not_behind(seen, &shown)?;
-            return same_tree(seen, &shown);
+        let generation = self.deployment.authorities().lineage().current();
+        if shown.checkpoint().origin() != generation.origin() {
+            let shown = Box::new(shown);
+            return Err(Unproved::Former { shown });
         }
-        // The first that this host sees: there is nothing yet that it could contradict.
-        self.newest = Some(shown.clone());
-        self.proved = Some(shown);
-        Ok(())
+        let (proved, newest) = (self.proved.take(), self.newest.take());
+        self.proved = proved.and_then(|seen| self.still(seen, &shown));
+        self.newest = newest.and_then(|seen| self.still(seen, &shown));
+        let Some(seen) = self.newest.as_ref().map(Seen::from) else {
+            // The first that this host sees of this generation.
+            self.newest = Some(shown);
+            return Ok(());
+        };
+        not_behind(&seen, &shown)?;
+        same_tree(&seen, &shown)
+    }
+
+    /// Gives a checkpoint back unless a succession made it a thing of the past.
+    fn still(
+        &mut self,
+        seen: SignedCheckpoint,
+        shown: &SignedCheckpoint,
+    ) -> Option<SignedCheckpoint> {
+        let (origin, size) = (seen.checkpoint().origin(), seen.checkpoint().size());
+        let lineage = self.deployment.authorities().lineage();
+        let fate = lineage.fate(origin.as_str(), size, seen.checkpoint().root());
+        match fate {
+            Fate::Standing => return Some(seen),
+            Fate::Lost(opening) => {
+                tracing::error!(
+                    size,
+                    kept = opening.kept().size(),
+                    reason = opening.reason(),
+                    "THE LOG LOST ENTRIES, as two officers declare; what it lacks is sent again"
+                );
+            }
+            // Nothing that was opened is foreign; what cannot be is as good as hidden.
+            Fate::Hidden(_) | Fate::Impossible | Fate::Foreign => {
+                self.hidden = Some((Seen::from(&seen), Box::new(shown.clone())));
+            }
+        }
+        self.former = Some(seen.note().to_string());
+        None
     }
 
     /// Checks the verifier's proof that its newest tree extends the one of `seen`, and gives that
     /// tree.
     pub fn extend(
         &self,
-        seen: &SignedCheckpoint,
+        seen: &Seen,
         reply: &v1::ExtendReply,
     ) -> Result<SignedCheckpoint, Unproved> {
         let shown = self.open(&reply.checkpoint)?;
         not_behind(seen, &shown)?;
         same_tree(seen, &shown)?;
-        let (old, new) = (seen.checkpoint(), shown.checkpoint());
+        let (old, new) = (&seen.checkpoint, shown.checkpoint());
         let path = hashes(&reply.path, MAX_EXTENSION).ok_or(Unproved::Extension(old.size()))?;
         match verify_consistency(old.size(), old.root(), new.size(), new.root(), &path) {
             Ok(()) => Ok(shown),
@@ -264,11 +396,15 @@ impl Anchor {
     /// all led to one, which is then the proved one. Otherwise the log grew in between, and the
     /// question is to be asked again.
     pub fn settle(&mut self, shown: Vec<SignedCheckpoint>) -> Result<bool, Unproved> {
-        let (Some(first), Some(last)) = (shown.first(), shown.last()) else {
+        let Some(last) = shown.last() else {
             return Ok(true);
         };
-        same_tree(first, last)?;
-        let one = first.checkpoint() == last.checkpoint();
+        for shown in &shown {
+            same_tree(&shown.into(), last)?;
+        }
+        let one = shown
+            .iter()
+            .all(|shown| shown.checkpoint() == last.checkpoint());
         for shown in &shown {
             self.take(shown.note().to_string().as_bytes())?;
         }
@@ -306,8 +442,8 @@ fn hashes(path: &[Vec<u8>], most: usize) -> Option<Vec<Hash>> {
     (path.len() <= most).then(|| path.iter().map(hash).collect())?
 }
 
-fn not_behind(seen: &SignedCheckpoint, shown: &SignedCheckpoint) -> Result<(), Unproved> {
-    if shown.checkpoint().size() < seen.checkpoint().size() {
+fn not_behind(seen: &Seen, shown: &SignedCheckpoint) -> Result<(), Unproved> {
+    if shown.checkpoint().size() < seen.checkpoint.size() {
         return Err(Unproved::WentBack {
             seen: Box::new(seen.clone()),
             shown: Box::new(shown.clone()),
@@ -316,8 +452,8 @@ fn not_behind(seen: &SignedCheckpoint, shown: &SignedCheckpoint) -> Result<(), U
     Ok(())
 }
 
-fn same_tree(seen: &SignedCheckpoint, shown: &SignedCheckpoint) -> Result<(), Unproved> {
-    let (one, other) = (seen.checkpoint(), shown.checkpoint());
+fn same_tree(seen: &Seen, shown: &SignedCheckpoint) -> Result<(), Unproved> {
+    let (one, other) = (&seen.checkpoint, shown.checkpoint());
     if one.size() == other.size() && one.root() != other.root() {
         return Err(Unproved::Forked {
             seen: Box::new(seen.clone()),
@@ -333,12 +469,24 @@ mod tests {
     use super::*;
     use affiant_proto::{
         Ed25519Signer, Signer, Statement,
+        authority::succession_approval_bytes,
         statement::Place,
-        tlog::{MemoryTree, NoteSigner, consistency_proof, inclusion_proof},
+        tlog::{MemoryTree, Nodes as _, NoteSigner, consistency_proof, inclusion_proof},
     };
+
+    const OFFICERS: [u8; 2] = [21, 22];
+
+    fn officer(seed: u8) -> v1::OfficerKey {
+        let key = Ed25519Signer::from_seed(&[seed; 32]).unwrap();
+        v1::OfficerKey {
+            name: format!("officer {seed}"),
+            key: key.public_key().as_bytes().to_vec(),
+        }
+    }
 
     struct Log {
         seed: u8,
+        origin: &'static str,
         tree: MemoryTree,
     }
 
@@ -350,14 +498,20 @@ mod tests {
             log_key: signer.public_key().as_bytes().to_vec(),
             operator_key: operator.public_key().as_bytes().to_vec(),
             ca: digest(b"ca").as_bytes().to_vec(),
+            officers: OFFICERS.map(officer).to_vec(),
             ..v1::Genesis::default()
         };
         let time = crate::clock::header_time();
         let sealed =
             Statement::seal(genesis.into(), Place::Opening, time, None, &operator).unwrap();
-        let deployment = Deployment::read(sealed.as_bytes(), digest(b"ca")).unwrap();
+        let deployment = Deployment::of(sealed.as_bytes()).unwrap();
         let tree = MemoryTree::default();
-        (Log { seed: 7, tree }, deployment)
+        let log = Log {
+            seed: 7,
+            origin: "log.example.org/1",
+            tree,
+        };
+        (log, deployment)
     }
 
     impl Log {
@@ -368,7 +522,7 @@ mod tests {
         }
 
         fn note(&self) -> Vec<u8> {
-            let origin: affiant_proto::tlog::Origin = "log.example.org/1".parse().unwrap();
+            let origin: affiant_proto::tlog::Origin = self.origin.parse().unwrap();
             let signer = Ed25519Signer::from_seed(&[self.seed; 32]).unwrap();
             let signer = NoteSigner::new(origin.key_name(), signer);
             let size = self.tree.size();
@@ -553,5 +707,128 @@ mod tests {
             "{refused}"
         );
         assert!(refused.charge().is_none());
+    }
+
+    /// Opens generation 2 over the first `kept` entries, owning up to `last`.
+    fn succeed(
+        log: &mut Log,
+        deployment: &Deployment,
+        kept: u64,
+        last: &SignedCheckpoint,
+    ) -> Vec<u8> {
+        let root = affiant_proto::tlog::root_at(&log.tree, kept).unwrap();
+        let named = |size, root: &Hash| v1::CheckpointRef {
+            origin: "log.example.org/1".into(),
+            size,
+            root: root.as_bytes().to_vec(),
+        };
+        let operator = Ed25519Signer::from_seed(&[8; 32]).unwrap();
+        let key = Ed25519Signer::from_seed(&[17; 32]).unwrap();
+        let mut body = v1::Succession {
+            header: None,
+            last: Some(named(last.checkpoint().size(), last.checkpoint().root())),
+            origin: "log.example.org/2".into(),
+            log_key: key.public_key().as_bytes().to_vec(),
+            reason: "a lost disk".into(),
+            approvals: Vec::new(),
+            kept: Some(named(kept, &root)),
+            operator_key: operator.public_key().as_bytes().to_vec(),
+        };
+        let bytes = succession_approval_bytes(deployment.digest(), &body);
+        body.approvals = OFFICERS
+            .map(|seed| {
+                let signer = Ed25519Signer::from_seed(&[seed; 32]).unwrap();
+                v1::OfficerApproval {
+                    officer: signer.public_key().as_bytes().to_vec(),
+                    signature: signer.sign(&bytes).unwrap().to_vec(),
+                }
+            })
+            .to_vec();
+        let place = deployment.authorities().operator().next_place();
+        let time = crate::clock::header_time();
+        let sealed = Statement::seal(body.into(), place, time, None, &operator).unwrap();
+        let mut tree = MemoryTree::default();
+        (0..kept).for_each(|index| tree.push(log.tree.node(0, index).unwrap()));
+        log.tree = tree;
+        (log.seed, log.origin) = (17, "log.example.org/2");
+        log.add(sealed.as_bytes());
+        sealed.as_bytes().to_vec()
+    }
+
+    fn ask_after(
+        anchor: &mut Anchor,
+        log: &Log,
+        deployment: &Deployment,
+        succession: Option<&Vec<u8>>,
+    ) -> Result<bool, Unproved> {
+        let mut reply = described(log, deployment);
+        reply.lineage = succession.into_iter().cloned().collect();
+        anchor.shown(&reply)?;
+        let mut shown = Vec::new();
+        for seen in anchor.unproved() {
+            shown.push(anchor.extend(&seen, &extension(log, seen.checkpoint().size()))?);
+        }
+        anchor.settle(shown)
+    }
+
+    #[test]
+    fn a_succession_explains_a_log_that_went_back_and_nothing_else_does() {
+        let (mut log, deployment) = log();
+        let mut anchor = Anchor::new(deployment.clone(), None, None);
+        for n in 0..6u8 {
+            log.add(&[n]);
+        }
+        ask(&mut anchor, &log, &deployment).unwrap();
+        let seen = anchor.newest().unwrap().clone();
+        let succession = succeed(&mut log, &deployment, 4, &seen);
+        let mut untold = anchor.clone();
+        let refused = ask_after(&mut untold, &log, &deployment, None).unwrap_err();
+        assert!(matches!(refused, Unproved::Checkpoint { .. }), "{refused}");
+        assert!(ask_after(&mut anchor, &log, &deployment, Some(&succession)).unwrap());
+        assert!(anchor.hidden().is_none());
+        assert_eq!(anchor.former(), Some(seen.note().to_string().as_str()));
+        assert_eq!(anchor.proved().unwrap().checkpoint().size(), 5);
+        // Later it need not be told again, and the old generation is over.
+        log.add(b"next");
+        assert!(ask_after(&mut anchor, &log, &deployment, None).unwrap());
+        (log.seed, log.origin) = (7, "log.example.org/1");
+        let back = ask_after(&mut anchor, &log, &deployment, None).unwrap_err();
+        assert_eq!(back.charge().unwrap().rule, "LOG_WENT_BACK", "{back}");
+    }
+
+    #[test]
+    fn a_succession_that_owns_up_to_less_than_was_seen_is_charged_and_taken() {
+        let (mut log, deployment) = log();
+        let mut anchor = Anchor::new(deployment.clone(), None, None);
+        for n in 0..4u8 {
+            log.add(&[n]);
+        }
+        let early = deployment.open(&log.note()).unwrap();
+        log.add(b"hidden");
+        ask(&mut anchor, &log, &deployment).unwrap();
+        let succession = succeed(&mut log, &deployment, 3, &early);
+        assert!(ask_after(&mut anchor, &log, &deployment, Some(&succession)).unwrap());
+        let charge = anchor.hidden().unwrap().charge().unwrap();
+        assert_eq!(charge.rule, "LOG_WENT_BACK");
+        assert!(charge.text.contains("/1 size 5"), "{}", charge.text);
+        assert!(anchor.hidden().is_none(), "told once");
+    }
+
+    #[test]
+    fn a_new_generation_without_the_tree_that_the_officers_kept_is_refused() {
+        let (mut log, deployment) = log();
+        for n in 0..6u8 {
+            log.add(&[n]);
+        }
+        let last = deployment.open(&log.note()).unwrap();
+        let succession = succeed(&mut log, &deployment, 4, &last);
+        log.tree = MemoryTree::default();
+        for n in 0..6u8 {
+            log.add(&[n, n]);
+        }
+        // This host has never seen the log before, and finds it out all the same.
+        let mut anchor = Anchor::new(deployment.clone(), None, None);
+        let forked = ask_after(&mut anchor, &log, &deployment, Some(&succession)).unwrap_err();
+        assert_eq!(forked.charge().unwrap().rule, "LOG_FORKED", "{forked}");
     }
 }

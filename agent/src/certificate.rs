@@ -9,14 +9,17 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 
 use crate::durable::{self, FileError, Secrecy};
 
-/// Most bytes of a certificate file: four certificates of 4 KiB, as PEM.
-const MAX_FILE: u64 = 24 << 10;
+/// Most bytes of a certificate file: eight certificates of 4 KiB, as PEM.
+const MAX_FILE: u64 = 48 << 10;
+
+/// Most authorities of a file: the one in force, and some that it followed or that will follow.
+const MAX_AUTHORITIES: usize = 8;
 
 /// Most certificates of the host's chain: leaf, issuer, and two to spare.
 const MAX_CHAIN: usize = 4;
 
 /// Most bytes of one certificate: one of P-256 has some 600.
-const MAX_CERTIFICATE: usize = 4 << 10;
+pub(crate) const MAX_CERTIFICATE: usize = 4 << 10;
 
 /// Why a certificate cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -28,9 +31,10 @@ pub enum CertificateError {
     /// There is no file.
     #[error("there is no certificate file {0}; copy the verifier's ca certificate there")]
     Missing(PathBuf),
-    /// Not one certificate.
+    /// None, or more than there can be.
     #[error(
-        "{path} holds {count} certificates where one is due, in PEM; take the verifier's ca.pem"
+        "{path} holds {count} certificates where 1 to {MAX_AUTHORITIES} are due, in PEM; take the \
+         verifier's ca.pem"
     )]
     Count {
         /// The file.
@@ -46,37 +50,42 @@ pub enum CertificateError {
     Chain(usize),
 }
 
-/// The one authority whose servers are believed.
+/// The certificates of those whose servers are believed: most often one.
 #[derive(Clone, Debug)]
 pub struct Authority {
-    certificate: CertificateDer<'static>,
+    certificates: Vec<CertificateDer<'static>>,
 }
 
 impl Authority {
-    /// Reads the PEM file, which holds exactly one certificate.
+    /// Reads the PEM file: the authority in force, and perhaps those before and after it.
     pub fn read(path: &Path) -> Result<Self, CertificateError> {
         let bytes = durable::read(path, MAX_FILE, Secrecy::Public)?;
         let bytes = bytes.ok_or_else(|| CertificateError::Missing(path.to_owned()))?;
         let all: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&bytes).collect();
         let malformed = || CertificateError::Malformed(path.display().to_string());
-        let mut all = all.map_err(|_| malformed())?;
+        let all = all.map_err(|_| malformed())?;
         let count = all.len();
-        let (Some(certificate), 1) = (all.pop(), count) else {
+        if !(1..=MAX_AUTHORITIES).contains(&count) {
             let path = path.to_owned();
             return Err(CertificateError::Count { path, count });
-        };
-        parse(&certificate).ok_or_else(malformed)?;
-        Ok(Self { certificate })
+        }
+        Self::of(all).ok_or_else(malformed)
     }
 
-    /// The certificate.
-    pub fn certificate(&self) -> &CertificateDer<'static> {
-        &self.certificate
+    /// Takes certificates; `None` when there are none, or one is none.
+    pub fn of(certificates: Vec<CertificateDer<'static>>) -> Option<Self> {
+        let good = certificates.iter().all(|der| parse(der).is_some());
+        (good && !certificates.is_empty()).then_some(Self { certificates })
     }
 
-    /// SHA-256 of its DER, as the genesis names it.
-    pub fn digest(&self) -> Digest {
-        digest(&self.certificate)
+    /// The certificates.
+    pub fn certificates(&self) -> &[CertificateDer<'static>] {
+        &self.certificates
+    }
+
+    /// SHA-256 of the DER of each, as genesis and key statements name them.
+    pub fn digests(&self) -> impl Iterator<Item = Digest> {
+        self.certificates.iter().map(|der| digest(der))
     }
 }
 
@@ -209,7 +218,7 @@ mod tests {
     }
 
     #[test]
-    fn an_authority_is_one_certificate_and_no_more() {
+    fn an_authority_is_a_few_certificates_and_no_more() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("ca.pem");
         let missing = Authority::read(&path).unwrap_err();
@@ -217,12 +226,14 @@ mod tests {
         let certificate = leaf();
         std::fs::write(&path, certificate.pem()).unwrap();
         let read = Authority::read(&path).unwrap();
-        assert_eq!(read.digest(), digest(certificate.der()));
+        assert!(read.digests().eq([digest(certificate.der())]));
         std::fs::write(&path, certificate.pem().repeat(2)).unwrap();
-        let two = Authority::read(&path).unwrap_err();
+        assert_eq!(Authority::read(&path).unwrap().certificates().len(), 2);
+        std::fs::write(&path, certificate.pem().repeat(9)).unwrap();
+        let many = Authority::read(&path).unwrap_err();
         assert!(
-            matches!(two, CertificateError::Count { count: 2, .. }),
-            "{two}"
+            matches!(many, CertificateError::Count { count: 9, .. }),
+            "{many}"
         );
         std::fs::write(
             &path,

@@ -11,6 +11,7 @@ use std::{
 use clap::{Args, Parser, Subcommand};
 
 use crate::{
+    again,
     config::{Config, ConfigError, DEFAULT_PATH, Log, Measuring},
     control::{
         Reply, Request,
@@ -21,7 +22,7 @@ use crate::{
     inspect,
     outside::Outside,
     pause::{Plan, parse_length},
-    run, spool_view,
+    rotation, run, spool_view,
     status::{self, Health},
     wording,
 };
@@ -56,8 +57,14 @@ enum Command {
     Run,
     /// Enrol this host with a one-use token, or finish an enrolment that was cut short
     ///
+    /// With --again it opens a new chain for a host whose old one is over, was evicted, or lost its
+    /// key; what the old chain may still send is sent first, and its files are kept aside. With
+    /// --rotate-key it gives the chain a new record key. Both need the agent stopped.
+    ///
     /// Exits 0 when enrolled, 3 while an operator must still approve the host.
-    #[command(after_help = "Example:\n  affiant-agent enroll --token-file gpu-01.token")]
+    #[command(
+        after_help = "Examples:\n  affiant-agent enroll --token-file gpu-01.token\n  affiant-agent enroll --again --reason 'board replaced' --token-file gpu-01.token\n  affiant-agent enroll --rotate-key"
+    )]
     Enroll(Enroll),
     /// Show the devices, what they do and for whom; needs no enrolment
     #[command(
@@ -95,8 +102,22 @@ enum Command {
 #[derive(Debug, Args)]
 struct Enroll {
     /// File that holds the token, not readable by others
-    #[arg(long, value_name = "FILE")]
-    token_file: PathBuf,
+    #[arg(
+        long,
+        value_name = "FILE",
+        required_unless_present = "rotate_key",
+        conflicts_with = "rotate_key"
+    )]
+    token_file: Option<PathBuf>,
+    /// Open a new chain that follows the old one
+    #[arg(long, requires = "reason", conflicts_with = "rotate_key")]
+    again: bool,
+    /// Why the host enrols again; it is signed and logged
+    #[arg(long, value_name = "TEXT", requires = "again")]
+    reason: Option<String>,
+    /// Change the record key of the chain that there is
+    #[arg(long)]
+    rotate_key: bool,
 }
 
 #[derive(Debug, Args)]
@@ -228,8 +249,27 @@ fn run(path: &Path) -> Result<ExitCode, Failure> {
 fn enroll(path: &Path, options: &Enroll) -> Result<ExitCode, Failure> {
     let config = Config::load(path)?;
     start_journal(&config.measuring.log);
-    let token = Token::read(&options.token_file).map_err(Failure::io)?;
-    match block_on(enrol::enrol(&config, &token, &Outside::system()))?.map_err(Failure::io)? {
+    let outside = Outside::system();
+    let Some(token_file) = &options.token_file else {
+        let changed = rotation::rotate(&config, &outside.clock);
+        let (sequence, key) = changed.map_err(Failure::io)?;
+        println!(
+            "{} has the new record key {key} from record {sequence} on; start the agent, which \
+             sends the change",
+            config.host
+        );
+        return Ok(ExitCode::SUCCESS);
+    };
+    let token = Token::read(token_file).map_err(Failure::io)?;
+    let outcome = if let Some(reason) = options.reason.as_deref().filter(|_| options.again) {
+        let again = block_on(again::again(&config, &token, reason, &outside))?;
+        let (outcome, former) = again.map_err(Failure::io)?;
+        println!("the files of the old chain are in {}", former.display());
+        outcome
+    } else {
+        block_on(enrol::enrol(&config, &token, &outside))?.map_err(Failure::io)?
+    };
+    match outcome {
         enrol::Outcome::Enrolled { chain, operator } => {
             println!("enrolled {} with {operator}, chain {chain}", config.host);
             Ok(ExitCode::SUCCESS)

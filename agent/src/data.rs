@@ -3,8 +3,11 @@
 //! | file | what it is | who trusts it |
 //! |---|---|---|
 //! | `record.key` | signs every record; whoever has it can speak for this host | the verifier, by enrolment |
+//! | `record.key.new`, `record.key.old` | the same, while the key changes | the verifier, while it does |
+//! | `key-changes` | the statements by which the record key changed | nobody: they are signed |
 //! | `tls.key` | opens connections; whoever has it can talk, not sign | the verifier's CA |
 //! | `genesis` | the deployment, as it was when the host enrolled | this agent: checkpoints are held against it |
+//! | `lineage` | by whom trust passed on since the genesis | nobody: it is signed |
 //! | `enrolment` | the statement that opened this host's chain | nobody: it is signed |
 //! | `certificates.pem` | what the verifier's CA gave for `tls.key` | nobody: TLS checks it |
 //! | `boot` | which boot was counted last | this agent: a lost one counts a boot too many |
@@ -15,6 +18,8 @@
 //! | `anchor` | the checkpoint up to which the log was shown to be one | nobody: it is signed |
 //! | `distrust` | why the log is not believed now, for people | nobody |
 //! | `charges/` | checkpoints that contradict each other, for the auditor | nobody: they are signed |
+//! | `next/` | a new enrolment, until the verifier has taken it | as their likes here |
+//! | `former-*/` | what belonged to a chain that was enrolled again | nobody any more |
 //! | `spool/` | sealed records and how far the log has them | nobody: records are signed |
 //! | `spool.parted-*/` | records after which the log has others | nobody: records are signed |
 
@@ -84,6 +89,26 @@ impl DataDir {
         self.0.join("record.key")
     }
 
+    /// The key that will sign records.
+    pub fn new_record_key(&self) -> PathBuf {
+        self.0.join("record.key.new")
+    }
+
+    /// The key that signed records, while the log still goes by it.
+    pub fn old_record_key(&self) -> PathBuf {
+        self.0.join("record.key.old")
+    }
+
+    /// The statements by which the record key changed.
+    pub fn key_changes(&self) -> PathBuf {
+        self.0.join("key-changes")
+    }
+
+    /// Where a new enrolment is made, while there is an old one.
+    pub fn next(&self) -> Self {
+        Self(self.0.join("next"))
+    }
+
     /// The key of TLS connections.
     pub fn tls_key(&self) -> PathBuf {
         self.0.join("tls.key")
@@ -92,6 +117,16 @@ impl DataDir {
     /// The deployment's genesis.
     pub fn genesis(&self) -> PathBuf {
         self.0.join("genesis")
+    }
+
+    /// By whom trust passed on since the genesis.
+    pub fn lineage(&self) -> PathBuf {
+        self.0.join("lineage")
+    }
+
+    /// The checkpoint that was newest before the log's generation in force.
+    pub fn former_anchor(&self) -> PathBuf {
+        self.0.join("anchor.former")
     }
 
     /// The statement that opened this host's chain.

@@ -1,78 +1,190 @@
-//! The deployment that this host enrolled with, as its genesis tells it.
+//! The deployment that this host enrolled with: its genesis, and by whom trust passed on since.
+
+use std::collections::BTreeSet;
 
 use affiant_proto::{
-    Body, Broken, ChainState, Digest, Malformed, PublicKey, Statement,
-    keys::BadKey,
-    tlog::{Checkpoint, MalformedKey, NotAnOrigin, NoteKey, OpenError, Origin, SignedCheckpoint},
-    v1,
+    Digest, Malformed, Statement,
+    authority::{Authorities, Refused, certifier_id},
+    digest,
+    statement::MAX_STATEMENT_BYTES,
+    tlog::{Note, OpenError, SignedCheckpoint},
+    v1::{self, KeyUse},
+};
+use prost::Message as _;
+use rustls_pki_types::CertificateDer;
+
+use crate::{
+    certificate::{Authority, MAX_CERTIFICATE},
+    data::DataDir,
+    durable::{self, FileError, Secrecy},
 };
 
-/// A genesis that holds, and whose certificate authority is the one that was configured: the
-/// operator put its file on this host, so this is where the agent's trust begins.
+/// Most statements by which trust passed on: a change a week for twenty years of operator,
+/// authority and five officers are 7,000, of some 300 bytes each.
+const MAX_LINEAGE: usize = 8_192;
+
+/// Most bytes of the file that keeps them, as of the message that brings them.
+const MAX_FILE: u64 = 4 << 20;
+
+/// A genesis that holds, with all that followed from it as far as this host was shown. It begins
+/// with the certificate authority whose file the operator put on this host.
 #[derive(Clone, Debug)]
 pub struct Deployment {
     statement: Statement,
-    operator: String,
-    log_key: NoteKey,
+    authorities: Authorities,
+    lineage: Vec<Vec<u8>>,
+    known: BTreeSet<Digest>,
+    certificates: Vec<CertificateDer<'static>>,
 }
 
-/// Why a genesis is not this host's deployment.
+/// Why a genesis is not this host's deployment, or what should follow it does not.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum NotADeployment {
     /// It does not read.
     #[error("the verifier's genesis does not read: {0}")]
-    Malformed(#[from] Malformed),
+    Malformed(Malformed),
     /// It does not hold.
     #[error("the verifier's genesis does not hold: {0}")]
-    Broken(#[from] Broken),
-    /// It is another statement.
-    #[error("the verifier gave a {0} statement in place of its genesis")]
-    Kind(String),
+    Broken(Refused),
     /// Of another deployment than the configured authority.
     #[error(
-        "the verifier's genesis names the certificate authority {named}, but `ca` in the \
-         configuration is {configured}; take the ca file of this very verifier"
+        "the verifier's deployment has the certificate authority {named}, but `ca` in the \
+         configuration has {configured}; take the ca file of this very verifier"
     )]
     OtherCa {
-        /// SHA-256 as the genesis has it, or what is wrong with it.
+        /// SHA-256 of the authority in force.
         named: String,
-        /// SHA-256 of the configured certificate.
-        configured: Digest,
+        /// SHA-256 of the configured certificates.
+        configured: String,
     },
-    /// The name of its log.
-    #[error("the verifier's genesis names no log: {0}")]
-    Origin(#[from] NotAnOrigin),
-    /// The key of its log.
-    #[error("the verifier's genesis has no key of its log: {0}")]
-    Key(#[from] BadKey),
-    /// Both together.
-    #[error("the verifier's genesis has no key of its log: {0}")]
-    LogKey(#[from] MalformedKey),
+    /// No authority is left.
+    #[error(
+        "every certificate authority that this host knows was revoked; put the verifier's new \
+         ca.pem where `ca` in the configuration points"
+    )]
+    NoAuthority,
+    /// More than there can be.
+    #[error("the verifier tells of more than {MAX_LINEAGE} changes of keys since its genesis")]
+    TooMany,
+    /// A statement by which trust should pass on does not read.
+    #[error("a statement by which trust should pass on does not read: {0}")]
+    Unread(Malformed),
+    /// Or does not hold.
+    #[error("a {kind} statement by which trust should pass on does not hold: {error}")]
+    Untrue {
+        /// Its kind.
+        kind: String,
+        /// What is wrong.
+        error: Refused,
+    },
+    /// The file that keeps them.
+    #[error(transparent)]
+    File(#[from] FileError),
 }
 
 impl Deployment {
-    /// Reads a genesis and holds it against the SHA-256 of the configured authority's certificate.
-    pub fn read(genesis: &[u8], ca: Digest) -> Result<Self, NotADeployment> {
-        let statement = Statement::parse(genesis)?;
-        let Body::Genesis(body) = statement.body().clone() else {
-            return Err(NotADeployment::Kind(statement.kind().name()));
-        };
-        ChainState::open(statement.clone())?;
-        if body.ca != ca.as_bytes() {
-            let named = Digest::try_from(body.ca.as_slice());
-            return Err(NotADeployment::OtherCa {
-                named: named.map_or_else(|_| "that is no digest".into(), |named| named.to_string()),
-                configured: ca,
-            });
-        }
-        let origin: Origin = body.origin.parse()?;
-        let log_key = NoteKey::new(origin.key_name(), PublicKey::ed25519(&body.log_key)?)?;
+    /// Reads a genesis; whether it is the right one is not said.
+    pub fn of(genesis: &[u8]) -> Result<Self, NotADeployment> {
+        let statement = Statement::parse(genesis).map_err(NotADeployment::Malformed)?;
+        let (authorities, _) =
+            Authorities::open(statement.clone()).map_err(NotADeployment::Broken)?;
         Ok(Self {
             statement,
-            operator: body.operator,
-            log_key,
+            authorities,
+            lineage: Vec::new(),
+            known: BTreeSet::new(),
+            certificates: Vec::new(),
         })
+    }
+
+    /// Reads what a verifier tells of itself at enrolment, and holds it against the configured
+    /// authority.
+    pub fn read(told: &v1::DescribeReply, authority: &Authority) -> Result<Self, NotADeployment> {
+        let mut it = Self::of(&told.genesis)?;
+        it.learn(told)?;
+        let certifiers = it.authorities.certifiers();
+        if !authority.digests().any(|ca| certifiers.contains(&ca)) {
+            let named = certifiers.last().map(ToString::to_string);
+            let configured: Vec<_> = authority.digests().map(|ca| ca.to_string()).collect();
+            return Err(NotADeployment::OtherCa {
+                named: named.unwrap_or_default(),
+                configured: configured.join(", "),
+            });
+        }
+        Ok(it)
+    }
+
+    /// Reads what the data directory keeps; `None` where there is no genesis.
+    pub fn load(data: &DataDir) -> Result<Option<Self>, NotADeployment> {
+        let most = MAX_STATEMENT_BYTES as u64;
+        let Some(genesis) = durable::read(&data.genesis(), most, Secrecy::Public)? else {
+            return Ok(None);
+        };
+        let mut it = Self::of(&genesis)?;
+        let kept = durable::read(&data.lineage(), MAX_FILE, Secrecy::Public)?;
+        let kept = kept.map(|bytes| v1::DescribeReply::decode(bytes.as_slice()));
+        match kept {
+            Some(Ok(kept)) => it.learn(&kept)?,
+            // The verifier tells it again.
+            Some(Err(_)) => tracing::warn!("what followed the genesis does not read any more"),
+            None => {}
+        }
+        Ok(Some(it))
+    }
+
+    /// Keeps what followed the genesis.
+    pub fn store(&self, data: &DataDir) -> Result<(), FileError> {
+        let kept = v1::DescribeReply {
+            lineage: self.lineage.clone(),
+            authorities: self.certificates.iter().map(|der| der.to_vec()).collect(),
+            ..v1::DescribeReply::default()
+        };
+        durable::replace(&data.lineage(), &kept.encode_to_vec())
+    }
+
+    /// Takes what the verifier tells of how trust passed on. What is known stays, whether it tells
+    /// of it again or not; on an error nothing is taken.
+    pub fn learn(&mut self, told: &v1::DescribeReply) -> Result<(), NotADeployment> {
+        let mut next = self.clone();
+        for bytes in &told.lineage {
+            if !next.known.insert(digest(bytes)) {
+                continue;
+            }
+            if next.lineage.len() >= MAX_LINEAGE {
+                return Err(NotADeployment::TooMany);
+            }
+            let statement = Statement::parse(bytes).map_err(NotADeployment::Unread)?;
+            let kind = statement.kind().name();
+            next.authorities
+                .admit(None, statement, true)
+                .map_err(|error| NotADeployment::Untrue { kind, error })?;
+            next.lineage.push(bytes.clone());
+        }
+        for der in &told.authorities {
+            let named = next.authorities.certifiers().contains(&digest(der));
+            let fits = der.len() <= MAX_CERTIFICATE;
+            let known = next.certificates.iter().any(|known| known.as_ref() == der);
+            if named && fits && !known {
+                next.certificates.push(CertificateDer::from(der.clone()));
+            }
+        }
+        *self = next;
+        Ok(())
+    }
+
+    /// Whom TLS believes: the configured authority, and those to which the operator passed on,
+    /// but none that was revoked.
+    pub fn trusted(&self, configured: &Authority) -> Result<Authority, NotADeployment> {
+        let revocations = self.authorities.revocations();
+        let mut trusted = configured.certificates().to_vec();
+        trusted.extend(self.certificates.iter().cloned());
+        trusted.retain(|der| {
+            let id = certifier_id(digest(der));
+            revocations.trusts(KeyUse::Ca, &id).is_ok()
+        });
+        trusted.dedup();
+        Authority::of(trusted).ok_or(NotADeployment::NoAuthority)
     }
 
     /// Names the deployment: the digest of its genesis.
@@ -85,14 +197,23 @@ impl Deployment {
         &self.statement
     }
 
-    /// The operator's name, for people.
-    pub fn operator(&self) -> &str {
-        &self.operator
+    /// Who speaks for it.
+    pub fn authorities(&self) -> &Authorities {
+        &self.authorities
     }
 
-    /// Reads a checkpoint that the log signed.
+    /// The operator's name, for people.
+    pub fn operator(&self) -> &str {
+        &self.authorities.body().operator
+    }
+
+    /// Reads a checkpoint that the log signed, in whatever generation its origin names.
     pub fn open(&self, note: &[u8]) -> Result<SignedCheckpoint, OpenError> {
-        Checkpoint::open(note, &self.log_key)
+        let note = Note::parse(note)?;
+        let generations = self.authorities.lineage();
+        let origin = note.text().lines().next().unwrap_or_default();
+        let generation = generations.named(origin).unwrap_or(generations.current());
+        SignedCheckpoint::of(note, generation.key())
     }
 }
 

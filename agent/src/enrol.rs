@@ -20,6 +20,7 @@ use affiant_proto::{
 use zeroize::Zeroizing;
 
 use crate::{
+    again::{self, Before},
     certificate::{Authority, CertificateError, HostCertificate},
     config::Config,
     data::{DataDir, DataError},
@@ -28,6 +29,7 @@ use crate::{
     identity::{Identity, IdentityError, Keys},
     outside::Outside,
     renewal::{RenewalError, renew},
+    rotation,
     rpc::{self, Admitted, Route, RpcError, intake::admission_client::AdmissionClient},
 };
 
@@ -156,13 +158,27 @@ pub async fn enrol(
 ) -> Result<Outcome, EnrolError> {
     let data = DataDir::at(&config.data);
     let _lock = data.lock()?;
+    again::settle(&data)?;
+    rotation::settle(&data).map_err(|error| IdentityError::from(Box::new(error)))?;
+    attempt(config, &data, token, None, outside).await
+}
+
+/// Enrols into the directory `data`, or finishes what an earlier attempt there began; `before` is
+/// the chain that the new one follows.
+pub(crate) async fn attempt(
+    config: &Config,
+    data: &DataDir,
+    token: &Token,
+    before: Option<&Before>,
+    outside: &Outside,
+) -> Result<Outcome, EnrolError> {
     let authority = Authority::read(&config.ca)?;
     let route = Route::anonymous(&config.verifier, &authority, outside)?;
     let channel = route.connect().await?;
     let mut client = AdmissionClient::new(channel.clone());
     let described = rpc::answer(client.describe(v1::DescribeRequest {})).await?;
-    let deployment = Deployment::read(&described.genesis, authority.digest())?;
-    let mut known = Identity::read(&data, &authority)?;
+    let deployment = Deployment::read(&described, &authority)?;
+    let mut known = Identity::read(data)?;
     if let Some(identity) = &known {
         let (here, there) = (identity.deployment().digest(), deployment.digest());
         if here != there {
@@ -179,13 +195,14 @@ pub async fn enrol(
             let asked = renew(
                 channel.clone(),
                 identity,
+                identity.keys().record(),
                 (0, chain),
                 outside.clock.read().header,
             );
             match asked.await {
-                Ok(admitted) => return finish(&data, identity, admitted),
+                Ok(admitted) => return finish(data, identity, admitted),
                 Err(RenewalError::Rpc(RpcError::Refused(why))) => {
-                    forget(&data, &why)?;
+                    forget(data, &why)?;
                     known = None;
                 }
                 Err(error) => return Err(EnrolError::Renewal(error)),
@@ -198,10 +215,11 @@ pub async fn enrol(
             let time = outside.clock.read().header;
             sign(
                 config,
-                &data,
+                data,
                 deployment,
                 &described.checkpoint,
                 token,
+                before,
                 time,
             )?
         }
@@ -212,10 +230,10 @@ pub async fn enrol(
         csr: identity.keys().tls().request()?,
     });
     match rpc::answer(asked).await {
-        Ok(reply) => finish(&data, &identity, reply.try_into()?),
+        Ok(reply) => finish(data, &identity, reply.try_into()?),
         Err(RpcError::Refused(why)) => {
             // It will never be taken, so the next attempt begins anew.
-            forget(&data, &why)?;
+            forget(data, &why)?;
             Err(RpcError::Refused(why).into())
         }
         Err(error) => Err(error.into()),
@@ -229,6 +247,7 @@ fn sign(
     deployment: Deployment,
     checkpoint: &[u8],
     token: &Token,
+    before: Option<&Before>,
     time: v1::Time,
 ) -> Result<Identity, EnrolError> {
     let keys = match Keys::read(data)? {
@@ -246,7 +265,7 @@ fn sign(
         agent_version: env!("CARGO_PKG_VERSION").to_owned(),
         token: token.digest().as_bytes().to_vec(),
         site: config.site.clone(),
-        predecessor: None,
+        predecessor: before.map(|old| old.name(deployment.digest(), keys.record().public_key())),
     };
     let statement = Statement::seal(
         body.into(),
@@ -256,9 +275,16 @@ fn sign(
         keys.record(),
     )?;
     durable::replace(&data.genesis(), deployment.statement().as_bytes())?;
+    deployment.store(data)?;
     durable::replace(&data.enrolment(), statement.as_bytes())?;
     let path = data.enrolment();
-    Ok(Identity::of(keys, deployment, statement.as_bytes(), &path)?)
+    Ok(Identity::of(
+        keys,
+        deployment,
+        statement.as_bytes(),
+        &path,
+        Ok,
+    )?)
 }
 
 fn finish(data: &DataDir, identity: &Identity, admitted: Admitted) -> Result<Outcome, EnrolError> {
@@ -283,6 +309,7 @@ fn forget(data: &DataDir, why: &str) -> Result<(), EnrolError> {
     for path in [
         data.enrolment(),
         data.genesis(),
+        data.lineage(),
         data.record_key(),
         data.tls_key(),
     ] {

@@ -17,14 +17,14 @@ use rustls_pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use zeroize::Zeroizing;
 
 use crate::{
-    certificate::Authority,
     data::DataDir,
     deployment::{Deployment, NotADeployment},
     durable::{self, FileError, Secrecy},
+    rotation::{self, RotationError},
 };
 
 /// Most bytes of a key file: PKCS #8 of either key is below 160.
-const MAX_KEY: u64 = 1_024;
+pub(crate) const MAX_KEY: u64 = 1_024;
 
 /// Why this host has no identity that can be used.
 #[derive(Debug, thiserror::Error)]
@@ -53,6 +53,9 @@ pub enum IdentityError {
     /// The genesis.
     #[error(transparent)]
     Deployment(#[from] NotADeployment),
+    /// The changes of the record key.
+    #[error(transparent)]
+    Rotation(#[from] Box<RotationError>),
     /// The enrolment does not read.
     #[error("{path}: {error}; restore the file, or enrol anew")]
     Enrolment {
@@ -79,6 +82,8 @@ pub enum IdentityError {
 /// The two private keys of a host. A key has one use: one signs records, one opens connections.
 pub struct Keys {
     record: Arc<Ed25519Signer>,
+    /// The one before it, while the log still goes by that.
+    former: Option<Arc<Ed25519Signer>>,
     tls: TlsKey,
 }
 
@@ -91,13 +96,17 @@ impl Keys {
         ) else {
             return Ok(None);
         };
-        let record = Ed25519Signer::from_pkcs8(&record).map_err(|error| {
-            let path = data.record_key();
-            IdentityError::RecordKey { path, error }
-        })?;
+        let signer = |pkcs8: &[u8], path: PathBuf| match Ed25519Signer::from_pkcs8(pkcs8) {
+            Ok(signer) => Ok(Arc::new(signer)),
+            Err(error) => Err(IdentityError::RecordKey { path, error }),
+        };
+        let record = signer(&record, data.record_key())?;
+        let former = durable::read(&data.old_record_key(), MAX_KEY, Secrecy::Private)?;
+        let former = former.map(|former| signer(&former, data.old_record_key()));
         let tls = TlsKey::of(&tls).ok_or_else(|| IdentityError::TlsKey(data.tls_key()))?;
         Ok(Some(Self {
-            record: Arc::new(record),
+            record,
+            former: former.transpose()?,
             tls,
         }))
     }
@@ -117,6 +126,16 @@ impl Keys {
     /// The key that signs records.
     pub fn record(&self) -> &Ed25519Signer {
         &self.record
+    }
+
+    /// The key that signed before it, while the log still goes by that.
+    pub fn former(&self) -> Option<&Ed25519Signer> {
+        self.former.as_deref()
+    }
+
+    /// The key that signs records, for one who outlives this.
+    pub fn record_arc(&self) -> Arc<Ed25519Signer> {
+        Arc::clone(&self.record)
     }
 
     /// The same key, for the one who seals.
@@ -173,30 +192,32 @@ pub struct Identity {
 
 impl Identity {
     /// Reads what enrolment left; `None` when the host did not get as far as to sign one.
-    pub fn read(data: &DataDir, authority: &Authority) -> Result<Option<Self>, IdentityError> {
+    pub fn read(data: &DataDir) -> Result<Option<Self>, IdentityError> {
         let most = MAX_STATEMENT_BYTES as u64;
-        let (Some(genesis), Some(enrolment), Some(keys)) = (
-            durable::read(&data.genesis(), most, Secrecy::Public)?,
+        let (Some(deployment), Some(enrolment), Some(keys)) = (
+            Deployment::load(data)?,
             durable::read(&data.enrolment(), most, Secrecy::Public)?,
             Keys::read(data)?,
         ) else {
             return Ok(None);
         };
-        let deployment = Deployment::read(&genesis, authority.digest())?;
-        Self::of(keys, deployment, &enrolment, &data.enrolment()).map(Some)
+        let changed = |opened| rotation::follow(data, opened).map_err(Box::new);
+        Self::of(keys, deployment, &enrolment, &data.enrolment(), changed).map(Some)
     }
 
     /// Reads what enrolment left, which must be there.
-    pub fn load(data: &DataDir, authority: &Authority) -> Result<Self, IdentityError> {
-        Self::read(data, authority)?.ok_or_else(|| IdentityError::NotEnrolled(data.enrolment()))
+    pub fn load(data: &DataDir) -> Result<Self, IdentityError> {
+        Self::read(data)?.ok_or_else(|| IdentityError::NotEnrolled(data.enrolment()))
     }
 
-    /// Takes an enrolment that belongs to the keys and the deployment; `path` is where it lies.
+    /// Takes an enrolment that belongs to the keys and the deployment; `path` is where it lies, and
+    /// `changed` follows the changes of the record key.
     pub fn of(
         keys: Keys,
         deployment: Deployment,
         enrolment: &[u8],
         path: &Path,
+        changed: impl FnOnce(ChainState) -> Result<ChainState, Box<RotationError>>,
     ) -> Result<Self, IdentityError> {
         let statement = Statement::parse(enrolment).map_err(|error| {
             let path = path.to_owned();
@@ -206,6 +227,7 @@ impl Identity {
             let path = path.to_owned();
             IdentityError::Chain { path, error }
         })?;
+        let opened = changed(opened)?;
         let belongs = match verified.body() {
             Body::Enrolment(body) => {
                 body.genesis == deployment.digest().as_bytes()
@@ -248,7 +270,7 @@ impl Identity {
         }
     }
 
-    /// The chain with nothing but its enrolment.
+    /// The chain at its enrolment, or at the last change of its key.
     pub fn opened(&self) -> &ChainState {
         &self.opened
     }

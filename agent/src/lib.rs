@@ -1,5 +1,6 @@
 //! The daemon on each GPU host.
 
+pub mod again;
 pub mod anchor;
 pub mod backoff;
 pub mod boot;
@@ -25,6 +26,7 @@ pub mod pause;
 pub mod recorder;
 pub mod recover;
 pub mod renewal;
+pub mod rotation;
 pub mod rpc;
 pub mod run;
 pub mod sample;

@@ -63,8 +63,9 @@ pub fn recover(spool: &mut Spool, opened: &ChainState) -> Result<Recovered, Reco
             usage: None,
         });
     };
-    if last > 0 {
-        let statement = record(spool, last)?.into_parts().0;
+    let statement = record(spool, last)?.into_parts().0;
+    // Where the last record is the last change of the key, the chain stands there already.
+    if last > 0 && statement.digest() != chain.head() {
         chain
             .skip_to(statement)
             .map_err(|error| RecoverError::Chain {

@@ -2,7 +2,7 @@
 //! not, and learns whether an operator has approved the host.
 
 use affiant_proto::{
-    Digest, Statement, digest,
+    Digest, Ed25519Signer, Statement, digest,
     statement::{Place, SealError},
     v1,
 };
@@ -31,7 +31,7 @@ pub enum RenewalError {
     Seal(#[from] SealError),
 }
 
-/// Asks once, on `channel`, which needs no client certificate.
+/// Asks once with the record key `signer`, on `channel`, which needs no client certificate.
 ///
 /// The signed request names `head` (sequence and digest) as the statement before it, but is no
 /// part of the chain: it is never logged, and the next record takes the same place. The verifier
@@ -39,6 +39,7 @@ pub enum RenewalError {
 pub async fn renew(
     channel: rpc::Channel,
     identity: &Identity,
+    signer: &Ed25519Signer,
     head: (u64, Digest),
     time: v1::Time,
 ) -> Result<Admitted, RenewalError> {
@@ -52,7 +53,7 @@ pub async fn renew(
         sequence: head.0.saturating_add(1),
         previous: head.1,
     };
-    let signed = Statement::seal(body.into(), place, time, None, identity.keys().record())?;
+    let signed = Statement::seal(body.into(), place, time, None, signer)?;
     let mut client = AdmissionClient::new(channel);
     let asked = client.renew(v1::RenewRequest {
         request: signed.as_bytes().to_vec(),

@@ -126,7 +126,9 @@ impl Route {
         outside: &Outside,
     ) -> Result<Self, RpcError> {
         let mut roots = RootCertStore::empty();
-        roots.add(authority.certificate().clone())?;
+        for certificate in authority.certificates() {
+            roots.add(certificate.clone())?;
+        }
         let provider = Arc::new(ring::default_provider());
         let clock = Arc::new(outside.clock.clone());
         let builder = ClientConfig::builder_with_details(provider, clock)

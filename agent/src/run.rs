@@ -20,6 +20,7 @@ use tokio::{
 };
 
 use crate::{
+    again,
     anchor::Anchor,
     boot::{self, BOOT_ID, BootError},
     certificate::{Authority, CertificateError},
@@ -37,6 +38,7 @@ use crate::{
     pause::{self, Pause},
     recorder::{self, Book, BookError, Opening, Recorder},
     recover::{RecoverError, recover},
+    rotation,
     source::{
         Paused,
         chosen::{ChoiceError, ChosenSource},
@@ -121,9 +123,12 @@ pub async fn run(config: &Config) -> Result<Outcome, RunError> {
     let mut interrupt = signal(SignalKind::interrupt()).map_err(system("a signal handler"))?;
     let data = DataDir::at(&config.data);
     let _lock = data.lock()?;
-    let authority = Authority::read(&config.ca)?;
-    let identity = Arc::new(Identity::load(&data, &authority)?);
+    // Read at each connection; a file that is not there is told of now.
+    Authority::read(&config.ca)?;
+    again::settle(&data).map_err(DataError::from)?;
     recorder::settle(&data).map_err(SpoolError::from)?;
+    rotation::settle(&data).map_err(|error| IdentityError::from(Box::new(error)))?;
+    let identity = Arc::new(Identity::load(&data)?);
     let mut spool = Spool::open(&data.spool(), config.spool)?;
     Book::begin(&mut spool, identity.enrolment())?;
     let cursor = spool.cursor().cloned();
@@ -167,7 +172,7 @@ pub async fn run(config: &Config) -> Result<Outcome, RunError> {
     };
     let uploader = Uploader {
         verifier: config.verifier.clone(),
-        authority,
+        ca: config.ca.clone(),
         identity: Arc::clone(&identity),
         data,
         recorder: recorder.clone(),

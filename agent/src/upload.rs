@@ -10,7 +10,7 @@ mod ending;
 mod scrutiny;
 mod session;
 
-use std::{sync::Arc, time::Duration};
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use affiant_proto::Digest;
 use tokio::{sync::watch, time::Instant};
@@ -21,10 +21,11 @@ pub use session::MAX_IN_FLIGHT;
 use crate::{
     anchor::{Anchor, Unproved},
     backoff::Backoff,
-    certificate::{Authority, HostCertificate},
+    certificate::{Authority, CertificateError, HostCertificate},
     charge::Charges,
     config::VerifierUrl,
     data::DataDir,
+    deployment::NotADeployment,
     durable,
     identity::Identity,
     link::Link,
@@ -50,8 +51,8 @@ const RENEWAL_RETRY_MS: u64 = 300_000;
 pub struct Uploader {
     /// Where the verifier is.
     pub verifier: VerifierUrl,
-    /// Whom TLS believes.
-    pub authority: Authority,
+    /// Where the certificates of those lie whom TLS believes; read at each connection.
+    pub ca: PathBuf,
     /// Who this host is.
     pub identity: Arc<Identity>,
     /// Where certificates lie and a halt is written.
@@ -95,7 +96,25 @@ enum Attempt {
     #[error("cannot store the certificate: {0}")]
     Store(#[from] durable::FileError),
     #[error(transparent)]
+    Authority(#[from] CertificateError),
+    #[error(transparent)]
+    Deployment(#[from] NotADeployment),
+    #[error(transparent)]
     Lost(#[from] Lost),
+}
+
+impl Attempt {
+    /// Tells whether the verifier said no, and will until a person acts.
+    fn is_refusal(&self) -> bool {
+        let rpc = match self {
+            Self::Pending => return true,
+            Self::Rpc(rpc) | Self::Renewal(RenewalError::Rpc(rpc)) | Self::Lost(Lost::Rpc(rpc)) => {
+                rpc
+            }
+            _ => return false,
+        };
+        matches!(rpc, RpcError::Refused(_))
+    }
 }
 
 /// Says why there is no connection: at once when the reason is new, else once in a while.
@@ -117,7 +136,16 @@ impl Complaint {
 
 impl Uploader {
     /// Sends until everything is in the log after the agent's end, or nothing may be sent.
-    pub async fn run(mut self) -> Outcome {
+    pub async fn run(self) -> Outcome {
+        self.send(false).await
+    }
+
+    /// The same, but ends where a person would have to let this host send.
+    pub async fn run_until_refused(self) -> Outcome {
+        self.send(true).await
+    }
+
+    async fn send(mut self, until_refused: bool) -> Outcome {
         let mut backoff = Backoff::new(self.reconnect_max);
         let mut certificate =
             HostCertificate::read(&self.data.certificates()).unwrap_or_else(|error| {
@@ -140,6 +168,10 @@ impl Uploader {
                     return Outcome::Halted;
                 }
                 Ok(End::Gone) => return Outcome::Halted,
+                Err(error) if until_refused && error.is_refusal() => {
+                    tracing::warn!(%error, "nothing is sent");
+                    return Outcome::Halted;
+                }
                 Err(error) => {
                     if let Attempt::Lost(Lost::Unproved(unproved)) = &error {
                         self.charge(unproved, &mut charges).await;
@@ -180,13 +212,15 @@ impl Uploader {
         charges: &mut Charges,
     ) -> Result<End, Attempt> {
         let now = self.outside.clock.wall_ms();
+        let authority = Authority::read(&self.ca)?;
+        let authority = anchor.deployment().trusted(&authority)?;
         let mut renew_at_ms = now.saturating_add(RENEWAL_RETRY_MS);
         if certificate
             .as_ref()
             .is_none_or(|held| now >= held.renew_at_ms())
         {
             let head = *self.recorder.head().borrow();
-            match self.renewed(head).await {
+            match self.renewed(head, &authority).await {
                 Ok(fresh) => *certificate = Some(fresh),
                 // There is a third of its life left to try again in.
                 Err(error) if certificate.as_ref().is_some_and(|held| !held.expired(now)) => {
@@ -201,8 +235,13 @@ impl Uploader {
         // Where renewal failed just now, the session lasts until the next attempt at it.
         renew_at_ms = renew_at_ms.max(held.renew_at_ms());
         let tls = self.identity.keys().tls();
-        let route = Route::identified(&self.verifier, &self.authority, held, tls, &self.outside)?;
+        let route = Route::identified(&self.verifier, &authority, held, tls, &self.outside)?;
         let channel = route.connect().await?;
+        // No record goes to a log that is not the one it was.
+        scrutiny::check(&channel, anchor).await?;
+        if let Some(hidden) = anchor.hidden() {
+            self.charge(&hidden, charges).await;
+        }
         let mut sent = self.sent;
         let session = Session {
             chain: self.identity.opened().chain(),
@@ -225,18 +264,27 @@ impl Uploader {
         Ok(end?)
     }
 
-    async fn renewed(&self, head: (u64, Digest)) -> Result<HostCertificate, Attempt> {
-        let channel = Route::anonymous(&self.verifier, &self.authority, &self.outside)?
+    async fn renewed(
+        &self,
+        head: (u64, Digest),
+        authority: &Authority,
+    ) -> Result<HostCertificate, Attempt> {
+        let channel = Route::anonymous(&self.verifier, authority, &self.outside)?
             .connect()
             .await?;
-        match renew(
-            channel,
-            &self.identity,
-            head,
-            self.outside.clock.read().header,
-        )
-        .await?
+        let keys = self.identity.keys();
+        let ask = |signer| {
+            let time = self.outside.clock.read().header;
+            renew(channel.clone(), &self.identity, signer, head, time)
+        };
+        let mut asked = ask(keys.record()).await;
+        // Until the log has the change of the key, the verifier knows the key before it only.
+        if let (Err(RenewalError::Rpc(RpcError::Refused(_))), Some(former)) =
+            (&asked, keys.former())
         {
+            asked = ask(former).await;
+        }
+        match asked? {
             Admitted::Pending => Err(Attempt::Pending),
             Admitted::Certificate(fresh) => {
                 fresh.store(&self.data.certificates())?;
@@ -260,6 +308,14 @@ impl Uploader {
         let Some(proved) = anchor.proved() else {
             return;
         };
+        if let Err(error) = anchor.deployment().store(&self.data) {
+            tracing::warn!(%error, "who speaks for the deployment is not kept on disk");
+        }
+        if let Some(former) = anchor.former()
+            && let Err(error) = durable::replace(&self.data.former_anchor(), former.as_bytes())
+        {
+            tracing::warn!(%error, "the newest checkpoint before the succession is not kept");
+        }
         let note = proved.note().to_string();
         if let Err(error) = durable::replace(&self.data.anchor(), note.as_bytes()) {
             tracing::warn!(%error, "the checkpoint that was proved is not kept on disk");

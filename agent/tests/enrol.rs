@@ -185,6 +185,121 @@ fn a_host_that_never_enrolled_does_not_run_and_makes_no_key() {
     assert!(!host.path("data").join("record.key").exists());
 }
 
+/// Enrols again with a fresh token.
+fn again(host: &Host, token: &str) -> std::process::Output {
+    host.token(token);
+    let file = host.path("token");
+    host.run(&[
+        "enroll",
+        "--again",
+        "--reason",
+        "board replaced",
+        "--token-file",
+        file.to_str().unwrap(),
+    ])
+}
+
+fn predecessor(fake: &Fake) -> (Statement, affiant_proto::v1::Predecessor) {
+    let bytes = fake.state().enrolments.last().unwrap().1.clone();
+    let statement = Statement::parse(&bytes).unwrap();
+    let Body::Enrolment(body) = statement.body().clone() else {
+        panic!("another statement")
+    };
+    (statement, body.predecessor.unwrap())
+}
+
+#[test]
+fn a_host_that_enrols_again_sends_what_it_has_and_proves_whose_it_was() {
+    let fake = Fake::start();
+    let host = Host::new(&fake);
+    assert!(host.enroll().status.success());
+    let first = Statement::parse(&file(&host, "enrolment")).unwrap();
+    fake.state().away = true;
+    let mut agent = host.start();
+    eventually("records wait", || host.spool()["last"].as_u64() > Some(4));
+    agent.stop();
+    fake.state().away = false;
+    let last = host.spool()["last"].as_u64().unwrap();
+    let enrolled = again(&host, "second-token");
+    assert!(enrolled.status.success(), "{}", text(&enrolled.stderr));
+    assert!(
+        text(&enrolled.stdout).contains("former-"),
+        "{}",
+        text(&enrolled.stdout)
+    );
+    assert_eq!(
+        fake.state().received.len() as u64,
+        last,
+        "all that waited was sent"
+    );
+    let (second, said) = predecessor(&fake);
+    assert_eq!(second, Statement::parse(&file(&host, "enrolment")).unwrap());
+    assert_eq!(
+        (said.sequence, said.reason.as_str(), said.chain.as_slice()),
+        (last, "board replaced", &first.digest().as_bytes()[..])
+    );
+    let mut old = affiant_proto::ChainState::open(first).unwrap().0;
+    for statement in fake.state().received.clone() {
+        old.follow(statement).unwrap();
+    }
+    let Body::Enrolment(body) = second.body() else {
+        panic!("another statement")
+    };
+    let proved = affiant_proto::Reenrolment::of(body, Some(&old));
+    assert_eq!(proved, affiant_proto::Reenrolment::Proved);
+    let mut agent = host.start();
+    eventually("the new chain comes", || {
+        let state = fake.state();
+        let of_new = |s: &&Statement| s.header().chain() == Some(second.digest());
+        state.received.iter().filter(of_new).count() > 2
+    });
+    agent.stop();
+}
+
+#[test]
+fn an_evicted_host_enrols_again_and_what_it_could_not_send_is_kept() {
+    let fake = Fake::start();
+    let host = Host::new(&fake);
+    assert!(host.enroll().status.success());
+    let first = Statement::parse(&file(&host, "enrolment"))
+        .unwrap()
+        .digest();
+    fake.state().evicted = Some(first);
+    let mut agent = host.start();
+    eventually("records wait", || host.spool()["last"].as_u64() > Some(4));
+    agent.stop();
+    let keys = file(&host, "record.key");
+    // A token that is refused changes nothing, and the next one is taken.
+    fake.state().no_token = true;
+    assert_eq!(again(&host, "bad-token").status.code(), Some(74));
+    assert_eq!(file(&host, "record.key"), keys);
+    fake.state().no_token = false;
+    fake.state().pending = true;
+    let pending = again(&host, "good-token");
+    assert_eq!(pending.status.code(), Some(3), "{}", text(&pending.stderr));
+    assert!(fake.state().received.is_empty());
+    let former = format!("former-{}", &first.to_string()[..16]);
+    assert!(host.path("data").join(&former).join("spool").is_dir());
+    assert_eq!(file(&host, &format!("{former}/record.key")), keys);
+    fake.state().pending = false;
+    let mut agent = host.start();
+    eventually("the new chain comes", || fake.state().received.len() > 2);
+    agent.stop();
+}
+
+#[test]
+fn a_host_that_lost_its_key_enrols_again_without_a_proof() {
+    let fake = Fake::start();
+    let host = Host::new(&fake);
+    assert!(host.enroll().status.success());
+    std::fs::remove_file(host.path("data").join("record.key")).unwrap();
+    let enrolled = again(&host, "second-token");
+    assert!(enrolled.status.success(), "{}", text(&enrolled.stderr));
+    let (_, said) = predecessor(&fake);
+    assert!(said.proof.is_empty());
+    assert_eq!(said.chain, said.head);
+}
+
 #[test]
 fn wrong_use_exits_64_and_a_token_never_stands_on_the_command_line() {
     let fake = Fake::start();

@@ -267,6 +267,97 @@ fn a_log_of_another_key_gets_no_record_and_the_host_signs_that_it_did() {
     a_log_that_changes_is_charged("LOG_FORKED", |state| state.forge = true);
 }
 
+/// Lets a log lose what it had beyond `kept` entries, and gives what the hosts sent afterwards.
+fn after_a_loss(fake: &Fake, host: &Host, last_less: u64) -> String {
+    let mut agent = host.start();
+    eventually("records come", || fake.state().received.len() > 8);
+    assert_eq!(agent.stop().0, Some(0), "{}", agent.journal());
+    let had = fake.state().received.clone();
+    let size = fake.state().tree.size();
+    fake.succeed(6, size - last_less);
+    let mut agent = host.start();
+    eventually("what was lost comes again, and more", || {
+        fake.state().received.len() > had.len() + 2
+    });
+    assert_eq!(agent.stop().0, Some(0), "{}", agent.journal());
+    let received = fake.state().received.clone();
+    assert_eq!(received[..had.len()], had, "the very same records");
+    check_chain(host, &received);
+    let newest = received.last().unwrap().header().checkpoint().unwrap();
+    assert!(["fake.example.org/1", "fake.example.org/2"].contains(&newest.origin.as_str()));
+    assert!(!host.path("data").join("distrust").exists());
+    agent.journal()
+}
+
+#[test]
+fn after_a_succession_what_the_log_lost_is_sent_again() {
+    let fake = Fake::start();
+    let host = enrolled(&fake);
+    let journal = after_a_loss(&fake, &host, 0);
+    assert!(journal.contains("THE LOG LOST ENTRIES"), "{journal}");
+    assert_eq!(observed(&fake, "LOG_WENT_BACK"), 0);
+    // The next start knows the new generation from its own disk.
+    let had = fake.state().received.len();
+    fake.state().lineage.clear();
+    let mut agent = host.start();
+    eventually("records come", || fake.state().received.len() > had + 2);
+    assert_eq!(agent.stop().0, Some(0), "{}", agent.journal());
+    assert!(host.path("data").join("anchor.former").exists());
+}
+
+#[test]
+fn a_succession_that_hides_what_a_host_has_seen_is_charged_in_the_log_that_it_opens() {
+    let fake = Fake::start();
+    let host = enrolled(&fake);
+    after_a_loss(&fake, &host, 2);
+    assert_eq!(observed(&fake, "LOG_WENT_BACK"), 1);
+    assert!(host.path("data").join("charges").exists());
+}
+
+#[test]
+fn a_record_key_that_was_changed_while_all_certificates_ran_out_still_renews() {
+    let fake = Fake::start();
+    fake.state().life = Duration::from_millis(1);
+    let host = enrolled(&fake);
+    fake.state().life = Duration::from_secs(3_600);
+    let mut agent = host.start();
+    eventually("records come", || fake.state().received.len() > 2);
+    let busy = host.run(&["enroll", "--rotate-key"]);
+    assert_eq!(busy.status.code(), Some(74), "the agent runs");
+    assert_eq!(agent.stop().0, Some(0), "{}", agent.journal());
+    std::fs::remove_file(host.path("data").join("certificates.pem")).unwrap();
+    let old = file(&host, "record.key");
+    let rotated = host.run(&["enroll", "--rotate-key"]);
+    let text = String::from_utf8_lossy(&rotated.stderr).into_owned();
+    assert!(rotated.status.success(), "{text}");
+    assert_ne!(file(&host, "record.key"), old);
+    assert_eq!(
+        file(&host, "record.key.old"),
+        old,
+        "the log still goes by it"
+    );
+    let again = host.run(&["enroll", "--rotate-key"]);
+    let text = String::from_utf8_lossy(&again.stderr).into_owned();
+    assert!(text.contains("not in the log yet"), "{text}");
+    let had = fake.state().received.len();
+    let mut agent = host.start();
+    eventually("records come under the new key", || {
+        fake.state().received.len() > had + 3
+    });
+    assert_eq!(agent.stop().0, Some(0), "{}", agent.journal());
+    let received = fake.state().received.clone();
+    let changes = received.iter().filter(|s| matches!(s.body(), Body::Key(_)));
+    assert_eq!(changes.count(), 1);
+    check_chain(&host, &received);
+    // The next start finds the change in the log, and the old key goes.
+    let had = received.len();
+    let mut agent = host.start();
+    eventually("records come", || fake.state().received.len() > had + 2);
+    assert_eq!(agent.stop().0, Some(0), "{}", agent.journal());
+    assert!(!host.path("data").join("record.key.old").exists());
+    check_chain(&host, &fake.state().received);
+}
+
 #[test]
 fn a_certificate_that_is_over_is_renewed_before_anything_is_sent() {
     let fake = Fake::start();

@@ -10,7 +10,9 @@ use std::{
 };
 
 use affiant_proto::{
-    Body, Digest, Ed25519Signer, Signer as _, Statement, digest,
+    Body, ChainState, Digest, Ed25519Signer, Signer as _, Statement,
+    authority::succession_approval_bytes,
+    digest,
     statement::Place,
     tlog::{
         Checkpoint, MemoryTree, Nodes as _, NoteSigner, Origin, consistency_proof, inclusion_proof,
@@ -40,6 +42,8 @@ use stubs::{
 
 const ORIGIN: &str = "fake.example.org/1";
 
+const OFFICERS: [u8; 2] = [21, 22];
+
 /// How the verifier behaves, and what it saw.
 pub(crate) struct State {
     pub(crate) tree: MemoryTree,
@@ -68,11 +72,18 @@ pub(crate) struct State {
     pub(crate) forge: bool,
     /// Answers no question.
     pub(crate) away: bool,
+    /// The origin that it signs for, and the seed of the key.
+    pub(crate) generation: (String, u8),
+    /// What followed the genesis.
+    pub(crate) lineage: Vec<Vec<u8>>,
+    /// The chain that it no longer lets in.
+    pub(crate) evicted: Option<Digest>,
 }
 
 pub(crate) struct Fake {
     pub(crate) address: SocketAddr,
     pub(crate) state: Arc<Mutex<State>>,
+    genesis: Statement,
     ca_pem: String,
     _runtime: tokio::runtime::Runtime,
 }
@@ -111,8 +122,10 @@ impl Service {
 
 impl State {
     fn note(&self) -> Vec<u8> {
-        let signer = Ed25519Signer::from_seed(&[if self.forge { 9 } else { 7 }; 32]).unwrap();
-        let origin: Origin = ORIGIN.parse().unwrap();
+        let signer =
+            Ed25519Signer::from_seed(&[if self.forge { 9 } else { self.generation.1 }; 32])
+                .unwrap();
+        let origin: Origin = self.generation.0.parse().unwrap();
         let size = self.tree.size();
         let signer = NoteSigner::new(origin.key_name(), signer).unwrap();
         let checkpoint = Checkpoint::new(origin, size, root_at(&self.tree, size).unwrap()).unwrap();
@@ -124,21 +137,32 @@ impl State {
             .into_bytes()
     }
 
-    fn head(&self) -> (u64, Vec<u8>) {
+    /// What came of a chain, newest first.
+    fn of(&self, chain: Digest) -> impl Iterator<Item = &Statement> {
+        let all = self.received.iter().rev();
+        all.filter(move |statement| statement.header().chain() == Some(chain))
+    }
+
+    fn head(&self, chain: Digest) -> (u64, Vec<u8>) {
         if let Some(told) = &self.welcome {
             return told.clone();
         }
-        match (self.received.last(), self.enrolments.last()) {
-            (Some(last), _) => (last.header().sequence(), last.digest().as_bytes().to_vec()),
-            (None, Some((_, enrolment))) => (0, digest(enrolment).as_bytes().to_vec()),
-            (None, None) => (0, Vec::new()),
+        match self.of(chain).next() {
+            Some(last) => (last.header().sequence(), last.digest().as_bytes().to_vec()),
+            None => (0, chain.as_bytes().to_vec()),
         }
     }
 
-    fn included(&self) -> v1::Included {
+    fn included(&self, chain: Digest) -> v1::Included {
+        let (sequence, head) = self.head(chain);
+        let leaf = leaf_hash(&head);
+        let size = self.tree.size();
+        let index = (0..size)
+            .rev()
+            .find(|index| self.tree.node(0, *index) == Ok(leaf));
         v1::Included {
-            sequence: (!self.enrolments.is_empty()).then(|| self.head().0),
-            index: self.tree.size().saturating_sub(1),
+            sequence: (!self.enrolments.is_empty()).then_some(sequence),
+            index: index.unwrap_or(size.saturating_sub(1)),
             checkpoint: self.note(),
         }
     }
@@ -154,18 +178,18 @@ impl Admission for Service {
         &self,
         _: Request<v1::DescribeRequest>,
     ) -> Result<Response<v1::DescribeReply>, Status> {
-        let checkpoint = {
+        let (checkpoint, lineage) = {
             let mut state = self.state();
             if state.away {
                 return Err(Status::unavailable("away"));
             }
             state.described += 1;
-            state.note()
+            (state.note(), state.lineage.clone())
         };
         Ok(Response::new(v1::DescribeReply {
             genesis: self.genesis.as_bytes().to_vec(),
             checkpoint,
-            lineage: Vec::new(),
+            lineage,
             authorities: Vec::new(),
         }))
     }
@@ -220,10 +244,18 @@ impl Admission for Service {
         };
         let opener =
             opener.ok_or_else(|| Status::permission_denied("host is not enrolled here"))?;
-        let opened = affiant_proto::ChainState::open(Statement::parse(&opener).unwrap())
+        let mut known = affiant_proto::ChainState::open(Statement::parse(&opener).unwrap())
             .unwrap()
             .0;
-        opened.vouch(statement).unwrap();
+        let received: Vec<Statement> = self.state().of(known.chain()).cloned().collect();
+        for change in received.into_iter().rev() {
+            if matches!(change.body(), Body::Key(_)) {
+                known.skip_to(change).unwrap();
+            }
+        }
+        if known.vouch(statement).is_err() {
+            return Err(Status::permission_denied("signed by another key"));
+        }
         Ok(Response::new(self.answer(&asked.csr)))
     }
 }
@@ -250,10 +282,14 @@ impl Intake for Service {
         let reply = |body| Ok(v1::UploadReply { body: Some(body) });
         let (welcome, close_after) = {
             let mut state = self.state();
+            let chain = Digest::try_from(hello.chain.as_slice()).unwrap();
+            if state.evicted == Some(chain) {
+                return Err(Status::permission_denied("host was evicted"));
+            }
             state.hellos.push(hello);
-            let (sequence, head) = state.head();
-            let included = Some(state.included());
-            let recent = state.received.iter().rev().skip(1).take(256);
+            let (sequence, head) = state.head(chain);
+            let included = Some(state.included(chain));
+            let recent = state.of(chain).skip(1).take(256);
             let recent = recent.map(|s| s.digest().as_bytes().to_vec()).collect();
             (
                 v1::Welcome {
@@ -291,9 +327,10 @@ impl Intake for Service {
                             })
                         }
                         _ => {
+                            let chain = statement.header().chain().unwrap();
                             state.log(statement.digest());
                             state.received.push(statement);
-                            v1::upload_reply::Body::Included(state.included())
+                            v1::upload_reply::Body::Included(state.included(chain))
                         }
                     }
                 };
@@ -355,12 +392,14 @@ impl Fake {
             operator_key: operator.public_key().as_bytes().to_vec(),
             ca: digest(&ca_der).as_bytes().to_vec(),
             operator: "Fake".into(),
+            officers: OFFICERS.map(officer).to_vec(),
             ..v1::Genesis::default()
         };
         let time = affiant_agent::clock::header_time();
         let genesis = Statement::seal(body.into(), Place::Opening, time, None, &operator).unwrap();
         let mut tree = MemoryTree::default();
         tree.push(leaf_hash(genesis.digest().as_bytes()));
+        let opened = genesis.clone();
         let state = Arc::new(Mutex::new(State {
             tree,
             enrolments: Vec::new(),
@@ -377,6 +416,9 @@ impl Fake {
             life: Duration::from_secs(3_600),
             forge: false,
             away: false,
+            generation: (ORIGIN.into(), 7),
+            lineage: Vec::new(),
+            evicted: None,
         }));
         let server_key = KeyPair::generate().unwrap();
         let server = CertificateParams::new(vec!["127.0.0.1".into()]).unwrap();
@@ -398,6 +440,7 @@ impl Fake {
         Self {
             address,
             state,
+            genesis: opened,
             ca_pem,
             _runtime: runtime,
         }
@@ -405,6 +448,58 @@ impl Fake {
 
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap()
+    }
+
+    /// Loses all but the first `kept` entries, and opens the next generation of the log over them,
+    /// with two officers' names under it. It owns up to a tree of `last` entries.
+    pub(crate) fn succeed(&self, kept: u64, last: u64) {
+        let mut state = self.state();
+        let named = |size| v1::CheckpointRef {
+            origin: ORIGIN.into(),
+            size,
+            root: root_at(&state.tree, size).unwrap().as_bytes().to_vec(),
+        };
+        let operator = Ed25519Signer::from_seed(&[8; 32]).unwrap();
+        let log = Ed25519Signer::from_seed(&[17; 32]).unwrap();
+        let mut body = v1::Succession {
+            header: None,
+            last: Some(named(last)),
+            origin: "fake.example.org/2".into(),
+            log_key: log.public_key().as_bytes().to_vec(),
+            reason: "a lost disk".into(),
+            approvals: Vec::new(),
+            kept: Some(named(kept)),
+            operator_key: operator.public_key().as_bytes().to_vec(),
+        };
+        let bytes = succession_approval_bytes(self.genesis.digest(), &body);
+        let approve = |seed| {
+            let signer = Ed25519Signer::from_seed(&[seed; 32]).unwrap();
+            v1::OfficerApproval {
+                officer: signer.public_key().as_bytes().to_vec(),
+                signature: signer.sign(&bytes).unwrap().to_vec(),
+            }
+        };
+        body.approvals = OFFICERS.map(approve).to_vec();
+        let place = ChainState::open(self.genesis.clone())
+            .unwrap()
+            .0
+            .next_place();
+        let time = affiant_agent::clock::header_time();
+        let sealed = Statement::seal(body.into(), place, time, None, &operator).unwrap();
+        state.tree = prefix(&state.tree, kept);
+        // Genesis and the one enrolment come before what was received.
+        state.received.truncate(usize::try_from(kept).unwrap() - 2);
+        state.log(sealed.digest());
+        state.lineage.push(sealed.as_bytes().to_vec());
+        state.generation = ("fake.example.org/2".into(), 17);
+    }
+}
+
+fn officer(seed: u8) -> v1::OfficerKey {
+    let key = Ed25519Signer::from_seed(&[seed; 32]).unwrap();
+    v1::OfficerKey {
+        name: format!("officer {seed}"),
+        key: key.public_key().as_bytes().to_vec(),
     }
 }
 
