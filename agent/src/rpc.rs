@@ -153,7 +153,7 @@ impl Route {
     pub async fn connect(&self) -> Result<Channel, RpcError> {
         let failed = |text: String| RpcError::Connect {
             verifier: self.verifier.clone(),
-            text: plain(&text),
+            text: format!("{}{}", plain(&text), remedy(&text)),
         };
         // Plain HTTP to tonic, for the connector below brings the TLS.
         let authority = self.verifier.to_string().replacen("https://", "http://", 1);
@@ -193,6 +193,19 @@ impl Route {
         TlsConnector::from(Arc::clone(&self.tls))
             .connect(name, socket)
             .await
+    }
+}
+
+/// What helps where certificates and clocks do not go together.
+fn remedy(text: &str) -> &'static str {
+    if text.contains("certificate not valid yet") || text.contains("certificate expired") {
+        ". look at this host's clock (`timedatectl`); if it is right, have the verifier's operator \
+         look at the verifier's certificate and clock"
+    } else if text.contains("UnknownIssuer") {
+        ". if the verifier's authority changed while this host was away, put its new ca.pem where \
+         `ca` in the configuration points; the running agent reads it again"
+    } else {
+        ""
     }
 }
 

@@ -15,7 +15,7 @@ use affiant_agent::{
     clock::Clock,
     data::DataDir,
     meter::{Holder, Holding, Pace},
-    recorder::{Book, Opening},
+    recorder::{Book, Met, NotRejoined, Opening, Told, settle},
     recover::recover,
     sample::{Instant, Inventory, Reading, Sample},
     seal::{ADOPT_MS, Now},
@@ -226,6 +226,207 @@ fn devices_and_workloads_are_stated_before_the_first_usage_and_when_they_change(
         .map(|(from, to, _)| (*from, *to))
         .collect();
     assert_eq!(spans, [(0, 10), (10, 20), (20, 30), (30, 35), (35, 45)]);
+}
+
+/// The records of a book that does not begin at the enrolment, from `first` on.
+fn later(book: &mut Book, first: u64) -> Vec<(Statement, Option<Vec<Vec<u8>>>)> {
+    let mut chain = opened();
+    let mut out = Vec::new();
+    let mut next = first;
+    while next <= book.head().0 {
+        for (sequence, bytes) in book.read(next, 1 << 20).unwrap() {
+            let envelope = Envelope::parse(&bytes).unwrap();
+            let leaves = envelope.tree().map(|tree| tree.leaves().to_vec());
+            let statement = envelope.statement().clone();
+            chain.skip_to(statement.clone()).unwrap();
+            out.push((statement, leaves));
+            next = sequence + 1;
+        }
+    }
+    out
+}
+
+/// Boot, span, and first line of each usage.
+fn measured(records: &[(Statement, Option<Vec<Vec<u8>>>)]) -> Vec<(u32, u64, u64, Vec<u8>)> {
+    let usage = |(statement, leaves): &(Statement, Option<Vec<Vec<u8>>>)| {
+        let Body::Usage(usage) = statement.body() else {
+            return None;
+        };
+        let first = leaves.as_ref()?.first()?.clone();
+        Some((
+            usage.boot,
+            usage.start_ms / 1_000,
+            usage.end_ms / 1_000,
+            first,
+        ))
+    };
+    records.iter().filter_map(usage).collect()
+}
+
+#[test]
+fn where_the_log_lost_what_is_no_longer_kept_a_gap_says_so_and_the_rest_is_sealed_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut book = open(&directory.path().join("a/spool"), LIMITS, FIRST);
+    book.inventory(inventory(1)).unwrap();
+    (0..=60).for_each(|second| tick(&mut book, second, 1, Some("1")));
+    let all = later(&mut book, 1);
+    let (ours, head) = book.head();
+    // As if the segments before record 3, which is the first usage, had gone.
+    let path = directory.path().join("b/spool");
+    let mut kept = Spool::open(&path, LIMITS).unwrap();
+    for (sequence, bytes) in book.read(1, 1 << 20).unwrap() {
+        kept.append(sequence, &[bytes], std::time::SystemTime::now())
+            .unwrap();
+    }
+    drop((kept, book));
+    let mut book = open(&path, LIMITS, SAME);
+    let told = |sequence, head| Told {
+        head: (sequence, head),
+        recent: Vec::new(),
+        sent: 0,
+    };
+    let first = &all[0].0;
+    assert_eq!(book.meet(&told(ours, head)).unwrap(), Met::Agreed);
+    assert_eq!(book.meet(&told(1, first.digest())).unwrap(), Met::Agreed);
+    // The enrolment is known from what follows it, and another one is another history.
+    assert_eq!(book.meet(&told(0, opened().chain())).unwrap(), Met::Agreed);
+    assert_eq!(book.meet(&told(0, head)).unwrap(), Met::Differs);
+    // A spool from record 3 on does not know record 1.
+    let path = directory.path().join("c/spool");
+    let mut late = Spool::open(&path, LIMITS).unwrap();
+    for (sequence, bytes) in book.read(1, 1 << 20).unwrap() {
+        if sequence >= 3 {
+            late.append(sequence, &[bytes], std::time::SystemTime::now())
+                .unwrap();
+        }
+    }
+    drop((late, book));
+    let mut book = open(&path, LIMITS, SAME);
+    let lost = told(1, first.digest());
+    assert_eq!(book.meet(&lost).unwrap(), Met::Lacks);
+    book.rejoin(&lost).unwrap();
+    let records = later(&mut book, ours + 1);
+    let Body::Gap(gap) = records[0].0.body() else {
+        panic!("no gap")
+    };
+    assert_eq!((gap.first, gap.last, gap.lines), (2, ours, false));
+    assert_eq!(gap.last_digest, head.as_bytes());
+    assert_eq!(records[0].0.header().sequence(), ours + 1);
+    // The tables that the lines point into are gone with the first records, so that these
+    // measurements cannot be said again; nothing is made up in their place.
+    assert!(measured(&records).is_empty());
+    assert_eq!(book.meet(&told(ours, head)).unwrap(), Met::Agreed);
+}
+
+#[test]
+fn what_was_sealed_after_the_parting_is_sealed_again_once_and_in_boots_of_its_own() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("spool");
+    let mut book = open(&path, LIMITS, FIRST);
+    book.inventory(inventory(1)).unwrap();
+    (0..=20).for_each(|second| tick(&mut book, second, 1, Some("1")));
+    let common = book.head();
+    (21..=60).for_each(|second| tick(&mut book, second, 1, Some("1")));
+    let ours = measured(&later(&mut book, 1));
+    // The log has ten records after the common one that this host has never seen.
+    let mut recent: Vec<_> = (0..9u8).map(|n| affiant_proto::digest(&[n])).collect();
+    recent.push(common.1);
+    let theirs = (common.0 + 10, affiant_proto::digest(b"theirs"));
+    let told = Told {
+        head: theirs,
+        recent,
+        sent: 0,
+    };
+    assert_eq!(book.meet(&told).unwrap(), Met::Differs);
+    book.rejoin(&told).unwrap();
+    (61..=70).for_each(|second| tick(&mut book, second, 1, Some("1")));
+    let records = later(&mut book, theirs.0 + 1);
+    let Body::ChainRestart(restart) = records[0].0.body() else {
+        panic!("no restart")
+    };
+    assert_eq!(
+        (restart.adopted_sequence, restart.adopted_head.as_slice()),
+        (theirs.0, &theirs.1.as_bytes()[..])
+    );
+    let again = measured(&records);
+    // 20 to 30 began where the common record ended: that time is the log's as well.
+    let due: Vec<_> = ours[3..]
+        .iter()
+        .map(|(boot, from, to, line)| (boot + 1, *from, *to, line.clone()))
+        .collect();
+    assert_eq!(again[..due.len()], due);
+    assert_eq!(again.len(), due.len() + 1, "and the measuring goes on");
+    assert_eq!((again.last().unwrap().1, again.last().unwrap().2), (60, 70));
+    assert!(matches!(
+        book.rejoin(&Told {
+            head: (500, theirs.1),
+            ..told
+        }),
+        Err(NotRejoined::Again)
+    ));
+    // A start finds the new run, and nothing of the old one.
+    drop(book);
+    let mut book = open(
+        &path,
+        LIMITS,
+        Boot {
+            number: 2,
+            same: true,
+        },
+    );
+    assert_eq!(measured(&later(&mut book, theirs.0 + 1)), again);
+}
+
+#[test]
+fn where_the_parting_cannot_be_told_what_may_have_been_sent_is_not_sealed_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("spool");
+    let mut book = open(&path, LIMITS, FIRST);
+    book.inventory(inventory(1)).unwrap();
+    (0..=40).for_each(|second| tick(&mut book, second, 1, None));
+    drop(book);
+    let mut book = open(&path, LIMITS, SAME);
+    book.inventory(inventory(1)).unwrap();
+    (41..=80).for_each(|second| tick(&mut book, second, 1, None));
+    let theirs = (10_000, affiant_proto::digest(b"theirs"));
+    let told = Told {
+        head: theirs,
+        recent: Vec::new(),
+        sent: 0,
+    };
+    book.rejoin(&told).unwrap();
+    let again = measured(&later(&mut book, theirs.0 + 1));
+    let spans: Vec<_> = again.iter().map(|(_, from, to, _)| (*from, *to)).collect();
+    assert_eq!(
+        spans,
+        [(50, 60), (60, 70), (70, 80)],
+        "only what this run sealed"
+    );
+}
+
+#[test]
+fn a_crash_between_the_two_spools_is_finished_or_undone() {
+    for (spool, next) in [(true, false), (true, true), (false, true)] {
+        let directory = tempfile::tempdir().unwrap();
+        let data = DataDir::at(directory.path());
+        let make = |path: &Path, text: &str| {
+            std::fs::create_dir(path).unwrap();
+            std::fs::write(path.join("mark"), text).unwrap();
+        };
+        if spool {
+            make(&data.spool(), "old");
+        }
+        if next {
+            make(&data.next_spool(), "new");
+        }
+        settle(&data).unwrap();
+        let due = if spool { "old" } else { "new" };
+        assert_eq!(
+            std::fs::read_to_string(data.spool().join("mark")).unwrap(),
+            due
+        );
+        assert!(!data.next_spool().exists());
+    }
 }
 
 #[test]

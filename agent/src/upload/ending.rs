@@ -19,7 +19,10 @@ pub enum Halt {
     )]
     NotKept(u64),
     /// A record will never be taken.
-    #[error("the verifier refuses record {sequence} for good ({code}): {text}")]
+    #[error(
+        "the verifier refuses record {sequence} for good ({code}): {text}{}",
+        remedy(code)
+    )]
     Refused {
         /// Which one.
         sequence: u64,
@@ -34,6 +37,17 @@ pub enum Halt {
     /// A record does not read.
     #[error("record {0} of the spool does not read; restore the spool from a backup")]
     Record(u64),
+}
+
+/// What helps where the chain itself is over.
+fn remedy(code: &str) -> &'static str {
+    match code {
+        "revoked" | "frozen" | "signature" | "key" => {
+            ". stop the agent and open a new chain: `affiant-agent enroll --again --reason TEXT \
+             --token-file FILE`"
+        }
+        _ => "",
+    }
 }
 
 /// How a session ended for good or on purpose.
