@@ -333,6 +333,12 @@ impl Host {
             .push(Envelope::join(statement, Some(tree)).unwrap().message());
     }
 
+    /// Goes on with the log's next generation, which may have less of this host than the one before:
+    /// what it lacks is sent again.
+    pub fn follow_succession(&mut self) {
+        self.included = None;
+    }
+
     /// Connects, sends what the verifier does not have, and waits until all of it is INCLUDED.
     pub async fn send(&mut self, address: &str, ca: &Path) -> Outcome {
         match self.exchange(address, ca, true).await {

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use affiant_judge::admission::Sources;
-use affiant_proto::tlog::NoteKey;
+use affiant_proto::tlog::{Checkpoint, NoteKey};
 use arc_swap::ArcSwap;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
@@ -128,6 +128,15 @@ impl Opened {
         let ca = credentials::load_ca(&data, issuer).map_err(failed("authority"))?;
         let (reader, epoch, growth) = (ledger.reader(), ledger.head().epoch, Growth::default());
         let published = reader.signed_checkpoint();
+        let current = authorities.lineage().current().key();
+        if Checkpoint::open(published.note().to_string().as_bytes(), current).is_err() {
+            let why = "is not the key of this log's generation; restore the right one, or run \
+                       `affiant-verifier succession open` again if it was cut off";
+            return Err(ServeError {
+                what: "log key",
+                why: why.into(),
+            });
+        }
         let (publish, published) = watch::channel(Published {
             size: published.checkpoint().size(),
             root: *published.checkpoint().root(),
