@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 use affiant_judge::{Judge, Parameters};
 use affiant_proto::{
     SaltedTree, Seed, Signer as _,
-    authority::officer_approval_bytes,
+    authority::{officer_approval_bytes, succession_approval_bytes},
     chain::key_change_bytes,
     digest,
+    predecessor::reenrolment_bytes,
     salted::salted_leaf,
     statement::Kind,
     tlog::{self, AddCheckpoint, Hash, MemoryTree, NoteSigner, Origin},
@@ -235,8 +236,39 @@ fn chains() -> Value {
     chain.follow(after.clone()).unwrap();
     let genesis = example.genesis.digest();
     let approval = officer_approval_bytes(genesis, &public(6));
+    let old = example.chain_after(3).state().clone();
+    let place = (old.chain(), old.sequence(), old.head());
+    let again = reenrolment_bytes(genesis, place, signer(13).public_key());
+    let proof_again = signer(5).sign(&again).unwrap();
+    let enrolment = v1::Enrolment {
+        genesis: genesis.as_bytes().to_vec(),
+        host: "host-a".into(),
+        record_key: public(13),
+        predecessor: Some(v1::Predecessor {
+            chain: old.chain().as_bytes().to_vec(),
+            sequence: old.sequence(),
+            head: old.head().as_bytes().to_vec(),
+            reason: "disk replaced".into(),
+            proof: proof_again.to_vec(),
+        }),
+        ..Default::default()
+    };
+    let enrolment = crate::example::seal(
+        enrolment,
+        affiant_proto::statement::Place::Opening,
+        26_000,
+        None,
+        13,
+    );
+    let said = crate::authority::spoken();
+    let heard = crate::authority::heard(&said);
+    let succession = crate::authority::succession();
+    let bytes_of_succession = succession_approval_bytes(genesis, &succession);
+    let succession = crate::authority::approved(&heard, succession, &[3, 4]);
+    let succession = crate::authority::says(&heard, succession, 11);
+    let said: Vec<String> = said.iter().map(|one| hex(one.as_bytes())).collect();
     json!({
-        "what": "a change of key after the example's usage record, a statement by the new key, and what officers sign to admit another",
+        "what": "a change of key after the example's usage record, a statement by the new key, what officers sign to admit another, an enrolment again that the old key proves, and a succession of the log",
         "chain": id.to_string(),
         "key_change": {
             "sequence": sequence,
@@ -253,6 +285,21 @@ fn chains() -> Value {
             "bytes": hex(&approval),
             "signature_of_ann": hex(signer(3).sign(&approval).unwrap()),
             "signature_of_bo": hex(signer(4).sign(&approval).unwrap()),
+        },
+        "reenrolment": {
+            "genesis": genesis.to_string(),
+            "sequence": old.sequence(),
+            "head": old.head().to_string(),
+            "record_key": hex(public(13)),
+            "bytes": hex(&again),
+            "proof": hex(proof_again),
+            "statement": hex(enrolment.as_bytes()),
+        },
+        "authority": {
+            "statements": said,
+            "index": crate::authority::NEXT_INDEX,
+            "approval_bytes": hex(&bytes_of_succession),
+            "succession": hex(succession.as_bytes()),
         },
     })
 }

@@ -6,6 +6,7 @@
 #![allow(missing_docs, unreachable_pub, clippy::unwrap_used, clippy::panic)]
 
 mod accumulated;
+mod authority;
 mod bytes;
 mod example;
 mod format;

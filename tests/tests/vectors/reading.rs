@@ -197,6 +197,31 @@ fn the_examples_host_is_admitted_statement_by_statement() {
 }
 
 #[test]
+fn the_old_key_lets_the_host_enrol_again_and_two_officers_open_the_next_generation() {
+    let file = golden("chains.json");
+    let old = Example::new().chain_after(3).state().clone();
+    let again = Statement::parse(&bytes(&file["reenrolment"]["statement"])).unwrap();
+    let Body::Enrolment(body) = again.body() else {
+        panic!("not an enrolment");
+    };
+    assert_eq!(
+        affiant_proto::Reenrolment::of(body, Some(&old)),
+        affiant_proto::Reenrolment::Proved
+    );
+    let authority = &file["authority"];
+    let said = authority["statements"].as_array().unwrap().iter();
+    let said: Vec<Statement> = said
+        .map(|one| Statement::parse(&bytes(one)).unwrap())
+        .collect();
+    let mut it = crate::authority::heard(&said);
+    let succession = Statement::parse(&bytes(&authority["succession"])).unwrap();
+    it.admit(authority["index"].as_u64(), succession, false)
+        .unwrap();
+    let key = it.lineage().current().key();
+    assert_eq!(key.public_key().as_bytes(), public(12));
+}
+
+#[test]
 fn the_key_change_hands_over_and_officers_signatures_verify() {
     let file = golden("chains.json");
     let change = &file["key_change"];

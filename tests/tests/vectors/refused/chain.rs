@@ -124,6 +124,92 @@ pub fn chain() -> Vec<Refused> {
             "signature",
         ),
     ];
+    let with = |body: v1::Gap| bare(body.into(), at(4, head), 5);
+    let restart = |change: &dyn Fn(&mut v1::ChainRestart)| {
+        let mut body = v1::ChainRestart {
+            header: None,
+            restored_sequence: 2,
+            restored_head: before.as_bytes().to_vec(),
+            adopted_sequence: 3,
+            adopted_head: head.as_bytes().to_vec(),
+            reason: "restored from an image".into(),
+        };
+        change(&mut body);
+        bare(body.into(), at(4, head), 5)
+    };
+    out.extend([
+        sent(
+            "a gap over statements that are here",
+            &with(v1::Gap {
+                last_digest: head.as_bytes().to_vec(),
+                ..gap_body(2, 3)
+            }),
+            "gap",
+        ),
+        sent("a gap over nothing", &with(v1::Gap::default()), "gap"),
+        sent(
+            "a gap of lines that names a digest",
+            &with(v1::Gap {
+                lines: true,
+                ..gap_body(2, 3)
+            }),
+            "gap",
+        ),
+        sent(
+            "a gap of lines of statements that are to come",
+            &with(v1::Gap {
+                lines: true,
+                last_digest: Vec::new(),
+                ..gap_body(2, 4)
+            }),
+            "gap",
+        ),
+        sent(
+            "a gap of lines that ends before it begins",
+            &with(v1::Gap {
+                lines: true,
+                last_digest: Vec::new(),
+                ..gap_body(3, 2)
+            }),
+            "gap",
+        ),
+        sent(
+            "a restart that adopts another sequence than it follows",
+            &restart(&|body| body.adopted_sequence = 2),
+            "restart",
+        ),
+        sent(
+            "a restart that adopts another head than it follows",
+            &restart(&|body| body.adopted_head = before.as_bytes().to_vec()),
+            "restart",
+        ),
+        sent(
+            "a restart from the head that it adopts",
+            &restart(&|body| {
+                body.restored_sequence = 3;
+                body.restored_head = head.as_bytes().to_vec();
+            }),
+            "restart",
+        ),
+        sent(
+            "a restart from no head",
+            &restart(&|body| body.restored_head.clear()),
+            "restart",
+        ),
+        sent(
+            "an authority changed by a host",
+            &bare(
+                v1::Key {
+                    ca: digest(b"ca").as_bytes().to_vec(),
+                    ..Default::default()
+                }
+                .into(),
+                at(4, head),
+                5,
+            ),
+            "kind",
+        ),
+    ]);
     let change = |proof: Vec<u8>, new_key: Vec<u8>, by| {
         bare(
             v1::Key {

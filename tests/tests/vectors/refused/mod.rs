@@ -2,6 +2,7 @@
 //!
 //! The expected refusal is written beside each fault; regenerating the files never changes it.
 
+mod authority;
 mod chain;
 mod contents;
 mod header;
@@ -72,6 +73,8 @@ pub enum ReadAs {
     Envelope,
     /// An encoded envelope of the example's host, after so many of `sent` in `host.json`.
     Sent(usize),
+    /// A statement of the operator or an officer, after those of `authority` in `chains.json`.
+    Said,
     /// An Ed25519 key.
     Ed25519,
     /// A P-256 key.
@@ -111,6 +114,7 @@ pub fn all() -> Vec<(&'static str, Vec<Refused>)> {
         ("refused/key.jsonl", keys::keys()),
         ("refused/signature.jsonl", keys::signatures()),
         ("refused/chain.jsonl", chain::chain()),
+        ("refused/authority.jsonl", authority::authority()),
         ("refused/envelope.jsonl", contents::envelopes()),
         ("refused/shown.jsonl", contents::shown()),
         ("refused/usage.jsonl", usage::usage()),
@@ -191,6 +195,7 @@ impl ReadAs {
             Self::Opening => "opening",
             Self::Envelope => "envelope",
             Self::Sent(_) => "sent",
+            Self::Said => "said",
             Self::Ed25519 => "ed25519-key",
             Self::Esp256 => "esp256-key",
             Self::Signature { esp256: false, .. } => "ed25519-signature",
@@ -221,6 +226,12 @@ pub fn read(line: &Value, example: &Example) -> Option<String> {
         "sent" => {
             let chain = example.chain_after(usize::try_from(number("after")).unwrap());
             sent(chain, &bytes)?
+        }
+        "said" => {
+            let statement = Statement::parse(&bytes).unwrap();
+            let mut authorities = crate::authority::heard(&crate::authority::spoken());
+            let index = Some(crate::authority::NEXT_INDEX);
+            authorities.admit(index, statement, false).err()?.code()
         }
         "ed25519-key" => PublicKey::ed25519(&bytes).err().map(|_| "key")?,
         "esp256-key" => PublicKey::esp256(&bytes).err().map(|_| "key")?,
