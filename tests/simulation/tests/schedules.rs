@@ -1,0 +1,40 @@
+//! Schedules of trouble, by seed: loss, partition, delay, crashes and wrong clocks.
+#![allow(missing_docs, clippy::unwrap_used)]
+
+use std::sync::{Mutex, PoisonError};
+
+use affiant_simulation::{
+    plan::Plan,
+    play::play,
+    seeds::{self, SEEDS, number},
+};
+
+/// `AFFIANT_SEED=n` plays one seed and prints its trace; `AFFIANT_SEEDS=n` plays so many.
+#[test]
+fn whatever_goes_wrong_no_promise_is_broken() {
+    if let Some(seed) = number("AFFIANT_SEED") {
+        let played = play(seed, &Plan::of(seed), None).unwrap();
+        println!("{}\n{:#?}", played.trace, played.summary);
+        assert!(played.broken.is_empty(), "{:#?}", played.broken);
+        return;
+    }
+    let records = Mutex::new(0);
+    let count = number("AFFIANT_SEEDS").unwrap_or(SEEDS);
+    let failed = seeds::below(count, |_, played| {
+        *records.lock().unwrap_or_else(PoisonError::into_inner) += played.summary.records;
+    });
+    assert!(failed.is_empty(), "{}", failed.join("\n"));
+    // A run in which nothing is recorded would keep every promise.
+    let records = records.into_inner().unwrap();
+    assert!(records > count * 20, "{records} records in {count} runs");
+}
+
+#[test]
+fn the_same_seed_gives_the_same_run() {
+    for seed in 0..4 {
+        let plan = Plan::of(seed);
+        let (first, second) = (play(seed, &plan, None).unwrap(), play(seed, &plan, None).unwrap());
+        assert_eq!(first.trace, second.trace, "seed {seed}");
+        assert_eq!(first.digest, second.digest);
+    }
+}
