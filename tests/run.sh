@@ -3,7 +3,8 @@
 # Cargo.lock into its own cache, and what is built stays under target/.
 #
 #   tests/run.sh           everything, some ten to fifteen minutes on two cores
-#   tests/run.sh --long    the same with 50 crash rounds instead of 10
+#   tests/run.sh --long    the same with 50 crash rounds instead of 10, and 2,000 simulated
+#                          schedules of trouble instead of 250
 #
 # Uses cargo-nextest when it is there, `cargo test` when not. Needs Rust 1.95 and a C compiler.
 set -euo pipefail
@@ -12,8 +13,8 @@ cd "$(dirname "$0")/.."
 rounds=10
 case "${1:-}" in
     "") ;;
-    --long) rounds=50 ;;
-    *) sed -n '2,8p' "$0" >&2; exit 64 ;;
+    --long) rounds=50 AFFIANT_SEEDS=${AFFIANT_SEEDS:-2000}; export AFFIANT_SEEDS ;;
+    *) sed -n '2,9p' "$0" >&2; exit 64 ;;
 esac
 export AFFIANT_ROUNDS=$rounds
 

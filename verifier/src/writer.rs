@@ -534,6 +534,9 @@ impl Writer {
                 let _ = logged.send(Ok(index));
             }
         }
+        // In the log's order, not by digest: the same run tells the same hosts first.
+        let mut last: Vec<_> = last.into_iter().collect();
+        last.sort_by_key(|(_, watermark)| watermark.index);
         for (chain, watermark) in last {
             if let Some(host) = self.parts.hosts.get(&chain) {
                 host.include(watermark);

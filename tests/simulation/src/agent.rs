@@ -231,7 +231,8 @@ impl Host {
             self.sealed(now);
             if now.0 >= self.die_at.load(Relaxed) {
                 self.die_at.store(NEVER, Relaxed);
-                self.world.trace(elapsed_ms(), &self.name, "dies between sync and send");
+                self.world
+                    .trace(elapsed_ms(), &self.name, "dies between sync and send");
                 return;
             }
             if head.changed().await.is_err() {

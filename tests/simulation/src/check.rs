@@ -10,9 +10,7 @@
 use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use affiant_agent::{certificate::Authority, deployment::Deployment, spool::Spool};
-use affiant_judge::{
-    Finding, Judge, docket::Docket, findings::Rule, parameters::Parameters,
-};
+use affiant_judge::{Finding, Judge, docket::Docket, findings::Rule, parameters::Parameters};
 use affiant_proto::{
     Body, Digest, Envelope, Statement,
     tlog::{Hash, MemoryTree, leaf_hash},
@@ -55,9 +53,13 @@ struct Log {
 }
 
 /// Checks every promise; gives what there was, and what was broken.
-pub fn all(world: &World, hosts: &[Arc<Host>]) -> Result<(Summary, Vec<String>), Failed> {
+pub fn all(
+    world: &World,
+    hosts: &[Arc<Host>],
+    parameters: &Parameters,
+) -> Result<(Summary, Vec<String>), Failed> {
     let data = world.of(verifier::NAME);
-    let config = verifier::config(data.clone(), Parameters::default())?;
+    let config = verifier::config(data.clone(), parameters.clone())?;
     let clock = Arc::<Clocks>::default().for_verifier();
     let (opened, writing) = Opened::read(&config, SOURCES, Arc::new(LocalDisk), &clock)?;
     let log = Log::read(&opened, &data.join("ca.pem"))?;
@@ -88,7 +90,11 @@ pub fn all(world: &World, hosts: &[Arc<Host>]) -> Result<(Summary, Vec<String>),
             match log.places.get(&record.digest).map(Vec::as_slice) {
                 Some([_]) => {}
                 None | Some([]) => say(format!("record {} is not in the log", record.sequence)),
-                Some(many) => say(format!("record {} is in the log {} times", record.sequence, many.len())),
+                Some(many) => say(format!(
+                    "record {} is in the log {} times",
+                    record.sequence,
+                    many.len()
+                )),
             }
         }
         on_disk(host, &records, &mut say)?;
@@ -96,12 +102,15 @@ pub fn all(world: &World, hosts: &[Arc<Host>]) -> Result<(Summary, Vec<String>),
     }
     promised(&log, &seen, hosts, &mut summary, &mut broken)?;
     let found = opened.live.judge().findings();
-    let calm = log.calm(&times(&seen))?;
+    let calm = log.calm(&times(&seen), parameters)?;
     compare("a calm run's", &calm, &found, &mut broken);
-    if let Some(live) = &seen.live
-        && live.heard() == summary.entries
-    {
-        compare("the running judge's", &live.judge().findings(), &found, &mut broken);
+    if let Some(live) = &seen.live {
+        compare(
+            "the running judge's",
+            &live.judge().findings(),
+            &found,
+            &mut broken,
+        );
     }
     for finding in facts(&found) {
         *summary.findings.entry(finding.rule.as_str()).or_default() += 1;
@@ -129,14 +138,18 @@ impl Log {
             let digest = *entry.digest();
             it.tree.push(leaf_hash(digest.as_bytes()));
             it.places.entry(digest).or_default().push(index);
-            it.entries.push((index, digest, Envelope::parse(entry.envelope())?));
+            it.entries
+                .push((index, digest, Envelope::parse(entry.envelope())?));
         }
         Ok(it)
     }
 
     /// The statements of a chain: sequence, index, statement.
     fn chain(&self, chain: Digest) -> Vec<(u64, u64, &Statement)> {
-        let all = self.entries.iter().map(|(index, digest, envelope)| (index, digest, envelope.statement()));
+        let all = self
+            .entries
+            .iter()
+            .map(|(index, digest, envelope)| (index, digest, envelope.statement()));
         all.filter(|(_, digest, statement)| statement.header().chain().unwrap_or(**digest) == chain)
             .map(|(index, _, statement)| (statement.header().sequence(), *index, statement))
             .collect()
@@ -144,14 +157,23 @@ impl Log {
 
     /// Judges the same statements in the order of a run in which nothing is late: what officers
     /// said first, then each record when it was sealed, each clock when it was told.
-    fn calm(&self, times: &BTreeMap<Digest, u64>) -> Result<Vec<Finding>, Failed> {
+    fn calm(
+        &self,
+        times: &BTreeMap<Digest, u64>,
+        parameters: &Parameters,
+    ) -> Result<Vec<Finding>, Failed> {
         let mut last: BTreeMap<Digest, u64> = BTreeMap::new();
         let mut order = Vec::new();
         // Backwards: of several records of one append only the last has its time written down.
         for (index, digest, envelope) in self.entries.iter().rev() {
             let statement = envelope.statement();
             let key = match statement.body() {
-                Body::Clock(_) => statement.header().time().unix_ms.saturating_sub(EPOCH_MS).max(1),
+                Body::Clock(_) => statement
+                    .header()
+                    .time()
+                    .unix_ms
+                    .saturating_sub(EPOCH_MS)
+                    .max(1),
                 _ => match statement.header().chain() {
                     Some(chain) => {
                         let known = times.get(digest).or_else(|| last.get(&chain)).copied();
@@ -167,7 +189,7 @@ impl Log {
         order.sort_by_key(|(key, index, _)| (*key, *index));
         let mut order = order.into_iter();
         let (_, _, genesis) = order.next().ok_or("the log is empty")?;
-        let judge = Judge::new(Parameters::default());
+        let judge = Judge::new(parameters.clone());
         let genesis = genesis.statement().clone();
         let (mut docket, _) = Docket::open(0, genesis, SOURCES, judge)?;
         for (index, (_, _, envelope)) in (1..).zip(order) {
@@ -217,7 +239,9 @@ fn abut(records: &[(u64, u64, &Statement)], say: &mut impl FnMut(String)) {
                 let due = ended.filter(|(boot, _)| *boot == usage.boot);
                 if let Some((_, end)) = due.filter(|(_, end)| *end != usage.start_ms) {
                     let start = usage.start_ms;
-                    say(format!("record {sequence} begins at {start} where {end} is due"));
+                    say(format!(
+                        "record {sequence} begins at {start} where {end} is due"
+                    ));
                 }
                 ended = Some((usage.boot, usage.end_ms));
             }
@@ -237,7 +261,11 @@ fn promised(
     broken: &mut Vec<String>,
 ) -> Result<(), Failed> {
     let mut roots: BTreeMap<u64, Hash> = BTreeMap::new();
-    let mut notes: Vec<(&str, &str)> = seen.published.iter().map(|note| ("the verifier", note.as_str())).collect();
+    let mut notes: Vec<(&str, &str)> = seen
+        .published
+        .iter()
+        .map(|note| ("the verifier", note.as_str()))
+        .collect();
     for (name, cursor) in &seen.told {
         summary.told += 1;
         notes.push((name, &cursor.checkpoint));
@@ -266,7 +294,9 @@ fn promised(
         };
         roots.extend(due.map(|due| (size, due)));
         if due != Some(root) {
-            broken.push(format!("{who}: saw a checkpoint of size {size} that the log does not extend"));
+            broken.push(format!(
+                "{who}: saw a checkpoint of size {size} that the log does not extend"
+            ));
         }
     }
     Ok(())

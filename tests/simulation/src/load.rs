@@ -41,6 +41,9 @@ pub fn tick(host: &str, at_ms: u64, shown: Instant) -> (Sample, Vec<Holding>) {
 }
 
 fn device(host: &str, n: usize, at_ms: u64) -> (Result<Reading, v1::Reason>, Holding) {
+    if let Some(namespace) = steady(host) {
+        return busy(Some(namespace), "steady");
+    }
     let spell = at_ms / SPELL_MS;
     let mut random = Random::of(spell, &format!("{host}/{n}"));
     // Half of the time somebody works: a tenant that nobody approved, or nobody that is known.
@@ -52,6 +55,15 @@ fn device(host: &str, n: usize, at_ms: u64) -> (Result<Reading, v1::Reason>, Hol
     if random.percent(3) {
         return (Err(v1::Reason::DriverError), Holding::Unknown);
     }
+    busy(namespace, &spell.to_string())
+}
+
+/// Hosts whose names say so do one thing all the time.
+fn steady(host: &str) -> Option<&'static str> {
+    host.starts_with("steady").then_some("stray")
+}
+
+fn busy(namespace: Option<&str>, job: &str) -> (Result<Reading, v1::Reason>, Holding) {
     let reading = Reading {
         utilization: Some(if namespace.is_some() { 90 } else { 0 }),
         processes: Processes::Unchanged,
@@ -62,7 +74,7 @@ fn device(host: &str, n: usize, at_ms: u64) -> (Result<Reading, v1::Reason>, Hol
             platform: v1::Platform::Kubernetes.into(),
             cluster: "simulated".into(),
             namespace: namespace.into(),
-            pod: format!("{namespace}-{spell}"),
+            pod: format!("{namespace}-{job}"),
             ..v1::Workload::default()
         })),
         memory: None,

@@ -46,10 +46,12 @@ pub enum Bug {
     SetBack,
     /// The running judge misses every fifth segment.
     DeafJudge,
-    /// The network is never mended for the first host.
-    NeverMended,
-    /// The first host's spool is emptied and its records are gone before they were sent.
+    /// What the verifier sends never reaches the first host again once all should be mended.
+    NoReceipt,
+    /// A host that was down comes back without its spool.
     LostSpool,
+    /// The first host is told an index at which something else stands.
+    FalseReceipt,
 }
 
 /// What a run came to.
@@ -78,9 +80,11 @@ pub fn play(seed: u64, plan: &Plan, bug: Option<Bug>) -> Result<Played, Failed> 
     let mut broken = std::mem::take(&mut run.world.seen().broken);
     if !drained {
         let waiting: Vec<_> = run.waiting().iter().map(|host| host.name.clone()).collect();
-        broken.push(format!("not drained {PATIENCE_MS} ms after all was mended: {waiting:?}"));
+        broken.push(format!(
+            "not drained {PATIENCE_MS} ms after all was mended: {waiting:?}"
+        ));
     }
-    let summary = match check::all(&run.world, &run.hosts) {
+    let summary = match check::all(&run.world, &run.hosts, &Parameters::default()) {
         Ok((summary, more)) => {
             broken.extend(more);
             summary
@@ -175,7 +179,7 @@ impl Run {
             }
             sim.step()?;
             steps += 1;
-            if steps % LOOK == 0 {
+            if steps.is_multiple_of(LOOK) {
                 self.look(now);
                 if mended && self.waiting().is_empty() {
                     return Ok(true);
@@ -262,8 +266,8 @@ impl Run {
         self.world.trace(now, "", "all is mended");
         self.machine.disk.set(None);
         for (n, host) in self.hosts.iter().enumerate() {
-            if self.bug == Some(Bug::NeverMended) && n == 0 {
-                sim.partition(host.name.clone(), verifier::NAME);
+            if self.bug == Some(Bug::NoReceipt) && n == 0 {
+                sim.partition_oneway(verifier::NAME, host.name.clone());
             }
             host.die_at.store(crate::agent::NEVER, Relaxed);
             host.stop.store(true, Relaxed);
@@ -289,7 +293,12 @@ impl Run {
             if sim.is_host_running(&name[..]) || done {
                 continue;
             }
-            match self.down.iter().map(|(until, down)| (*until, down == &name)).find(|(_, it)| *it) {
+            match self
+                .down
+                .iter()
+                .map(|(until, down)| (*until, down == &name))
+                .find(|(_, it)| *it)
+            {
                 Some((until, _)) if until > now => {}
                 Some(_) => {
                     self.down.retain(|(_, down)| *down != name);
@@ -329,12 +338,18 @@ impl Run {
     /// Notes what hosts were told and what was published.
     fn look(&mut self, at_ms: u64) {
         for (host, told) in self.hosts.iter().zip(&mut self.told) {
-            let Some(cursor) = host.cursor() else { continue };
+            let Some(cursor) = host.cursor() else {
+                continue;
+            };
             let now = Some((cursor.sequence, cursor.index));
             let mut seen = self.world.seen();
             if *told != now {
                 *told = now;
                 let (last, index) = (cursor.sequence, cursor.index);
+                let mut cursor = cursor;
+                if self.bug == Some(Bug::FalseReceipt) && host.name == "gpu-0" {
+                    cursor.index = cursor.index.saturating_sub(1);
+                }
                 seen.told.push((host.name.clone(), cursor));
                 drop(seen);
                 let what = format!("told of {last} at index {index}");
@@ -352,7 +367,10 @@ impl Run {
 
     fn waiting(&self) -> Vec<&Host> {
         let drained: BTreeSet<String> = self.world.seen().drained.keys().cloned().collect();
-        let left = self.hosts.iter().filter(|host| !drained.contains(&host.name));
+        let left = self
+            .hosts
+            .iter()
+            .filter(|host| !drained.contains(&host.name));
         left.map(|host| &**host).collect()
     }
 

@@ -58,9 +58,6 @@ impl Shared {
 
     /// The next number.
     pub fn draw(&self) -> u64 {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .draw()
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).draw()
     }
 }

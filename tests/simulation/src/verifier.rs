@@ -94,9 +94,10 @@ impl Machine {
         self.world.trace(elapsed_ms(), NAME, "starts");
         match self.serve().await {
             Ok(why) => self.world.trace(elapsed_ms(), NAME, &why),
-            Err(error) => self
-                .world
-                .broken(elapsed_ms(), NAME, &format!("does not start: {error}")),
+            Err(error) => {
+                self.world
+                    .broken(elapsed_ms(), NAME, &format!("does not start: {error}"))
+            }
         }
         Ok(())
     }
@@ -120,7 +121,7 @@ impl Machine {
             let mut count = 0_u64;
             while let Some(segment) = writing.judged.recv().await {
                 count += 1;
-                if deaf.is_none_or(|nth| count % nth != 0) {
+                if deaf.is_none_or(|nth| !count.is_multiple_of(nth)) {
                     live.hear(segment);
                 }
             }
@@ -183,7 +184,10 @@ impl Machine {
             let envelope = Envelope::join(statement.clone(), None)?;
             let admitted = authorities.admit(statement, false)?;
             // A crash before it is logged has it said again at the next start.
-            opened.submit.admitted(admitted, envelope.to_bytes()).await?;
+            opened
+                .submit
+                .admitted(admitted, envelope.to_bytes())
+                .await?;
         }
         Ok(())
     }

@@ -52,7 +52,9 @@ impl World {
     pub fn new() -> std::io::Result<Self> {
         let shared = Path::new("/dev/shm");
         let directory = if shared.is_dir() {
-            tempfile::Builder::new().prefix("affiant-").tempdir_in(shared)
+            tempfile::Builder::new()
+                .prefix("affiant-")
+                .tempdir_in(shared)
         } else {
             tempfile::tempdir()
         };
@@ -74,7 +76,9 @@ impl World {
 
     /// Adds a line to the trace: only what follows from the seed, no digest and no key.
     pub fn trace(&self, at_ms: u64, who: &str, what: &str) {
-        self.seen().lines.push(format!("{at_ms:>9} {who:<9} {what}"));
+        self.seen()
+            .lines
+            .push(format!("{at_ms:>9} {who:<9} {what}"));
     }
 
     /// A promise broke.
@@ -85,11 +89,14 @@ impl World {
 
     /// The whole trace as text.
     pub fn text(&self) -> String {
-        self.seen().lines.iter().fold(String::new(), |mut text, line| {
-            // Writing to a string cannot fail.
-            let _ = writeln!(text, "{line}");
-            text
-        })
+        self.seen()
+            .lines
+            .iter()
+            .fold(String::new(), |mut text, line| {
+                // Writing to a string cannot fail.
+                let _ = writeln!(text, "{line}");
+                text
+            })
     }
 
     /// The trace in one digest.
