@@ -147,8 +147,8 @@ impl Machine {
 
     /// Has an officer bind one namespace to a tenant that nobody approved.
     async fn bind(&self, opened: &Opened) -> Result<(), Failed> {
-        let mut authorities = opened.authorities.clone();
-        if authorities.officers().next().is_some() {
+        let genesis = opened.authorities.read().genesis();
+        if opened.authorities.read().officers().next().is_some() {
             return Ok(());
         }
         let signer = keyfile::read_signer(&self.world.of("officers").join("ada.key"))?;
@@ -158,7 +158,7 @@ impl Machine {
             max_error_ms: None,
         };
         let officer = v1::Officer {
-            genesis: authorities.genesis().as_bytes().to_vec(),
+            genesis: genesis.as_bytes().to_vec(),
             name: "ada".into(),
             key: signer.public_key().as_bytes().to_vec(),
             ..v1::Officer::default()
@@ -182,11 +182,12 @@ impl Machine {
         let binding = Statement::seal(event.into(), place, time, None, &signer)?;
         for statement in [opener, binding] {
             let envelope = Envelope::join(statement.clone(), None)?;
-            let admitted = authorities.admit(statement, false)?;
+            let least = Some(opened.reader.size());
+            let act = opened.authorities.write().admit(least, statement, false)?;
             // A crash before it is logged has it said again at the next start.
             opened
                 .submit
-                .admitted(admitted, envelope.to_bytes())
+                .admitted(act.into(), envelope.to_bytes())
                 .await?;
         }
         Ok(())
