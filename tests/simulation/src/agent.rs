@@ -182,6 +182,7 @@ impl Host {
             drain: draining,
             link,
             outside,
+            sent: 0,
         };
         let sent = tokio::spawn(uploader.run());
         tokio::select! {
