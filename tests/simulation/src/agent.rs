@@ -14,7 +14,6 @@ use std::{
 
 use affiant_agent::{
     backoff::Chance,
-    certificate::Authority,
     config::Config,
     data::DataDir,
     enrol::{self, Token, enrol},
@@ -158,8 +157,7 @@ impl Host {
             }
         }
         let _lock = data.lock()?;
-        let authority = Authority::read(&config.ca)?;
-        let identity = Arc::new(Identity::load(&data, &authority)?);
+        let identity = Arc::new(Identity::load(&data)?);
         let mut spool = Spool::open(&data.spool(), config.spool)?;
         Book::begin(&mut spool, identity.enrolment())?;
         let cursor = spool.cursor().cloned();
@@ -173,7 +171,7 @@ impl Host {
         });
         let uploader = Uploader {
             verifier: config.verifier.clone(),
-            authority,
+            ca: config.ca.clone(),
             identity,
             data,
             recorder: recorder.clone(),

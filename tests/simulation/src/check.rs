@@ -7,9 +7,9 @@
 //! 5. Time is whole: intervals of a boot abut, unless a `gap` or `chain-restart` says why not.
 //! 6. The findings are those of a calm run over the same measurements.
 
-use std::{collections::BTreeMap, path::Path, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc};
 
-use affiant_agent::{certificate::Authority, deployment::Deployment, spool::Spool};
+use affiant_agent::{deployment::Deployment, spool::Spool};
 use affiant_judge::{Finding, Judge, docket::Docket, findings::Rule, parameters::Parameters};
 use affiant_proto::{
     Body, Digest, Envelope, Statement,
@@ -59,10 +59,10 @@ pub fn all(
     parameters: &Parameters,
 ) -> Result<(Summary, Vec<String>), Failed> {
     let data = world.of(verifier::NAME);
-    let config = verifier::config(data.clone(), parameters.clone())?;
+    let config = verifier::config(data, parameters.clone())?;
     let clock = Arc::<Clocks>::default().for_verifier();
     let (opened, writing) = Opened::read(&config, SOURCES, Arc::new(LocalDisk), &clock)?;
-    let log = Log::read(&opened, &data.join("ca.pem"))?;
+    let log = Log::read(&opened)?;
     let mut broken = Vec::new();
     let seen = world.seen();
     let mut summary = Summary {
@@ -126,12 +126,12 @@ fn times(seen: &Seen) -> BTreeMap<Digest, u64> {
 }
 
 impl Log {
-    fn read(opened: &Opened, ca: &Path) -> Result<Self, Failed> {
+    fn read(opened: &Opened) -> Result<Self, Failed> {
         let mut it = Self {
             entries: Vec::new(),
             tree: MemoryTree::new(),
             places: BTreeMap::new(),
-            deployment: Deployment::read(&opened.genesis, Authority::read(ca)?.digest())?,
+            deployment: Deployment::of(&opened.genesis)?,
         };
         for entry in opened.reader.entries(0..opened.reader.size()) {
             let (index, entry): (u64, Entry) = entry?;

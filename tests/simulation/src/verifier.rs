@@ -3,7 +3,7 @@
 use std::{fs, path::PathBuf, sync::Arc};
 
 use affiant_judge::{admission::Sources, parameters::Parameters};
-use affiant_proto::{Envelope, Signer as _, Statement, statement::Place, v1};
+use affiant_proto::{Signer as _, Statement, statement::Place, v1};
 use affiant_verifier::{
     cli::Init,
     config::Config,
@@ -14,7 +14,6 @@ use affiant_verifier::{
     token::Tokens,
     writer,
 };
-use arc_swap::ArcSwap;
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 
@@ -126,17 +125,19 @@ impl Machine {
                 }
             }
         });
-        let tls = opened.tls_config(&self.config, &clock)?;
-        let tls = Arc::new(ArcSwap::from_pointee(tls));
         let stop = CancellationToken::new();
-        let agents = ReceiverStream::new(tls::accept(Wires::listen().await?, tls, stop.clone()));
-        let (admission, intake) = opened.services(&self.config, SOURCES, &clock);
+        let agents = ReceiverStream::new(tls::accept(
+            Wires::listen().await?,
+            opened.credentials.tls(),
+            stop.clone(),
+        ));
+        let (admission, intake) = opened.services(SOURCES, &clock);
         let serving = agents_server(admission, intake, agents, stop.cancelled_owned());
         tokio::spawn(serving);
         let writing = tokio::spawn(writer::write(writing.parts, writing.queue));
         match self.bind(&opened).await {
             // The log failed first: the writer says why.
-            Err(error) if error.is::<writer::Closed>() => {}
+            Err(error) if error.is::<writer::NotLogged>() => {}
             bound => bound?,
         }
         match writing.await? {
@@ -147,10 +148,13 @@ impl Machine {
 
     /// Has an officer bind one namespace to a tenant that nobody approved.
     async fn bind(&self, opened: &Opened) -> Result<(), Failed> {
-        let genesis = opened.authorities.read().genesis();
-        if opened.authorities.read().officers().next().is_some() {
-            return Ok(());
-        }
+        let genesis = {
+            let authorities = opened.gate.authorities.borrow();
+            if authorities.officers().next().is_some() {
+                return Ok(());
+            }
+            authorities.genesis()
+        };
         let signer = keyfile::read_signer(&self.world.of("officers").join("ada.key"))?;
         let time = v1::Time {
             unix_ms: self.clocks.wall_ms(),
@@ -180,16 +184,12 @@ impl Machine {
             ..v1::BindingEvent::default()
         };
         let binding = Statement::seal(event.into(), place, time, None, &signer)?;
-        for statement in [opener, binding] {
-            let envelope = Envelope::join(statement.clone(), None)?;
-            let least = Some(opened.reader.size());
-            let act = opened.authorities.write().admit(least, statement, false)?;
-            // A crash before it is logged has it said again at the next start.
-            opened
-                .submit
-                .admitted(act.into(), envelope.to_bytes())
-                .await?;
-        }
+        // A crash before it is logged has it said again at the next start.
+        opened
+            .submit
+            .officers(vec![opener, binding])
+            .await?
+            .map_err(|(_, refusal)| refusal)?;
         Ok(())
     }
 }
