@@ -130,6 +130,11 @@ impl Agent {
         self.running = Some(Running::start(&mut command));
     }
 
+    /// Its data directory.
+    pub fn data(&self) -> PathBuf {
+        self.dir.join("data")
+    }
+
     /// What it wrote to its journal.
     pub fn journal(&self) -> String {
         fs::read_to_string(self.dir.join("journal")).unwrap_or_default()

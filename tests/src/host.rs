@@ -43,6 +43,7 @@ pub struct Host {
     pub sealed: Vec<v1::Envelope>,
     /// The highest sequence that the verifier said is INCLUDED, and under which index.
     pub included: Option<(u64, u64)>,
+    inventory: u64,
     boot_ms: u64,
     wall_ms: u64,
 }
@@ -135,16 +136,23 @@ impl Host {
                 totals: None,
             }],
             included: None,
+            inventory: 0,
             boot_ms: 1_000,
             wall_ms: now().unix_ms,
         };
+        made.seal_inventory(&format!("GPU-{name}"));
+        Ok(made)
+    }
+
+    /// Seals that this is its device from now on.
+    pub fn seal_inventory(&mut self, uuid: &str) {
         let device = v1::Device {
-            uuid: format!("GPU-{name}"),
+            uuid: uuid.into(),
             model: "NVIDIA H100 80GB HBM3".into(),
             coverage: v1::Coverage::Full.into(),
             ..Default::default()
         };
-        made.seal_tree(vec![device.encode_to_vec()], |root, count| {
+        self.seal_tree(vec![device.encode_to_vec()], |root, count| {
             v1::Inventory {
                 source: v1::SourceKind::Recorded.into(),
                 library: "/test/trace".into(),
@@ -155,7 +163,12 @@ impl Host {
             }
             .into()
         });
-        Ok(made)
+        self.inventory = self.state.sequence();
+    }
+
+    /// Sets its wall clock, milliseconds since 1970: there its next record begins.
+    pub fn set_wall(&mut self, unix_ms: u64) {
+        self.wall_ms = unix_ms;
     }
 
     /// Its chain.
@@ -260,6 +273,7 @@ impl Host {
         self.boot_ms += INTERVAL_MS;
         self.wall_ms += INTERVAL_MS;
         let (end_ms, wall_end_ms) = (self.boot_ms, self.wall_ms);
+        let inventory = self.inventory;
         self.seal_tree(
             vec![totals.encode_to_vec(), line.encode_to_vec()],
             |usage_root, usage_count| {
@@ -271,7 +285,7 @@ impl Host {
                     wall_start_ms,
                     wall_end_ms,
                     source: v1::SourceKind::Recorded.into(),
-                    inventory: 1,
+                    inventory,
                     workloads: 0,
                     usage_root,
                     usage_count,

@@ -3,14 +3,16 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod agent;
+mod audit;
 pub mod host;
 pub mod machine;
 mod process;
 mod verifier;
 
 pub use agent::Agent;
+pub use audit::Audit;
 pub use host::{Host, Outcome};
-pub use process::{Running, binary, until};
+pub use process::{Running, binary, copy, until};
 pub use verifier::Deployment;
 
 /// gRPC client stubs: the very ones that the agent speaks with.

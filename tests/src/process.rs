@@ -1,7 +1,7 @@
 //! Processes under test: found beside the test, ended with it.
 
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{Child, Command, ExitStatus},
     time::{Duration, Instant},
 };
@@ -28,6 +28,14 @@ pub fn until<T>(what: &str, limit: Duration, mut condition: impl FnMut() -> Opti
         assert!(begin.elapsed() < limit, "waited {limit:?} for {what}");
         std::thread::sleep(Duration::from_millis(20));
     }
+}
+
+/// Copies a directory in the place of whatever is there: an image of it, or that image put back.
+pub fn copy(from: &Path, to: &Path) {
+    let _ = std::fs::remove_dir_all(to);
+    let mut command = Command::new("cp");
+    let copied = command.arg("-a").arg(from).arg(to).status().unwrap();
+    assert!(copied.success());
 }
 
 /// A process that is killed when dropped.

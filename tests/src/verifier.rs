@@ -70,6 +70,23 @@ impl Deployment {
         made
     }
 
+    /// Initialises one and starts it, with the judge's parameters as this text has them.
+    pub fn judged_by(parameters: &str) -> Self {
+        let mut made = Self::new();
+        made.stop();
+        let judge = made.path("judge.toml");
+        fs::write(&judge, parameters).unwrap();
+        made.configure(&format!("judge = {judge:?}\n"));
+        made.start();
+        made
+    }
+
+    /// Adds to its configuration, for when it is read next.
+    pub fn configure(&self, more: &str) {
+        let config = fs::read_to_string(self.path("verifier.toml")).unwrap();
+        fs::write(self.path("verifier.toml"), config + more).unwrap();
+    }
+
     /// A path in the deployment's directory.
     pub fn path(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
@@ -118,6 +135,13 @@ impl Deployment {
     /// Where it listens.
     pub fn address(&self) -> String {
         fs::read_to_string(self.path("address")).unwrap()
+    }
+
+    /// Lets it listen where it does now whenever it is started again, for agents that were told so.
+    pub fn stay(&self) {
+        let config = fs::read_to_string(self.path("verifier.toml")).unwrap();
+        let config = config.replace("127.0.0.1:0", &self.address());
+        fs::write(self.path("verifier.toml"), config).unwrap();
     }
 
     /// What it wrote to its journal.
