@@ -1,6 +1,6 @@
 //! A host that speaks the protocol by itself, so that tests can make it err.
 
-use std::{path::Path, time::Duration};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use affiant_proto::{
     Body, ChainState, Digest, Ed25519Signer, Envelope, SaltedTree, Seed, Signer as _, Statement,
@@ -31,11 +31,22 @@ pub enum Outcome {
     Broken(String),
 }
 
+/// What a thief took from a host.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Loot {
+    /// A copy of the key that signs its records.
+    RecordKey,
+    /// A copy of the key that opens its connections, with the certificate beside it.
+    TlsKey,
+    /// Nothing: what he does he does by a key from elsewhere.
+    Nothing,
+}
+
 /// One host with its keys and everything that it ever sealed.
 pub struct Host {
     /// Its name.
     pub name: String,
-    signer: Ed25519Signer,
+    signer: Arc<Ed25519Signer>,
     tls: KeyPair,
     certificates: Vec<Vec<u8>>,
     state: ChainState,
@@ -44,6 +55,7 @@ pub struct Host {
     /// The highest sequence that the verifier said is INCLUDED, and under which index.
     pub included: Option<(u64, u64)>,
     inventory: u64,
+    workloads: u64,
     boot_ms: u64,
     wall_ms: u64,
 }
@@ -125,7 +137,7 @@ impl Host {
         let (state, _) = ChainState::open(statement).unwrap();
         let mut made = Self {
             name: name.into(),
-            signer,
+            signer: Arc::new(signer),
             tls,
             certificates: reply.certificates,
             state,
@@ -137,6 +149,7 @@ impl Host {
             }],
             included: None,
             inventory: 0,
+            workloads: 0,
             boot_ms: 1_000,
             wall_ms: now().unix_ms,
         };
@@ -191,6 +204,73 @@ impl Host {
         digest(&self.tls.subject_public_key_info()).to_string()[..32].to_owned()
     }
 
+    /// What a thief has in his hands: of this host's keys those that he took, and others in the place
+    /// of the rest. Where the chain stands the verifier tells whoever connects.
+    pub fn stolen(&self, loot: Loot) -> Self {
+        let mut random = [0; 32];
+        SystemRandom::new().fill(&mut random).unwrap();
+        let own = Ed25519Signer::from_seed(&random).unwrap();
+        Self {
+            name: self.name.clone(),
+            signer: match loot {
+                Loot::RecordKey => self.signer.clone(),
+                Loot::TlsKey | Loot::Nothing => Arc::new(own),
+            },
+            tls: match loot {
+                Loot::TlsKey => KeyPair::from_pem(&self.tls.serialize_pem()).unwrap(),
+                Loot::RecordKey | Loot::Nothing => KeyPair::generate().unwrap(),
+            },
+            certificates: match loot {
+                Loot::TlsKey => self.certificates.clone(),
+                Loot::RecordKey | Loot::Nothing => Vec::new(),
+            },
+            state: self.state.clone(),
+            sealed: self.sealed.clone(),
+            included: None,
+            inventory: self.inventory,
+            workloads: self.workloads,
+            boot_ms: self.boot_ms,
+            wall_ms: self.wall_ms,
+        }
+    }
+
+    /// Its request for a certificate.
+    pub fn csr(&self) -> Vec<u8> {
+        let params = CertificateParams::new(Vec::new()).unwrap();
+        params.serialize_request(&self.tls).unwrap().der().to_vec()
+    }
+
+    /// Asks to be enrolled by these bytes, whatever they are.
+    pub async fn enrol_with(
+        &self,
+        enrolment: Vec<u8>,
+        address: &str,
+        ca: &Path,
+    ) -> Result<(), Status> {
+        let channel = connect(address, ca, None)
+            .await
+            .map_err(|e| Status::unavailable(e.to_string()))?;
+        let asked = v1::EnrolRequest {
+            token: String::new(),
+            enrolment,
+            csr: self.csr(),
+        };
+        AdmissionClient::new(channel).enrol(asked).await.map(|_| ())
+    }
+
+    /// Asks for the proof that the log extends its tree of `size`.
+    pub async fn extend(&self, size: u64, address: &str, ca: &Path) -> v1::ExtendReply {
+        let channel = connect(address, ca, self.identity()).await.unwrap();
+        let asked = v1::ExtendRequest { size };
+        let reply = IntakeClient::new(channel).extend(asked).await;
+        reply.unwrap().into_inner()
+    }
+
+    /// Shows these certificates from now on, wherever they come from.
+    pub fn show(&mut self, certificates: Vec<Vec<u8>>) {
+        self.certificates = certificates;
+    }
+
     /// Takes another TLS key; it counts from the next renewal on.
     pub fn replace_tls_key(&mut self) {
         self.tls = KeyPair::generate().unwrap();
@@ -210,9 +290,9 @@ impl Host {
             ..Default::default()
         };
         let place = self.state.next_place();
-        let made = Statement::seal(body.into(), place, now(), None, &self.signer).unwrap();
+        let made = Statement::seal(body.into(), place, now(), None, &*self.signer).unwrap();
         self.state.follow(made.clone()).unwrap();
-        self.signer = next;
+        self.signer = Arc::new(next);
         self.sealed
             .push(Envelope::join(made, None).unwrap().message());
     }
@@ -224,25 +304,22 @@ impl Host {
 
     /// Asks for a fresh certificate with the record key.
     pub async fn renew(&mut self, address: &str, ca: &Path) -> Result<(), Status> {
-        let csr = CertificateParams::new(Vec::new())
-            .unwrap()
-            .serialize_request(&self.tls)
-            .unwrap();
+        let csr = self.csr();
         let body = v1::Request {
             header: None,
-            csr: digest(csr.der()).as_bytes().to_vec(),
+            csr: digest(&csr).as_bytes().to_vec(),
         };
         let request = Statement::seal(
             body.into(),
             self.state.next_place(),
             now(),
             None,
-            &self.signer,
+            &*self.signer,
         )
         .unwrap();
         let asked = v1::RenewRequest {
             request: request.as_bytes().to_vec(),
-            csr: csr.der().to_vec(),
+            csr,
         };
         let channel = connect(address, ca, None)
             .await
@@ -257,11 +334,53 @@ impl Host {
 
     /// Seals the next record: one idle device.
     pub fn seal_usage(&mut self) {
-        let totals = v1::Totals {
-            devices: vec![v1::DeviceTotals {
-                idle_ms: INTERVAL_MS,
-                ..Default::default()
-            }],
+        let made = self.idle();
+        self.follow(made);
+    }
+
+    /// Gives the next record, signed by whatever key this host has, whether that is its chain's or
+    /// not; it is not kept.
+    pub fn forge(&mut self) -> v1::Envelope {
+        self.idle().message()
+    }
+
+    /// Seals the next record: one device in use by `user`, who is stated first where it is not he
+    /// who is in force.
+    pub fn seal_use(&mut self, user: &str) {
+        let workload = v1::Workload {
+            platform: v1::Platform::Bare.into(),
+            user: user.into(),
+            ..Default::default()
+        };
+        self.seal_tree(vec![workload.encode_to_vec()], |root, count| {
+            v1::Workloads {
+                header: None,
+                root,
+                count,
+            }
+            .into()
+        });
+        let workloads = self.state.sequence();
+        let totals = v1::DeviceTotals {
+            attributed_ms: INTERVAL_MS,
+            ..Default::default()
+        };
+        let line = v1::UsageLine {
+            kind: v1::LineKind::Attributed.into(),
+            workload: Some(0),
+            time_ms: INTERVAL_MS,
+            samples: 10,
+            ..Default::default()
+        };
+        self.workloads = workloads;
+        let made = self.usage(totals, &line);
+        self.follow(made);
+    }
+
+    fn idle(&mut self) -> Envelope {
+        let totals = v1::DeviceTotals {
+            idle_ms: INTERVAL_MS,
+            ..Default::default()
         };
         let line = v1::UsageLine {
             kind: v1::LineKind::Idle.into(),
@@ -269,12 +388,20 @@ impl Host {
             samples: 10,
             ..Default::default()
         };
+        self.usage(totals, &line)
+    }
+
+    /// The record of the next interval, of one device.
+    fn usage(&mut self, totals: v1::DeviceTotals, line: &v1::UsageLine) -> Envelope {
+        let totals = v1::Totals {
+            devices: vec![totals],
+        };
         let (start_ms, wall_start_ms) = (self.boot_ms, self.wall_ms);
         self.boot_ms += INTERVAL_MS;
         self.wall_ms += INTERVAL_MS;
         let (end_ms, wall_end_ms) = (self.boot_ms, self.wall_ms);
-        let inventory = self.inventory;
-        self.seal_tree(
+        let (inventory, workloads) = (self.inventory, self.workloads);
+        self.tree(
             vec![totals.encode_to_vec(), line.encode_to_vec()],
             |usage_root, usage_count| {
                 v1::Usage {
@@ -286,13 +413,13 @@ impl Host {
                     wall_end_ms,
                     source: v1::SourceKind::Recorded.into(),
                     inventory,
-                    workloads: 0,
+                    workloads,
                     usage_root,
                     usage_count,
                 }
                 .into()
             },
-        );
+        )
     }
 
     /// Throws away the newest record and seals another in its place: what a restored image does.
@@ -313,7 +440,7 @@ impl Host {
             ..Default::default()
         };
         let place = self.state.next_place();
-        let made = Statement::seal(body.into(), place, now(), None, &self.signer).unwrap();
+        let made = Statement::seal(body.into(), place, now(), None, &*self.signer).unwrap();
         self.state.follow(made.clone()).unwrap();
         self.sealed
             .push(Envelope::join(made, None).unwrap().message());
@@ -336,15 +463,23 @@ impl Host {
     }
 
     fn seal_tree(&mut self, leaves: Vec<Vec<u8>>, body: impl FnOnce(Vec<u8>, u32) -> Body) {
+        let made = self.tree(leaves, body);
+        self.follow(made);
+    }
+
+    fn tree(&self, leaves: Vec<Vec<u8>>, body: impl FnOnce(Vec<u8>, u32) -> Body) -> Envelope {
         let mut seed = [0; 16];
         SystemRandom::new().fill(&mut seed).unwrap();
         let tree = SaltedTree::new(Seed::new(seed), leaves).unwrap();
         let body = body(tree.root().as_bytes().to_vec(), tree.count());
-        let statement =
-            Statement::seal(body, self.state.next_place(), now(), None, &self.signer).unwrap();
-        self.state.follow(statement.clone()).unwrap();
-        self.sealed
-            .push(Envelope::join(statement, Some(tree)).unwrap().message());
+        let place = self.state.next_place();
+        let statement = Statement::seal(body, place, now(), None, &*self.signer).unwrap();
+        Envelope::join(statement, Some(tree)).unwrap()
+    }
+
+    fn follow(&mut self, made: Envelope) {
+        self.state.follow(made.statement().clone()).unwrap();
+        self.sealed.push(made.message());
     }
 
     /// Goes on with the log's next generation, which may have less of this host than the one before:
@@ -375,17 +510,7 @@ impl Host {
         ca: &Path,
         until_included: bool,
     ) -> Result<Outcome, String> {
-        let pem = |der: &Vec<u8>| {
-            use base64::{Engine as _, engine::general_purpose::STANDARD};
-            format!(
-                "-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n",
-                STANDARD.encode(der)
-            )
-        };
-        let chain: String = self.certificates.iter().map(pem).collect();
-        let identity =
-            (!chain.is_empty()).then(|| Identity::from_pem(chain, self.tls.serialize_pem()));
-        let channel = connect(address, ca, identity)
+        let channel = connect(address, ca, self.identity())
             .await
             .map_err(|e| e.to_string())?;
         let mut intake = IntakeClient::new(channel);
@@ -437,6 +562,19 @@ impl Host {
         }
     }
 
+    /// Certificate and key for TLS, once it has them.
+    fn identity(&self) -> Option<Identity> {
+        let pem = |der: &Vec<u8>| {
+            use base64::{Engine as _, engine::general_purpose::STANDARD};
+            format!(
+                "-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n",
+                STANDARD.encode(der)
+            )
+        };
+        let chain: String = self.certificates.iter().map(pem).collect();
+        (!chain.is_empty()).then(|| Identity::from_pem(chain, self.tls.serialize_pem()))
+    }
+
     fn note(&mut self, included: Option<v1::Included>) {
         let Some(included) = included else { return };
         if let Some(sequence) = included.sequence {
@@ -465,6 +603,14 @@ impl Host {
             Err(_) => Outcome::Broken("no answer".into()),
         }
     }
+}
+
+/// What the verifier tells of itself.
+pub async fn describe(address: &str, ca: &Path) -> v1::DescribeReply {
+    let channel = connect(address, ca, None).await.unwrap();
+    let mut admission = AdmissionClient::new(channel);
+    let reply = admission.describe(v1::DescribeRequest {}).await;
+    reply.unwrap().into_inner()
 }
 
 async fn connect(

@@ -11,7 +11,7 @@ mod verifier;
 
 pub use agent::Agent;
 pub use audit::Audit;
-pub use host::{Host, Outcome};
+pub use host::{Host, Loot, Outcome};
 pub use process::{Running, binary, copy, until};
 pub use verifier::Deployment;
 
