@@ -109,7 +109,7 @@ impl Judge {
     }
 
     /// Ends the fork of a chain, which nothing follows any more.
-    fn thaw(&mut self, chain: [u8; 32]) {
+    pub(crate) fn thaw(&mut self, chain: [u8; 32]) {
         if let Some((key, episode)) = self.frozen_until_now(chain) {
             self.episodes.add(key, episode);
         }

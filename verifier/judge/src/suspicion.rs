@@ -44,11 +44,10 @@ impl Judge {
         let Some(signed) = self.signers.by(&key) else {
             return;
         };
-        if usage == KeyUse::Record && signed.next.is_none() {
-            let host = self.hosts.of(signed.chain);
-            if host.state.is_live() {
-                host.state = HostState::Revoked;
-            }
+        let speaks = usage == KeyUse::Record && signed.next.is_none();
+        if speaks && self.hosts.of(signed.chain).state.is_live() {
+            self.thaw(signed.chain);
+            self.hosts.of(signed.chain).state = HostState::Revoked;
         }
         let first = signed.first.max(revocation.from_index);
         let subject = match usage {

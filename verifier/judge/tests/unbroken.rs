@@ -520,6 +520,40 @@ fn a_host_whose_key_was_revoked_still_owes_its_time_and_is_enrolled_anew_by_appr
     assert_eq!(log.rules(), [Rule::UsageGap], "the operator had ended it");
 }
 
+#[test]
+fn a_fork_lasts_until_its_key_is_revoked_and_stays_a_finding_of_all_that_time() {
+    let mut log = Log::new(&MODELS);
+    let key = KeyId::new([4; 16]);
+    let index = log.next();
+    log.judge.signed(index, HOST, key);
+    log.tick(1_000);
+    let index = log.next();
+    let fork = v1::Fork {
+        chain: HOST.to_vec(),
+        sequence: 13,
+        ..Default::default()
+    };
+    log.judge.fork(index, &fork);
+    for _ in 0..60 {
+        log.tick(INTERVAL);
+    }
+    let lasting = one(&log, Rule::ChainFork);
+    let index = log.next();
+    let revocation = v1::Revocation {
+        key_id: key.as_bytes().to_vec(),
+        from_index: index,
+        r#use: v1::KeyUse::Record.into(),
+        ..Default::default()
+    };
+    log.judge.revocation(index, &revocation);
+    for _ in 0..60 {
+        log.tick(INTERVAL);
+    }
+    let ended = one(&log, Rule::ChainFork);
+    assert_eq!((ended.open, &ended.id), (false, &lasting.id));
+    assert_eq!(ended.last_unix_ms, lasting.last_unix_ms);
+}
+
 /// Another host with the same device sends a record of the last interval.
 fn elsewhere(log: &mut Log) {
     let device = v1::Device {
