@@ -2,12 +2,14 @@
 
 use std::{
     fs::{self, DirBuilder, File, OpenOptions},
-    io::{self, Read, Write},
+    io::{self, Read},
     os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
 };
 
 use zeroize::Zeroizing;
+
+use crate::disk::{Disk, LocalDisk};
 
 /// Bits of a mode that let the group or others in.
 const OTHERS: u32 = 0o077;
@@ -26,7 +28,7 @@ pub enum FileError {
         due: &'static str,
     },
     /// The system refused.
-    #[error("cannot {doing} {path}: {error}")]
+    #[error("cannot {doing} {path}: {error}{}", remedy(error))]
     Io {
         /// What was tried.
         doing: &'static str,
@@ -56,6 +58,20 @@ pub enum FileError {
     },
 }
 
+/// What helps against the errors that a running host can be mended of.
+fn remedy(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "; make room there",
+        io::ErrorKind::ReadOnlyFilesystem => {
+            "; the file system is mounted read-only: look for disk errors in the kernel's log, then remount it read-write"
+        }
+        io::ErrorKind::PermissionDenied => {
+            "; give it back to the user that the agent runs as (`chown -R`, mode 0700)"
+        }
+        _ => "",
+    }
+}
+
 impl FileError {
     /// Makes the error of `doing` something to `path`, for use in `map_err`.
     pub fn io(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
@@ -78,27 +94,36 @@ pub enum Secrecy {
 /// Writes `bytes` to `path` with mode 0600 so that after a crash the old or the new content is
 /// there, whole: a temporary file beside it, synced, renamed, and the directory synced.
 pub fn replace(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
+    replace_on(&LocalDisk, path, bytes)
+}
+
+/// Does as [`replace`] does on any disk.
+pub fn replace_on(disk: &dyn Disk, path: &Path, bytes: &[u8]) -> Result<(), FileError> {
     let mut name = path.file_name().unwrap_or_default().to_owned();
     name.push(".tmp");
     let temporary = path.with_file_name(name);
-    // Left by a crash; it was never anything.
-    match fs::remove_file(&temporary) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            return Err(FileError::io("remove", &temporary)(error));
-        }
-        _ => {}
-    }
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&temporary)
+    remove_leftover(disk, &temporary)?;
+    let mut file = disk
+        .create(&temporary)
         .map_err(FileError::io("create", &temporary))?;
-    file.write_all(bytes)
-        .and_then(|()| file.sync_all())
+    file.write(bytes)
+        .and_then(|()| file.sync())
         .map_err(FileError::io("write", &temporary))?;
-    fs::rename(&temporary, path).map_err(FileError::io("rename to", path))?;
-    sync_directory_of(path)
+    disk.rename(&temporary, path)
+        .map_err(FileError::io("rename to", path))?;
+    let directory = path.parent().unwrap_or(Path::new("/"));
+    disk.sync_directory(directory)
+        .map_err(FileError::io("sync", directory))
+}
+
+/// Removes a temporary file that a crash may have left; it was never anything.
+pub fn remove_leftover(disk: &dyn Disk, temporary: &Path) -> Result<(), FileError> {
+    match disk.remove(temporary) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            Err(FileError::io("remove", temporary)(error))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Makes the entries of the directory that holds `path` survive a crash.

@@ -13,6 +13,7 @@ pub mod control;
 pub mod data;
 pub mod deployment;
 pub mod devices;
+pub mod disk;
 pub mod durable;
 pub mod enrol;
 pub mod identity;

@@ -14,8 +14,11 @@ pub struct Recovered {
     pub opened: ChainState,
     /// The chain at its head.
     pub chain: ChainState,
-    /// The last usage record: its sequence, its boot, and where it ended.
+    /// The last usage record since the chain last lost any: its sequence, its boot, and where it
+    /// ended.
     pub usage: Option<(u64, u32, Instant)>,
+    /// The boot of the last usage record that is kept, before a loss or after it.
+    pub boot: Option<u32>,
 }
 
 /// Why the spool does not tell where the chain stands.
@@ -54,41 +57,40 @@ pub enum RecoverError {
 
 /// Finds the head of the chain that `opened` opens, and its last usage record.
 pub fn recover(spool: &mut Spool, opened: &ChainState) -> Result<Recovered, RecoverError> {
-    let mut chain = opened.clone();
-    let opened = opened.clone();
-    let Some((first, last)) = spool.status().range else {
-        return Ok(Recovered {
-            opened,
-            chain,
-            usage: None,
-        });
+    let mut recovered = Recovered {
+        opened: opened.clone(),
+        chain: opened.clone(),
+        usage: None,
+        boot: None,
+    };
+    let Some(last) = spool.last() else {
+        return Ok(recovered);
     };
     let statement = record(spool, last)?.into_parts().0;
     // Where the last record is the last change of the key, the chain stands there already.
-    if last > 0 && statement.digest() != chain.head() {
-        chain
-            .skip_to(statement)
-            .map_err(|error| RecoverError::Chain {
-                sequence: last,
-                error,
-            })?;
+    if last > 0 && statement.digest() != recovered.chain.head() {
+        let skipped = recovered.chain.skip_to(statement);
+        skipped.map_err(|error| RecoverError::Chain {
+            sequence: last,
+            error,
+        })?;
     }
     // Usage is what there is most of: the first look backwards nearly always finds one.
-    for sequence in (first..=last).rev() {
-        if let Body::Usage(usage) = record(spool, sequence)?.statement().body() {
-            let usage = Some((sequence, usage.boot, end(usage)));
-            return Ok(Recovered {
-                opened,
-                chain,
-                usage,
-            });
+    let (mut lost, mut at) = (false, Some(last));
+    while let Some(sequence) = at {
+        match record(spool, sequence)?.statement().body() {
+            Body::Usage(usage) => {
+                recovered.boot = Some(usage.boot);
+                recovered.usage = (!lost).then(|| (sequence, usage.boot, end(usage)));
+                break;
+            }
+            Body::Gap(gap) => lost |= !gap.lines,
+            Body::ChainRestart(_) => lost = true,
+            _ => {}
         }
+        at = spool.before(sequence);
     }
-    Ok(Recovered {
-        opened,
-        chain,
-        usage: None,
-    })
+    Ok(recovered)
 }
 
 /// Reads one record of the spool.

@@ -279,7 +279,7 @@ pub fn open(
 ) -> Result<Book, RunError> {
     let data = DataDir::at(&config.data);
     let recovered = recover(&mut spool, identity.opened())?;
-    let last = recovered.usage.map(|(_, boot, _)| boot);
+    let last = recovered.boot;
     let mut boot = boot::count(&data.boot(), boot_id, last)?;
     // A clock that is behind the last record is another clock, whatever the boot is called.
     let behind = |ended: u64| outside.clock.read().boot_ms < ended;

@@ -333,6 +333,18 @@ impl Sealer {
         self.add(draft, body, None, now)
     }
 
+    /// Adds that records, or only their lines, were let go of. After records no devices and no
+    /// workloads are in force.
+    pub fn gap(&self, draft: &mut Draft, gap: v1::Gap, now: Now) -> Result<(), NotSealed> {
+        let lines = gap.lines;
+        self.add(draft, gap.into(), None, now)?;
+        if !lines {
+            draft.head.inventory = None;
+            draft.head.workloads = None;
+        }
+        Ok(())
+    }
+
     fn workloads(
         &self,
         draft: &mut Draft,

@@ -32,6 +32,7 @@ use prost::Message as _;
 const LIMITS: Limits = Limits {
     max_bytes: 64 << 20,
     keep: Duration::from_secs(3_600),
+    max_age: None,
 };
 
 /// What the book's clock tells.

@@ -16,6 +16,7 @@ const HOUR: Duration = Duration::from_secs(3_600);
 const LIMITS: Limits = Limits {
     max_bytes: 1 << 30,
     keep: HOUR,
+    max_age: None,
 };
 
 fn record(sequence: u64) -> Vec<u8> {
@@ -66,10 +67,10 @@ fn a_tail_torn_at_any_byte_is_cut_and_everything_synced_before_it_stays() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("spool");
     let mut spool = Spool::open(&path, LIMITS).unwrap();
-    spool.append(0, &records(0..3), SystemTime::now()).unwrap();
+    spool.append(0, &records(0..3)).unwrap();
     let segment = segments(&path).remove(0);
     let synced = fs::metadata(&segment).unwrap().len();
-    spool.append(3, &records(3..6), SystemTime::now()).unwrap();
+    spool.append(3, &records(3..6)).unwrap();
     drop(spool);
     let whole = fs::read(&segment).unwrap();
     for end in synced..whole.len() as u64 {
@@ -82,7 +83,7 @@ fn a_tail_torn_at_any_byte_is_cut_and_everything_synced_before_it_stays() {
             assert_eq!(look(&path).unwrap().range, Some((0, 2)), "torn at {end}");
             let mut spool = Spool::open(&path, LIMITS).unwrap();
             assert_eq!(spool.last(), Some(2), "torn at {end}");
-            spool.append(3, &records(3..4), SystemTime::now()).unwrap();
+            spool.append(3, &records(3..4)).unwrap();
             assert_eq!(all(&mut spool), [0, 1, 2, 3]);
         }
     }
@@ -93,11 +94,11 @@ fn a_segment_torn_while_it_was_made_is_made_anew() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("spool");
     drop(Spool::open(&path, LIMITS).unwrap());
-    for length in 0..16 {
+    for length in 0..36 {
         fs::write(path.join(format!("{:020}.spool", 0)), vec![0; length]).unwrap();
         let mut spool = Spool::open(&path, LIMITS).unwrap();
         assert_eq!(spool.last(), None);
-        spool.append(0, &records(0..1), SystemTime::now()).unwrap();
+        spool.append(0, &records(0..1)).unwrap();
         assert_eq!(all(&mut spool), [0]);
         drop(spool);
         fs::remove_file(&segments(&path)[0]).unwrap();
@@ -109,10 +110,10 @@ fn a_changed_byte_before_the_tail_is_refused_with_file_offset_and_remedy() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("spool");
     let mut spool = Spool::open(&path, LIMITS).unwrap();
-    spool.append(0, &records(0..3), SystemTime::now()).unwrap();
+    spool.append(0, &records(0..3)).unwrap();
     let segment = segments(&path).remove(0);
     let first = usize::try_from(fs::metadata(&segment).unwrap().len()).unwrap();
-    spool.append(3, &records(3..4), SystemTime::now()).unwrap();
+    spool.append(3, &records(3..4)).unwrap();
     drop(spool);
     let whole = fs::read(&segment).unwrap();
     for at in 0..first {
@@ -142,8 +143,8 @@ fn a_lost_record_that_the_log_has_is_not_taken_for_a_torn_tail() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("spool");
     let mut spool = Spool::open(&path, LIMITS).unwrap();
-    spool.append(0, &records(0..3), SystemTime::now()).unwrap();
-    spool.append(3, &records(3..4), SystemTime::now()).unwrap();
+    spool.append(0, &records(0..3)).unwrap();
+    spool.append(3, &records(3..4)).unwrap();
     spool.included(cursor(3), SystemTime::now()).unwrap();
     drop(spool);
     let segment = segments(&path).remove(0);
@@ -168,9 +169,7 @@ fn records_come_back_from_any_sequence_in_order_and_bounded() {
     let mut spool = Spool::open(&directory.path().join("spool"), LIMITS).unwrap();
     let mut next = 0;
     for length in [1, 5, 2, 9, 1, 1, 30] {
-        spool
-            .append(next, &records(next..next + length), SystemTime::now())
-            .unwrap();
+        spool.append(next, &records(next..next + length)).unwrap();
         next += length;
     }
     assert_eq!(all(&mut spool), (0..next).collect::<Vec<_>>());
@@ -186,12 +185,12 @@ fn records_come_back_from_any_sequence_in_order_and_bounded() {
 fn sequences_that_do_not_come_next_are_not_appended() {
     let directory = tempfile::tempdir().unwrap();
     let mut spool = Spool::open(&directory.path().join("spool"), LIMITS).unwrap();
-    spool.append(0, &records(0..2), SystemTime::now()).unwrap();
+    spool.append(0, &records(0..2)).unwrap();
     for first in [0, 1, 3] {
-        let refused = spool.append(first, &records(first..first + 1), SystemTime::now());
+        let refused = spool.append(first, &records(first..first + 1));
         assert!(matches!(refused, Err(AppendError::Unfit { due: 2, .. })));
     }
-    let refused = spool.append(2, &[], SystemTime::now());
+    let refused = spool.append(2, &[]);
     assert!(matches!(refused, Err(AppendError::Unfit { .. })));
     assert_eq!(all(&mut spool), [0, 1]);
 }
@@ -200,9 +199,7 @@ fn sequences_that_do_not_come_next_are_not_appended() {
 fn fill(spool: &mut Spool, records: u64) {
     let next = spool.last().map_or(0, |last| last + 1);
     for sequence in next..next + records {
-        spool
-            .append(sequence, &[vec![7; 1 << 20]], SystemTime::now())
-            .unwrap();
+        spool.append(sequence, &[vec![7; 1 << 20]]).unwrap();
     }
 }
 
@@ -218,18 +215,23 @@ fn included_segments_go_when_they_are_old_enough_and_no_others() {
     for segment in &made {
         assert!(fs::metadata(segment).unwrap().len() <= MAX_SEGMENT);
     }
-    let later = SystemTime::now() + HOUR + HOUR;
-    spool.included(cursor(10), SystemTime::now()).unwrap();
+    // However old the records themselves are: a backlog is sent after days.
+    let now = SystemTime::now() + 100 * HOUR;
+    let later = |hours: u32| now + hours * HOUR;
+    spool.included(cursor(10), now).unwrap();
     assert_eq!(segments(&path), made, "none is old enough");
-    spool.included(cursor(11), later).unwrap();
+    spool.included(cursor(11), later(2)).unwrap();
     assert_eq!(
         segments(&path),
         made[1..],
-        "the second is not INCLUDED whole"
+        "the second was not INCLUDED whole"
     );
     spool.keep_from(8);
-    spool.included(cursor(29), later).unwrap();
+    spool.included(cursor(28), later(4)).unwrap();
+    spool.included(cursor(29), later(6)).unwrap();
     assert_eq!(segments(&path), made[1..], "the next start needs record 8");
+    drop(spool);
+    let mut spool = Spool::open(&path, LIMITS).unwrap();
     spool.keep_from(29);
     spool
         .included(
@@ -237,7 +239,7 @@ fn included_segments_go_when_they_are_old_enough_and_no_others() {
                 checkpoint: "newer".into(),
                 ..cursor(29)
             },
-            later,
+            later(8),
         )
         .unwrap();
     assert_eq!(segments(&path), made[made.len() - 1..], "the last stays");
@@ -254,19 +256,16 @@ fn a_full_spool_lets_go_of_included_records_first_and_never_of_others() {
     let limits = Limits {
         max_bytes: 20 << 20,
         keep: HOUR,
+        max_age: None,
     };
     let mut spool = Spool::open(&path, limits).unwrap();
     spool.keep_from(100);
     fill(&mut spool, 19);
-    let full = spool
-        .append(19, &[vec![7; 1 << 20]], SystemTime::now())
-        .unwrap_err();
+    let full = spool.append(19, &[vec![7; 1 << 20]]).unwrap_err();
     assert!(matches!(full, AppendError::Full { .. }), "{full}");
     assert_eq!(spool.last(), Some(18));
     spool.included(cursor(7), SystemTime::now()).unwrap();
-    spool
-        .append(19, &[vec![7; 1 << 20]], SystemTime::now())
-        .unwrap();
+    spool.append(19, &[vec![7; 1 << 20]]).unwrap();
     let status = spool.status();
     assert!(status.bytes <= limits.max_bytes);
     let (first, last) = status.range.unwrap();
@@ -300,7 +299,7 @@ fn another_process_may_look_while_records_are_appended() {
     let path = directory.path().join("spool");
     let mut spool = Spool::open(&path, LIMITS).unwrap();
     assert_eq!(look(&path).unwrap().range, None);
-    spool.append(0, &records(0..3), SystemTime::now()).unwrap();
+    spool.append(0, &records(0..3)).unwrap();
     spool.included(cursor(1), SystemTime::now()).unwrap();
     let seen = look(&path).unwrap();
     assert_eq!(seen, spool.status());
@@ -335,7 +334,9 @@ fn a_cursor_that_cannot_be_written_still_makes_room() {
     let made = segments(&path);
     // A directory in the way of the temporary file, as good as a disk without room.
     fs::create_dir(path.join("cursor.tmp")).unwrap();
-    let later = SystemTime::now() + HOUR + HOUR;
+    let now = SystemTime::now();
+    assert!(spool.included(cursor(18), now).is_err());
+    let later = now + HOUR + HOUR;
     assert!(spool.included(cursor(19), later).is_err());
     assert!(segments(&path).len() < made.len());
     fs::remove_dir(path.join("cursor.tmp")).unwrap();

@@ -38,8 +38,10 @@ pub const DEFAULT_PROLOG: &str = "/run/affiant/slurm";
 /// Most bytes of the file: sixty lines of at most 300 bytes are 18 KiB.
 const MAX_FILE: u64 = 64 << 10;
 
-/// Default budget of the spool: 30 days without a verifier of an 8-GPU host at 10 s (30 × 12 MiB)
-/// are 360 MiB; three times that for hosts with many workloads.
+/// Default budget of the spool: an 8-GPU host at 10 s seals 8,640 records of 1.4 KiB a day, 12 MiB,
+/// so that 30 days without a verifier are 360 MiB. With eight workloads on each device a record is
+/// some 4 KiB, and 1 GiB still holds 30 days of 34 MiB; with all 512 lines that eight devices can
+/// have, 15 KiB, it holds 8 days of 127 MiB before any line must go.
 const SPOOL_BYTES: u64 = 1 << 30;
 
 /// Least budget of the spool: eight segments, so that it is never full of one that is kept.
@@ -234,11 +236,13 @@ fn read(table: Table) -> (Option<Config>, Measuring, Vec<Fault>) {
 fn spool(mut section: Section<'_>) -> Limits {
     // Sixteen TiB and ten years are more than any host has or any verifier is away.
     let max_bytes = section.number("max_bytes", LEAST_SPOOL_BYTES..=1 << 44);
-    let keep = section.number("max_age", 0..=10 * 366 * 86_400);
+    let keep = section.number("keep", 0..=10 * 366 * 86_400);
+    let max_age = section.number("max_age", 3_600..=10 * 366 * 86_400);
     section.end();
     Limits {
         max_bytes: max_bytes.unwrap_or(SPOOL_BYTES),
         keep: Duration::from_secs(keep.unwrap_or(KEEP_SECONDS)),
+        max_age: max_age.map(Duration::from_secs),
     }
 }
 
@@ -349,7 +353,10 @@ impl fmt::Display for Config {
         }
         writeln!(f, "\n[slurm]\nprolog = {}", quoted(&self.measuring.prolog))?;
         writeln!(f, "\n[spool]\nmax_bytes = {}", self.spool.max_bytes)?;
-        writeln!(f, "max_age = {}", self.spool.keep.as_secs())?;
+        writeln!(f, "keep = {}", self.spool.keep.as_secs())?;
+        if let Some(max_age) = self.spool.max_age {
+            writeln!(f, "max_age = {}", max_age.as_secs())?;
+        }
         writeln!(f, "\n[log]\nlevel = \"{}\"", self.measuring.log.level)?;
         writeln!(
             f,

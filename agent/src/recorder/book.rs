@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::SystemTime};
 
-use affiant_proto::{ChainState, Signer, Statement, v1};
+use affiant_proto::{ChainState, Envelope, Signer, Statement, v1};
 use ring::rand::SystemRandom;
 
 use super::Head;
@@ -14,8 +14,8 @@ use crate::{
     meter::{BadMeter, Holding, Interval, Meter, Pace, Planned},
     recover::{RecoverError, Recovered},
     sample::{Instant, Inventory, Sample},
-    seal::{Draft, Sealer},
-    spool::{AppendError, Cursor, Records, Spool, SpoolError},
+    seal::{Draft, NotSealed, Sealer},
+    spool::{AppendError, Cursor, Records, Relief, Shortened, Spool, SpoolError},
 };
 
 /// Bytes after which a draft is written: an eighth of a segment. Only the pieces of a long gap
@@ -24,6 +24,13 @@ pub(super) const DRAFT_BYTES: usize = 1 << 20;
 
 /// Least time between two complaints about the same trouble, milliseconds.
 const COMPLAIN_MS: u64 = 60_000;
+
+/// Most segments that are let go of before one draft: two of 8 MiB are shortened in a fraction of
+/// a second, and a draft is an eighth of one at most.
+const MOST_RELIEFS: usize = 2;
+
+/// Why records or lines were let go of, as the chain says it.
+const NO_ROOM: &str = "no room in the spool, or records older than it may keep";
 
 /// Why no more records can be kept: what is on the disk is not known, or not to be trusted. The
 /// agent must start again, and see.
@@ -99,7 +106,7 @@ impl Book {
             ..v1::Envelope::default()
         };
         let entry = prost::Message::encode_to_vec(&envelope);
-        match spool.append(0, &[entry], SystemTime::now()) {
+        match spool.append(0, &[entry]) {
             Ok(()) => Ok(()),
             Err(AppendError::Failed(error)) => Err(error.into()),
             Err(other) => Err(BookError::Unfit(other)),
@@ -249,13 +256,14 @@ impl Book {
         &mut self,
         intervals: impl IntoIterator<Item = Interval>,
     ) -> Result<(), BookError> {
-        let mut draft = self.sealer.draft();
         let mut ended = self.ended;
         let mut usage = None;
         let mut intervals = intervals.into_iter().peekable();
         if intervals.peek().is_none() && self.stated {
             return Ok(());
         }
+        self.relieve()?;
+        let mut draft = self.sealer.draft();
         let now = self.clock.read();
         let mut stating = false;
         if let Some(inventory) = self.inventory.as_ref().filter(|_| !self.stated) {
@@ -295,29 +303,111 @@ impl Book {
         usage: Option<u64>,
         stating: bool,
     ) -> Result<bool, BookError> {
-        match self
-            .spool
-            .append(draft.first(), draft.entries(), self.clock.system_time())
-        {
-            Ok(()) => {
-                self.sealer.commit(draft);
-                self.ended = ended;
-                self.stated |= stating;
-                if let Some(usage) = usage {
-                    self.spool.keep_from(usage);
-                }
-                if self.complained_ms.take().is_some() {
-                    tracing::info!(record = self.head().0, "records are sealed again");
-                }
-                Ok(true)
-            }
-            Err(error @ (AppendError::Full { .. } | AppendError::DiskFull { .. })) => {
-                self.put_off(&error);
-                Ok(false)
-            }
-            Err(AppendError::Failed(error)) => Err(error.into()),
-            Err(unfit) => Err(BookError::Unfit(unfit)),
+        if let Err(unkept) = self.append(draft)? {
+            self.put_off(&unkept);
+            return Ok(false);
         }
+        self.ended = ended;
+        self.stated |= stating;
+        if let Some(usage) = usage {
+            self.spool.keep_from(usage);
+        }
+        if self.complained_ms.take().is_some() {
+            tracing::info!(record = self.head().0, "records are sealed again");
+        }
+        Ok(true)
+    }
+
+    /// Makes room in the spool where it has none: says in the chain what goes, and lets it go.
+    fn relieve(&mut self) -> Result<(), BookError> {
+        for _ in 0..MOST_RELIEFS {
+            let relieved = match self.spool.relief(self.clock.system_time(), without_lines)? {
+                None => return Ok(()),
+                Some(Relief::Lines(shortened)) => self.let_lines_go(shortened)?,
+                Some(Relief::Records { first }) => self.let_records_go(first)?,
+            };
+            if !relieved {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// Lets the lines of some records go. The chain says so first: after a crash between the two
+    /// it says too much, and never too little.
+    fn let_lines_go(&mut self, shortened: Shortened) -> Result<bool, BookError> {
+        let (first, last) = shortened.range;
+        let gap = v1::Gap {
+            first,
+            last,
+            lines: true,
+            reason: NO_ROOM.to_owned(),
+            ..v1::Gap::default()
+        };
+        let mut draft = self.sealer.draft();
+        let sealed = self.sealer.gap(&mut draft, gap, self.clock.read());
+        let said = match sealed {
+            Ok(()) => self.append(draft)?,
+            Err(error) => Err(Unkept::Seal(error)),
+        };
+        if let Err(unkept) = said {
+            tracing::warn!(error = %unkept, "no room is made in the spool now");
+            self.spool.leave(&shortened)?;
+            return Ok(false);
+        }
+        self.spool.put(shortened)?;
+        tracing::warn!(
+            first,
+            last,
+            "THE SPOOL HAS NO ROOM: the lines of these records were let go"
+        );
+        Ok(true)
+    }
+
+    /// Drops every record from `first` to the head, and states the devices anew.
+    fn let_records_go(&mut self, first: u64) -> Result<bool, BookError> {
+        let (last, digest) = self.head();
+        let gap = v1::Gap {
+            first,
+            last,
+            last_digest: digest.as_bytes().to_vec(),
+            reason: NO_ROOM.to_owned(),
+            ..v1::Gap::default()
+        };
+        let mut draft = self.sealer.draft();
+        let now = self.clock.read();
+        let mut sealed = self.sealer.gap(&mut draft, gap, now);
+        if let Some(inventory) = self.inventory.as_ref().filter(|_| sealed.is_ok()) {
+            sealed = self.sealer.inventory(&mut draft, inventory, now);
+        }
+        let replaced = match sealed {
+            Ok(()) => kept(
+                self.spool
+                    .replace_from(first, draft.first(), draft.entries()),
+            )?,
+            Err(error) => Err(Unkept::Seal(error)),
+        };
+        if let Err(unkept) = replaced {
+            tracing::warn!(error = %unkept, "no room is made in the spool now");
+            return Ok(false);
+        }
+        self.sealer.commit(draft);
+        self.stated = self.inventory.is_some();
+        tracing::error!(
+            first,
+            last,
+            "THE SPOOL HAS NO ROOM: these records were dropped"
+        );
+        Ok(true)
+    }
+
+    /// Appends a draft and moves the chain.
+    fn append(&mut self, draft: Draft) -> Result<Result<(), Unkept>, BookError> {
+        let appended = kept(self.spool.append(draft.first(), draft.entries()))?;
+        if appended.is_ok() {
+            self.sealer.commit(draft);
+        }
+        Ok(appended)
     }
 
     /// Nothing can be sealed now. Metering goes on from the last record, so that the next one
@@ -345,4 +435,33 @@ impl Book {
         meter.planned(self.planned);
         Ok(meter)
     }
+}
+
+/// Why something is not on disk, with nothing lost by it.
+#[derive(Debug, thiserror::Error)]
+enum Unkept {
+    #[error(transparent)]
+    Seal(NotSealed),
+    #[error(transparent)]
+    NoRoom(AppendError),
+}
+
+/// Tells whether records are on disk, or there is no room for them now.
+fn kept(appended: Result<(), AppendError>) -> Result<Result<(), Unkept>, BookError> {
+    match appended {
+        Ok(()) => Ok(Ok(())),
+        Err(error @ (AppendError::Full { .. } | AppendError::DiskFull { .. })) => {
+            Ok(Err(Unkept::NoRoom(error)))
+        }
+        Err(AppendError::Failed(error)) => Err(error.into()),
+        Err(unfit) => Err(BookError::Unfit(unfit)),
+    }
+}
+
+/// An envelope without its lines, if it has any.
+fn without_lines(entry: &[u8]) -> Option<Vec<u8>> {
+    let whole = Envelope::parse(entry).ok()?;
+    let had = whole.tree().is_some();
+    let less = whole.without_lines();
+    (had && less.tree().is_none()).then(|| less.to_bytes())
 }

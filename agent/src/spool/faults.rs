@@ -1,157 +1,381 @@
-//! What happens to the spool when the disk fails at each of its steps.
+//! What happens to the spool when the disk fails at any of its steps.
+//!
+//! One story takes the spool through all that it does: appends, new segments, INCLUDED records,
+//! lines and records let go of, restarts. It is told again with each step failing in each way.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
-use std::{cell::Cell, time::UNIX_EPOCH};
+use std::{collections::BTreeMap, io::ErrorKind, time::UNIX_EPOCH};
 
 use super::*;
+use crate::disk::power::{Fault, Random, TestDisk, directory};
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fault {
-    None,
-    /// The write fails and nothing of it is in the file.
-    WriteUnwritten,
-    /// The write fails with part of it in the file.
-    WriteHalf,
-    /// The disk is full with part of it in the file.
-    FullHalf,
-    /// The write fails with part of it in the file, and it cannot be cut off.
-    WriteHalfAndCut,
-    /// The bytes are in the file and the sync fails.
-    SyncWritten,
-}
-
-thread_local! {
-    static FAULT: Cell<Fault> = const { Cell::new(Fault::None) };
-}
-
-struct Faulty(Box<dyn Append>);
-
-impl Append for Faulty {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        let half = bytes.get(..bytes.len() / 2).unwrap_or_default();
-        match FAULT.get() {
-            Fault::WriteUnwritten => Err(io::Error::other("write")),
-            Fault::WriteHalf | Fault::WriteHalfAndCut => {
-                self.0.write(half)?;
-                Err(io::Error::other("write"))
-            }
-            Fault::FullHalf => {
-                self.0.write(half)?;
-                Err(io::ErrorKind::StorageFull.into())
-            }
-            Fault::None | Fault::SyncWritten => self.0.write(bytes),
-        }
-    }
-
-    fn sync(&mut self) -> io::Result<()> {
-        match FAULT.get() {
-            Fault::SyncWritten => Err(io::Error::other("sync")),
-            _ => self.0.sync(),
-        }
-    }
-
-    fn cut(&mut self, bytes: u64) -> io::Result<()> {
-        match FAULT.get() {
-            Fault::WriteHalfAndCut => Err(io::Error::other("cut")),
-            _ => self.0.cut(bytes),
-        }
-    }
-}
-
-fn faulty(path: &Path, bytes: u64) -> io::Result<Box<dyn Append>> {
-    Ok(Box::new(Faulty(tail::open(path, bytes)?)))
-}
-
-const LIMITS: Limits = Limits {
-    max_bytes: 64 << 20,
+/// Segments of 2 KiB.
+pub(super) const LIMITS: Limits = Limits {
+    max_bytes: 16 << 10,
     keep: Duration::from_secs(3_600),
+    max_age: None,
 };
 
-fn entries(spool: &mut Spool) -> Vec<(u64, Vec<u8>)> {
-    let mut all = Vec::new();
-    let mut next = 0;
-    loop {
-        let read = spool.read(next, 1).unwrap();
-        let Some((last, _)) = read.last() else {
-            return all;
-        };
-        next = last + 1;
-        all.extend(read);
-    }
+/// What stands for lines.
+const LINES: usize = 80;
+
+/// What stands for a statement and its totals.
+const TOTALS: usize = 80;
+
+/// A record as it is sealed.
+fn whole(sequence: u64) -> Vec<u8> {
+    let mut entry = format!("record {sequence};").into_bytes();
+    entry.resize(TOTALS, b't');
+    entry.resize(TOTALS + LINES, b'l');
+    entry
 }
 
-#[test]
-fn a_failed_append_never_loses_or_doubles_a_record() {
-    for fault in [
-        Fault::WriteUnwritten,
-        Fault::WriteHalf,
-        Fault::FullHalf,
-        Fault::WriteHalfAndCut,
-        Fault::SyncWritten,
-    ] {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("spool");
-        FAULT.set(Fault::None);
-        let mut spool = Spool::open_with(&path, LIMITS, faulty).unwrap();
-        spool
-            .append(0, &[b"zero".to_vec(), b"one".to_vec()], UNIX_EPOCH)
-            .unwrap();
-        FAULT.set(fault);
-        let failed = spool.append(2, &[b"two".to_vec()], UNIX_EPOCH).unwrap_err();
-        assert_eq!(spool.last(), Some(1), "{fault:?}");
-        FAULT.set(Fault::None);
-        let known = matches!(
-            fault,
-            Fault::WriteUnwritten | Fault::WriteHalf | Fault::FullHalf
-        );
-        assert_eq!(
-            matches!(failed, AppendError::DiskFull { .. }),
-            fault == Fault::FullHalf,
-            "{failed}"
-        );
-        let again = spool.append(2, &[b"two".to_vec()], UNIX_EPOCH);
-        assert_eq!(
-            again.is_ok(),
-            known,
-            "{fault:?}: only what is known is built upon"
-        );
-        drop(spool);
-        let mut spool = Spool::open_with(&path, LIMITS, faulty).unwrap();
-        match fault {
-            // Without a sync a record may or may not be there after a restart, but not in part.
-            Fault::SyncWritten => assert_eq!(spool.last(), Some(2)),
-            Fault::WriteHalfAndCut => assert_eq!(spool.last(), Some(1)),
-            _ => assert_eq!(spool.last(), Some(2), "{fault:?}"),
+/// What says that lines or records went.
+fn gap(kind: &str, first: u64, last: u64) -> Vec<u8> {
+    format!("{kind} {first} {last}").into_bytes()
+}
+
+fn shorten(entry: &[u8]) -> Option<Vec<u8>> {
+    let lines = entry.strip_suffix(&[b'l'; LINES])?;
+    Some(lines.to_vec())
+}
+
+/// What the spool has promised to somebody who seals and sends.
+pub(super) struct Teller {
+    spool: Option<Spool>,
+    directory: PathBuf,
+    disk: TestDisk,
+    /// Every record whose append returned.
+    promised: Vec<Vec<u8>>,
+    /// What an append that failed may have left.
+    attempted: Vec<Vec<u8>>,
+    /// Ranges whose lines were said to be gone.
+    lines: Vec<(u64, u64)>,
+    /// Ranges whose records were said to be gone, the last one perhaps.
+    dropped: Vec<(u64, u64)>,
+    included: Option<u64>,
+    /// Every refusal, in words.
+    pub(super) refusals: Vec<String>,
+    /// Whether lines, and records, were let go of at all.
+    pub(super) did: (bool, bool),
+    hour: u64,
+}
+
+impl Teller {
+    pub(super) fn new(disk: TestDisk, directory: &Path) -> Self {
+        Self {
+            spool: None,
+            directory: directory.to_owned(),
+            disk,
+            promised: Vec::new(),
+            attempted: Vec::new(),
+            lines: Vec::new(),
+            dropped: Vec::new(),
+            included: None,
+            refusals: Vec::new(),
+            did: (false, false),
+            hour: 0,
         }
-        let last = spool.last().unwrap();
-        spool
-            .append(last + 1, &[b"next".to_vec()], UNIX_EPOCH)
-            .unwrap();
-        let all = entries(&mut spool);
-        let sequences: Vec<u64> = all.iter().map(|(sequence, _)| *sequence).collect();
-        assert_eq!(sequences, (0..=last + 1).collect::<Vec<_>>(), "{fault:?}");
-        assert_eq!(all.last().unwrap().1, b"next");
+    }
+
+    fn open(&mut self) -> bool {
+        let disk = Arc::new(self.disk.clone());
+        match Spool::open_on(disk, &self.directory, LIMITS) {
+            Ok(mut spool) => {
+                spool.keep_from(u64::MAX);
+                self.check(&mut spool);
+                self.spool = Some(spool);
+            }
+            Err(error) => self.refusals.push(error.to_string()),
+        }
+        self.spool.is_some()
+    }
+
+    /// Holds what is there against what was promised.
+    fn check(&mut self, spool: &mut Spool) {
+        let mut found: Vec<(u64, Vec<u8>)> = Vec::new();
+        let mut next = spool.status().range.map_or(0, |(first, _)| first);
+        loop {
+            let read = spool.read(next, 300).unwrap();
+            let Some((last, _)) = read.last() else { break };
+            next = last + 1;
+            found.extend(read);
+        }
+        let head = self.promised.len() as u64;
+        let due: Vec<u64> = found.iter().map(|(sequence, _)| *sequence).collect();
+        assert!(
+            head == 0 || next >= head,
+            "the head fell from {head} to {next}"
+        );
+        for pair in due.windows(2) {
+            let hole = (pair[0] + 1, pair[1] - 1);
+            let known = self.dropped.iter().any(|dropped| *dropped == hole);
+            assert!(
+                hole.0 > hole.1 || known,
+                "hole {hole:?} of {due:?}, said {:?}",
+                self.dropped
+            );
+        }
+        if let Some(first) = due.first() {
+            let waits = self.included.map_or(0, |included| included + 1);
+            let said = |(from, last): &(u64, u64)| *from <= waits && last + 1 == *first;
+            assert!(
+                *first <= waits || self.dropped.iter().any(said),
+                "{first} is the oldest, {waits} waits"
+            );
+        }
+        for (sequence, entry) in &found {
+            let at = usize::try_from(*sequence).unwrap();
+            let sealed = self.promised.get(at);
+            let sealed = sealed.or_else(|| self.attempted.get(at - self.promised.len()));
+            let sealed = sealed.unwrap_or_else(|| panic!("nobody sealed {sequence}"));
+            let short = shorten(sealed).as_ref() == Some(entry);
+            let said = |(first, last): &(u64, u64)| (first..=last).contains(&sequence);
+            assert!(
+                entry == sealed || (short && self.lines.iter().any(said)),
+                "record {sequence}"
+            );
+        }
+        // What is there now is what the chain goes on from, whoever remembers it.
+        let more = next.saturating_sub(head);
+        let attempted = self
+            .attempted
+            .drain(..)
+            .take(usize::try_from(more).unwrap());
+        self.promised.extend(attempted);
+        self.attempted.clear();
+        self.dropped.retain(|(_, last)| due.contains(&(last + 1)));
+        let cursor = spool.cursor().map(|cursor| cursor.sequence);
+        assert!(cursor <= self.included, "{cursor:?} {:?}", self.included);
+    }
+
+    /// Ends as the agent does when the disk fails: at the next step it starts again.
+    fn failed(&mut self, error: &dyn std::fmt::Display) {
+        self.refusals.push(error.to_string());
+        self.spool = None;
+    }
+
+    fn append(&mut self, entries: Vec<Vec<u8>>) -> bool {
+        let Some(spool) = &mut self.spool else {
+            return false;
+        };
+        match spool.append(self.promised.len() as u64, &entries) {
+            Ok(()) => {
+                self.promised.extend(entries);
+                true
+            }
+            Err(error @ (AppendError::Full { .. } | AppendError::DiskFull { .. })) => {
+                self.refusals.push(error.to_string());
+                false
+            }
+            Err(error) => {
+                self.attempted = entries;
+                self.failed(&error);
+                false
+            }
+        }
+    }
+
+    /// As the book does it.
+    fn relieve(&mut self) {
+        let Some(spool) = &mut self.spool else { return };
+        match spool.relief(UNIX_EPOCH + Duration::from_secs(self.hour * 3_600), shorten) {
+            Err(error) => self.failed(&error),
+            Ok(None) => {}
+            Ok(Some(Relief::Lines(shortened))) => {
+                let (first, last) = shortened.range;
+                // From the attempt on it may have been said.
+                self.lines.push((first, last));
+                if self.append(vec![gap("lines", first, last)]) {
+                    let put = self.spool.as_mut().map(|spool| spool.put(shortened));
+                    self.did.0 = true;
+                    if let Some(Err(error)) = put {
+                        self.failed(&error);
+                    }
+                } else if let Some(spool) = &self.spool
+                    && let Err(error) = spool.leave(&shortened)
+                {
+                    self.failed(&error);
+                }
+            }
+            Ok(Some(Relief::Records { first })) => {
+                let head = self.promised.len() as u64;
+                let entries = vec![gap("records", first, head - 1)];
+                self.dropped.push((first, head - 1));
+                match spool.replace_from(first, head, &entries) {
+                    Ok(()) => {
+                        self.promised.extend(entries);
+                        self.did.1 = true;
+                        self.dropped
+                            .retain(|(from, last)| *from < first || *last == head - 1);
+                    }
+                    Err(error @ AppendError::DiskFull { .. }) => {
+                        self.refusals.push(error.to_string());
+                        self.dropped.pop();
+                    }
+                    Err(error) => {
+                        self.attempted = entries;
+                        self.failed(&error);
+                    }
+                }
+            }
+        }
+    }
+
+    fn included(&mut self, sequence: u64) {
+        let Some(spool) = &mut self.spool else { return };
+        self.included = self.included.max(Some(sequence));
+        self.hour += 1;
+        let now = UNIX_EPOCH + Duration::from_secs(self.hour * 3_600);
+        let cursor = Cursor {
+            sequence,
+            index: sequence,
+            checkpoint: "note".into(),
+        };
+        if let Err(error) = spool.included(cursor, now) {
+            self.refusals.push(error.to_string());
+        }
+    }
+
+    /// Does one thing; false when the power is off.
+    pub(super) fn act(&mut self, random: &mut Random) -> bool {
+        if self.disk.off() {
+            return false;
+        }
+        if self.spool.is_none() && !self.open() {
+            return !self.disk.off();
+        }
+        let head = self.promised.len() as u64;
+        match random.below(32) {
+            0 => self.spool = None,
+            1 | 2 if head > 0 => {
+                let oldest = self.included.unwrap_or(0);
+                self.included(oldest + random.below((head - oldest).div_ceil(4)));
+            }
+            _ => {
+                self.relieve();
+                let count = 1 + random.below(6);
+                let head = self.promised.len() as u64;
+                self.append((head..head + count).map(whole).collect());
+            }
+        }
+        true
+    }
+
+    /// Goes on elsewhere after the agent's end.
+    pub(super) fn move_to(&mut self, disk: TestDisk, directory: &Path) {
+        self.spool = None;
+        self.disk = disk;
+        self.directory = directory.to_owned();
+    }
+
+    /// Starts again on a disk that works, where it is now.
+    pub(super) fn restart(&mut self, disk: TestDisk, directory: &Path) {
+        self.move_to(disk, directory);
+        assert!(self.open(), "{:?}", self.refusals.last());
+        let head = self.promised.len() as u64;
+        let count = self.promised.len();
+        self.relieve();
+        self.append(vec![whole(self.promised.len() as u64)]);
+        assert!(
+            self.promised.len() > count || head == 0,
+            "{:?}",
+            self.refusals.last()
+        );
+    }
+}
+
+const KINDS: [Fault; 8] = [
+    Fault::Unwritten(ErrorKind::Other),
+    Fault::Written(ErrorKind::Other),
+    Fault::Half(ErrorKind::Other),
+    Fault::Unwritten(ErrorKind::StorageFull),
+    Fault::Half(ErrorKind::StorageFull),
+    Fault::Unwritten(ErrorKind::ReadOnlyFilesystem),
+    Fault::Unwritten(ErrorKind::PermissionDenied),
+    Fault::Written(ErrorKind::TimedOut),
+];
+
+/// Actions of the story: enough to let go of lines, and then of records.
+const ACTIONS: usize = 120;
+
+fn tell(disk: &TestDisk, seed: u64) -> (Teller, tempfile::TempDir) {
+    let home = directory();
+    let mut teller = Teller::new(disk.clone(), &home.path().join("spool"));
+    let mut random = Random(seed);
+    for _ in 0..ACTIONS {
+        teller.act(&mut random);
+    }
+    (teller, home)
+}
+
+#[test]
+fn whichever_step_fails_in_whichever_way_nothing_that_was_promised_is_lost() {
+    let calm = TestDisk::default();
+    let (teller, _home) = tell(&calm, 7);
+    assert_eq!(teller.did, (true, true), "the story leaves something out");
+    let steps = calm.steps();
+    for kind in [
+        "create",
+        "write",
+        "sync",
+        "rename",
+        "remove",
+        "sync directory",
+        "open",
+    ] {
+        assert!(steps.iter().any(|step| step.starts_with(kind)), "no {kind}");
+    }
+    // Most steps are those of one append after the other: of each three that follow each other in
+    // one way, whichever records they are of, two examples.
+    let class = |at: usize| -> String {
+        let step = steps.get(at).map_or("", String::as_str);
+        step.chars().filter(|it| !it.is_ascii_digit()).collect()
+    };
+    let mut told: BTreeMap<[String; 3], usize> = BTreeMap::new();
+    let mut example = |at: &usize| {
+        let count = told
+            .entry([at.wrapping_sub(1), *at, at + 1].map(class))
+            .or_default();
+        *count += 1;
+        *count <= 2
+    };
+    let table: Vec<usize> = (0..steps.len()).filter(|at| example(at)).collect();
+    assert!(table.len() > 40, "{}", table.len());
+    for at in table {
+        for fault in KINDS {
+            let disk = TestDisk::failing(at, fault);
+            let (mut teller, home) = tell(&disk, 7);
+            teller.restart(
+                TestDisk::default().knows(home.path()),
+                &home.path().join("spool"),
+            );
+        }
     }
 }
 
 #[test]
-fn a_segment_that_could_not_be_made_is_made_at_the_next_attempt() {
-    for fault in [
-        Fault::WriteUnwritten,
-        Fault::WriteHalf,
-        Fault::FullHalf,
-        Fault::SyncWritten,
+fn a_refusal_names_the_file_and_the_remedy() {
+    for (kind, remedy) in [
+        (ErrorKind::StorageFull, "make room"),
+        (ErrorKind::ReadOnlyFilesystem, "remount it read-write"),
+        (ErrorKind::PermissionDenied, "chown"),
     ] {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("spool");
-        let mut spool = Spool::open_with(&path, LIMITS, faulty).unwrap();
-        FAULT.set(fault);
-        assert!(
-            spool.append(0, &[b"zero".to_vec()], UNIX_EPOCH).is_err(),
-            "{fault:?}"
-        );
-        FAULT.set(Fault::None);
-        spool.append(0, &[b"zero".to_vec()], UNIX_EPOCH).unwrap();
-        assert_eq!(entries(&mut spool), [(0, b"zero".to_vec())]);
+        let mut refusals = 0;
+        for at in 0..40 {
+            let disk = TestDisk::failing(at, Fault::Unwritten(kind));
+            let (teller, home) = tell(&disk, 7);
+            // The first one is of the fault; later ones may be of what it left.
+            if let Some(refusal) = teller
+                .refusals
+                .first()
+                .filter(|text| !text.contains("max_bytes"))
+            {
+                assert!(refusal.contains(remedy), "{refusal}");
+                assert!(refusal.contains(home.path().to_str().unwrap()), "{refusal}");
+                refusals += 1;
+            }
+        }
+        assert!(refusals > 5, "{kind}: {refusals}");
     }
 }

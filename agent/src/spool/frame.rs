@@ -1,22 +1,24 @@
 //! Frames: what one sync covers, so that a crash leaves all of it or a bad last frame.
 //!
 //! ```text
-//! segment = "AFSPOOL1" first:u64   frame*
+//! segment = head   frame*
+//! head    = "AFSPOOL2" first:u64 from:u64 run:u32 short:u32 crc:u32     crc = CRC-32 over the rest
 //! frame   = "AFFR" length:u32 crc:u32   body          crc = CRC-32 over length and body
 //! body    = first:u64  (length:u32 bytes)+            one entry per sequence, rising by one
 //! ```
-//! All numbers big-endian.
+//! All numbers big-endian. `from` is `first` but in the first segment of a new run: that one stands
+//! in place of every record of the runs before from `from` on. `short` is 1 when lines were let go.
 
 use affiant_proto::envelope::MAX_ENVELOPE_BYTES;
 
 /// Begins a segment.
-const SEGMENT_MARK: &[u8; 8] = b"AFSPOOL1";
+const SEGMENT_MARK: &[u8; 8] = b"AFSPOOL2";
 
 /// Begins a frame.
 const FRAME_MARK: &[u8; 4] = b"AFFR";
 
 /// Bytes before the first frame of a segment.
-pub(super) const SEGMENT_HEAD: usize = 16;
+pub(super) const SEGMENT_HEAD: usize = 36;
 
 /// Bytes before the body of a frame.
 pub(super) const FRAME_HEAD: usize = 12;
@@ -32,12 +34,48 @@ pub(super) struct Frame {
     pub(super) entries: Vec<Vec<u8>>,
 }
 
-/// Spells the head of a segment.
-pub(super) fn segment_head(first: u64) -> [u8; SEGMENT_HEAD] {
-    let mut head = [0; SEGMENT_HEAD];
-    head[..8].copy_from_slice(SEGMENT_MARK);
-    head[8..].copy_from_slice(&first.to_be_bytes());
-    head
+/// What a segment says of itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct SegmentHead {
+    /// Its first sequence.
+    pub(super) first: u64,
+    /// From here on it stands in place of what earlier runs have.
+    pub(super) from: u64,
+    /// Counts the times that records were dropped or replaced.
+    pub(super) run: u32,
+    /// Lines were let go.
+    pub(super) short: bool,
+}
+
+impl SegmentHead {
+    /// Spells the head.
+    pub(super) fn spell(self) -> [u8; SEGMENT_HEAD] {
+        let mut head = [0; SEGMENT_HEAD];
+        head[..8].copy_from_slice(SEGMENT_MARK);
+        head[8..16].copy_from_slice(&self.first.to_be_bytes());
+        head[16..24].copy_from_slice(&self.from.to_be_bytes());
+        head[24..28].copy_from_slice(&self.run.to_be_bytes());
+        head[28..32].copy_from_slice(&u32::from(self.short).to_be_bytes());
+        let crc = crc32fast::hash(&head[..32]).to_be_bytes();
+        head[32..].copy_from_slice(&crc);
+        head
+    }
+
+    /// Reads a head; `None` when it is not what was written.
+    pub(super) fn read(bytes: &[u8; SEGMENT_HEAD]) -> Option<Self> {
+        let (_, rest) = bytes.split_first_chunk::<8>()?;
+        let (first, rest) = rest.split_first_chunk()?;
+        let (from, rest) = rest.split_first_chunk()?;
+        let (run, rest) = rest.split_first_chunk()?;
+        let (short, _) = rest.split_first_chunk()?;
+        let head = Self {
+            first: u64::from_be_bytes(*first),
+            from: u64::from_be_bytes(*from),
+            run: u32::from_be_bytes(*run),
+            short: u32::from_be_bytes(*short) == 1,
+        };
+        (head.spell() == *bytes && head.from <= head.first).then_some(head)
+    }
 }
 
 /// Spells a frame; `None` when it would be too long or holds nothing.
@@ -129,6 +167,23 @@ mod tests {
             let mut changed = bytes.clone();
             changed[at / 8] ^= 1 << (at % 8);
             assert_eq!(read(&changed), None, "bit {at}");
+        }
+    }
+
+    #[test]
+    fn every_changed_bit_of_a_segments_head_is_noticed() {
+        let head = SegmentHead {
+            first: 900,
+            from: 800,
+            run: 3,
+            short: true,
+        };
+        let bytes = head.spell();
+        assert_eq!(SegmentHead::read(&bytes), Some(head));
+        for at in 0..bytes.len() * 8 {
+            let mut changed = bytes;
+            changed[at / 8] ^= 1 << (at % 8);
+            assert_eq!(SegmentHead::read(&changed), None, "bit {at}");
         }
     }
 

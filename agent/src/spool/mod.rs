@@ -7,34 +7,46 @@
 mod cursor;
 mod error;
 mod frame;
+mod pressure;
+mod reserve;
 mod segment;
-mod tail;
 mod view;
 
 #[cfg(test)]
 mod faults;
+#[cfg(test)]
+mod power_cuts;
 
 use std::{
     collections::VecDeque,
-    fs, io,
+    io,
     path::{Path, PathBuf},
+    sync::Arc,
     time::{Duration, SystemTime},
 };
 
 pub use cursor::Cursor;
 pub use error::{AppendError, SpoolError};
+pub use pressure::{Relief, Shorten, Shortened};
 pub use view::{Status, cursor_changed, look, look_at};
 
-use crate::durable::{self, FileError};
-use frame::SEGMENT_HEAD;
+use crate::{
+    disk::{Append, Disk, LocalDisk},
+    durable::{self, FileError},
+};
+use cursor::Marks;
+use frame::SegmentHead;
+use reserve::Reserve;
 use segment::{Frames, Next, Segment};
-use tail::{Append, Opener};
 use view::{scan, status};
 
 /// Most bytes of a segment: a day of an 8-GPU host at 10 s (8,640 × 1.4 KiB = 12 MiB) takes two,
 /// so that 72 hours of kept records go in some six steps, and reading one back takes no memory to
 /// speak of.
 pub const MAX_SEGMENT: u64 = 8 << 20;
+
+/// Segments that the budget holds at the least, so that it is never full of one that is kept.
+const LEAST_SEGMENTS: u64 = 8;
 
 /// Records as they were sealed, each with its sequence.
 pub type Records = Vec<(u64, Vec<u8>)>;
@@ -44,22 +56,35 @@ pub type Records = Vec<(u64, Vec<u8>)>;
 pub struct Limits {
     /// Most bytes of all segments together.
     pub max_bytes: u64,
-    /// How long an INCLUDED record is kept, by the last change of its segment.
+    /// How long an INCLUDED record is kept, from when the log was first known to have it.
     pub keep: Duration,
+    /// How long a record that is not INCLUDED keeps its lines, by the last change of its segment;
+    /// `None` as long as there is room.
+    pub max_age: Option<Duration>,
+}
+
+impl Limits {
+    fn segment(&self) -> u64 {
+        MAX_SEGMENT.min(self.max_bytes / LEAST_SEGMENTS)
+    }
 }
 
 /// The spool of one chain, held by the one who appends to it.
 pub struct Spool {
     directory: PathBuf,
     limits: Limits,
+    disk: Arc<dyn Disk>,
     segments: VecDeque<Segment>,
-    opener: Opener,
     tail: Option<Box<dyn Append>>,
-    /// The disk failed: nothing is appended until the spool is opened again.
+    /// The disk failed: nothing is changed until the spool is opened again.
     failed: bool,
     cursor: Option<Cursor>,
+    marks: Marks,
     kept_from: u64,
     place: Option<Place>,
+    reserve: Reserve,
+    /// Segments, by their first sequence, that would be no shorter without lines.
+    spent: Vec<u64>,
 }
 
 /// Where the reader was last.
@@ -76,50 +101,64 @@ impl Spool {
     /// # Errors
     /// When anything before the tail is not as it was written, or the log has more.
     pub fn open(directory: &Path, limits: Limits) -> Result<Self, SpoolError> {
-        Self::open_with(directory, limits, tail::open)
+        Self::open_on(Arc::new(LocalDisk), directory, limits)
     }
 
-    fn open_with(directory: &Path, limits: Limits, opener: Opener) -> Result<Self, SpoolError> {
+    /// Opens a spool whose changes go through `disk`.
+    ///
+    /// # Errors
+    /// As [`Spool::open`].
+    pub fn open_on(
+        disk: Arc<dyn Disk>,
+        directory: &Path,
+        limits: Limits,
+    ) -> Result<Self, SpoolError> {
         durable::private_directory(directory)?;
-        let (mut segments, torn) = scan(directory)?;
-        let cursor = cursor::read(directory)?;
-        let next = segments.back().map_or(0, |segment| segment.next);
+        let found = scan(directory)?;
+        let (cursor, marks) = cursor::read(directory)?.unzip();
+        let next = found.segments.back().map_or(0, |segment| segment.next);
         if let Some(cursor) = cursor.as_ref().filter(|cursor| cursor.sequence >= next) {
             return Err(SpoolError::Behind {
                 path: directory.to_owned(),
                 included: cursor.sequence,
             });
         }
-        let mut tail = None;
-        if let Some(last) = segments.pop_back() {
-            if last.bytes < SEGMENT_HEAD as u64 {
-                // Made, and not even its head was synced: it never held anything.
-                fs::remove_file(&last.path).map_err(FileError::io("remove", &last.path))?;
-                durable::sync_directory_of(&last.path)?;
-            } else {
-                let mut file =
-                    opener(&last.path, last.bytes).map_err(FileError::io("open", &last.path))?;
-                if torn == segment::Tail::Torn {
-                    tracing::warn!(path = %last.path.display(), offset = last.bytes, "cut what a crash left of the last append");
-                    file.cut(last.bytes)
-                        .map_err(FileError::io("cut", &last.path))?;
-                }
-                // What was read back may be in memory only; nothing unsynced is ever sent.
-                file.sync().map_err(FileError::io("sync", &last.path))?;
-                segments.push_back(last);
-                tail = Some(file);
-            }
+        // What a crash left: files that were never anything, or that are nothing any more.
+        for path in found.replaced.iter().chain(&found.headless) {
+            disk.remove(path).map_err(FileError::io("remove", path))?;
         }
+        for segment in &found.segments {
+            durable::remove_leftover(&*disk, &pressure::temporary(&segment.path))?;
+        }
+        // What was read back may be in memory only; nothing unsynced is ever sent.
+        disk.sync_directory(directory)
+            .map_err(FileError::io("sync", directory))?;
+        let mut tail = None;
+        if let Some(last) = found.segments.back() {
+            let opened = disk.open(&last.path, last.bytes);
+            let mut file = opened.map_err(FileError::io("open", &last.path))?;
+            if found.tail == segment::Tail::Torn {
+                tracing::warn!(path = %last.path.display(), offset = last.bytes, "cut what a crash left of the last append");
+                file.cut(last.bytes)
+                    .map_err(FileError::io("cut", &last.path))?;
+            }
+            file.sync().map_err(FileError::io("sync", &last.path))?;
+            tail = Some(file);
+        }
+        let reserve = Reserve::at(directory, limits.segment());
         Ok(Self {
             directory: directory.to_owned(),
             limits,
-            segments,
-            opener,
+            disk,
+            segments: found.segments,
             tail,
             failed: false,
             cursor,
+            marks: marks.unwrap_or_default(),
             kept_from: 0,
             place: None,
+            reserve,
+            spent: Vec::new(),
         })
     }
 
@@ -143,33 +182,44 @@ impl Spool {
         self.kept_from = sequence;
     }
 
+    /// The newest kept record before `sequence`.
+    pub fn before(&self, sequence: u64) -> Option<u64> {
+        let earlier =
+            |segment: &&Segment| segment.first() < sequence && segment.first() < segment.next;
+        let segment = self.segments.iter().rev().find(earlier)?;
+        Some(segment.next.min(sequence) - 1)
+    }
+
     /// Appends records, the first of which has sequence `first`, and syncs them. Afterwards all
     /// of them exist, or on an error none.
+    ///
+    /// Where the disk is full, segments that the log has make room, and then the reserve.
     ///
     /// # Errors
     /// [`AppendError::Failed`] when nobody knows what is on the disk: open the spool again. All
     /// others leave the spool as it was.
-    pub fn append(
-        &mut self,
-        first: u64,
-        entries: &[Vec<u8>],
-        now: SystemTime,
-    ) -> Result<(), AppendError> {
+    pub fn append(&mut self, first: u64, entries: &[Vec<u8>]) -> Result<(), AppendError> {
         let due = self.last().map_or(first, |last| last.saturating_add(1));
-        let unfit = AppendError::Unfit { due, first };
         let Some(frame) = frame::spell(first, entries).filter(|_| first == due) else {
-            return Err(unfit);
+            return Err(AppendError::Unfit { due, first });
         };
-        if self.failed {
-            let error = io::Error::other("an earlier write failed");
-            return Err(FileError::io("append to", &self.directory)(error).into());
+        let next = first.saturating_add(entries.len() as u64);
+        self.usable()?;
+        self.make_room(frame.len() as u64)?;
+        loop {
+            match self.try_append(first, next, &frame) {
+                Err(AppendError::DiskFull { .. }) if self.free_disk()? => {}
+                done => return done,
+            }
         }
-        self.make_room(frame.len() as u64, now)?;
+    }
+
+    fn try_append(&mut self, first: u64, next: u64, frame: &[u8]) -> Result<(), AppendError> {
         self.roll(first, frame.len() as u64)?;
         let (Some(last), Some(tail)) = (self.segments.back_mut(), self.tail.as_mut()) else {
-            return Err(unfit);
+            return Err(AppendError::Unfit { due: first, first });
         };
-        if let Err(error) = tail.write(&frame) {
+        if let Err(error) = tail.write(frame) {
             if let Err(error) = tail.cut(last.bytes) {
                 self.failed = true;
                 return Err(FileError::io("cut", &last.path)(error).into());
@@ -182,23 +232,35 @@ impl Spool {
             return Err(FileError::io("sync", &last.path)(error).into());
         }
         last.bytes += frame.len() as u64;
-        last.next = first.saturating_add(entries.len() as u64);
+        last.next = next;
+        Ok(())
+    }
+
+    fn usable(&self) -> Result<(), FileError> {
+        if self.failed {
+            let error = io::Error::other("an earlier write failed");
+            return Err(FileError::io("change", &self.directory)(error));
+        }
         Ok(())
     }
 
     /// Begins a new segment where the last one has no room.
     fn roll(&mut self, first: u64, bytes: u64) -> Result<(), AppendError> {
-        if self
-            .segments
-            .back()
-            .is_some_and(|last| last.bytes + bytes <= MAX_SEGMENT)
-        {
-            return Ok(());
-        }
+        let most = self.limits.segment();
+        let run = match self.segments.back() {
+            Some(last) if last.bytes + bytes <= most || last.next == last.first() => return Ok(()),
+            Some(last) => last.head.run,
+            None => 0,
+        };
         let path = segment::path(&self.directory, first);
-        let head = frame::segment_head(first);
-        let made = (self.opener)(&path, 0).and_then(|mut file| {
-            file.write(&head)?;
+        let head = SegmentHead {
+            first,
+            from: first,
+            run,
+            short: false,
+        };
+        let made = self.disk.create(&path).and_then(|mut file| {
+            file.write(&head.spell())?;
             file.sync()?;
             Ok(file)
         });
@@ -206,46 +268,53 @@ impl Spool {
             Ok(file) => file,
             Err(error) => {
                 // An empty file under this name would be in the way of the next attempt.
-                if let Err(error) = fs::remove_file(&path)
-                    && error.kind() != io::ErrorKind::NotFound
-                {
+                if let Err(error) = durable::remove_leftover(&*self.disk, &path) {
                     self.failed = true;
-                    return Err(FileError::io("remove", &path)(error).into());
+                    return Err(error.into());
                 }
                 return Err(AppendError::of_write(&path, error));
             }
         };
-        if let Err(error) = durable::sync_directory_of(&path) {
-            self.failed = true;
-            return Err(error.into());
-        }
+        self.sync_names()?;
         self.tail = Some(file);
         self.segments.push_back(Segment {
             path,
-            first,
+            head,
             next: first,
-            bytes: head.len() as u64,
+            bytes: head.spell().len() as u64,
         });
         Ok(())
     }
 
-    /// Reads records from `sequence` on: at least one, and on until they have `most` bytes. Empty
-    /// when there is none, or when it is no longer kept.
+    /// Makes the names in the directory durable. After a failure nobody knows which are.
+    fn sync_names(&mut self) -> Result<(), FileError> {
+        let synced = self.disk.sync_directory(&self.directory);
+        self.failed |= synced.is_err();
+        synced.map_err(FileError::io("sync", &self.directory))
+    }
+
+    /// Reads records from `sequence` on: at least one, and on until they have `most` bytes. Where
+    /// it was dropped, those that follow the drop. Empty when there is none, or when it is no
+    /// longer kept.
+    ///
+    /// One call opens one segment and goes on where the last one ended, so that a backlog is read
+    /// but once, and holds no more than `most` bytes and the longest frame.
     pub fn read(&mut self, sequence: u64, most: usize) -> Result<Records, SpoolError> {
         let mut out = Vec::new();
         let mut bytes = 0;
-        let holds = |segment: &&Segment| (segment.first..segment.next).contains(&sequence);
+        let holds = |segment: &&Segment| (segment.head.from..segment.next).contains(&sequence);
         let Some(segment) = self.segments.iter().find(holds) else {
             return Ok(out);
         };
+        let sequence = sequence.max(segment.first());
         let corrupt = |offset| SpoolError::Corrupt {
             path: segment.path.clone(),
             offset,
         };
-        let frames = Frames::open(&segment.path, segment.first)?;
+        let frames = Frames::open(&segment.path, segment.first())?;
         let mut frames = frames.ok_or_else(|| corrupt(0))?;
         if let Some(place) = self.place
-            && place.segment == segment.first
+            && place.segment == segment.first()
             && place.sequence <= sequence
         {
             frames.seek(&segment.path, place.offset)?;
@@ -256,12 +325,13 @@ impl Spool {
                 return Err(corrupt(offset));
             };
             self.place = Some(Place {
-                segment: segment.first,
+                segment: segment.first(),
                 offset,
                 sequence: frame.first,
             });
             for (at, entry) in (frame.first..).zip(frame.entries) {
-                if at >= sequence && (bytes < most || out.is_empty()) {
+                let wanted = (sequence..segment.next).contains(&at);
+                if wanted && (bytes < most || out.is_empty()) {
                     bytes += entry.len();
                     out.push((at, entry));
                 }
@@ -271,7 +341,7 @@ impl Spool {
     }
 
     /// Takes note that the log has everything up to the cursor's sequence, and lets go of segments
-    /// that are INCLUDED and were kept for long enough.
+    /// that it has had for long enough.
     ///
     /// A cursor that does not advance changes the checkpoint only.
     ///
@@ -283,59 +353,16 @@ impl Spool {
         if known.is_some_and(|known| cursor.sequence < known.sequence) || known == Some(&cursor) {
             return Ok(());
         }
-        let written = cursor::write(&self.directory, &cursor);
+        self.usable()?;
+        self.marks.note(cursor.sequence, now, self.limits.keep);
+        let written = cursor::write(&*self.disk, &self.directory, &cursor, &self.marks);
         self.cursor = Some(cursor);
-        let keep = self.limits.keep;
-        while let Some(oldest) = self.removable() {
-            let changed = fs::metadata(&oldest.path).and_then(|metadata| metadata.modified());
-            let changed = changed.map_err(FileError::io("look at", &oldest.path))?;
-            // A clock that was set back makes nothing old.
-            if now.duration_since(changed).is_ok_and(|age| age > keep) {
+        if let Some(over) = self.marks.over(now, self.limits.keep) {
+            while self.removable(over) {
                 self.remove_oldest()?;
-            } else {
-                break;
             }
         }
         written
-    }
-
-    fn make_room(&mut self, bytes: u64, now: SystemTime) -> Result<(), AppendError> {
-        let max_bytes = self.limits.max_bytes;
-        while self.bytes().saturating_add(bytes) > max_bytes {
-            let Some(oldest) = self.removable() else {
-                let path = self.directory.clone();
-                return Err(AppendError::Full { path, max_bytes });
-            };
-            tracing::info!(path = %oldest.path.display(), ?now, "the spool's budget is used up: removed its oldest segment, which the log has");
-            self.remove_oldest().map_err(|error| match error {
-                SpoolError::File(error) => AppendError::Failed(error),
-                other => {
-                    let error = io::Error::other(other.to_string());
-                    FileError::io("remove from", &self.directory)(error).into()
-                }
-            })?;
-        }
-        Ok(())
-    }
-
-    /// The oldest segment, if nobody needs it any more.
-    fn removable(&self) -> Option<&Segment> {
-        let included = self.cursor.as_ref()?.sequence;
-        let oldest = self.segments.front().filter(|_| self.segments.len() > 1)?;
-        (oldest.next <= included.saturating_add(1) && oldest.next <= self.kept_from)
-            .then_some(oldest)
-    }
-
-    fn remove_oldest(&mut self) -> Result<(), SpoolError> {
-        if let Some(oldest) = self.segments.front() {
-            fs::remove_file(&oldest.path).map_err(FileError::io("remove", &oldest.path))?;
-            self.segments.pop_front();
-        }
-        Ok(())
-    }
-
-    fn bytes(&self) -> u64 {
-        self.segments.iter().map(|segment| segment.bytes).sum()
     }
 
     /// How the spool stands.

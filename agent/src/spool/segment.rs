@@ -8,7 +8,7 @@ use std::{
 
 use super::{
     SpoolError,
-    frame::{self, FRAME_HEAD, Frame, SEGMENT_HEAD},
+    frame::{self, FRAME_HEAD, Frame, SEGMENT_HEAD, SegmentHead},
 };
 use crate::durable::FileError;
 
@@ -18,12 +18,18 @@ const EXTENSION: &str = "spool";
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Segment {
     pub(super) path: PathBuf,
-    /// Its first sequence.
-    pub(super) first: u64,
+    pub(super) head: SegmentHead,
     /// The sequence after its last.
     pub(super) next: u64,
     /// Bytes up to the end of its last whole frame.
     pub(super) bytes: u64,
+}
+
+impl Segment {
+    /// Its first sequence.
+    pub(super) fn first(&self) -> u64 {
+        self.head.first
+    }
 }
 
 /// What lies after the last whole frame of the last segment.
@@ -61,27 +67,40 @@ pub(super) fn list(directory: &Path) -> Result<Vec<(u64, PathBuf)>, SpoolError> 
     Ok(found)
 }
 
+/// Reads the head of a segment; `None` when it is not whole, as a crash may leave the newest.
+pub(super) fn head(path: &Path, first: u64) -> Result<Option<SegmentHead>, SpoolError> {
+    if let Some(frames) = Frames::open(path, first)? {
+        return Ok(Some(frames.head));
+    }
+    if follows(path, 0)? {
+        let path = path.to_owned();
+        return Err(SpoolError::Corrupt { path, offset: 0 });
+    }
+    Ok(None)
+}
+
 /// Reads every frame of a segment.
 ///
 /// # Errors
 /// When a frame is bad that cannot be a torn tail: another follows it, the segment is not the
 /// `last`, or its sequences do not continue.
-pub(super) fn scan(path: PathBuf, first: u64, last: bool) -> Result<(Segment, Tail), SpoolError> {
+pub(super) fn scan(
+    path: PathBuf,
+    head: SegmentHead,
+    last: bool,
+) -> Result<(Segment, Tail), SpoolError> {
     let corrupt = |path: &Path, offset| SpoolError::Corrupt {
         path: path.to_owned(),
         offset,
     };
     let mut segment = Segment {
-        first,
-        next: first,
+        head,
+        next: head.first,
         bytes: 0,
         path,
     };
-    let mut frames = match Frames::open(&segment.path, first)? {
-        Some(frames) => frames,
-        None if last && !follows(&segment.path, 0)? => return Ok((segment, Tail::Torn)),
-        None => return Err(corrupt(&segment.path, 0)),
-    };
+    let frames = Frames::open(&segment.path, head.first)?;
+    let mut frames = frames.ok_or_else(|| corrupt(&segment.path, 0))?;
     segment.bytes = frames.offset;
     loop {
         match frames.next(&segment.path)? {
@@ -121,6 +140,7 @@ pub(super) enum Next {
 #[derive(Debug)]
 pub(super) struct Frames {
     file: BufReader<File>,
+    pub(super) head: SegmentHead,
     /// Where the next frame begins.
     pub(super) offset: u64,
 }
@@ -134,8 +154,12 @@ impl Frames {
         if !fill(&mut file, &mut head).map_err(FileError::io("read", path))? {
             return Ok(None);
         }
-        let offset = SEGMENT_HEAD as u64;
-        Ok((head == frame::segment_head(first)).then_some(Self { file, offset }))
+        let head = SegmentHead::read(&head).filter(|head| head.first == first);
+        Ok(head.map(|head| Self {
+            file,
+            head,
+            offset: SEGMENT_HEAD as u64,
+        }))
     }
 
     /// Goes on at `offset`, where a frame begins.
