@@ -358,7 +358,8 @@ fn status(path: &Path, options: &Json) -> Result<ExitCode, Failure> {
 
 fn spool(path: &Path, options: &Json) -> Result<ExitCode, Failure> {
     let config = Config::load(path)?;
-    let view = spool_view::view(&DataDir::at(&config.data)).map_err(Failure::io)?;
+    let limit = config.spool.max_bytes;
+    let view = spool_view::view(&DataDir::at(&config.data), limit).map_err(Failure::io)?;
     if options.json {
         println!("{:#}", view.to_json());
     } else {

@@ -8,7 +8,8 @@ use crate::{
     data::DataDir,
     durable::{self, FileError, Secrecy},
     spool::{SpoolError, Status, look, look_at},
-    status::sealed_ms,
+    status::{per_day, sealed_ms},
+    wording,
 };
 
 /// Most bytes of the reason for which sending stopped: foreign text in it is cut at 300 characters
@@ -19,7 +20,9 @@ const MAX_HALT: u64 = 8 << 10;
 #[derive(Clone, Debug)]
 pub struct View {
     status: Status,
+    limit: u64,
     oldest_ms: Option<u64>,
+    bytes_per_day: Option<u64>,
     halt: Option<String>,
     distrust: Option<String>,
 }
@@ -35,12 +38,19 @@ pub enum ViewError {
     File(#[from] FileError),
 }
 
-/// Looks at the spool of a data directory, whether or not an agent is running on it.
-pub fn view(data: &DataDir) -> Result<View, ViewError> {
+/// Looks at the spool of a data directory, which may have `limit` bytes, whether or not an agent
+/// is running on it.
+pub fn view(data: &DataDir, limit: u64) -> Result<View, ViewError> {
     let directory = data.spool();
     let status = look(&directory)?;
-    let oldest_ms = match status.oldest_waiting() {
-        Some(sequence) => look_at(&directory, sequence)?.and_then(|entry| sealed_ms(&entry)),
+    let sealed = |sequence| -> Result<Option<u64>, SpoolError> {
+        let entry = look_at(&directory, sequence)?;
+        Ok(entry.and_then(|entry| sealed_ms(&entry)))
+    };
+    let oldest_ms = status.oldest_waiting().map(sealed).transpose()?.flatten();
+    let bytes_per_day = match status.range {
+        // The enrolment may be much older than the first record.
+        Some((first, last)) => per_day(status.bytes, sealed(first.max(1))?, sealed(last)?),
         None => None,
     };
     let halt = durable::read(&data.halt(), MAX_HALT, Secrecy::Public)?;
@@ -49,13 +59,23 @@ pub fn view(data: &DataDir) -> Result<View, ViewError> {
         [halt, distrust].map(|text| Some(String::from_utf8_lossy(&text?).trim_end().to_owned()));
     Ok(View {
         status,
+        limit,
         oldest_ms,
+        bytes_per_day,
         halt,
         distrust,
     })
 }
 
 impl View {
+    /// Days for which records still fit that nobody takes, at the rate of those that are kept;
+    /// `None` while there are too few to tell.
+    pub fn days_left(&self) -> Option<u64> {
+        // What the log has makes room.
+        let left = self.limit.saturating_sub(self.status.bytes_waiting);
+        left.checked_div(self.bytes_per_day?)
+    }
+
     /// Gives the view as JSON.
     pub fn to_json(&self) -> Value {
         let cursor = self.status.cursor.as_ref();
@@ -65,7 +85,11 @@ impl View {
             "waiting": self.status.waiting(),
             "oldest_waiting_unix_ms": self.oldest_ms,
             "bytes": self.status.bytes,
+            "bytes_waiting": self.status.bytes_waiting,
+            "max_bytes": self.limit,
+            "days_left": self.days_left(),
             "segments": self.status.segments,
+            "dropped": self.status.dropped,
             "included": cursor.map(|cursor| cursor.sequence),
             "index": cursor.map(|cursor| cursor.index),
             "checkpoint": cursor.map(|cursor| cursor.checkpoint.clone()),
@@ -101,6 +125,13 @@ impl fmt::Display for View {
             "on disk     {} bytes in {} segments",
             self.status.bytes, self.status.segments
         )?;
+        match self.days_left() {
+            Some(days) => writeln!(f, "room        for {} more days", wording::grouped(days))?,
+            None => writeln!(f, "room        not known yet for how long")?,
+        }
+        for (first, last) in &self.status.dropped {
+            writeln!(f, "DROPPED     {first} to {last}, for want of room")?;
+        }
         if let Some(distrust) = &self.distrust {
             writeln!(f, "THE LOG IS NOT BELIEVED: {distrust}")?;
         }

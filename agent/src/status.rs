@@ -168,7 +168,8 @@ fn size(note: &str) -> Option<u64> {
     note.lines().nth(1)?.parse().ok()
 }
 
-fn per_day(bytes: u64, first_ms: Option<u64>, last_ms: Option<u64>) -> Option<u64> {
+/// Bytes of a day of records, by the first and the last of some.
+pub(crate) fn per_day(bytes: u64, first_ms: Option<u64>, last_ms: Option<u64>) -> Option<u64> {
     let span_ms = last_ms?.checked_sub(first_ms?)?;
     if span_ms < LEAST_SPAN_MS {
         return None;
@@ -188,7 +189,8 @@ impl Status {
 
     /// Days for which records still fit that nobody takes.
     pub fn days_left(&self) -> Option<u64> {
-        let left = self.spool_limit.saturating_sub(self.spool.bytes);
+        // What the log has makes room.
+        let left = self.spool_limit.saturating_sub(self.spool.bytes_waiting);
         left.checked_div(self.bytes_per_day?)
     }
 

@@ -19,12 +19,12 @@ use affiant_agent::{
     recover::recover,
     sample::{Instant, Inventory, Reading, Sample},
     seal::{ADOPT_MS, Now},
-    spool::{Cursor, Limits, Spool},
+    spool::{Cursor, Limits, Spool, look},
 };
 use affiant_proto::{
     Body, ChainState, Ed25519Signer, Envelope, Signer, Statement, Verified,
     statement::Place,
-    usage::{Ended, check_interval, read_leaves},
+    usage::{Ended, check_interval, read_leaves, read_totals},
     v1::{self, Reason},
 };
 use prost::Message as _;
@@ -514,60 +514,243 @@ fn while_the_spool_is_full_nothing_is_lost_but_sight_and_the_time_is_said_to_be_
     assert_eq!(usages[2].2.devices[0].attributed_ms, 10_000);
 }
 
-#[test]
-fn a_spool_that_was_full_for_a_while_is_filled_again_without_a_restart() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("spool");
-    // Devices with names so long that eighty inventories take three segments.
-    let mut large = inventory(64);
-    large
-        .devices
-        .iter_mut()
-        .for_each(|device| device.model = "x".repeat(3_900));
-    let mut book = open(&path, LIMITS, FIRST);
-    let mut second = 0;
-    for _ in 0..80 {
-        book.inventory(large.clone()).unwrap();
-        for _ in 0..12 {
-            second += 1;
-            tick(&mut book, second, 64, Some("1"));
+/// What a chain of records under pressure must be, read as the verifier reads it.
+#[derive(Default)]
+struct Under {
+    whole: u64,
+    short: u64,
+    /// Ranges whose lines, and whose records, the chain says are gone.
+    lines: Vec<(u64, u64)>,
+    dropped: Vec<(u64, u64)>,
+    kept: Vec<u64>,
+    usages: Vec<(u64, v1::Usage)>,
+}
+
+fn under_pressure(book: &mut Book) -> Under {
+    let mut chain = opened();
+    let mut under = Under::default();
+    let (mut inventory, mut workloads, mut devices, mut held) = (0, 0, 0, 0);
+    let mut ended: Option<Ended> = None;
+    let mut shorts = Vec::new();
+    let mut next = 1;
+    while next <= book.head().0 {
+        for (sequence, bytes) in book.read(next, 1 << 20).unwrap() {
+            let envelope = Envelope::parse(&bytes).unwrap();
+            let tree = envelope.tree().cloned();
+            let (statement, leaves) = envelope.into_parts();
+            let verified = match statement.body() {
+                Body::Gap(gap) if !gap.lines => {
+                    assert_eq!((gap.first, gap.last + 1), (chain.sequence() + 1, sequence));
+                    (inventory, workloads, ended) = (0, 0, None);
+                    chain.skip_to(statement).unwrap()
+                }
+                _ => chain.follow(statement).unwrap(),
+            };
+            match verified.body() {
+                Body::Inventory(body) => (inventory, devices) = (sequence, body.count),
+                Body::Workloads(body) => (workloads, held) = (sequence, body.count),
+                Body::Gap(gap) if gap.lines => under.lines.push((gap.first, gap.last)),
+                Body::Gap(gap) => under.dropped.push((gap.first, gap.last)),
+                Body::Usage(body) => {
+                    assert_eq!((body.inventory, body.workloads), (inventory, workloads));
+                    let interval = check_interval(body).unwrap();
+                    if let Some(ended) = ended {
+                        ended.abuts(body).unwrap();
+                    }
+                    ended = Some(Ended {
+                        boot: body.boot,
+                        end_ms: body.end_ms,
+                    });
+                    match tree {
+                        Some(tree) => {
+                            read_leaves(tree.leaves(), devices, held, interval).unwrap();
+                            under.whole += 1;
+                        }
+                        None => {
+                            let first = leaves.contents(body.usage_count).remove(0).unwrap();
+                            read_totals(&first, devices, interval).unwrap();
+                            shorts.push(sequence);
+                        }
+                    }
+                    under.usages.push((sequence, body.clone()));
+                }
+                other => panic!("{other:?}"),
+            }
+            under.kept.push(sequence);
+            next = sequence + 1;
         }
     }
-    let head = book.head();
-    drop(book);
-    let status = Spool::open(&path, LIMITS).unwrap().status();
-    assert!(status.segments >= 3);
-    let mut book = open(
-        &path,
-        Limits {
-            max_bytes: status.bytes,
-            ..LIMITS
-        },
-        SAME,
+    for short in &shorts {
+        let said = |(first, last): &(u64, u64)| (first..=last).contains(&short);
+        assert!(
+            under.lines.iter().any(said),
+            "nobody says that {short} has no lines"
+        );
+    }
+    under.short = shorts.len() as u64;
+    under
+}
+
+/// Room for some 250 records of 16 busy devices, in segments of 32 KiB.
+const LITTLE: Limits = Limits {
+    max_bytes: 256 << 10,
+    ..LIMITS
+};
+
+fn work(book: &mut Book, seconds: std::ops::RangeInclusive<u64>) {
+    for second in seconds {
+        // A new job a minute, so that workloads are stated anew.
+        let job = (second / 60).to_string();
+        tick(book, second, 16, Some(&job));
+    }
+}
+
+#[test]
+fn without_room_lines_go_first_the_oldest_first_and_the_chain_says_which() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("spool");
+    let mut book = open(&path, LITTLE, FIRST);
+    book.inventory(inventory(16)).unwrap();
+    work(&mut book, 0..=2_000);
+    let under = under_pressure(&mut book);
+    assert_eq!(under.dropped, []);
+    assert_eq!(under.usages.len(), 200, "no record is lost");
+    assert!(
+        under.short > 20 && under.whole > 50,
+        "{} {}",
+        under.short,
+        under.whole
     );
-    book.inventory(inventory(64)).unwrap();
-    (0..30).for_each(|_| {
-        second += 1;
-        tick(&mut book, second, 64, Some("1"));
-    });
-    assert_eq!(book.head(), head);
+    assert_eq!(
+        under.lines.first().map(|(first, _)| *first),
+        Some(3),
+        "the oldest first"
+    );
+    // After a restart the chain goes on, and what is short is not written anew.
+    let said = under.lines.len();
+    drop(book);
+    let mut book = open(&path, LITTLE, SAME);
+    book.inventory(inventory(16)).unwrap();
+    work(&mut book, 2_001..=2_012);
+    let under = under_pressure(&mut book);
+    assert!(under.lines.len() <= said + 1, "{:?}", under.lines);
+    assert_eq!(under.usages.last().unwrap().1.end_ms, 2_010_000);
+}
+
+#[test]
+fn when_no_lines_are_left_the_newest_records_go_and_the_chain_goes_on_from_a_gap() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("spool");
+    let mut book = open(&path, LITTLE, FIRST);
+    book.inventory(inventory(16)).unwrap();
+    for days in 0..3 {
+        work(&mut book, days * 4_000..=days * 4_000 + 3_999);
+        let under = under_pressure(&mut book);
+        let status = look(&path).unwrap();
+        assert!(status.bytes <= LITTLE.max_bytes);
+        assert_eq!(status.dropped, under.dropped);
+        assert_eq!(under.kept.first(), Some(&1), "the oldest stay");
+        let newest = &under.usages.last().unwrap().1;
+        assert!(newest.end_ms + 10_000 >= days * 4_000_000 + 3_990_000);
+        if days > 0 {
+            assert_eq!(
+                under.dropped.len(),
+                1,
+                "one gap in place of all that was dropped"
+            );
+        }
+        drop(book);
+        book = open(&path, LITTLE, SAME);
+        book.inventory(inventory(16)).unwrap();
+    }
+    // The verifier is back, and takes all that there is: there is room again.
+    let head = book.head();
     let cursor = Cursor {
         sequence: head.0,
         index: 7,
         checkpoint: "note".into(),
     };
     book.included(cursor, None).unwrap();
-    (0..30).for_each(|_| {
-        second += 1;
-        tick(&mut book, second, 64, Some("1"));
-    });
-    assert!(
-        book.head().0 > head.0,
-        "the oldest INCLUDED segment made room"
-    );
+    work(&mut book, 12_000..=12_600);
+    let status = look(&path).unwrap();
+    assert_eq!(status.waiting(), book.head().0 - head.0);
+    assert!(status.range.unwrap().0 > 1, "what the log has made room");
     let (_, bytes) = book.read(book.head().0, 1).unwrap().remove(0);
-    let last = Envelope::parse(&bytes).unwrap();
-    assert!(matches!(last.statement().body(), Body::Usage(_)));
+    assert!(Envelope::parse(&bytes).unwrap().tree().is_some());
+}
+
+#[test]
+fn whatever_the_clocks_do_records_abut_and_none_runs_backwards() {
+    for seed in 0..40_u64 {
+        let mut random = seed;
+        let mut below = |limit: u64| {
+            random = random
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
+            (random >> 33) % limit
+        };
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("spool");
+        let mut book = open(&path, LIMITS, FIRST);
+        book.inventory(inventory(2)).unwrap();
+        let (mut boot_ms, mut wall_ms, mut slept_ms) = (5_000, 1_800_000_000_000_u64, 0);
+        for _ in 0..150 {
+            let passed = match below(30) {
+                // Suspended: CLOCK_BOOTTIME leaps.
+                0 => {
+                    let asleep = 60_000 + below(5 * 3_600_000);
+                    slept_ms += asleep;
+                    asleep
+                }
+                1 => 0,
+                _ => 900 + below(200),
+            };
+            boot_ms += passed;
+            wall_ms = match below(30) {
+                0 => wall_ms.saturating_sub(below(400 * 86_400_000)),
+                1 => wall_ms + below(400 * 86_400_000),
+                2 => below(10),
+                _ => wall_ms + passed,
+            };
+            let sample = Sample {
+                at: Instant {
+                    boot_ms,
+                    wall_ms,
+                    slept_ms,
+                },
+                devices: (0..2).map(|_| Ok(Reading::default())).collect(),
+            };
+            book.sample(&sample, &[Holding::Unknown, Holding::Unknown])
+                .unwrap();
+            if below(40) == 0 {
+                if below(2) == 0 {
+                    book.close().unwrap();
+                }
+                drop(book);
+                book = open(&path, LIMITS, SAME);
+                book.inventory(inventory(2)).unwrap();
+            }
+        }
+        book.close().unwrap();
+        let usages = usages(&mut book);
+        let (Some(first), Some(last)) = (usages.first(), usages.last()) else {
+            panic!("seed {seed}: nothing was sealed");
+        };
+        let told: u64 = usages.iter().map(|(_, _, totals)| sum_ms(totals)).sum();
+        assert!(
+            (first.0 * 1_000..=boot_ms).contains(&(last.1 * 1_000)),
+            "seed {seed}"
+        );
+        assert!(
+            told / 1_000 + 1 >= last.1 - first.0,
+            "seed {seed}: time is nowhere"
+        );
+    }
+}
+
+fn sum_ms(totals: &v1::Totals) -> u64 {
+    let it = &totals.devices[0];
+    it.attributed_ms + it.idle_ms + it.unattributed_ms + it.not_observed_ms
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::{
 };
 
 use affiant_agent::spool::{
-    AppendError, Cursor, Limits, MAX_SEGMENT, Spool, SpoolError, look, look_at,
+    AppendError, Cursor, Limits, MAX_SEGMENT, Relief, Shorten, Spool, SpoolError, look, look_at,
 };
 
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -345,4 +345,65 @@ fn a_cursor_that_cannot_be_written_still_makes_room() {
     assert_eq!((spool.last(), spool.cursor()), (Some(19), None));
     spool.included(cursor(19), later).unwrap();
     assert_eq!(look(&path).unwrap().waiting(), 0);
+}
+
+#[test]
+fn a_backlog_is_read_but_once_wherever_the_reader_stops() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("spool");
+    let mut spool = Spool::open(&path, LIMITS).unwrap();
+    for sequence in 0..100 {
+        spool
+            .append(sequence, &records(sequence..sequence + 1))
+            .unwrap();
+    }
+    assert_eq!(spool.read(49, 1).unwrap(), [(49, record(49))]);
+    // Whoever reads this frame again stumbles.
+    let segment = segments(&path).remove(0);
+    let mut bytes = fs::read(&segment).unwrap();
+    bytes[60] ^= 1;
+    fs::write(&segment, &bytes).unwrap();
+    for sequence in 50..100 {
+        assert_eq!(
+            spool.read(sequence, 1).unwrap(),
+            [(sequence, record(sequence))]
+        );
+    }
+    assert!(matches!(spool.read(49, 1), Err(SpoolError::Corrupt { .. })));
+}
+
+#[test]
+fn lines_that_nobody_took_go_when_they_are_as_old_as_they_may_get() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("spool");
+    let limits = Limits {
+        max_age: Some(48 * HOUR),
+        ..LIMITS
+    };
+    let mut spool = Spool::open(&path, limits).unwrap();
+    fill(&mut spool, 20);
+    let shorten: Shorten = |entry| (entry.len() > 9).then(|| entry[..9].to_vec());
+    let later = |hours: u32| SystemTime::now() + hours * HOUR;
+    assert!(spool.relief(later(47), shorten).unwrap().is_none());
+    let mut short = Vec::new();
+    while let Some(relief) = spool.relief(later(49), shorten).unwrap() {
+        let Relief::Lines(shortened) = relief else {
+            panic!("{relief:?}");
+        };
+        short.push(shortened.range);
+        spool.put(shortened).unwrap();
+    }
+    assert_eq!(
+        short,
+        [(0, 6), (7, 13)],
+        "the last segment is still written to"
+    );
+    drop(spool);
+    let mut spool = Spool::open(&path, limits).unwrap();
+    assert!(
+        spool.relief(later(49), shorten).unwrap().is_none(),
+        "once is enough"
+    );
+    assert_eq!(spool.read(3, 1).unwrap(), [(3, vec![7; 9])]);
+    assert_eq!(spool.read(14, 1).unwrap(), [(14, vec![7; 1 << 20])]);
 }

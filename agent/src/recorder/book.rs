@@ -1,6 +1,6 @@
 //! The book of one chain: what was measured goes in, records on disk come out.
 
-use std::{sync::Arc, time::SystemTime};
+use std::sync::Arc;
 
 use affiant_proto::{ChainState, Envelope, Signer, Statement, v1};
 use ring::rand::SystemRandom;

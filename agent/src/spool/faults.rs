@@ -109,7 +109,7 @@ impl Teller {
         );
         for pair in due.windows(2) {
             let hole = (pair[0] + 1, pair[1] - 1);
-            let known = self.dropped.iter().any(|dropped| *dropped == hole);
+            let known = self.dropped.contains(&hole);
             assert!(
                 hole.0 > hole.1 || known,
                 "hole {hole:?} of {due:?}, said {:?}",
@@ -378,4 +378,28 @@ fn a_refusal_names_the_file_and_the_remedy() {
         }
         assert!(refusals > 5, "{kind}: {refusals}");
     }
+}
+
+#[test]
+fn a_disk_that_others_filled_up_takes_records_while_the_reserve_lasts() {
+    let calm = TestDisk::default();
+    let (_, _home) = tell(&calm, 7);
+    let steps = calm.steps();
+    let reserved = steps
+        .iter()
+        .position(|step| step == "sync reserve")
+        .unwrap();
+    let append = |at: &usize| {
+        let step = &steps[*at];
+        step.starts_with("write to") && step.ends_with("spool") && steps[at - 1].starts_with("sync")
+    };
+    let at = (reserved..steps.len()).find(append).unwrap();
+    let disk = TestDisk::failing(at, Fault::Half(ErrorKind::StorageFull));
+    let (teller, home) = tell(&disk, 7);
+    assert_eq!(teller.refusals, [] as [&str; 0], "nobody notices");
+    assert!(
+        home.path().join("spool/reserve").exists(),
+        "there is room again"
+    );
+    assert!(disk.steps().iter().any(|step| step == "remove reserve"));
 }

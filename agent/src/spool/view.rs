@@ -18,8 +18,6 @@ pub struct Status {
     pub range: Option<(u64, u64)>,
     /// Spans of sequences between them that were dropped, as (first, last).
     pub dropped: Vec<(u64, u64)>,
-    waiting: u64,
-    oldest_waiting: Option<u64>,
     /// Bytes of all segments.
     pub bytes: u64,
     /// Bytes of the segments that hold a record which waits to be INCLUDED.
@@ -28,20 +26,36 @@ pub struct Status {
     pub segments: usize,
     /// Last INCLUDED record, as far as it is known.
     pub cursor: Option<Cursor>,
-    /// The newest records with their lines: their first sequence and their bytes. `None` when
-    /// there are none.
-    pub newest: Option<(u64, u64)>,
 }
 
 impl Status {
     /// How many records wait to be INCLUDED.
     pub fn waiting(&self) -> u64 {
-        self.waiting
+        let Some((first, last)) = self.range else {
+            return 0;
+        };
+        let due = self.due().max(first);
+        let dropped = self.dropped.iter();
+        let dropped = dropped.map(|(from, to)| (to + 1).saturating_sub(due.max(*from)));
+        (last + 1).saturating_sub(due).saturating_sub(dropped.sum())
     }
 
     /// The oldest record that waits to be INCLUDED.
     pub fn oldest_waiting(&self) -> Option<u64> {
-        self.oldest_waiting
+        let (first, last) = self.range?;
+        let due = self.due().max(first);
+        let hole = self
+            .dropped
+            .iter()
+            .find(|(from, to)| (*from..=*to).contains(&due));
+        let oldest = hole.map_or(due, |(_, to)| to + 1);
+        (oldest <= last).then_some(oldest)
+    }
+
+    /// The sequence after the last INCLUDED one.
+    fn due(&self) -> u64 {
+        let included = self.cursor.as_ref().map(|cursor| cursor.sequence);
+        included.map_or(0, |included| included.saturating_add(1))
     }
 }
 
@@ -173,22 +187,11 @@ pub(super) fn status(segments: &VecDeque<Segment>, cursor: Option<Cursor>) -> St
     let unsent = |segment: &&Segment| segment.next > due;
     let pairs = segments.iter().zip(segments.iter().skip(1));
     let holes = pairs.filter(|(before, after)| before.next < after.first());
-    // The newest two: the last alone may just have begun.
-    let newest = segments.iter().rev().take(2);
-    let newest: Vec<&Segment> = newest.take_while(|segment| !segment.head.short).collect();
     Status {
         range: range.map(|(first, next)| (first, next - 1)),
         dropped: holes
             .map(|(before, after)| (before.next, after.first() - 1))
             .collect(),
-        waiting: segments
-            .iter()
-            .map(|segment| segment.next.saturating_sub(due.max(segment.first())))
-            .sum(),
-        oldest_waiting: segments
-            .iter()
-            .find(unsent)
-            .map(|segment| due.max(segment.first())),
         bytes: segments.iter().map(|segment| segment.bytes).sum(),
         bytes_waiting: segments
             .iter()
@@ -196,9 +199,6 @@ pub(super) fn status(segments: &VecDeque<Segment>, cursor: Option<Cursor>) -> St
             .map(|segment| segment.bytes)
             .sum(),
         segments: segments.len(),
-        newest: newest
-            .last()
-            .map(|first| (first.first(), newest.iter().map(|s| s.bytes).sum())),
         cursor,
     }
 }

@@ -39,6 +39,8 @@ fn status() -> Status {
         })),
         certificate: Some((NOW + 10 * DAY, NOW + 20 * DAY)),
         spool: spool::Status {
+            dropped: Vec::new(),
+            bytes_waiting: 36 << 20,
             range: Some((84_000, 84_213)),
             bytes: 36 << 20,
             segments: 5,
