@@ -611,10 +611,10 @@ fn without_room_lines_go_first_the_oldest_first_and_the_chain_says_which() {
     let path = directory.path().join("spool");
     let mut book = open(&path, LITTLE, FIRST);
     book.inventory(inventory(16)).unwrap();
-    work(&mut book, 0..=2_000);
+    work(&mut book, 0..=2_900);
     let under = under_pressure(&mut book);
     assert_eq!(under.dropped, []);
-    assert_eq!(under.usages.len(), 200, "no record is lost");
+    assert_eq!(under.usages.len(), 290, "no record is lost");
     assert!(
         under.short > 20 && under.whole > 50,
         "{} {}",
@@ -631,10 +631,10 @@ fn without_room_lines_go_first_the_oldest_first_and_the_chain_says_which() {
     drop(book);
     let mut book = open(&path, LITTLE, SAME);
     book.inventory(inventory(16)).unwrap();
-    work(&mut book, 2_001..=2_012);
+    work(&mut book, 2_901..=2_912);
     let under = under_pressure(&mut book);
     assert!(under.lines.len() <= said + 1, "{:?}", under.lines);
-    assert_eq!(under.usages.last().unwrap().1.end_ms, 2_010_000);
+    assert_eq!(under.usages.last().unwrap().1.end_ms, 2_910_000);
 }
 
 #[test]

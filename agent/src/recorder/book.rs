@@ -324,7 +324,7 @@ impl Book {
             let relieved = match self.spool.relief(self.clock.system_time(), without_lines)? {
                 None => return Ok(()),
                 Some(Relief::Lines(shortened)) => self.let_lines_go(shortened)?,
-                Some(Relief::Records { first }) => self.let_records_go(first)?,
+                Some(Relief::Records { first, short }) => self.let_records_go(first, short)?,
             };
             if !relieved {
                 return Ok(());
@@ -337,13 +337,7 @@ impl Book {
     /// it says too much, and never too little.
     fn let_lines_go(&mut self, shortened: Shortened) -> Result<bool, BookError> {
         let (first, last) = shortened.range;
-        let gap = v1::Gap {
-            first,
-            last,
-            lines: true,
-            reason: NO_ROOM.to_owned(),
-            ..v1::Gap::default()
-        };
+        let gap = lines_gone(first, last);
         let mut draft = self.sealer.draft();
         let sealed = self.sealer.gap(&mut draft, gap, self.clock.read());
         let said = match sealed {
@@ -365,7 +359,7 @@ impl Book {
     }
 
     /// Drops every record from `first` to the head, and states the devices anew.
-    fn let_records_go(&mut self, first: u64) -> Result<bool, BookError> {
+    fn let_records_go(&mut self, first: u64, short: Option<(u64, u64)>) -> Result<bool, BookError> {
         let (last, digest) = self.head();
         let gap = v1::Gap {
             first,
@@ -377,6 +371,10 @@ impl Book {
         let mut draft = self.sealer.draft();
         let now = self.clock.read();
         let mut sealed = self.sealer.gap(&mut draft, gap, now);
+        if let Some((first, last)) = short.filter(|_| sealed.is_ok()) {
+            let again = lines_gone(first, last);
+            sealed = self.sealer.gap(&mut draft, again, now);
+        }
         if let Some(inventory) = self.inventory.as_ref().filter(|_| sealed.is_ok()) {
             sealed = self.sealer.inventory(&mut draft, inventory, now);
         }
@@ -434,6 +432,16 @@ impl Book {
         let mut meter = Meter::new(devices, self.pace, self.ended)?;
         meter.planned(self.planned);
         Ok(meter)
+    }
+}
+
+fn lines_gone(first: u64, last: u64) -> v1::Gap {
+    v1::Gap {
+        first,
+        last,
+        lines: true,
+        reason: NO_ROOM.to_owned(),
+        ..v1::Gap::default()
     }
 }
 

@@ -459,11 +459,7 @@ impl Carried {
         if self.draft.entries().is_empty() {
             return Ok(());
         }
-        match self.spool.append(
-            self.draft.first(),
-            self.draft.entries(),
-            self.clock.system_time(),
-        ) {
+        match self.spool.append(self.draft.first(), self.draft.entries()) {
             Ok(()) => {
                 let draft = self.draft.clone();
                 self.sealer.commit(draft);

@@ -198,7 +198,7 @@ impl Teller {
                     self.failed(&error);
                 }
             }
-            Ok(Some(Relief::Records { first })) => {
+            Ok(Some(Relief::Records { first, .. })) => {
                 let head = self.promised.len() as u64;
                 let entries = vec![gap("records", first, head - 1)];
                 self.dropped.push((first, head - 1));

@@ -30,6 +30,9 @@ pub enum Relief {
     Records {
         /// The first of them.
         first: u64,
+        /// First and last of the records before it whose lines went: what the chain said of
+        /// that may be among the records that go.
+        short: Option<(u64, u64)>,
     },
 }
 
@@ -86,7 +89,10 @@ impl Spool {
         if !self.budget_used() {
             return Ok(None);
         }
-        Ok(self.droppable().map(|first| Relief::Records { first }))
+        Ok(self.droppable().map(|first| Relief::Records {
+            first,
+            short: self.short_before(first),
+        }))
     }
 
     /// Puts a shortened segment in the place of the whole one.
@@ -365,6 +371,16 @@ impl Spool {
                 Err(error) => error.into(),
             }
         })
+    }
+
+    /// First and last record before `from` that are in segments without lines and wait for the log.
+    fn short_before(&self, from: u64) -> Option<(u64, u64)> {
+        let waits = self.cursor().map_or(0, |cursor| cursor.sequence + 1);
+        let short = |it: &&Segment| it.head.short && it.next > waits && it.first() < from;
+        let mut short = self.segments.iter().filter(short);
+        let first = short.next()?;
+        let last = short.next_back().unwrap_or(first);
+        Some((first.first().max(waits), last.next - 1))
     }
 
     /// From which record on to drop, so that a segment's room is made: whole segments that wait

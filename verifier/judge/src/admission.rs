@@ -234,7 +234,7 @@ impl HostChain {
         let mut next = self.clone();
         revocations.trusts(KeyUse::Record, &statement.key())?;
         let due = self.state.sequence().saturating_add(1);
-        let lost = matches!(statement.body(), Body::Gap(gap) if gap.first == due)
+        let lost = matches!(statement.body(), Body::Gap(gap) if (gap.first..=gap.last).contains(&due))
             && bridges(&statement).is_ok_and(|bridges| bridges);
         let verified = if lost {
             next.state.skip_to(statement)?
@@ -303,10 +303,11 @@ impl HostChain {
         self.reenrolment
     }
 
-    /// Refuses a gap over statements that are here.
+    /// Refuses a gap over statements all of which are here. Some may be: a host does not know of
+    /// all that it sent whether it came.
     fn lost(&self, verified: &Verified) -> Result<(), Refusal> {
         match verified.body() {
-            Body::Gap(gap) if !gap.lines && gap.first <= self.state.sequence() => {
+            Body::Gap(gap) if !gap.lines && gap.last <= self.state.sequence() => {
                 Err(Refusal::Gap("says that statements are lost which are here"))
             }
             _ => Ok(()),

@@ -262,9 +262,9 @@ impl Reading {
         let due = track.last.saturating_add(1);
         if sequence > due {
             match lost {
-                Some((first, count)) if first == due => {
+                Some(first) if first <= due => {
                     if let Some(host) = self.hosts.get_mut(&chain) {
-                        host.lost = host.lost.saturating_add(count);
+                        host.lost = host.lost.saturating_add(sequence - due);
                     }
                 }
                 _ => track.holes.push(Hole {
@@ -402,12 +402,11 @@ impl Reading {
     }
 }
 
-/// The sequences that a gap statement announces as lost, when it continues right after them:
-/// first and number.
-fn bridges(gap: &v1::Gap, statement: &Statement) -> Option<(u64, u64)> {
+/// The first of the sequences that a gap statement announces as lost, when it continues right
+/// after them.
+fn bridges(gap: &v1::Gap, statement: &Statement) -> Option<u64> {
     let follows = gap.last.checked_add(1) == Some(statement.header().sequence());
     let cites = matches!(statement.header().place(), Place::Link { previous, .. }
         if previous.as_bytes().as_slice() == gap.last_digest);
-    let count = gap.last.checked_sub(gap.first)?.checked_add(1)?;
-    (follows && cites).then_some((gap.first, count))
+    (follows && cites && gap.first <= gap.last).then_some(gap.first)
 }
