@@ -59,8 +59,9 @@ fn a_gap_goes_on_over_what_is_missing_whether_or_not_some_of_what_the_host_lost_
     };
     for came in 0..=5_u64 {
         let genesis = digest(b"genesis");
-        let (mut host, _) = HostChain::open(all[0].clone(), genesis).unwrap();
-        let mut admit = |host: &mut HostChain, envelope| {
+        let (mut host, _) =
+            HostChain::open(all[0].clone(), genesis, &Revocations::default(), None).unwrap();
+        let admit = |host: &mut HostChain, envelope| {
             host.admit(envelope, Sources::default(), &Revocations::default())
         };
         for statement in all.iter().skip(1).take(usize::try_from(came).unwrap()) {
@@ -70,7 +71,11 @@ fn a_gap_goes_on_over_what_is_missing_whether_or_not_some_of_what_the_host_lost_
         let before = host.clone();
         // The host lost 3 to 5. Without 1 and 2 that does not go on; with 3 to 5 none is lost.
         let taken = admit(&mut host, gap(3, 5));
-        assert_eq!(taken.is_ok(), (2..=4).contains(&came), "{came} came: {taken:?}");
+        assert_eq!(
+            taken.is_ok(),
+            (2..=4).contains(&came),
+            "{came} came: {taken:?}"
+        );
         if taken.is_err() {
             assert_eq!(host, before);
             continue;
