@@ -117,7 +117,7 @@ pub fn rotate(config: &Config, clock: &Clock) -> Result<(u64, KeyId), RotationEr
     let old = identity.keys().record();
     let statement = Statement::seal(body.into(), chain.next_place(), time, None, old)?;
     let entry = Envelope::join(statement, None)?.to_bytes();
-    spool.append(sequence, &[entry], clock.system_time())?;
+    spool.append(sequence, &[entry])?;
     drop(spool);
     settle(&data)?;
     Ok((sequence, new.public_key().id()))
@@ -271,14 +271,14 @@ mod tests {
         Limits {
             max_bytes: 64 << 20,
             keep: Duration::from_secs(3_600),
+            max_age: None,
         }
     }
 
     fn seal(change: &Change) {
         let mut spool = Spool::open(&change.data.spool(), limits()).unwrap();
         let entry = Envelope::join(change.statement.clone(), None).unwrap();
-        let now = std::time::SystemTime::now();
-        spool.append(1, &[entry.to_bytes()], now).unwrap();
+        spool.append(1, &[entry.to_bytes()]).unwrap();
     }
 
     fn there(path: &Path) -> Option<Vec<u8>> {
