@@ -272,6 +272,7 @@ mod tests {
             max_bytes: 64 << 20,
             keep: Duration::from_secs(3_600),
             max_age: None,
+            reserve: None,
         }
     }
 

@@ -33,6 +33,7 @@ const LIMITS: Limits = Limits {
     max_bytes: 64 << 20,
     keep: Duration::from_secs(3_600),
     max_age: None,
+    reserve: None,
 };
 
 /// What the book's clock tells.

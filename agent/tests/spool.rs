@@ -17,6 +17,7 @@ const LIMITS: Limits = Limits {
     max_bytes: 1 << 30,
     keep: HOUR,
     max_age: None,
+    reserve: None,
 };
 
 fn record(sequence: u64) -> Vec<u8> {
@@ -257,6 +258,7 @@ fn a_full_spool_lets_go_of_included_records_first_and_never_of_others() {
         max_bytes: 20 << 20,
         keep: HOUR,
         max_age: None,
+        reserve: None,
     };
     let mut spool = Spool::open(&path, limits).unwrap();
     spool.keep_from(100);

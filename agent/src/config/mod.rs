@@ -238,8 +238,10 @@ fn spool(mut section: Section<'_>) -> Limits {
     let max_bytes = section.number("max_bytes", LEAST_SPOOL_BYTES..=1 << 44);
     let keep = section.number("keep", 0..=10 * 366 * 86_400);
     let max_age = section.number("max_age", 3_600..=10 * 366 * 86_400);
+    let reserve = section.number("reserve", 0..=1 << 40);
     section.end();
     Limits {
+        reserve,
         max_bytes: max_bytes.unwrap_or(SPOOL_BYTES),
         keep: Duration::from_secs(keep.unwrap_or(KEEP_SECONDS)),
         max_age: max_age.map(Duration::from_secs),
@@ -356,6 +358,9 @@ impl fmt::Display for Config {
         writeln!(f, "keep = {}", self.spool.keep.as_secs())?;
         if let Some(max_age) = self.spool.max_age {
             writeln!(f, "max_age = {}", max_age.as_secs())?;
+        }
+        if let Some(reserve) = self.spool.reserve {
+            writeln!(f, "reserve = {reserve}")?;
         }
         writeln!(f, "\n[log]\nlevel = \"{}\"", self.measuring.log.level)?;
         writeln!(

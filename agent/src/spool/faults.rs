@@ -14,6 +14,7 @@ pub(super) const LIMITS: Limits = Limits {
     max_bytes: 16 << 10,
     keep: Duration::from_secs(3_600),
     max_age: None,
+    reserve: None,
 };
 
 /// What stands for lines.

@@ -28,7 +28,7 @@ use std::{
 pub use cursor::Cursor;
 pub use error::{AppendError, SpoolError};
 pub use pressure::{Relief, Shorten, Shortened};
-pub use view::{Status, cursor_changed, look, look_at};
+pub use view::{Status, cursor_changed, look, look_at, look_how_far};
 
 use crate::{
     disk::{Append, Disk, LocalDisk},
@@ -61,11 +61,19 @@ pub struct Limits {
     /// How long a record that is not INCLUDED keeps its lines, by the last change of its segment;
     /// `None` as long as there is room.
     pub max_age: Option<Duration>,
+    /// Bytes that are held back on the disk for when others fill it up; `None` for a segment,
+    /// which is written anew before the old one goes, and an eighth for what is said of that.
+    pub reserve: Option<u64>,
 }
 
 impl Limits {
     fn segment(&self) -> u64 {
         MAX_SEGMENT.min(self.max_bytes / LEAST_SEGMENTS)
+    }
+
+    fn reserve(&self) -> u64 {
+        let segment = self.segment();
+        self.reserve.unwrap_or(segment + segment / 8)
     }
 }
 
@@ -145,7 +153,7 @@ impl Spool {
             file.sync().map_err(FileError::io("sync", &last.path))?;
             tail = Some(file);
         }
-        let reserve = Reserve::at(directory, limits.segment());
+        let reserve = Reserve::at(directory, limits.reserve());
         Ok(Self {
             directory: directory.to_owned(),
             limits,

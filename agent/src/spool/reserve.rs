@@ -14,19 +14,16 @@ const BLOCK: usize = 64 << 10;
 /// A file of zeros in the directory of the spool.
 pub(super) struct Reserve {
     path: PathBuf,
-    /// One segment, which is written anew before the old one goes, and an eighth for what is said
-    /// of that.
     bytes: u64,
     held: bool,
 }
 
 impl Reserve {
     /// Looks whether a run before left its reserve.
-    pub(super) fn at(directory: &Path, segment: u64) -> Self {
+    pub(super) fn at(directory: &Path, bytes: u64) -> Self {
         let path = directory.join("reserve");
-        let bytes = segment + segment / 8;
         let length = std::fs::metadata(&path).map(|metadata| metadata.len());
-        let held = length.is_ok_and(|length| length == bytes);
+        let held = bytes == 0 || length.is_ok_and(|length| length == bytes);
         Self { path, bytes, held }
     }
 
@@ -61,7 +58,7 @@ impl Reserve {
 
     /// Gives the room to whoever writes next; false when there is none to give.
     pub(super) fn give(&mut self, disk: &dyn Disk) -> Result<bool, FileError> {
-        if !self.held {
+        if !self.held || self.bytes == 0 {
             return Ok(false);
         }
         durable::remove_leftover(disk, &self.path)?;

@@ -71,6 +71,11 @@ pub fn look(directory: &Path) -> Result<Status, SpoolError> {
     Ok(status(&found.segments, cursor.map(|(cursor, _)| cursor)))
 }
 
+/// Reads how far the log is known to be, of a spool that another process may be changing.
+pub fn look_how_far(directory: &Path) -> Result<Option<Cursor>, SpoolError> {
+    Ok(cursor::read(directory)?.map(|(cursor, _)| cursor))
+}
+
 /// When the log was last known to have more, by the wall clock in milliseconds since 1970.
 pub fn cursor_changed(directory: &Path) -> Option<u64> {
     let changed = std::fs::metadata(cursor::path(directory))

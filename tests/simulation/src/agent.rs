@@ -23,7 +23,7 @@ use affiant_agent::{
     recorder::{Book, Recorder},
     run,
     sample::Instant,
-    spool::{Cursor, Spool},
+    spool::{Cursor, Spool, look_how_far},
     upload::{Outcome, Uploader},
 };
 use tokio::sync::watch;
@@ -82,7 +82,7 @@ impl Host {
         fs::create_dir_all(&place)?;
         let config = format!(
             "verifier = \"https://verifier:{}\"\nca = {:?}\ndata = {:?}\nhost = \"{name}\"\n\
-             interval = {}\nreconnect_max_ms = 20000\n",
+             interval = {}\nreconnect_max_ms = 20000\n[spool]\nreserve = 0\n",
             wire::PORT,
             world.of("verifier").join("ca.pem"),
             it.data().path(),
@@ -121,8 +121,7 @@ impl Host {
 
     /// How far it was told that the log is, if that is new.
     pub fn cursor(&self) -> Option<Cursor> {
-        let bytes = fs::read(self.data().spool().join("cursor")).ok()?;
-        serde_json::from_slice(&bytes).ok()
+        look_how_far(&self.data().spool()).ok()?
     }
 
     fn outside(&self) -> Outside {

@@ -208,6 +208,8 @@ fn on_disk(
     let limits = affiant_agent::spool::Limits {
         max_bytes: 1 << 30,
         keep: std::time::Duration::MAX,
+        max_age: None,
+        reserve: Some(0),
     };
     let logged: BTreeMap<u64, Digest> = records
         .iter()
