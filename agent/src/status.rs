@@ -95,6 +95,8 @@ pub struct Status {
     pub checkpoint: Option<(u64, u64)>,
     /// Why nothing is sent any more.
     pub halted: Option<String>,
+    /// Why the log is not believed, and nothing sent to it, until it is again what it was.
+    pub distrust: Option<String>,
     /// The devices: of the running agent, else as they were known last, of which nothing is
     /// observed.
     pub devices: Vec<LiveDevice>,
@@ -121,6 +123,9 @@ pub fn look(config: &Config) -> Result<Status, StatusError> {
     let enrolment = enrolment.and_then(|bytes| Statement::parse(&bytes).ok());
     let certificate = HostCertificate::read(&data.certificates())?;
     let halt = durable::read(&data.halt(), MAX_HALT, Secrecy::Public)?;
+    let distrust = durable::read(&data.distrust(), MAX_HALT, Secrecy::Public)?;
+    let [halted, distrust] =
+        [halt, distrust].map(|text| Some(String::from_utf8_lossy(&text?).trim_end().to_owned()));
     let directory = data.spool();
     let spool = spool::look(&directory)?;
     let sealed = |sequence| -> Result<Option<u64>, SpoolError> {
@@ -150,7 +155,8 @@ pub fn look(config: &Config) -> Result<Status, StatusError> {
         included_ms: included.flatten(),
         bytes_per_day,
         checkpoint: checkpoint.zip(told),
-        halted: halt.map(|text| String::from_utf8_lossy(&text).trim_end().to_owned()),
+        halted,
+        distrust,
         spool,
         devices,
     })
@@ -241,6 +247,7 @@ impl Status {
                 "told_unix_ms": told_ms,
             })),
             "halted": self.halted,
+            "distrust": self.distrust,
         })
     }
 }

@@ -36,6 +36,9 @@ impl Health {
         if let Some(halt) = &status.halted {
             attention.push(format!("NOTHING IS SENT ANY MORE: {halt}"));
         }
+        if let Some(distrust) = &status.distrust {
+            attention.push(format!("THE LOG IS NOT BELIEVED: {distrust}"));
+        }
         match &status.agent {
             Agent::Running(_) => {}
             Agent::Stopped => attention.push("no agent runs; nothing is recorded".into()),

@@ -56,6 +56,7 @@ fn status() -> Status {
         bytes_per_day: Some(12 << 20),
         checkpoint: Some((1_204_332, NOW - 9_000)),
         halted: None,
+        distrust: None,
         devices,
     }
 }
@@ -170,6 +171,13 @@ fn a_spool_that_is_nearly_full_and_a_halt_call_for_attention() {
     let (code, words) = with(|status| status.halted = Some("the log contradicts itself".into()));
     assert_eq!(code, 1);
     assert!(words.contains("the log contradicts itself"), "{words}");
+}
+
+#[test]
+fn a_log_that_is_not_believed_calls_for_attention_at_once() {
+    let (code, words) = with(|status| status.distrust = Some("LOG_WENT_BACK: 9 to 7".into()));
+    assert_eq!(code, 1);
+    assert!(words.contains("LOG_WENT_BACK: 9 to 7"), "{words}");
 }
 
 #[test]
