@@ -1,0 +1,287 @@
+//! A verifier's data directory is put back to what it was an hour before, lock and all, and goes on:
+//! agents, witness and auditor refuse that log each by itself, until two officers own up to it.
+#![allow(missing_docs, clippy::unwrap_used)]
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::Path,
+    process::{Command, Output},
+    time::Duration,
+};
+
+use affiant_proto::{Digest, Envelope};
+use affiant_tests::{
+    Agent, Deployment, Host, Outcome, Running, binary, copy, machine::fleet, until,
+};
+
+/// Longest that a test waits for what must come.
+const LIMIT: Duration = Duration::from_secs(120);
+
+/// A machine that is busy with other tests is no hole: these are not what is looked for here.
+const PATIENT: &str = "gap_grace_ms = 3600000\nnot_observed_grace_ms = 3600000\n";
+
+/// A witness outside of the operator.
+struct Witness {
+    _running: Running,
+    /// Its table in a verifier's configuration.
+    table: String,
+    url: String,
+}
+
+impl Witness {
+    fn start(deployment: &Deployment) -> Self {
+        let path = |name: &str| deployment.path(name).to_str().unwrap().to_owned();
+        let (key, port) = (path("witness.key"), path("witness.port"));
+        let init = ["witness", "--init", "--name", "witness.example", "--key"];
+        let mut command = Command::new(binary("affiant-audit"));
+        let made = command.args(init).arg(&key).output().unwrap();
+        assert!(made.status.success());
+        let vkey = String::from_utf8(made.stdout).unwrap();
+        let trust = fs::read_to_string(deployment.data().join("trust.toml")).unwrap();
+        let trust: toml::Table = trust.parse().unwrap();
+        let log = trust["log"]["key"].as_str().unwrap();
+        let mut command = Command::new(binary("affiant-audit"));
+        command.args(["witness", "--listen", "127.0.0.1:0", "--key", &key]);
+        command.args(["--state", &path("witness.state"), "--log", log]);
+        let running = Running::start(command.args(["--port-file", &port]));
+        let port = until("the witness", LIMIT, || {
+            let port: u16 = fs::read_to_string(&port).ok()?.trim().parse().ok()?;
+            Some(port)
+        });
+        let url = format!("http://127.0.0.1:{port}");
+        let key = vkey.trim();
+        Self {
+            _running: running,
+            table: format!("\n[[witness]]\nurl = \"{url}\"\nkey = \"{key}\"\n"),
+            url,
+        }
+    }
+
+    /// What it answered a verifier last.
+    fn answer(&self, deployment: &Deployment) -> serde_json::Value {
+        deployment.json(&["status", "--json"])["witnesses"][&self.url].clone()
+    }
+}
+
+/// Size of a checkpoint that somebody kept: its second line.
+fn size(note: &Path) -> u64 {
+    let text = fs::read_to_string(note).unwrap();
+    text.lines().nth(1).unwrap().parse().unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// Sequence up to which the verifier has the agent's chain.
+fn logged(deployment: &Deployment) -> u64 {
+    let hosts = deployment.json(&["host", "list", "--json"]);
+    let mut hosts = hosts.as_array().unwrap().iter();
+    let agent = hosts.find(|host| host["host"] == "gpu-1").unwrap();
+    agent["included_sequence"].as_u64().unwrap_or(0)
+}
+
+fn until_logged(deployment: &Deployment, sequence: u64) {
+    until("the agent's records", LIMIT, || {
+        (logged(deployment) >= sequence).then_some(())
+    });
+}
+
+async fn send(deployment: &Deployment, hosts: &mut [Host], records: usize) {
+    for host in hosts {
+        for _ in 0..records {
+            host.seal_usage();
+        }
+        let outcome = host.send(&deployment.address(), &deployment.ca()).await;
+        assert_eq!(outcome, Outcome::Included, "{}", host.name);
+    }
+}
+
+/// How often each statement of these chains stands in the log. The verifier must be stopped.
+fn statements(deployment: &Deployment, chains: &BTreeSet<Digest>) -> BTreeMap<Digest, usize> {
+    let mut found = BTreeMap::new();
+    for bytes in deployment.log_entries() {
+        let envelope = Envelope::parse(&bytes).unwrap();
+        let statement = envelope.statement();
+        let chain = statement.header().chain().unwrap_or(statement.digest());
+        if chains.contains(&chain) {
+            *found.entry(statement.digest()).or_default() += 1;
+        }
+    }
+    found
+}
+
+/// Names of the charges that an agent keeps against the log.
+fn charges(agent: &Agent) -> String {
+    let entries = fs::read_dir(agent.data().join("charges"));
+    let names = entries.into_iter().flatten().flatten();
+    names
+        .map(|entry| entry.file_name().to_string_lossy().into_owned() + "\n")
+        .collect()
+}
+
+/// Opens the next generation by both officers, over what these notes tell of.
+fn succeed(deployment: &Deployment, seen: &[&Path]) {
+    let path = |name: &str| deployment.path(name).to_str().unwrap().to_owned();
+    let proposal = path("next.json");
+    let mut propose = vec!["succession", "propose", "--reason", "put back by mistake"];
+    for note in seen {
+        propose.extend(["--last", note.to_str().unwrap()]);
+    }
+    propose.extend(["--out", &proposal]);
+    deployment.succeed(&propose);
+    for name in ["alice", "bob"] {
+        let key = deployment.key(name);
+        let approve = ["succession", "approve", &proposal, "--yes", "--key"];
+        deployment.succeed(&[&approve[..], &[key.to_str().unwrap()]].concat());
+    }
+    let (alice, bob) = (format!("{proposal}.alice"), format!("{proposal}.bob"));
+    deployment.succeed(&["succession", "open", &proposal, &alice, &bob]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_log_put_back_is_refused_by_all_and_a_succession_brings_every_record_back_once() {
+    let mut deployment = Deployment::judged_by(PATIENT);
+    deployment.stay();
+    let config = deployment.path("verifier.toml");
+    let witness = Witness::start(&deployment);
+    deployment.stop();
+    let alone = fs::read_to_string(&config).unwrap();
+    let witnessed = format!("{alone}{}", witness.table);
+    fs::write(&config, &witnessed).unwrap();
+    deployment.start();
+
+    let machine = fleet(deployment.root(), 2);
+    let mut agent = Agent::on_fleet(&deployment, "gpu-1", &machine, 1, 100);
+    agent.start();
+    let mut others = Vec::new();
+    for name in ["gpu-2", "gpu-3"] {
+        let token = deployment.token(name, "1h");
+        let host = Host::enrol(name, &deployment.address(), &deployment.ca(), &token).await;
+        others.push(host.unwrap());
+    }
+    send(&deployment, &mut others, 20).await;
+    until_logged(&deployment, 3);
+    deployment.stop();
+    let (data, image) = (deployment.data(), deployment.path("image"));
+    copy(&data, &image);
+
+    // What is to be undone: everybody sees it, the witness when a report asks for it.
+    deployment.start();
+    let had = logged(&deployment);
+    send(&deployment, &mut others, 30).await;
+    until_logged(&deployment, had + 5);
+    let first = deployment.keep_checkpoint("first.note");
+    deployment.audit(&first).assert(0, "clean", "kept", &[]);
+    let cosigned = until("a cosignature", LIMIT, || {
+        witness.answer(&deployment)["cosigned_size"].as_u64()
+    });
+    assert!(cosigned >= size(&first));
+    let seen = deployment.keep_checkpoint("seen.note");
+    deployment.stop();
+    let mut chains: BTreeSet<_> = others.iter().map(Host::chain).collect();
+    let log = deployment.read_log();
+    chains.extend(log.hosts.named("gpu-1").iter().map(|host| host.chain()));
+    let included = statements(&deployment, &chains);
+
+    // The witness alone keeps an honest operator from going on by mistake.
+    copy(&image, &data);
+    let refused = deployment.run(&["serve", "--accept-recorded"]);
+    assert!(!refused.status.success());
+    let said = stderr(&refused);
+    assert!(said.contains(&witness.url), "{said}");
+    assert!(said.contains("the data directory is an old one"), "{said}");
+
+    // A dishonest one asks nobody. Other hosts do not look, and the log outgrows what it was.
+    fs::write(&config, &alone).unwrap();
+    deployment.start();
+    until("a charge by the agent", LIMIT, || {
+        charges(&agent).contains("LOG_WENT_BACK").then_some(())
+    });
+    assert_eq!(logged(&deployment), had);
+    for host in &mut others {
+        host.follow_succession();
+    }
+    let mut records = 40;
+    until("the log to outgrow what was seen", LIMIT, || {
+        let sent = send(&deployment, &mut others, records);
+        tokio::task::block_in_place(|| tokio::runtime::Handle::current().block_on(sent));
+        records = 10;
+        (size(&data.join("log/public/checkpoint")) > size(&seen) + 5).then_some(())
+    });
+    let forged = deployment.keep_checkpoint("forged.note");
+    until("a charge of another history", LIMIT, || {
+        charges(&agent).contains("LOG_FORKED").then_some(())
+    });
+    let told = agent.json(&["status"]);
+    assert_eq!(told["health"], "attention");
+    assert!(
+        told["waiting"].as_u64().unwrap() > 0,
+        "it goes on measuring"
+    );
+    let attention = told["attention"].to_string();
+    assert!(attention.contains("LOG_FORKED"), "{told:#}");
+    assert_eq!(logged(&deployment), had, "nothing of it was sent");
+    for note in [&first, &seen] {
+        let told = deployment.audit(note);
+        assert_eq!((told.exit, told.verdict.as_str()), (2, "broken"));
+        let checks = told.said["checks"].to_string();
+        assert!(checks.contains("the log was rewritten"), "{checks}");
+    }
+    // Nor does the witness take it now that it is larger.
+    deployment.stop();
+    fs::write(&config, &witnessed).unwrap();
+    deployment.start();
+    send(&deployment, &mut others, 1).await;
+    deployment.audit(&forged);
+    until("the witness's refusal", LIMIT, || {
+        let answer = witness.answer(&deployment);
+        answer["contradicts"].as_bool()?.then_some(())
+    });
+    assert_eq!(deployment.run(&["status"]).status.code(), Some(2));
+    let forged = deployment.keep_checkpoint("forged.note");
+    deployment.stop();
+
+    // Two officers own up to both histories.
+    fs::write(&config, &alone).unwrap();
+    copy(&image, &data);
+    succeed(&deployment, &[&seen, &forged]);
+    deployment.start();
+    for host in &mut others {
+        host.follow_succession();
+    }
+    send(&deployment, &mut others, 2).await;
+    let last = agent.json(&["status"])["head"].as_u64().unwrap();
+    until_logged(&deployment, last);
+    until("the agent to be well", LIMIT, || {
+        (agent.json(&["status"])["health"] == "well").then_some(())
+    });
+    agent.stop();
+    let due = ["LOG_CONTRADICTED", "LOG_SUCCESSION"];
+    for note in [&first, &seen, &forged] {
+        let told = deployment.audit(note);
+        told.assert(1, "findings", "lost", &due);
+        let lost = format!(
+            "entries {} to {} of",
+            size(&image_note(&image)),
+            size(&forged) - 1
+        );
+        let findings = told.said["findings"].to_string();
+        assert!(findings.contains(&lost), "{lost}: {findings}");
+    }
+    let kept = image_note(&image);
+    deployment.audit(&kept).assert(1, "findings", "kept", &due);
+    deployment.stop();
+    deployment.read_log();
+    let now = statements(&deployment, &chains);
+    assert!(now.values().all(|times| *times == 1), "one stands twice");
+    for statement in included.keys() {
+        assert!(now.contains_key(statement), "{statement} was INCLUDED");
+    }
+}
+
+/// The newest checkpoint of an image.
+fn image_note(image: &Path) -> std::path::PathBuf {
+    image.join("log/public/checkpoint")
+}
