@@ -4,6 +4,7 @@
 
 mod agent;
 mod audit;
+pub mod backlog;
 pub mod host;
 pub mod machine;
 mod process;
