@@ -3,17 +3,16 @@
 # Cargo.lock into its own cache, and what is built stays under target/.
 #
 #   tests/run.sh           everything, some ten to fifteen minutes on two cores
-#   tests/run.sh --long    the same with 50 crash rounds instead of 10, and 2,000 simulated
-#                          schedules of trouble instead of 250
+#   tests/run.sh --long    the same with 300 rounds of kills instead of 10, 2,000 simulated schedules
+#                          and power cuts, and 200 agents that were away for eight days: over an hour
 #
 # Uses cargo-nextest when it is there, `cargo test` when not. Needs Rust 1.95 and a C compiler.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-rounds=10
 case "${1:-}" in
-    "") ;;
-    --long) rounds=50 AFFIANT_SEEDS=${AFFIANT_SEEDS:-2000}; export AFFIANT_SEEDS ;;
+    "") rounds=10 ;;
+    --long) rounds=300; export AFFIANT_SEEDS=2000 AFFIANT_HOSTS=200 ;;
     *) sed -n '2,9p' "$0" >&2; exit 64 ;;
 esac
 export AFFIANT_ROUNDS=$rounds
@@ -37,7 +36,7 @@ fi
 step "documentation examples, those that must not compile among them"
 cargo test --locked --workspace --doc --quiet
 
-step "tests ($rounds crash rounds)"
+step "tests ($rounds rounds of kills)"
 if cargo nextest --version >/dev/null 2>&1; then
     cargo nextest run --locked --workspace --no-fail-fast
 else

@@ -5,7 +5,6 @@
 use std::{path::Path, sync::Arc, time::SystemTime};
 
 use affiant_agent::{
-    certificate::Authority,
     data::DataDir,
     deployment::reference,
     identity::Identity,
@@ -40,9 +39,9 @@ pub struct Outage {
 /// run; gives the sequence of the last.
 ///
 /// One device, used by one workload in every second hour.
-pub fn seal(data: &Path, ca: &Path, outage: Outage) -> u64 {
+pub fn seal(data: &Path, outage: Outage) -> u64 {
     let data = DataDir::at(data);
-    let identity = Identity::load(&data, &Authority::read(ca).unwrap()).unwrap();
+    let identity = Identity::load(&data).unwrap();
     let limits = Limits {
         max_bytes: u64::MAX,
         keep: std::time::Duration::from_secs(72 * 3_600),
@@ -89,6 +88,7 @@ pub fn seal(data: &Path, ca: &Path, outage: Outage) -> u64 {
         };
         let at = Instant {
             boot_ms: at_ms,
+            slept_ms: 0,
             wall_ms: begin + at_ms,
         };
         let sample = Sample {

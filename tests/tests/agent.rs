@@ -185,7 +185,7 @@ fn an_agent_killed_at_random_moments_keeps_one_unbroken_chain() {
         .ok()
         .and_then(|t| t.parse().ok())
         .unwrap_or(0xa6e27);
-    println!("{rounds} rounds, seed {seed}");
+    println!("{rounds} rounds, AFFIANT_SEED={seed}");
     let mut state = seed.max(1);
     let mut deployment = Deployment::new();
     let mut agent = Agent::on_trace(&deployment, "gpu-1", "h100.jsonl", 1);

@@ -93,7 +93,6 @@ fn after_eight_days_without_a_verifier_all_come_back_and_nothing_is_lost() {
     });
     let mut live = Agent::on_fleet(&deployment, "live", &machine(deployment.root()), LIVE, 1_000);
 
-    let ca = deployment.ca();
     deployment.stay();
     deployment.stop();
     let outage = Outage {
@@ -104,7 +103,7 @@ fn after_eight_days_without_a_verifier_all_come_back_and_nothing_is_lost() {
     let seal = |agent: &Agent| {
         // None of the certificates of that time still holds.
         fs::remove_file(agent.data().join("certificates.pem")).unwrap();
-        backlog::seal(&agent.data(), &ca, outage)
+        backlog::seal(&agent.data(), outage)
     };
     let last: Vec<u64> = thread::scope(|scope| {
         let some = agents.chunks(agents.len().div_ceil(2));
