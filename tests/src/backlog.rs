@@ -2,7 +2,7 @@
 //!
 //! The agent's own meter, sealer and spool make it; only the samples are made up.
 
-use std::{path::Path, sync::Arc, time::SystemTime};
+use std::{path::Path, sync::Arc, time::Duration};
 
 use affiant_agent::{
     data::DataDir,
@@ -43,8 +43,10 @@ pub fn seal(data: &Path, outage: Outage) -> u64 {
     let data = DataDir::at(data);
     let identity = Identity::load(&data).unwrap();
     let limits = Limits {
-        max_bytes: u64::MAX,
-        keep: std::time::Duration::from_secs(72 * 3_600),
+        max_bytes: 1 << 40,
+        keep: Duration::from_secs(72 * 3_600),
+        max_age: None,
+        reserve: Some(0),
     };
     let mut spool = Spool::open(&data.spool(), limits).unwrap();
     Book::begin(&mut spool, identity.enrolment()).unwrap();
@@ -115,9 +117,7 @@ pub fn seal(data: &Path, outage: Outage) -> u64 {
 
 fn keep(spool: &mut Spool, sealer: &mut Sealer, draft: Draft) -> Draft {
     if !draft.entries().is_empty() {
-        spool
-            .append(draft.first(), draft.entries(), SystemTime::now())
-            .unwrap();
+        spool.append(draft.first(), draft.entries()).unwrap();
         sealer.commit(draft);
     }
     sealer.draft()

@@ -91,7 +91,13 @@ fn after_eight_days_without_a_verifier_all_come_back_and_nothing_is_lost() {
         let enrolled = threads.into_iter().map(|thread| thread.join().unwrap());
         enrolled.flatten().collect()
     });
-    let mut live = Agent::on_fleet(&deployment, "live", &machine(deployment.root()), LIVE, 1_000);
+    let mut live = Agent::on_fleet(
+        &deployment,
+        "live",
+        &machine(deployment.root()),
+        LIVE,
+        1_000,
+    );
 
     deployment.stay();
     deployment.stop();
@@ -118,13 +124,17 @@ fn after_eight_days_without_a_verifier_all_come_back_and_nothing_is_lost() {
     live.start();
     until("the live host's first records", LIMIT, || {
         let all = included(&deployment);
-        all.iter().any(|(name, at)| name == "live" && *at >= 3).then_some(())
+        all.iter()
+            .any(|(name, at)| name == "live" && *at >= 3)
+            .then_some(())
     });
     let began = Instant::now();
     agents.iter_mut().for_each(Agent::start);
     until("the backlog to flow", LIMIT, || {
         let all = included(&deployment);
-        all.iter().any(|(name, at)| name != "live" && *at > 1_000).then_some(())
+        all.iter()
+            .any(|(name, at)| name != "live" && *at > 1_000)
+            .then_some(())
     });
     let pid = std::process::id();
     let used = format!(
@@ -132,7 +142,11 @@ fn after_eight_days_without_a_verifier_all_come_back_and_nothing_is_lost() {
          [[load]]\ndevice = 0\nutilization = 95\nwatts = 650\n"
     );
     fs::write(deployment.root().join("control.new"), used).unwrap();
-    fs::rename(deployment.root().join("control.new"), deployment.root().join("control")).unwrap();
+    fs::rename(
+        deployment.root().join("control.new"),
+        deployment.root().join("control"),
+    )
+    .unwrap();
     let using = Instant::now();
     until("the live host's finding", LIMIT, || {
         let all = deployment.findings();
@@ -148,14 +162,16 @@ fn after_eight_days_without_a_verifier_all_come_back_and_nothing_is_lost() {
         .sum();
     until("the backlog's end", LIMIT, || {
         let all = included(&deployment);
-        let done = |(name, last): (&String, &u64)| {
-            all.iter().any(|(host, at)| host == name && at >= last)
-        };
+        let done =
+            |(name, last): (&String, &u64)| all.iter().any(|(host, at)| host == name && at >= last);
         names.iter().zip(&last).all(done).then_some(())
     });
     let took = began.elapsed();
     let verifier = kilobytes(deployment.id(), "VmHWM") / 1_024;
-    let agent = agents.iter().map(|agent| kilobytes(agent.id(), "VmHWM") / 1_024).max();
+    let agent = agents
+        .iter()
+        .map(|agent| kilobytes(agent.id(), "VmHWM") / 1_024)
+        .max();
     let records: u64 = last.iter().sum();
     println!(
         "hosts {hosts}, statements {records}, drained in {:.1} s ({:.0} a second), verifier at most {verifier} MiB, \
@@ -180,6 +196,9 @@ fn after_eight_days_without_a_verifier_all_come_back_and_nothing_is_lost() {
     let lines = log.hosts.lines();
     for (name, last) in names.iter().zip(&last) {
         let line = lines.iter().find(|line| line.host == *name).unwrap();
-        assert!(line.included_sequence >= Some(*last), "{name}: {line:?}, sealed up to {last}");
+        assert!(
+            line.included_sequence >= Some(*last),
+            "{name}: {line:?}, sealed up to {last}"
+        );
     }
 }
