@@ -46,12 +46,13 @@ const DELIVER: Duration = Duration::from_secs(120);
 pub const MAX_REASON: usize = 500;
 
 /// What belongs to one enrolment, and goes with it.
-const FILES: [&str; 15] = [
+const FILES: [&str; 16] = [
     "record.key",
     "record.key.new",
     "record.key.old",
     "key-changes",
     "tls.key",
+    "tls.key.new",
     "enrolment",
     "certificates.pem",
     "genesis",

@@ -93,6 +93,7 @@ impl Authority {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HostCertificate {
     chain: Vec<CertificateDer<'static>>,
+    key: Digest,
     not_before_ms: u64,
     not_after_ms: u64,
 }
@@ -109,6 +110,7 @@ impl HostCertificate {
         }
         let leaf = chain.first().ok_or_else(malformed)?;
         let leaf = parse(leaf).ok_or_else(malformed)?;
+        let key = digest(leaf.public_key().raw);
         let millis = |seconds: i64| u64::try_from(seconds).unwrap_or(0).saturating_mul(1_000);
         let not_before_ms = millis(leaf.validity().not_before.timestamp());
         let not_after_ms = millis(leaf.validity().not_after.timestamp());
@@ -117,6 +119,7 @@ impl HostCertificate {
         }
         Ok(Self {
             chain: chain.into_iter().map(CertificateDer::from).collect(),
+            key,
             not_before_ms,
             not_after_ms,
         })
@@ -136,6 +139,11 @@ impl HostCertificate {
     pub fn store(&self, path: &Path) -> Result<(), FileError> {
         let pem: String = self.chain.iter().map(|der| pem(der)).collect();
         durable::replace(path, pem.as_bytes())
+    }
+
+    /// SHA-256 of the SubjectPublicKeyInfo that it is for.
+    pub fn key(&self) -> Digest {
+        self.key
     }
 
     /// The chain, leaf first.

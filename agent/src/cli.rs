@@ -12,17 +12,19 @@ use clap::{Args, Parser, Subcommand};
 
 use crate::{
     again,
+    clock::Clock,
     config::{Config, ConfigError, DEFAULT_PATH, Log, Measuring},
     control::{
         Reply, Request,
         client::{AskError, ask},
     },
-    data::DataDir,
+    data::{DataDir, DataError},
     enrol::{self, Token},
     inspect,
     outside::Outside,
     pause::{Plan, parse_length},
-    rotation, run, spool_view,
+    rotation::{self, RotationError},
+    run, spool_view,
     status::{self, Health},
     wording,
 };
@@ -59,7 +61,8 @@ enum Command {
     ///
     /// With --again it opens a new chain for a host whose old one is over, was evicted, or lost its
     /// key; what the old chain may still send is sent first, and its files are kept aside. With
-    /// --rotate-key it gives the chain a new record key. Both need the agent stopped.
+    /// --rotate-key it gives the chain a new record key, by the running agent if there is one.
+    /// --again needs the agent stopped.
     ///
     /// Exits 0 when enrolled, 3 while an operator must still approve the host.
     #[command(
@@ -251,14 +254,7 @@ fn enroll(path: &Path, options: &Enroll) -> Result<ExitCode, Failure> {
     start_journal(&config.measuring.log);
     let outside = Outside::system();
     let Some(token_file) = &options.token_file else {
-        let changed = rotation::rotate(&config, &outside.clock);
-        let (sequence, key) = changed.map_err(Failure::io)?;
-        println!(
-            "{} has the new record key {key} from record {sequence} on; start the agent, which \
-             sends the change",
-            config.host
-        );
-        return Ok(ExitCode::SUCCESS);
+        return rotate_key(&config, &outside.clock);
     };
     let token = Token::read(token_file).map_err(Failure::io)?;
     let outcome = if let Some(reason) = options.reason.as_deref().filter(|_| options.again) {
@@ -287,6 +283,31 @@ fn enroll(path: &Path, options: &Enroll) -> Result<ExitCode, Failure> {
             Ok(ExitCode::from(INCOMPLETE))
         }
     }
+}
+
+/// Changes the record key, by the agent where one runs.
+fn rotate_key(config: &Config, clock: &Clock) -> Result<ExitCode, Failure> {
+    let (sequence, key, next) = match rotation::rotate(config, clock) {
+        Ok((sequence, key)) => {
+            let next = "start the agent, which sends the change";
+            (sequence, key.to_string(), next)
+        }
+        Err(RotationError::Data(DataError::InUse(_))) => {
+            let socket = DataDir::at(&config.data).socket();
+            match ask(&socket, &Request::RotateKey {})? {
+                Reply::KeyRotated { sequence, key } => {
+                    (sequence, key, "the running agent goes on with it")
+                }
+                _ => return Err(Failure::io("the agent answered something else")),
+            }
+        }
+        Err(error) => return Err(Failure::io(error)),
+    };
+    println!(
+        "{} has the new record key {key} from record {sequence} on; {next}",
+        config.host
+    );
+    Ok(ExitCode::SUCCESS)
 }
 
 fn inspect(path: Option<&Path>, options: &Inspect) -> Result<ExitCode, Failure> {
@@ -338,7 +359,7 @@ fn pause(path: &Path, options: &PauseOptions) -> Result<ExitCode, Failure> {
             println!("the pause for {was} is over: the devices are taken up again");
         }
         Reply::Resumed { reason: None } => println!("there was no pause"),
-        Reply::Status { .. } | Reply::Refused { .. } => {
+        Reply::Status { .. } | Reply::KeyRotated { .. } | Reply::Refused { .. } => {
             return Err(Failure::io("the agent answered something else"));
         }
     }

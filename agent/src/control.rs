@@ -41,6 +41,8 @@ pub enum Request {
     },
     /// Take the devices up again.
     Resume {},
+    /// Change the record key.
+    RotateKey {},
 }
 
 /// What it answers.
@@ -63,6 +65,13 @@ pub enum Reply {
     Resumed {
         /// The pause that was ended, if there was one.
         reason: Option<Plan>,
+    },
+    /// To `rotate-key`: the new key signs from the next record on.
+    KeyRotated {
+        /// The record that says so.
+        sequence: u64,
+        /// The new key's id.
+        key: String,
     },
     /// It was not done.
     Refused {

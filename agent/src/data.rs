@@ -6,6 +6,7 @@
 //! | `record.key.new`, `record.key.old` | the same, while the key changes | the verifier, while it does |
 //! | `key-changes` | the statements by which the record key changed | nobody: they are signed |
 //! | `tls.key` | opens connections; whoever has it can talk, not sign | the verifier's CA |
+//! | `tls.key.new` | the same, until the certificate for it is here | nobody yet |
 //! | `genesis` | the deployment, as it was when the host enrolled | this agent: checkpoints are held against it |
 //! | `lineage` | by whom trust passed on since the genesis | nobody: it is signed |
 //! | `enrolment` | the statement that opened this host's chain | nobody: it is signed |
@@ -112,6 +113,11 @@ impl DataDir {
     /// The key of TLS connections.
     pub fn tls_key(&self) -> PathBuf {
         self.0.join("tls.key")
+    }
+
+    /// The key of TLS connections that the next certificate is for.
+    pub fn new_tls_key(&self) -> PathBuf {
+        self.0.join("tls.key.new")
     }
 
     /// The deployment's genesis.

@@ -226,3 +226,136 @@ pub fn reference(checkpoint: &SignedCheckpoint) -> Option<v1::CheckpointRef> {
         root: checkpoint.root().as_bytes().to_vec(),
     })
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used)]
+mod tests {
+    use super::*;
+    use affiant_proto::{ChainState, Ed25519Signer, Signer as _, statement::Place};
+    use rcgen::{CertificateParams, KeyPair};
+
+    fn certificate() -> CertificateDer<'static> {
+        let params = CertificateParams::new(Vec::new()).unwrap();
+        let made = params.self_signed(&KeyPair::generate().unwrap()).unwrap();
+        made.der().clone()
+    }
+
+    /// A verifier, as far as it tells of itself.
+    struct Operator {
+        signer: Ed25519Signer,
+        chain: ChainState,
+        told: v1::DescribeReply,
+    }
+
+    impl Operator {
+        fn of(ca: &CertificateDer<'static>) -> Self {
+            let signer = Ed25519Signer::from_seed(&[1; 32]).unwrap();
+            let log = Ed25519Signer::from_seed(&[2; 32]).unwrap();
+            let body = v1::Genesis {
+                origin: "test.example.org/1".into(),
+                log_key: log.public_key().as_bytes().to_vec(),
+                operator_key: signer.public_key().as_bytes().to_vec(),
+                ca: digest(ca).as_bytes().to_vec(),
+                operator: "Test".into(),
+                ..v1::Genesis::default()
+            };
+            let time = crate::clock::header_time();
+            let genesis = Statement::seal(body.into(), Place::Opening, time, None, &signer);
+            let genesis = genesis.unwrap();
+            Self {
+                signer,
+                chain: ChainState::open(genesis.clone()).unwrap().0,
+                told: v1::DescribeReply {
+                    genesis: genesis.as_bytes().to_vec(),
+                    ..v1::DescribeReply::default()
+                },
+            }
+        }
+
+        fn says(&mut self, body: affiant_proto::Body) {
+            let (place, time) = (self.chain.next_place(), crate::clock::header_time());
+            let said = Statement::seal(body, place, time, None, &self.signer).unwrap();
+            self.told.lineage.push(said.as_bytes().to_vec());
+            self.chain.follow(said).unwrap();
+        }
+
+        fn passes_on_to(&mut self, ca: &CertificateDer<'static>) {
+            let body = v1::Key {
+                ca: digest(ca).as_bytes().to_vec(),
+                ..v1::Key::default()
+            };
+            self.says(body.into());
+            self.told.authorities.push(ca.to_vec());
+        }
+
+        fn revokes(&mut self, ca: &CertificateDer<'static>) {
+            let body = v1::Revocation {
+                key_id: certifier_id(digest(ca)).as_bytes().to_vec(),
+                from_index: 1,
+                reason: "stolen".into(),
+                r#use: KeyUse::Ca.into(),
+                ..v1::Revocation::default()
+            };
+            self.says(body.into());
+        }
+    }
+
+    #[test]
+    fn an_authority_that_the_operator_names_is_trusted_and_one_that_he_revokes_is_not() {
+        let (first, next, other) = (certificate(), certificate(), certificate());
+        let configured = Authority::of(vec![first.clone()]).unwrap();
+        let trusts = |it: &Deployment| -> Vec<_> {
+            let trusted = it.trusted(&configured).unwrap();
+            trusted.certificates().to_vec()
+        };
+        let mut operator = Operator::of(&first);
+        let mut host = Deployment::read(&operator.told, &configured).unwrap();
+        assert_eq!(trusts(&host), [first.clone()]);
+        // What the verifier merely shows is not what the operator signed.
+        operator.told.authorities.push(other.to_vec());
+        host.learn(&operator.told).unwrap();
+        assert_eq!(trusts(&host), [first.clone()]);
+        operator.passes_on_to(&next);
+        host.learn(&operator.told).unwrap();
+        assert_eq!(trusts(&host), [first.clone(), next.clone()]);
+        operator.revokes(&first);
+        host.learn(&operator.told).unwrap();
+        assert_eq!(trusts(&host), [next], "though the configuration has it");
+        operator.told.lineage.clear();
+        host.learn(&operator.told).unwrap();
+        let known = host.trusted(&configured).unwrap();
+        assert!(
+            !known.certificates().contains(&first),
+            "who keeps quiet of a revocation does not undo it"
+        );
+    }
+
+    #[test]
+    fn what_was_learned_of_authorities_survives_a_restart() {
+        let (first, next) = (certificate(), certificate());
+        let configured = Authority::of(vec![first.clone()]).unwrap();
+        let mut operator = Operator::of(&first);
+        operator.passes_on_to(&next);
+        operator.revokes(&first);
+        let host = Deployment::read(&operator.told, &Authority::of(vec![next.clone()]).unwrap());
+        let directory = tempfile::tempdir().unwrap();
+        let data = DataDir::at(directory.path());
+        durable::replace(&data.genesis(), &operator.told.genesis).unwrap();
+        host.unwrap().store(&data).unwrap();
+        let host = Deployment::load(&data).unwrap().unwrap();
+        let trusted = host.trusted(&configured).unwrap();
+        assert_eq!(trusted.certificates(), [next]);
+    }
+
+    #[test]
+    fn a_host_whose_every_authority_was_revoked_says_what_to_do() {
+        let first = certificate();
+        let configured = Authority::of(vec![first.clone()]).unwrap();
+        let mut operator = Operator::of(&first);
+        let mut host = Deployment::read(&operator.told, &configured).unwrap();
+        operator.revokes(&first);
+        host.learn(&operator.told).unwrap();
+        let refused = host.trusted(&configured).unwrap_err();
+        assert!(refused.to_string().contains("ca.pem"), "{refused}");
+    }
+}

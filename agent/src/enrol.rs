@@ -21,8 +21,9 @@ use zeroize::Zeroizing;
 
 use crate::{
     again::{self, Before},
-    certificate::{Authority, CertificateError, HostCertificate},
+    certificate::{Authority, CertificateError},
     config::Config,
+    credential::{Credential, CredentialError, TlsKey},
     data::{DataDir, DataError},
     deployment::{Deployment, NotADeployment, reference},
     durable::{self, FileError, Secrecy},
@@ -109,6 +110,9 @@ pub enum EnrolError {
     /// The configured authority, or the certificate that was given.
     #[error(transparent)]
     Certificate(#[from] CertificateError),
+    /// The TLS key.
+    #[error(transparent)]
+    Credential(#[from] CredentialError),
     /// The verifier.
     #[error(transparent)]
     Rpc(#[from] RpcError),
@@ -185,22 +189,26 @@ pub(crate) async fn attempt(
             let path = data.path().to_owned();
             return Err(EnrolError::OtherDeployment { path, here, there });
         }
-        if HostCertificate::read(&data.certificates())?.is_some() {
+        if Credential::read(data)?.is_some() {
             let chain = identity.opened().chain();
             return Ok(Outcome::Already { chain });
         }
-        // Another token than last time: the last attempt may have succeeded all the same.
-        if identity.token() != Some(token.digest()) {
+        let first = TlsKey::first(data)?.digest();
+        // Another token than last time: the last attempt may have succeeded all the same. Another
+        // TLS key: it did, and a renewal too.
+        if identity.token() != Some(token.digest()) || identity.first_tls_key() != Some(first) {
             let chain = identity.opened().chain();
+            let key = TlsKey::next(data)?;
             let asked = renew(
                 channel.clone(),
                 identity,
+                &key,
                 identity.keys().record(),
                 (0, chain),
                 outside.clock.read().header,
             );
             match asked.await {
-                Ok(admitted) => return finish(data, identity, admitted),
+                Ok(admitted) => return finish(data, identity, admitted, key),
                 Err(RenewalError::Rpc(RpcError::Refused(why))) => {
                     forget(data, &why)?;
                     known = None;
@@ -224,13 +232,14 @@ pub(crate) async fn attempt(
             )?
         }
     };
+    let key = TlsKey::first(data)?;
     let asked = client.enrol(v1::EnrolRequest {
         token: token.0.as_str().to_owned(),
         enrolment: identity.enrolment().as_bytes().to_vec(),
-        csr: identity.keys().tls().request()?,
+        csr: key.request()?,
     });
     match rpc::answer(asked).await {
-        Ok(reply) => finish(data, &identity, reply.try_into()?),
+        Ok(reply) => finish(data, &identity, reply.try_into()?, key),
         Err(RpcError::Refused(why)) => {
             // It will never be taken, so the next attempt begins anew.
             forget(data, &why)?;
@@ -261,7 +270,7 @@ fn sign(
         genesis: deployment.digest().as_bytes().to_vec(),
         host: config.host.as_str().to_owned(),
         record_key: keys.record().public_key().as_bytes().to_vec(),
-        identity_key: keys.tls().digest().as_bytes().to_vec(),
+        identity_key: TlsKey::first(data)?.digest().as_bytes().to_vec(),
         agent_version: env!("CARGO_PKG_VERSION").to_owned(),
         token: token.digest().as_bytes().to_vec(),
         site: config.site.clone(),
@@ -287,12 +296,17 @@ fn sign(
     )?)
 }
 
-fn finish(data: &DataDir, identity: &Identity, admitted: Admitted) -> Result<Outcome, EnrolError> {
+fn finish(
+    data: &DataDir,
+    identity: &Identity,
+    admitted: Admitted,
+    key: TlsKey,
+) -> Result<Outcome, EnrolError> {
     let chain = identity.opened().chain();
     match admitted {
         Admitted::Pending => Ok(Outcome::Pending { chain }),
         Admitted::Certificate(certificate) => {
-            certificate.store(&data.certificates())?;
+            Credential::keep(data, certificate, key)?;
             let operator = identity.deployment().operator().to_owned();
             Ok(Outcome::Enrolled { chain, operator })
         }
@@ -312,6 +326,7 @@ fn forget(data: &DataDir, why: &str) -> Result<(), EnrolError> {
         data.lineage(),
         data.record_key(),
         data.tls_key(),
+        data.new_tls_key(),
     ] {
         match fs::remove_file(&path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => {

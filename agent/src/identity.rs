@@ -6,15 +6,10 @@ use std::{
 };
 
 use affiant_proto::{
-    Body, Broken, ChainState, Digest, Ed25519Signer, Malformed, Signer, Statement, digest,
-    keys::BadPrivateKey, statement::MAX_STATEMENT_BYTES,
-};
-use rcgen::{
-    CertificateParams, DistinguishedName, KeyPair, PKCS_ECDSA_P256_SHA256, PublicKeyData as _,
+    Body, Broken, ChainState, Digest, Ed25519Signer, Malformed, Signer, Statement,
+    keys::BadPrivateKey, statement::MAX_STATEMENT_BYTES, v1,
 };
 use ring::{rand::SystemRandom, signature::Ed25519KeyPair};
-use rustls_pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
-use zeroize::Zeroizing;
 
 use crate::{
     data::DataDir,
@@ -23,7 +18,7 @@ use crate::{
     rotation::{self, RotationError},
 };
 
-/// Most bytes of a key file: PKCS #8 of either key is below 160.
+/// Most bytes of a key file: PKCS #8 of a record key or a TLS key is below 160.
 pub(crate) const MAX_KEY: u64 = 1_024;
 
 /// Why this host has no identity that can be used.
@@ -44,12 +39,9 @@ pub enum IdentityError {
         /// What is wrong.
         error: BadPrivateKey,
     },
-    /// The TLS key.
-    #[error("{0} is not a P-256 private key in PKCS #8; restore the file, or enrol anew")]
-    TlsKey(PathBuf),
-    /// A key could not be made, or a request not signed.
-    #[error("{0} could not be made; look at the system's source of randomness")]
-    Make(&'static str),
+    /// The record key could not be made.
+    #[error("the record key could not be made; look at the system's source of randomness")]
+    Make,
     /// The genesis.
     #[error(transparent)]
     Deployment(#[from] NotADeployment),
@@ -79,46 +71,37 @@ pub enum IdentityError {
     Mixed(PathBuf),
 }
 
-/// The two private keys of a host. A key has one use: one signs records, one opens connections.
+/// The private keys by which a host signs. A key has one use: another opens connections.
 pub struct Keys {
     record: Arc<Ed25519Signer>,
     /// The one before it, while the log still goes by that.
     former: Option<Arc<Ed25519Signer>>,
-    tls: TlsKey,
 }
 
 impl Keys {
-    /// Reads both keys; `None` when either is not there.
+    /// Reads them; `None` when there is no record key.
     pub fn read(data: &DataDir) -> Result<Option<Self>, IdentityError> {
-        let (Some(record), Some(tls)) = (
-            durable::read(&data.record_key(), MAX_KEY, Secrecy::Private)?,
-            durable::read(&data.tls_key(), MAX_KEY, Secrecy::Private)?,
-        ) else {
+        let signer = |path: PathBuf| -> Result<_, IdentityError> {
+            let Some(pkcs8) = durable::read(&path, MAX_KEY, Secrecy::Private)? else {
+                return Ok(None);
+            };
+            match Ed25519Signer::from_pkcs8(&pkcs8) {
+                Ok(signer) => Ok(Some(Arc::new(signer))),
+                Err(error) => Err(IdentityError::RecordKey { path, error }),
+            }
+        };
+        let Some(record) = signer(data.record_key())? else {
             return Ok(None);
         };
-        let signer = |pkcs8: &[u8], path: PathBuf| match Ed25519Signer::from_pkcs8(pkcs8) {
-            Ok(signer) => Ok(Arc::new(signer)),
-            Err(error) => Err(IdentityError::RecordKey { path, error }),
-        };
-        let record = signer(&record, data.record_key())?;
-        let former = durable::read(&data.old_record_key(), MAX_KEY, Secrecy::Private)?;
-        let former = former.map(|former| signer(&former, data.old_record_key()));
-        let tls = TlsKey::of(&tls).ok_or_else(|| IdentityError::TlsKey(data.tls_key()))?;
-        Ok(Some(Self {
-            record,
-            former: former.transpose()?,
-            tls,
-        }))
+        let former = signer(data.old_record_key())?;
+        Ok(Some(Self { record, former }))
     }
 
-    /// Makes both keys and writes them; only enrolment does so.
+    /// Makes the record key and writes it; only enrolment does so.
     pub fn make(data: &DataDir) -> Result<Self, IdentityError> {
         let record = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new())
-            .map_err(|_| IdentityError::Make("record key"))?;
+            .map_err(|_| IdentityError::Make)?;
         durable::replace(&data.record_key(), record.as_ref())?;
-        let tls = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)
-            .map_err(|_| IdentityError::Make("tls key"))?;
-        durable::replace(&data.tls_key(), &Zeroizing::new(tls.serialize_der()))?;
         // Read back, so that what is used is what a later start will use.
         Self::read(data)?.ok_or_else(|| IdentityError::NotEnrolled(data.record_key()))
     }
@@ -141,44 +124,6 @@ impl Keys {
     /// The same key, for the one who seals.
     pub fn signer(&self) -> Arc<dyn Signer> {
         Arc::clone(&self.record) as Arc<dyn Signer>
-    }
-
-    /// The key that opens connections.
-    pub fn tls(&self) -> &TlsKey {
-        &self.tls
-    }
-}
-
-/// A P-256 key for TLS.
-pub struct TlsKey {
-    pair: KeyPair,
-}
-
-impl TlsKey {
-    fn of(pkcs8: &[u8]) -> Option<Self> {
-        let der = PrivatePkcs8KeyDer::from(pkcs8);
-        let pair = KeyPair::from_pkcs8_der_and_sign_algo(&der, &PKCS_ECDSA_P256_SHA256);
-        Some(Self { pair: pair.ok()? })
-    }
-
-    /// SHA-256 of its SubjectPublicKeyInfo, as the enrolment names it.
-    pub fn digest(&self) -> Digest {
-        digest(&self.pair.subject_public_key_info())
-    }
-
-    /// Makes a certificate request (PKCS #10 in DER): it proves that this host has the key, and
-    /// says nothing else, for the authority takes nothing else of it.
-    pub fn request(&self) -> Result<Vec<u8>, IdentityError> {
-        let mut params = CertificateParams::default();
-        params.distinguished_name = DistinguishedName::new();
-        let request = params.serialize_request(&self.pair);
-        let request = request.map_err(|_| IdentityError::Make("certificate request"))?;
-        Ok(request.der().to_vec())
-    }
-
-    /// The key as TLS takes it.
-    pub fn private_key(&self) -> PrivateKeyDer<'static> {
-        PrivatePkcs8KeyDer::from(self.pair.serialize_der()).into()
     }
 }
 
@@ -231,7 +176,6 @@ impl Identity {
         let belongs = match verified.body() {
             Body::Enrolment(body) => {
                 body.genesis == deployment.digest().as_bytes()
-                    && body.identity_key == keys.tls.digest().as_bytes()
                     && opened.key() == keys.record.public_key()
             }
             _ => false,
@@ -262,12 +206,22 @@ impl Identity {
         &self.enrolment
     }
 
-    /// SHA-256 of the token that the enrolment names.
-    pub fn token(&self) -> Option<Digest> {
+    /// What the enrolment says.
+    fn said(&self) -> Option<&v1::Enrolment> {
         match self.enrolment.body() {
-            Body::Enrolment(body) => Digest::try_from(body.token.as_slice()).ok(),
+            Body::Enrolment(body) => Some(body),
             _ => None,
         }
+    }
+
+    /// SHA-256 of the token that the enrolment names.
+    pub fn token(&self) -> Option<Digest> {
+        Digest::try_from(self.said()?.token.as_slice()).ok()
+    }
+
+    /// SHA-256 of the TLS key with which the host enrolled; renewals have others since.
+    pub fn first_tls_key(&self) -> Option<Digest> {
+        Digest::try_from(self.said()?.identity_key.as_slice()).ok()
     }
 
     /// The chain at its enrolment, or at the last change of its key.
@@ -289,31 +243,20 @@ mod tests {
     }
 
     #[test]
-    fn keys_read_back_as_they_were_made_and_are_for_their_owner_alone() {
+    fn a_key_reads_back_as_it_was_made_and_is_for_its_owner_alone() {
         let (_directory, data) = data();
         assert!(Keys::read(&data).unwrap().is_none());
         let made = Keys::make(&data).unwrap();
         let read = Keys::read(&data).unwrap().unwrap();
         assert_eq!(made.record().public_key(), read.record().public_key());
-        assert_eq!(made.tls().digest(), read.tls().digest());
-        for path in [data.record_key(), data.tls_key()] {
-            assert_eq!(
-                fs::metadata(&path).unwrap().permissions().mode() & 0o777,
-                0o600
-            );
-        }
-    }
-
-    #[test]
-    fn a_key_that_others_may_read_is_refused() {
-        let (_directory, data) = data();
-        Keys::make(&data).unwrap();
-        for path in [data.record_key(), data.tls_key()] {
-            fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
-            let refused = Keys::read(&data).map(drop).unwrap_err();
-            assert!(refused.to_string().contains("chmod 600"), "{refused}");
-            fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
-        }
+        let mode = fs::metadata(data.record_key())
+            .unwrap()
+            .permissions()
+            .mode();
+        assert_eq!(mode & 0o777, 0o600);
+        fs::set_permissions(data.record_key(), fs::Permissions::from_mode(0o640)).unwrap();
+        let refused = Keys::read(&data).map(drop).unwrap_err();
+        assert!(refused.to_string().contains("chmod 600"), "{refused}");
     }
 
     #[test]
@@ -327,22 +270,5 @@ mod tests {
             fs::write(data.record_key(), bad).unwrap();
             assert!(Keys::read(&data).is_err(), "byte {at}");
         }
-        fs::write(data.record_key(), good).unwrap();
-        fs::write(data.tls_key(), b"key").unwrap();
-        let refused = Keys::read(&data).map(drop).unwrap_err();
-        assert!(refused.to_string().contains("tls.key"), "{refused}");
-    }
-
-    #[test]
-    fn a_request_is_for_the_key_that_the_enrolment_names() {
-        let (_directory, data) = data();
-        let keys = Keys::make(&data).unwrap();
-        let request = keys.tls().request().unwrap();
-        let der = rustls_pki_types::CertificateSigningRequestDer::from(request);
-        let read = rcgen::CertificateSigningRequestParams::from_der(&der).unwrap();
-        assert_eq!(
-            digest(&read.public_key.subject_public_key_info()),
-            keys.tls().digest()
-        );
     }
 }

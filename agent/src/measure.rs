@@ -131,6 +131,13 @@ impl Measure {
                 self.begin(reason, Duration::from_millis(for_ms)).await
             }
             Request::Resume {} => self.end().await,
+            Request::RotateKey {} => Ok(match self.recorder.rotate().await? {
+                Ok((sequence, key)) => Reply::KeyRotated {
+                    sequence,
+                    key: key.to_string(),
+                },
+                Err(error) => refused(error),
+            }),
             Request::Status {} => Ok(refused("status is not for this loop")),
         }
     }

@@ -6,10 +6,10 @@ mod parting;
 
 use std::thread;
 
-use affiant_proto::Digest;
+use affiant_proto::{Digest, KeyId};
 use tokio::sync::{mpsc, oneshot, watch};
 
-pub use book::{Book, BookError, Opening};
+pub use book::{Book, BookError, NotRotated, Opening};
 pub use parting::{Met, NotRejoined, Told, settle};
 
 use crate::{
@@ -35,6 +35,7 @@ enum Command {
     Observe(&'static str, String),
     Meet(Told, oneshot::Sender<Met>),
     Rejoin(Told, oneshot::Sender<Result<(), NotRejoined>>),
+    Rotate(oneshot::Sender<Result<(u64, KeyId), NotRotated>>),
     Read {
         from: u64,
         most: usize,
@@ -129,6 +130,13 @@ impl Recorder {
         self.send(Command::Observe(rule, text)).await
     }
 
+    /// Changes the record key; gives the record that says so, and the new key's id.
+    pub async fn rotate(&self) -> Result<Result<(u64, KeyId), NotRotated>, RecorderGone> {
+        let (reply, rotated) = oneshot::channel();
+        self.send(Command::Rotate(reply)).await?;
+        rotated.await.map_err(|_| RecorderGone)
+    }
+
     /// Reads records that are on disk from `from` on, at least one if there is one, and on until
     /// they have `most` bytes.
     pub async fn read(
@@ -180,6 +188,9 @@ async fn keep(
                     let _ = reply.send(result);
                 }
             },
+            Command::Rotate(reply) => {
+                let _ = reply.send(book.rotate()?);
+            }
             Command::Read { from, most, reply } => {
                 // The asker may have gone away meanwhile.
                 let _ = reply.send(book.read(from, most));

@@ -9,7 +9,8 @@ use affiant_proto::{
 
 use crate::{
     certificate::CertificateError,
-    identity::{Identity, IdentityError},
+    credential::{CredentialError, TlsKey},
+    identity::Identity,
     rpc::{self, Admitted, RpcError, intake::admission_client::AdmissionClient},
 };
 
@@ -23,15 +24,16 @@ pub enum RenewalError {
     /// What it gave.
     #[error(transparent)]
     Certificate(#[from] CertificateError),
-    /// The certificate request.
+    /// The TLS key, or the request for its certificate.
     #[error(transparent)]
-    Identity(#[from] IdentityError),
+    Credential(#[from] CredentialError),
     /// The signed request.
     #[error("could not sign the request: {0}")]
     Seal(#[from] SealError),
 }
 
-/// Asks once with the record key `signer`, on `channel`, which needs no client certificate.
+/// Asks once with the record key `signer` for a certificate for `key`, on `channel`, which needs no
+/// client certificate.
 ///
 /// The signed request names `head` (sequence and digest) as the statement before it, but is no
 /// part of the chain: it is never logged, and the next record takes the same place. The verifier
@@ -39,11 +41,12 @@ pub enum RenewalError {
 pub async fn renew(
     channel: rpc::Channel,
     identity: &Identity,
+    key: &TlsKey,
     signer: &Ed25519Signer,
     head: (u64, Digest),
     time: v1::Time,
 ) -> Result<Admitted, RenewalError> {
-    let csr = identity.keys().tls().request()?;
+    let csr = key.request()?;
     let body = v1::Request {
         header: None,
         csr: digest(&csr).as_bytes().to_vec(),

@@ -100,6 +100,23 @@ pub fn rotate(config: &Config, clock: &Clock) -> Result<(u64, KeyId), RotationEr
         return Err(RotationError::NotIncluded(last));
     }
     let chain = recover(&mut spool, identity.opened())?.chain;
+    let (new, body) = prepare(&data, &chain)?;
+    let sequence = chain.sequence().saturating_add(1);
+    let time = clock.read().header;
+    let old = identity.keys().record();
+    let statement = Statement::seal(body.into(), chain.next_place(), time, None, old)?;
+    let entry = Envelope::join(statement, None)?.to_bytes();
+    spool.append(sequence, &[entry])?;
+    drop(spool);
+    settle(&data)?;
+    Ok((sequence, new.public_key().id()))
+}
+
+/// Makes the next key of `chain`, durable beside the one in force, and what is to be signed of it.
+pub(crate) fn prepare(
+    data: &DataDir,
+    chain: &ChainState,
+) -> Result<(Ed25519Signer, v1::Key), RotationError> {
     let made = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new());
     let made = made.map_err(|_| RotationError::Make)?;
     let new = Ed25519Signer::from_pkcs8(made.as_ref())?;
@@ -113,14 +130,7 @@ pub fn rotate(config: &Config, clock: &Clock) -> Result<(u64, KeyId), RotationEr
         proof: proof.to_vec(),
         ca: Vec::new(),
     };
-    let time = clock.read().header;
-    let old = identity.keys().record();
-    let statement = Statement::seal(body.into(), chain.next_place(), time, None, old)?;
-    let entry = Envelope::join(statement, None)?.to_bytes();
-    spool.append(sequence, &[entry])?;
-    drop(spool);
-    settle(&data)?;
-    Ok((sequence, new.public_key().id()))
+    Ok((new, body))
 }
 
 /// Finishes a change that a crash cut short, or forgets one that came to nothing; before the

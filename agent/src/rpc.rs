@@ -13,7 +13,7 @@ use tonic::{Code, Status, transport::Endpoint};
 use crate::{
     certificate::{Authority, HostCertificate},
     config::VerifierUrl,
-    identity::TlsKey,
+    credential::Credential,
     outside::{Dial, Outside, Socket},
 };
 
@@ -112,17 +112,16 @@ impl Route {
     pub fn identified(
         verifier: &VerifierUrl,
         authority: &Authority,
-        certificate: &HostCertificate,
-        key: &TlsKey,
+        credential: &Credential,
         outside: &Outside,
     ) -> Result<Self, RpcError> {
-        Self::with(verifier, authority, Some((certificate, key)), outside)
+        Self::with(verifier, authority, Some(credential), outside)
     }
 
     fn with(
         verifier: &VerifierUrl,
         authority: &Authority,
-        host: Option<(&HostCertificate, &TlsKey)>,
+        host: Option<&Credential>,
         outside: &Outside,
     ) -> Result<Self, RpcError> {
         let mut roots = RootCertStore::empty();
@@ -136,9 +135,10 @@ impl Route {
             .with_root_certificates(roots);
         let mut tls = match host {
             None => builder.with_no_client_auth(),
-            Some((certificate, key)) => {
-                builder.with_client_auth_cert(certificate.chain().to_vec(), key.private_key())?
-            }
+            Some(held) => builder.with_client_auth_cert(
+                held.certificate().chain().to_vec(),
+                held.key().private_key(),
+            )?,
         };
         tls.alpn_protocols = vec![b"h2".to_vec()];
         Ok(Self {

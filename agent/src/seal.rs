@@ -154,6 +154,11 @@ impl Sealer {
         Ok(draft)
     }
 
+    /// Signs with `signer` from now on: the chain's last statement made its key the chain's.
+    pub fn hand_over(&mut self, signer: Arc<dyn Signer>) {
+        self.signer = signer;
+    }
+
     /// Forgets what is in force, so that it is stated anew, in the chain's boot number `boot`.
     pub fn restate(&mut self, boot: u32) {
         self.boot = boot;

@@ -21,13 +21,14 @@ pub use session::MAX_IN_FLIGHT;
 use crate::{
     anchor::{Anchor, Unproved},
     backoff::Backoff,
-    certificate::{Authority, CertificateError, HostCertificate},
+    certificate::{Authority, CertificateError},
     charge::Charges,
     config::VerifierUrl,
+    credential::{Credential, CredentialError, TlsKey},
     data::DataDir,
     deployment::NotADeployment,
     durable,
-    identity::Identity,
+    identity::{Identity, IdentityError, Keys},
     link::Link,
     outside::Outside,
     recorder::Recorder,
@@ -93,8 +94,10 @@ enum Attempt {
         "this host waits for approval: have the verifier's operator approve it (`affiant-verifier host approve`)"
     )]
     Pending,
-    #[error("cannot store the certificate: {0}")]
-    Store(#[from] durable::FileError),
+    #[error(transparent)]
+    Credential(#[from] CredentialError),
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
     #[error(transparent)]
     Authority(#[from] CertificateError),
     #[error(transparent)]
@@ -147,18 +150,17 @@ impl Uploader {
 
     async fn send(mut self, until_refused: bool) -> Outcome {
         let mut backoff = Backoff::new(self.reconnect_max);
-        let mut certificate =
-            HostCertificate::read(&self.data.certificates()).unwrap_or_else(|error| {
-                tracing::warn!(%error, "asking for a new certificate");
-                None
-            });
+        let mut credential = Credential::read(&self.data).unwrap_or_else(|error| {
+            tracing::warn!(%error, "asking for a new certificate");
+            None
+        });
         let mut anchor = self.anchor();
         let mut charges = Charges::at(&self.data);
         let mut complaint = Complaint::default();
         loop {
             let began = Instant::now();
             match self
-                .attempt(&mut certificate, &mut anchor, &mut charges)
+                .attempt(&mut credential, &mut anchor, &mut charges)
                 .await
             {
                 Ok(End::Drained) => return Outcome::Drained,
@@ -207,7 +209,7 @@ impl Uploader {
 
     async fn attempt(
         &mut self,
-        certificate: &mut Option<HostCertificate>,
+        credential: &mut Option<Credential>,
         anchor: &mut Anchor,
         charges: &mut Charges,
     ) -> Result<End, Attempt> {
@@ -215,27 +217,30 @@ impl Uploader {
         let authority = Authority::read(&self.ca)?;
         let authority = anchor.deployment().trusted(&authority)?;
         let mut renew_at_ms = now.saturating_add(RENEWAL_RETRY_MS);
-        if certificate
+        if credential
             .as_ref()
-            .is_none_or(|held| now >= held.renew_at_ms())
+            .is_none_or(|held| now >= held.certificate().renew_at_ms())
         {
             let head = *self.recorder.head().borrow();
             match self.renewed(head, &authority).await {
-                Ok(fresh) => *certificate = Some(fresh),
+                Ok(fresh) => *credential = Some(fresh),
                 // There is a third of its life left to try again in.
-                Err(error) if certificate.as_ref().is_some_and(|held| !held.expired(now)) => {
+                Err(error)
+                    if credential
+                        .as_ref()
+                        .is_some_and(|held| !held.certificate().expired(now)) =>
+                {
                     tracing::warn!(%error, "the certificate is not renewed yet");
                 }
                 Err(error) => return Err(error),
             }
         }
-        let Some(held) = certificate.as_ref() else {
+        let Some(held) = credential.as_ref() else {
             return Err(Attempt::Pending);
         };
         // Where renewal failed just now, the session lasts until the next attempt at it.
-        renew_at_ms = renew_at_ms.max(held.renew_at_ms());
-        let tls = self.identity.keys().tls();
-        let route = Route::identified(&self.verifier, &authority, held, tls, &self.outside)?;
+        renew_at_ms = renew_at_ms.max(held.certificate().renew_at_ms());
+        let route = Route::identified(&self.verifier, &authority, held, &self.outside)?;
         let channel = route.connect().await?;
         // No record goes to a log that is not the one it was.
         scrutiny::check(&channel, anchor).await?;
@@ -268,14 +273,17 @@ impl Uploader {
         &self,
         head: (u64, Digest),
         authority: &Authority,
-    ) -> Result<HostCertificate, Attempt> {
+    ) -> Result<Credential, Attempt> {
         let channel = Route::anonymous(&self.verifier, authority, &self.outside)?
             .connect()
             .await?;
-        let keys = self.identity.keys();
+        // From the disk: the record key may have changed since the start.
+        let keys = Keys::read(&self.data)?;
+        let keys = keys.as_ref().unwrap_or(self.identity.keys());
+        let key = TlsKey::next(&self.data)?;
         let ask = |signer| {
             let time = self.outside.clock.read().header;
-            renew(channel.clone(), &self.identity, signer, head, time)
+            renew(channel.clone(), &self.identity, &key, signer, head, time)
         };
         let mut asked = ask(keys.record()).await;
         // Until the log has the change of the key, the verifier knows the key before it only.
@@ -287,8 +295,8 @@ impl Uploader {
         match asked? {
             Admitted::Pending => Err(Attempt::Pending),
             Admitted::Certificate(fresh) => {
-                fresh.store(&self.data.certificates())?;
-                tracing::info!("certificate issued");
+                let fresh = Credential::keep(&self.data, fresh, key)?;
+                tracing::info!("certificate issued, for a new key");
                 Ok(fresh)
             }
         }

@@ -185,6 +185,22 @@ fn a_host_that_never_enrolled_does_not_run_and_makes_no_key() {
     assert!(!host.path("data").join("record.key").exists());
 }
 
+#[test]
+fn where_a_certificate_and_the_clock_do_not_go_together_the_error_names_the_remedy() {
+    let fake = Fake::start();
+    let host = Host::new(&fake);
+    for validity in [(-7_200, -3_600), (3_600, 7_200)] {
+        fake.valid_from_to(validity);
+        let refused = host.enroll();
+        assert_eq!(refused.status.code(), Some(74));
+        let said = text(&refused.stderr);
+        assert!(said.contains("`timedatectl`"), "{validity:?}: {said}");
+    }
+    assert!(!host.path("data").join("record.key").exists());
+    fake.valid_from_to((-10, 3_600));
+    assert!(host.enroll().status.success());
+}
+
 /// Enrols again with a fresh token.
 fn again(host: &Host, token: &str) -> std::process::Output {
     host.token(token);

@@ -322,8 +322,6 @@ fn a_record_key_that_was_changed_while_all_certificates_ran_out_still_renews() {
     fake.state().life = Duration::from_secs(3_600);
     let mut agent = host.start();
     eventually("records come", || fake.state().received.len() > 2);
-    let busy = host.run(&["enroll", "--rotate-key"]);
-    assert_eq!(busy.status.code(), Some(74), "the agent runs");
     assert_eq!(agent.stop().0, Some(0), "{}", agent.journal());
     std::fs::remove_file(host.path("data").join("certificates.pem")).unwrap();
     let old = file(&host, "record.key");
@@ -349,12 +347,121 @@ fn a_record_key_that_was_changed_while_all_certificates_ran_out_still_renews() {
     let changes = received.iter().filter(|s| matches!(s.body(), Body::Key(_)));
     assert_eq!(changes.count(), 1);
     check_chain(&host, &received);
-    // The next start finds the change in the log, and the old key goes.
-    let had = received.len();
+    let old = host.path("data").join("record.key.old");
+    assert!(!old.exists(), "the log has the change");
+}
+
+#[test]
+fn a_running_agent_changes_its_record_key_and_misses_no_interval() {
+    let fake = Fake::start();
+    let host = enrolled(&fake);
+    let mut agent = host.start();
+    let first = file(&host, "record.key");
+    let mut said = Vec::new();
+    for changes in 1..=2 {
+        let had = fake.state().received.len();
+        eventually("records come", || fake.state().received.len() > had + 3);
+        let rotated = host.run(&["enroll", "--rotate-key"]);
+        let text = String::from_utf8_lossy(&rotated.stderr).into_owned();
+        assert!(rotated.status.success(), "{text}");
+        said.push(String::from_utf8_lossy(&rotated.stdout).into_owned());
+        let old = host.path("data").join("record.key.old");
+        eventually("the log has the change, and the old key goes", || {
+            !old.exists()
+        });
+        let of_key = |s: &&Statement| matches!(s.body(), Body::Key(_));
+        assert_eq!(fake.state().received.iter().filter(of_key).count(), changes);
+        // An expired certificate is renewed by the key that the log goes by now, without a restart.
+        assert_ne!(file(&host, "record.key"), first);
+    }
+    let had = fake.state().received.len();
+    eventually("records come", || fake.state().received.len() > had + 3);
+    assert_eq!(agent.stop().0, Some(0), "{}", agent.journal());
+    // One chain; in one boot each interval begins where the one before it ended.
+    let received = fake.state().received.clone();
+    check_chain(&host, &received);
+    let boots = received
+        .iter()
+        .filter_map(|statement| match statement.body() {
+            Body::Usage(usage) => Some(usage.boot),
+            _ => None,
+        });
+    assert_eq!(boots.collect::<std::collections::BTreeSet<_>>().len(), 1);
+    let changes = received.iter().filter(|s| matches!(s.body(), Body::Key(_)));
+    for (change, said) in changes.zip(said) {
+        let named = format!("from record {} on", change.header().sequence());
+        assert!(
+            said.contains(&named) && said.contains("goes on with it"),
+            "{said}"
+        );
+    }
+    // What is on disk goes together: the next start goes on.
+    let mut agent = host.start();
+    eventually("records come", || {
+        fake.state().received.len() > received.len() + 2
+    });
+    assert_eq!(agent.stop().0, Some(0), "{}", agent.journal());
+    check_chain(&host, &fake.state().received);
+}
+
+#[test]
+fn an_agent_that_changed_its_record_key_renews_its_certificate_with_it_without_a_restart() {
+    let fake = Fake::start();
+    let host = enrolled(&fake);
+    // Two thirds of each life are over before it is given: every connection renews.
+    fake.state().life = Duration::from_secs(1);
+    fake.state().close_after = Some(1);
+    std::fs::remove_file(host.path("data").join("certificates.pem")).unwrap();
+    let mut agent = host.start();
+    eventually("records come", || fake.state().received.len() > 1);
+    assert!(host.run(&["enroll", "--rotate-key"]).status.success());
+    let old = host.path("data").join("record.key.old");
+    eventually("the log has the change", || !old.exists());
+    let before = fake.state().certified.len();
+    eventually("certificates are renewed by the new key", || {
+        fake.state().certified.len() > before + 1
+    });
+    assert_eq!(agent.stop().0, Some(0), "{}", agent.journal());
+    let certified = fake.state().certified.clone();
+    let different: std::collections::BTreeSet<_> = certified.iter().collect();
+    assert_eq!(
+        different.len(),
+        certified.len(),
+        "each has a TLS key of its own"
+    );
+    check_chain(&host, &fake.state().received);
+}
+
+#[test]
+fn a_host_that_was_away_until_every_certificate_was_over_comes_back_by_itself() {
+    let fake = Fake::start();
+    fake.state().life = Duration::from_millis(1);
+    let host = enrolled(&fake);
+    fake.state().away = true;
+    fake.valid_from_to((-20, -10));
+    let mut agent = host.start();
+    eventually("records wait", || {
+        host.spool()["waiting"].as_u64() > Some(4)
+    });
+    // Meanwhile the server's certificate was renewed, by the next authority, of which this host
+    // never heard.
+    fake.pass_on();
+    {
+        let mut state = fake.state();
+        state.life = Duration::from_secs(3_600);
+        state.away = false;
+    }
+    eventually("all that waited has come", || {
+        fake.state().received.len() > 4
+    });
+    assert_eq!(agent.stop().0, Some(0), "{}", agent.journal());
+    check_chain(&host, &fake.state().received);
+    // From now on the host knows the next authority without what the first one said of it.
+    fake.valid_from_to((-10, 3_600));
+    let had = fake.state().received.len();
     let mut agent = host.start();
     eventually("records come", || fake.state().received.len() > had + 2);
     assert_eq!(agent.stop().0, Some(0), "{}", agent.journal());
-    assert!(!host.path("data").join("record.key.old").exists());
     check_chain(&host, &fake.state().received);
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use affiant_proto::{ChainState, Envelope, Signer, Statement, v1};
+use affiant_proto::{ChainState, Envelope, KeyId, Signer, Statement, v1};
 use ring::rand::SystemRandom;
 
 use super::Head;
@@ -13,6 +13,7 @@ use crate::{
     durable::FileError,
     meter::{BadMeter, Holding, Interval, Meter, Pace, Planned},
     recover::{RecoverError, Recovered},
+    rotation::{self, RotationError},
     sample::{Instant, Inventory, Sample},
     seal::{Draft, NotSealed, Sealer},
     spool::{AppendError, Cursor, Records, Relief, Shortened, Spool, SpoolError},
@@ -46,12 +47,33 @@ pub enum BookError {
     /// The chain on disk.
     #[error(transparent)]
     Recover(#[from] RecoverError),
+    /// A change of the record key that was begun.
+    #[error(transparent)]
+    Rotation(#[from] Box<RotationError>),
     /// The spool takes no record that follows its last: it was changed behind the agent's back.
     #[error("the spool does not continue: {0}; is another process changing it?")]
     Unfit(AppendError),
     /// Sampling and sealing do not go together.
     #[error(transparent)]
     Meter(#[from] BadMeter),
+}
+
+/// Why the record key was not changed; the old one goes on.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum NotRotated {
+    /// The key, or the change before.
+    #[error(transparent)]
+    Rotation(#[from] RotationError),
+    /// The statement.
+    #[error(transparent)]
+    NotSealed(#[from] NotSealed),
+    /// The spool, or its disk, is full.
+    #[error(
+        "the spool has no room for the change; let the verifier take what waits, or make room on \
+         its disk, then change the key again"
+    )]
+    NoRoom,
 }
 
 /// What a book is opened with.
@@ -93,6 +115,8 @@ pub struct Book {
     /// Whether `inventory` is the one in force.
     pub(super) stated: bool,
     complained_ms: Option<u64>,
+    /// The change of the record key that the log does not have yet.
+    changed: Option<u64>,
 }
 
 impl Book {
@@ -131,7 +155,9 @@ impl Book {
             .filter(|_| boot.same)
             .map(|(.., ended)| ended);
         let random = Box::new(SystemRandom::new());
+        let changed = data.old_record_key().exists();
         Self {
+            changed: changed.then(|| recovered.opened.sequence()),
             data,
             spool,
             opened: recovered.opened,
@@ -221,6 +247,42 @@ impl Book {
         self.seal(last)
     }
 
+    /// Changes the record key; gives the record that says so, and the new key's id. What is metered
+    /// goes on: the next record continues the last one, signed by the new key.
+    ///
+    /// # Errors
+    /// The inner one where nothing changed.
+    pub fn rotate(&mut self) -> Result<Result<(u64, KeyId), NotRotated>, BookError> {
+        let included = self.spool.cursor().map_or(0, |cursor| cursor.sequence);
+        let last = self.opened.sequence();
+        if included < last {
+            return Ok(Err(RotationError::NotIncluded(last).into()));
+        }
+        let (new, body) = match rotation::prepare(&self.data, self.sealer.chain()) {
+            Ok(prepared) => prepared,
+            Err(error) => return Ok(Err(error.into())),
+        };
+        let mut draft = self.sealer.draft();
+        let drafted = self
+            .sealer
+            .statement(&mut draft, body.into(), self.clock.read());
+        if let Err(error) = drafted {
+            return Ok(Err(error.into()));
+        }
+        if !self.write(draft, self.ended, None, false)? {
+            return Ok(Err(NotRotated::NoRoom));
+        }
+        // What is on disk now is finished here, or by the next start.
+        rotation::settle(&self.data).map_err(Box::new)?;
+        let (sequence, _) = self.head();
+        let key = new.public_key().id();
+        self.opened = self.sealer.chain().clone();
+        self.sealer.hand_over(Arc::new(new));
+        self.changed = Some(sequence);
+        tracing::warn!(record = sequence, %key, "the record key was changed");
+        Ok(Ok((sequence, key)))
+    }
+
     /// Takes note that the log has everything up to the cursor, by the checkpoint `seen`.
     pub fn included(
         &mut self,
@@ -230,7 +292,16 @@ impl Book {
         if let Some(seen) = seen {
             self.sealer.saw(seen);
         }
+        let included = cursor.sequence;
         match self.spool.included(cursor, self.clock.system_time()) {
+            Ok(()) if self.changed.is_some_and(|changed| included >= changed) => {
+                self.changed = None;
+                // The log goes by the new key now. What fails here is done by the next start.
+                if let Err(error) = rotation::settle(&self.data) {
+                    tracing::warn!(%error, "the old record key stays until the next start");
+                }
+                Ok(())
+            }
             // Most likely the disk is full, which is no reason to stop looking.
             Err(SpoolError::File(error)) => {
                 tracing::warn!(%error, "how far the log is could not be kept on disk");

@@ -21,7 +21,8 @@ use affiant_proto::{
     v1,
 };
 use rcgen::{
-    BasicConstraints, CertificateParams, CertificateSigningRequestParams, IsCa, Issuer, KeyPair,
+    BasicConstraints, CertificateParams, CertificateSigningRequestParams, DnType, IsCa, Issuer,
+    KeyPair, PublicKeyData as _,
 };
 use rustls_pki_types::{CertificateDer, PrivatePkcs8KeyDer};
 use tokio::{net::TcpListener, sync::mpsc};
@@ -78,6 +79,22 @@ pub(crate) struct State {
     pub(crate) lineage: Vec<Vec<u8>>,
     /// The chain that it no longer lets in.
     pub(crate) evicted: Option<Digest>,
+    /// SHA-256 of the TLS keys for which it gave certificates, in order.
+    pub(crate) certified: Vec<Digest>,
+    /// Certificates of the authorities to which the operator passed on.
+    pub(crate) authorities: Vec<Vec<u8>>,
+    ca: Authority,
+    /// What it shows in TLS, at the next connection.
+    tls: TlsAcceptor,
+}
+
+/// Signs certificates.
+#[derive(Clone)]
+struct Authority {
+    issuer: Arc<Issuer<'static, KeyPair>>,
+    certificate: CertificateDer<'static>,
+    /// Those whose clients are let in: this one, and the ones before.
+    believed: Vec<CertificateDer<'static>>,
 }
 
 pub(crate) struct Fake {
@@ -91,7 +108,6 @@ pub(crate) struct Fake {
 #[derive(Clone)]
 struct Service {
     state: Arc<Mutex<State>>,
-    ca: Arc<(Issuer<'static, KeyPair>, CertificateDer<'static>)>,
     genesis: Arc<Statement>,
 }
 
@@ -101,7 +117,7 @@ impl Service {
     }
 
     fn answer(&self, csr: &[u8]) -> v1::EnrolReply {
-        let state = self.state();
+        let mut state = self.state();
         if state.pending {
             return v1::EnrolReply {
                 certificates: Vec::new(),
@@ -112,9 +128,13 @@ impl Service {
         let mut params = CertificateParams::new(vec!["host".into()]).unwrap();
         let now = time::OffsetDateTime::now_utc();
         (params.not_before, params.not_after) = (now - Duration::from_secs(10), now + state.life);
-        let leaf = params.signed_by(&csr.public_key, &self.ca.0).unwrap();
+        let leaf = params
+            .signed_by(&csr.public_key, &*state.ca.issuer)
+            .unwrap();
+        let key = csr.public_key.subject_public_key_info();
+        state.certified.push(digest(&key));
         v1::EnrolReply {
-            certificates: vec![leaf.der().to_vec(), self.ca.1.to_vec()],
+            certificates: vec![leaf.der().to_vec(), state.ca.certificate.to_vec()],
             pending: false,
         }
     }
@@ -178,19 +198,23 @@ impl Admission for Service {
         &self,
         _: Request<v1::DescribeRequest>,
     ) -> Result<Response<v1::DescribeReply>, Status> {
-        let (checkpoint, lineage) = {
+        let (checkpoint, lineage, authorities) = {
             let mut state = self.state();
             if state.away {
                 return Err(Status::unavailable("away"));
             }
             state.described += 1;
-            (state.note(), state.lineage.clone())
+            (
+                state.note(),
+                state.lineage.clone(),
+                state.authorities.clone(),
+            )
         };
         Ok(Response::new(v1::DescribeReply {
             genesis: self.genesis.as_bytes().to_vec(),
             checkpoint,
             lineage,
-            authorities: Vec::new(),
+            authorities,
         }))
     }
 
@@ -378,12 +402,15 @@ impl Intake for Service {
 impl Fake {
     pub(crate) fn start() -> Self {
         let key = KeyPair::generate().unwrap();
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
-        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+        let params = authority("first");
         let certificate = params.self_signed(&key).unwrap();
         let ca_pem = certificate.pem();
         let ca_der = certificate.der().clone();
-        let issuer = Issuer::new(params, key);
+        let ca = Authority {
+            issuer: Arc::new(Issuer::new(params, key)),
+            certificate: ca_der.clone(),
+            believed: vec![ca_der.clone()],
+        };
         let operator = Ed25519Signer::from_seed(&[8; 32]).unwrap();
         let log = Ed25519Signer::from_seed(&[7; 32]).unwrap();
         let body = v1::Genesis {
@@ -419,14 +446,13 @@ impl Fake {
             generation: (ORIGIN.into(), 7),
             lineage: Vec::new(),
             evicted: None,
+            certified: Vec::new(),
+            authorities: Vec::new(),
+            tls: ca.server(&[], (-10, 3_600)),
+            ca,
         }));
-        let server_key = KeyPair::generate().unwrap();
-        let server = CertificateParams::new(vec!["127.0.0.1".into()]).unwrap();
-        let server = server.signed_by(&server_key, &issuer).unwrap();
-        let tls = tls(&ca_der, server.der().clone(), &server_key);
         let service = Service {
             state: Arc::clone(&state),
-            ca: Arc::new((issuer, ca_der)),
             genesis: Arc::new(genesis),
         };
         let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -436,7 +462,7 @@ impl Fake {
             .unwrap();
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
         let address = listener.local_addr().unwrap();
-        runtime.spawn(serve(listener, tls, service));
+        runtime.spawn(serve(listener, service));
         Self {
             address,
             state,
@@ -448,6 +474,43 @@ impl Fake {
 
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap()
+    }
+
+    /// Shows a server certificate of the authority in force that holds from and to so many seconds
+    /// from now, and nothing of the authority before.
+    pub(crate) fn valid_from_to(&self, seconds: (i64, i64)) {
+        let mut state = self.state();
+        state.tls = state.ca.server(&[], seconds);
+    }
+
+    /// The operator passes on to the next authority, which the one before certifies too, and the server
+    /// shows that.
+    pub(crate) fn pass_on(&self) {
+        let mut state = self.state();
+        let key = KeyPair::generate().unwrap();
+        let params = authority("next");
+        let certificate = params.self_signed(&key).unwrap().der().clone();
+        let cross = params.signed_by(&key, &*state.ca.issuer).unwrap();
+        let mut believed = state.ca.believed.clone();
+        believed.push(certificate.clone());
+        let body = v1::Key {
+            ca: digest(&certificate).as_bytes().to_vec(),
+            ..v1::Key::default()
+        };
+        let operator = Ed25519Signer::from_seed(&[8; 32]).unwrap();
+        let place = ChainState::open(self.genesis.clone()).unwrap().0;
+        let time = affiant_agent::clock::header_time();
+        let place = place.next_place();
+        let sealed = Statement::seal(body.into(), place, time, None, &operator).unwrap();
+        state.log(sealed.digest());
+        state.lineage.push(sealed.as_bytes().to_vec());
+        state.authorities.push(certificate.to_vec());
+        state.ca = Authority {
+            issuer: Arc::new(Issuer::new(params, key)),
+            certificate,
+            believed,
+        };
+        state.tls = state.ca.server(&[cross.der().clone()], (-10, 3_600));
     }
 
     /// Loses all but the first `kept` entries, and opens the next generation of the log over them,
@@ -503,31 +566,49 @@ fn officer(seed: u8) -> v1::OfficerKey {
     }
 }
 
-fn tls(ca: &CertificateDer<'static>, leaf: CertificateDer<'static>, key: &KeyPair) -> TlsAcceptor {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let mut roots = rustls::RootCertStore::empty();
-    roots.add(ca.clone()).unwrap();
-    let clients = rustls::server::WebPkiClientVerifier::builder_with_provider(
-        Arc::new(roots),
-        provider.clone(),
-    );
-    let mut config = rustls::ServerConfig::builder_with_provider(provider)
-        .with_protocol_versions(&[&rustls::version::TLS13])
-        .unwrap()
-        .with_client_cert_verifier(clients.allow_unauthenticated().build().unwrap())
-        .with_single_cert(
-            vec![leaf],
-            PrivatePkcs8KeyDer::from(key.serialize_der()).into(),
-        )
-        .unwrap();
-    config.alpn_protocols = vec![b"h2".to_vec()];
-    TlsAcceptor::from(Arc::new(config))
+fn authority(name: &str) -> CertificateParams {
+    let mut params = CertificateParams::new(Vec::new()).unwrap();
+    params.distinguished_name.push(DnType::CommonName, name);
+    params.is_ca = IsCa::Ca(BasicConstraints::Constrained(1));
+    params
 }
 
-async fn serve(listener: TcpListener, tls: TlsAcceptor, service: Service) {
+impl Authority {
+    /// What a server shows with a fresh certificate, and `above` it, that holds for that many
+    /// seconds from now.
+    fn server(&self, above: &[CertificateDer<'static>], seconds: (i64, i64)) -> TlsAcceptor {
+        let key = KeyPair::generate().unwrap();
+        let mut leaf = CertificateParams::new(vec!["127.0.0.1".into()]).unwrap();
+        let from_now = |seconds| time::OffsetDateTime::now_utc() + time::Duration::seconds(seconds);
+        (leaf.not_before, leaf.not_after) = (from_now(seconds.0), from_now(seconds.1));
+        let leaf = leaf.signed_by(&key, &*self.issuer).unwrap();
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let mut roots = rustls::RootCertStore::empty();
+        for believed in &self.believed {
+            roots.add(believed.clone()).unwrap();
+        }
+        let clients = rustls::server::WebPkiClientVerifier::builder_with_provider(
+            Arc::new(roots),
+            provider.clone(),
+        );
+        let chain = [&[leaf.der().clone()], above].concat();
+        let mut config = rustls::ServerConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[&rustls::version::TLS13])
+            .unwrap()
+            .with_client_cert_verifier(clients.allow_unauthenticated().build().unwrap())
+            .with_single_cert(chain, PrivatePkcs8KeyDer::from(key.serialize_der()).into())
+            .unwrap();
+        config.alpn_protocols = vec![b"h2".to_vec()];
+        TlsAcceptor::from(Arc::new(config))
+    }
+}
+
+async fn serve(listener: TcpListener, service: Service) {
     let (ready, accepted) = mpsc::channel(4);
+    let state = Arc::clone(&service.state);
     tokio::spawn(async move {
         while let Ok((socket, _)) = listener.accept().await {
+            let tls = state.lock().unwrap().tls.clone();
             if let Ok(stream) = tls.accept(socket).await {
                 let _ = ready.send(Ok::<_, std::io::Error>(stream)).await;
             }
