@@ -412,7 +412,14 @@ impl Book {
         let mut draft = self.sealer.draft();
         let sealed = self.sealer.gap(&mut draft, gap, self.clock.read());
         let said = match sealed {
-            Ok(()) => self.append(draft)?,
+            Ok(()) => {
+                // A few hundred bytes, for an eighth of a segment at the least.
+                let said = kept(self.spool.append_beyond(draft.first(), draft.entries()))?;
+                if said.is_ok() {
+                    self.sealer.commit(draft);
+                }
+                said
+            }
             Err(error) => Err(Unkept::Seal(error)),
         };
         if let Err(unkept) = said {

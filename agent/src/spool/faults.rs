@@ -156,11 +156,16 @@ impl Teller {
         self.spool = None;
     }
 
-    fn append(&mut self, entries: Vec<Vec<u8>>) -> bool {
+    fn append(&mut self, entries: Vec<Vec<u8>>, beyond: bool) -> bool {
         let Some(spool) = &mut self.spool else {
             return false;
         };
-        match spool.append(self.promised.len() as u64, &entries) {
+        let first = self.promised.len() as u64;
+        let appended = match beyond {
+            true => spool.append_beyond(first, &entries),
+            false => spool.append(first, &entries),
+        };
+        match appended {
             Ok(()) => {
                 self.promised.extend(entries);
                 true
@@ -187,7 +192,7 @@ impl Teller {
                 let (first, last) = shortened.range;
                 // From the attempt on it may have been said.
                 self.lines.push((first, last));
-                if self.append(vec![gap("lines", first, last)]) {
+                if self.append(vec![gap("lines", first, last)], true) {
                     let put = self.spool.as_mut().map(|spool| spool.put(shortened));
                     self.did.0 = true;
                     if let Some(Err(error)) = put {
@@ -257,7 +262,7 @@ impl Teller {
                 self.relieve();
                 let count = 1 + random.below(6);
                 let head = self.promised.len() as u64;
-                self.append((head..head + count).map(whole).collect());
+                self.append((head..head + count).map(whole).collect(), false);
             }
         }
         true
@@ -277,7 +282,8 @@ impl Teller {
         let head = self.promised.len() as u64;
         let count = self.promised.len();
         self.relieve();
-        self.append(vec![whole(self.promised.len() as u64)]);
+        self.relieve();
+        self.append(vec![whole(self.promised.len() as u64)], false);
         assert!(
             self.promised.len() > count || head == 0,
             "{:?}",

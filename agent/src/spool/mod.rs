@@ -207,13 +207,22 @@ impl Spool {
     /// [`AppendError::Failed`] when nobody knows what is on the disk: open the spool again. All
     /// others leave the spool as it was.
     pub fn append(&mut self, first: u64, entries: &[Vec<u8>]) -> Result<(), AppendError> {
+        let bytes: usize = entries.iter().map(Vec::len).sum();
+        self.make_room(bytes as u64)?;
+        self.append_beyond(first, entries)
+    }
+
+    /// Appends records, within the budget or not: what must be said before room is made.
+    ///
+    /// # Errors
+    /// As [`Spool::append`], but for [`AppendError::Full`].
+    pub fn append_beyond(&mut self, first: u64, entries: &[Vec<u8>]) -> Result<(), AppendError> {
         let due = self.last().map_or(first, |last| last.saturating_add(1));
         let Some(frame) = frame::spell(first, entries).filter(|_| first == due) else {
             return Err(AppendError::Unfit { due, first });
         };
         let next = first.saturating_add(entries.len() as u64);
         self.usable()?;
-        self.make_room(frame.len() as u64)?;
         loop {
             match self.try_append(first, next, &frame) {
                 Err(AppendError::DiskFull { .. }) if self.free_disk()? => {}

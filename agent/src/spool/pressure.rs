@@ -24,7 +24,7 @@ pub type Shorten = fn(&[u8]) -> Option<Vec<u8>>;
 /// What would make room, once the chain says so.
 #[derive(Debug)]
 pub enum Relief {
-    /// Lines of usage records go: seal that, then [`Spool::put`] it.
+    /// Lines of usage records go: [`Spool::append_beyond`] that, then [`Spool::put`] it.
     Lines(Shortened),
     /// Every record from `first` to the head goes: seal that, and [`Spool::replace_from`] it.
     Records {
@@ -189,6 +189,7 @@ impl Spool {
 
     /// Makes room within the budget by what the log has.
     pub(super) fn make_room(&mut self, bytes: u64) -> Result<(), AppendError> {
+        self.usable()?;
         let max_bytes = self.limits.max_bytes;
         let included = self.cursor().map(|cursor| cursor.sequence);
         while self.bytes().saturating_add(bytes) > max_bytes {
