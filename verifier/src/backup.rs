@@ -37,6 +37,10 @@ const MAX_FILE_BYTES: u64 = 256 * 1024 * 1024;
 /// Most bytes of a manifest: a note of 64 KiB and a hundred files of 200 bytes, as JSON.
 const MAX_MANIFEST_BYTES: u64 = 256 * 1024;
 
+/// How often keys and log are read until no key changed meanwhile. A change of keys moves three
+/// files at most, in milliseconds, and reading takes about as long: a second try finds it over.
+const TRIES: usize = 10;
+
 /// Why there is no backup, or none to be restored.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -71,6 +75,12 @@ pub enum BackupError {
         /// Its size.
         size: u64,
     },
+    /// Keys changed whenever they were read.
+    #[error(
+        "{0}: keys changed each of {TRIES} times that they were read with the log; run the backup \
+         again when the change of keys is over"
+    )]
+    Unsettled(PathBuf),
     /// A file whose bytes are not those that it is named by.
     #[error("{0} was changed since it was written; restore it from another copy")]
     Changed(PathBuf),
@@ -207,7 +217,12 @@ pub fn backup(
     options: Options,
     mut progress: impl FnMut(usize, usize),
 ) -> Result<Done, BackupError> {
-    let (published, names) = published_segments(&data.ledger())?;
+    let Seen {
+        log: (published, names),
+        files: beside,
+    } = together(data, options.with_keys, || {
+        published_segments(&data.ledger()).map_err(BackupError::from)
+    })?;
     let checkpoint = published.checkpoint();
     for directory in [to.to_owned(), segments(to), files(to)] {
         LocalDisk
@@ -241,7 +256,7 @@ pub fn backup(
     LocalDisk
         .sync_directory(&segments(to))
         .map_err(BackupError::io(to))?;
-    let kept = put_files(data, to, options.with_keys)?;
+    let kept = put_files(&beside, to)?;
     let manifest = Manifest {
         version: 1,
         origin: checkpoint.origin().to_string(),
@@ -295,17 +310,58 @@ pub(crate) fn put_segment(
         .map_err(BackupError::io(into))
 }
 
-/// Puts the files beside the log under their digests.
-fn put_files(data: &DataDir, to: &Path, with_keys: bool) -> Result<Vec<Kept>, BackupError> {
-    let mut kept = Vec::new();
+/// The log, and the files beside it as they were when it was read.
+struct Seen<L> {
+    log: L,
+    files: Vec<Beside>,
+}
+
+/// A file beside the log.
+struct Beside {
+    name: String,
+    bytes: Zeroizing<Vec<u8>>,
+}
+
+/// Reads the log and the files beside it as they stood at one time: the files before and after the
+/// log, and all again where they differ. Each key has one use, so what is the same before and after
+/// was the same between; and whatever a change of keys leaves at any one time, a start goes on from.
+fn together<L>(
+    data: &DataDir,
+    with_keys: bool,
+    mut log: impl FnMut() -> Result<L, BackupError>,
+) -> Result<Seen<L>, BackupError> {
+    // Tokens are only ever added to; one that the log has not yet is of no harm.
+    let settled = |files: &[Beside]| -> Vec<(String, Digest)> {
+        let files = files
+            .iter()
+            .filter(|it| data.path().join(&it.name) != data.tokens());
+        files
+            .map(|it| (it.name.clone(), digest(&it.bytes)))
+            .collect()
+    };
+    for _ in 0..TRIES {
+        let before = settled(&read_beside(data, with_keys)?);
+        let log = log()?;
+        let files = read_beside(data, with_keys)?;
+        if settled(&files) == before {
+            return Ok(Seen { log, files });
+        }
+    }
+    Err(BackupError::Unsettled(data.path().to_owned()))
+}
+
+fn read_beside(data: &DataDir, with_keys: bool) -> Result<Vec<Beside>, BackupError> {
+    let mut read = Vec::new();
     for name in data
         .restorable(with_keys)
         .map_err(BackupError::io(data.path()))?
     {
         let path = data.path().join(&name);
         let mut bytes = match read_bounded(&path, MAX_FILE_BYTES) {
-            // No token was ever issued, or there is one authority only.
-            Err(BackupError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+            // No token was ever issued, there is one authority only, or no key is changing.
+            Err(BackupError::Io { source, .. })
+                if source.kind() == io::ErrorKind::NotFound && !data.is_due(&path) =>
+            {
                 continue;
             }
             read => Zeroizing::new(read?),
@@ -315,10 +371,19 @@ fn put_files(data: &DataDir, to: &Path, with_keys: bool) -> Result<Vec<Kept>, Ba
             let whole = bytes.iter().rposition(|byte| *byte == b'\n');
             bytes.truncate(whole.map_or(0, |at| at + 1));
         }
-        let sha256 = digest(&bytes).to_string();
+        read.push(Beside { name, bytes });
+    }
+    Ok(read)
+}
+
+/// Puts the files beside the log under their digests.
+fn put_files(beside: &[Beside], to: &Path) -> Result<Vec<Kept>, BackupError> {
+    let mut kept = Vec::new();
+    for Beside { name, bytes } in beside {
+        let (name, sha256) = (name.clone(), digest(bytes).to_string());
         let into = files(to).join(&sha256);
         LocalDisk
-            .replace(&into, &bytes, Access::Private)
+            .replace(&into, bytes, Access::Private)
             .map_err(BackupError::io(&into))?;
         kept.push(Kept { name, sha256 });
     }
@@ -349,4 +414,66 @@ fn read_bounded(path: &Path, limit: u64) -> Result<Vec<u8>, BackupError> {
         return Err(BackupError::TooLarge(path.to_owned()));
     }
     Ok(bytes)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn data(dir: &Path) -> DataDir {
+        let data = DataDir::create(&dir.join("data")).unwrap();
+        for due in [data.ca_certificate(), data.log_key(), data.ca_key()] {
+            fs::write(due, "the first").unwrap();
+        }
+        fs::write(data.operator_key(), "0").unwrap();
+        data
+    }
+
+    fn operator(seen: &Seen<u32>) -> String {
+        let named = |it: &&Beside| it.name == "keys/operator.key";
+        let file = seen.files.iter().find(named).unwrap();
+        String::from_utf8(file.bytes.to_vec()).unwrap()
+    }
+
+    #[test]
+    fn a_change_of_keys_while_the_log_is_read_is_in_both_or_in_none() {
+        let dir = tempfile::tempdir().unwrap();
+        let data = data(dir.path());
+        // The log says so first, then the file is moved: here between the log and the files.
+        let (mut logged, mut reads) = (0_u32, 0);
+        let seen = together(&data, true, || {
+            reads += 1;
+            let read = logged;
+            if reads < 3 {
+                logged += 1;
+                fs::write(data.operator_key(), logged.to_string()).unwrap();
+            }
+            Ok(read)
+        });
+        let seen = seen.unwrap();
+        assert_eq!((seen.log, operator(&seen)), (2, "2".into()));
+    }
+
+    #[test]
+    fn keys_that_never_stand_still_are_not_backed_up() {
+        let dir = tempfile::tempdir().unwrap();
+        let data = data(dir.path());
+        let mut reads = 0_u32;
+        let seen = together(&data, true, || {
+            reads += 1;
+            fs::write(data.operator_key(), reads.to_string()).unwrap();
+            Ok(reads)
+        });
+        assert!(matches!(seen, Err(BackupError::Unsettled(_))));
+    }
+
+    #[test]
+    fn a_key_that_is_due_and_missing_is_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let data = data(dir.path());
+        fs::remove_file(data.ca_certificate()).unwrap();
+        let missing = together(&data, false, || Ok(0)).err().unwrap().to_string();
+        assert!(missing.contains("ca.pem"), "{missing}");
+    }
 }

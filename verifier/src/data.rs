@@ -130,11 +130,19 @@ impl DataDir {
     }
 
     /// The files beside the log that a backup keeps, as they are named in this directory: what is
-    /// public, the tokens, and the private keys where they are asked for.
+    /// public, the tokens, and the private keys where they are asked for. What a change of keys has
+    /// still to move is among them: a start after a restore finishes it as one after a crash does.
     pub fn restorable(&self, with_keys: bool) -> std::io::Result<Vec<String>> {
-        let mut names: Vec<String> = ["ca.pem", "ca-cross.pem", "trust.toml", "tokens.jsonl"]
-            .map(str::to_owned)
-            .to_vec();
+        let mut names: Vec<String> = [
+            "ca.pem",
+            "ca-cross.pem",
+            "ca.pem.next",
+            "ca-cross.pem.next",
+            "trust.toml",
+            "tokens.jsonl",
+        ]
+        .map(str::to_owned)
+        .to_vec();
         if with_keys {
             for key in fs::read_dir(self.keys())? {
                 names.push(format!("keys/{}", key?.file_name().to_string_lossy()));
@@ -144,8 +152,16 @@ impl DataDir {
         Ok(names)
     }
 
+    /// Tells whether every data directory that is in use has this file.
+    pub fn is_due(&self, path: &Path) -> bool {
+        let keys = [self.ca_key(), self.log_key(), self.operator_key()];
+        path == self.ca_certificate() || keys.iter().any(|at| at == path)
+    }
+
     /// Tells whether a file of this directory is for everybody to read.
     pub fn is_public(&self, path: &Path) -> bool {
-        [self.ca_certificate(), self.ca_cross(), self.trust()].contains(&path.to_owned())
+        let [_, next_cross, next_certificates] = self.next_ca();
+        let public = [self.ca_certificate(), self.ca_cross(), self.trust()];
+        public.iter().any(|at| at == path) || path == next_cross || path == next_certificates
     }
 }

@@ -10,6 +10,7 @@ use crate::{
     data::DataDir,
     keyfile,
     ledger::{Idle, Kept, PublishedNote},
+    rotation::{NoKey, settle_operator},
 };
 
 /// What is asked for.
@@ -57,12 +58,11 @@ pub fn propose(data: &DataDir, asked: &Asked, out: &Path) -> Result<Proposal, Su
     let operator_key = if asked.new_operator_key {
         next_key(&data.next_operator_key())?
     } else {
-        let path = data.operator_key();
-        let key = keyfile::read_signer(&path)?;
-        if key.public_key() != authorities.operator().key() {
-            return Err(SuccessionError::OperatorKey(path));
-        }
-        key
+        // The backup may have been made while the key changed.
+        settle_operator(data, authorities.operator().key()).map_err(|why| match why {
+            NoKey::File(error) => error.into(),
+            NoKey::Other => SuccessionError::OperatorKey(data.operator_key()),
+        })?
     };
     let proposal = Proposal {
         genesis: authorities.genesis(),

@@ -73,6 +73,28 @@ fn private_keys_are_in_a_backup_only_when_asked_for_and_for_their_owner_alone() 
 }
 
 #[test]
+fn what_a_change_of_keys_has_still_to_move_is_in_a_backup() {
+    let deployment = Deployment::new();
+    let data = deployment.data();
+    let [key, cross, certificates] = data.next_ca();
+    let unmoved = [data.new_operator_key(), key, cross, certificates];
+    for path in &unmoved {
+        fs::write(path, path.display().to_string()).unwrap();
+    }
+    let with_keys = Options {
+        with_keys: true,
+        ..Options::default()
+    };
+    make(&deployment, with_keys).unwrap();
+    let restored = deployment.at("restored");
+    restore(&deployment.at("backup"), &restored, quiet).unwrap();
+    for path in &unmoved {
+        let at = restored.join(path.strip_prefix(data.path()).unwrap());
+        assert_eq!(fs::read(at).unwrap(), fs::read(path).unwrap(), "{path:?}");
+    }
+}
+
+#[test]
 fn a_restored_directory_has_everything_but_the_lock_and_is_not_served() {
     let deployment = Deployment::new();
     let data = deployment.data();
