@@ -411,13 +411,13 @@ impl Promised {
     }
 
     /// Appends and closes until the power fails.
-    fn live(&mut self, house: &mut House, ledger: &mut Ledger, random: &mut Random) {
+    fn live(&mut self, case: &str, house: &mut House, ledger: &mut Ledger, random: &mut Random) {
         loop {
             if random.below(3) == 0 {
                 match ledger.close_segment() {
                     Ok(signed) => {
                         self.included = self.answered.len();
-                        assert_eq!(signed.checkpoint().size(), self.included as u64);
+                        assert_eq!(signed.checkpoint().size(), self.included as u64, "{case}");
                     }
                     Err(_) => return,
                 }
@@ -432,7 +432,7 @@ impl Promised {
                     self.unanswered = group;
                     return;
                 }
-                Err(other) => panic!("{other}"),
+                Err(other) => panic!("{case}: {other}"),
             }
         }
     }
@@ -493,7 +493,7 @@ fn play(seed: u64) {
         };
         promised.hold(replay, &case);
         power.0.lock().unwrap().left = random.below(120);
-        promised.live(&mut house, &mut ledger, &mut random);
+        promised.live(&case, &mut house, &mut ledger, &mut random);
         assert!(
             power.is_off(),
             "{case}: only the power keeps it from going on"
