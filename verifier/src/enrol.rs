@@ -258,7 +258,7 @@ pub fn is_host_name(name: &str) -> bool {
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
-mod tests {
+pub(crate) mod tests {
     use affiant_proto::{Ed25519Signer, Signer as _, authority::Authorities, statement::Place};
     use rcgen::{CertificateParams, KeyPair, PublicKeyData as _};
     use tokio::sync::mpsc;
@@ -272,8 +272,8 @@ mod tests {
 
     const NOW: u64 = 1_800_000_000_000;
 
-    struct Desk {
-        service: Arc<AdmissionService>,
+    pub(crate) struct Desk {
+        pub(crate) service: Arc<AdmissionService>,
         queue: mpsc::Receiver<Submission>,
         _dir: tempfile::TempDir,
     }
@@ -299,13 +299,13 @@ mod tests {
         }
     }
 
-    /// A service whose writer is the test.
-    fn desk() -> Desk {
+    /// A service whose writer is the test, with a queue of `capacity`.
+    pub(crate) fn desk(capacity: usize) -> Desk {
         let dir = tempfile::tempdir().unwrap();
         let made = Ca::create("Test", NOW).unwrap();
         let ca = Ca::load(&made.key, &made.certificates, None).unwrap();
         let (authorities, _) = Authorities::open(genesis(&made)).unwrap();
-        let (queue, queued) = mpsc::channel(1_000);
+        let (queue, queued) = mpsc::channel(capacity);
         let (_, published) = watch::channel(Published {
             size: 1,
             root: affiant_proto::tlog::leaf_hash(b""),
@@ -338,7 +338,7 @@ mod tests {
     }
 
     impl Desk {
-        async fn token(&self, host: &str) -> String {
+        pub(crate) async fn token(&self, host: &str) -> String {
             let mut tokens = self.service.tokens.lock().await;
             tokens
                 .issue(&[host.into()], "", NOW + 1_000)
@@ -347,7 +347,7 @@ mod tests {
         }
 
         /// Asks in a task of its own.
-        fn ask(
+        pub(crate) fn ask(
             &self,
             asked: v1::EnrolRequest,
         ) -> tokio::task::JoinHandle<Result<Response<v1::EnrolReply>, Status>> {
@@ -356,12 +356,12 @@ mod tests {
         }
 
         /// Takes the next enrolment out of the queue.
-        async fn next(&mut self) -> Submission {
+        pub(crate) async fn next(&mut self) -> Submission {
             self.queue.recv().await.unwrap()
         }
 
         /// What the writer does once a segment is closed.
-        fn publish(&self, submission: Submission, index: u64) {
+        pub(crate) fn publish(&self, submission: Submission, index: u64) {
             let Submission::Admitted {
                 admitted,
                 opens,
@@ -379,7 +379,7 @@ mod tests {
         }
     }
 
-    fn request(host: &str, token: &str, seed: u8) -> v1::EnrolRequest {
+    pub(crate) fn request(host: &str, token: &str, seed: u8) -> v1::EnrolRequest {
         let signer = Ed25519Signer::from_seed(&[seed; 32]).unwrap();
         let tls = KeyPair::generate().unwrap();
         let csr = CertificateParams::new(Vec::new()).unwrap();
@@ -402,7 +402,7 @@ mod tests {
 
     #[tokio::test]
     async fn enrolments_do_not_wait_for_each_others_place_in_the_log() {
-        let mut desk = desk();
+        let mut desk = desk(1_000);
         let mut asked = Vec::new();
         for n in 0..200_u8 {
             let host = format!("gpu-{n}");
@@ -425,7 +425,7 @@ mod tests {
 
     #[tokio::test]
     async fn two_at_once_with_one_token_open_one_chain() {
-        let mut desk = desk();
+        let mut desk = desk(1_000);
         let token = desk.token("gpu-1").await;
         let first = desk.ask(request("gpu-1", &token, 1));
         let queued = desk.next().await;
@@ -440,7 +440,7 @@ mod tests {
 
     #[tokio::test]
     async fn the_same_enrolment_sent_again_meanwhile_gets_the_same_answer() {
-        let mut desk = desk();
+        let mut desk = desk(1_000);
         let token = desk.token("gpu-1").await;
         let asked = request("gpu-1", &token, 1);
         let first = desk.ask(asked.clone());
@@ -458,7 +458,7 @@ mod tests {
 
     #[tokio::test]
     async fn an_enrolment_that_the_writer_lost_leaves_its_token_free() {
-        let mut desk = desk();
+        let mut desk = desk(1_000);
         let token = desk.token("gpu-1").await;
         let asked = request("gpu-1", &token, 1);
         let first = desk.ask(asked.clone());

@@ -13,7 +13,7 @@ use std::{
 use affiant_judge::admission::{Admitted, Content, HostChain};
 use affiant_proto::{Body, Digest, PublicKey, authority::KeyRevoked, predecessor::Reenrolment, v1};
 use serde::Serialize;
-use tokio::sync::{Mutex as AsyncMutex, Notify};
+use tokio::sync::{Mutex as AsyncMutex, Notify, futures::Notified};
 use tonic::Status;
 
 use crate::{presence::Presence, trail::Trail};
@@ -79,7 +79,8 @@ pub struct Host {
     spoilt: OnceLock<KeyRevoked>,
     /// Its connections.
     pub presence: Presence,
-    /// Held while a statement is admitted and handed to the writer, so that order is kept.
+    /// Held while a statement is admitted and handed to the writer, so that order is kept. Nobody
+    /// waits for room in the writer's queue with it: who comes would wait too.
     pub admission: AsyncMutex<Head>,
     included: Mutex<Option<Watermark>>,
     changed: Notify,
@@ -228,8 +229,10 @@ impl Host {
     }
 
     /// Completes when the watermark, the standing or the session changed.
-    pub async fn changed(&self) {
-        self.changed.notified().await;
+    ///
+    /// What changes after the call counts, even before it is first awaited.
+    pub fn changed(&self) -> Notified<'_> {
+        self.changed.notified()
     }
 
     /// Moves the watermark and tells the session.

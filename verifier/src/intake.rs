@@ -6,9 +6,9 @@ use affiant_judge::admission::{Refusal, Sources};
 use affiant_proto::{Envelope, v1};
 use tokio::{
     runtime::{Handle, RuntimeFlavor},
-    sync::{mpsc, watch},
+    sync::{MutexGuard, mpsc, watch},
 };
-use tokio_stream::wrappers::ReceiverStream;
+use tokio_stream::{Stream, StreamExt as _, wrappers::ReceiverStream};
 use tonic::{Request, Response, Status, Streaming};
 
 use crate::{
@@ -19,7 +19,7 @@ use crate::{
     pki::Peer,
     rpc::intake_server::Intake,
     window::Window,
-    writer::{Closed, Published, Submit},
+    writer::{Closed, Logged, Published, Room, Submit},
 };
 
 /// How long a stream may be open before its hello.
@@ -33,6 +33,10 @@ const MAX_FORK_BYTES: usize = affiant_proto::statement::MAX_STATEMENT_BYTES / 2;
 
 /// How long a host may leave its replies unread.
 const REPLY: Duration = Duration::from_secs(30);
+
+/// How long a statement may wait for room in the writer's queue. A full queue of 12,500 is written
+/// within seconds, so this long means that the disk is full; the host is then told so.
+const ROOM: Duration = Duration::from_secs(5 * 60);
 
 /// The service.
 pub struct IntakeService {
@@ -60,6 +64,8 @@ enum End {
     ShutOut(Box<Status>),
     /// A statement was not admitted.
     Refused,
+    /// The log had no room for too long.
+    Full,
     /// The verifier stops.
     Stopping,
 }
@@ -98,6 +104,7 @@ impl Intake for IntakeService {
             sources: self.sources,
             submit: self.submit.clone(),
             published: self.published.clone(),
+            patience: ROOM,
         };
         let (replies, outbound) = mpsc::channel(REPLIES);
         tokio::spawn(async move {
@@ -112,6 +119,14 @@ impl Intake for IntakeService {
                 }
                 End::ShutOut(status) => (status.message().to_owned(), Some(*status)),
                 End::Refused => ("a statement was refused".to_owned(), None),
+                End::Full => {
+                    let why = "the log takes nothing now: the verifier waits for its disk, see \
+                               `affiant-verifier status` there; records stay on this host meanwhile";
+                    (
+                        "no room in the log".to_owned(),
+                        Some(Status::unavailable(why)),
+                    )
+                }
                 End::Stopping => ("the verifier stops".to_owned(), None),
             };
             tracing::info!(host = host.name(), why, "session ended");
@@ -220,12 +235,18 @@ struct Session {
     sources: Sources,
     submit: Submit,
     published: watch::Receiver<Published>,
+    /// How long a statement may wait for room.
+    patience: Duration,
 }
 
 type Replies = mpsc::Sender<Result<v1::UploadReply, Status>>;
 
 impl Session {
-    async fn run(mut self, mut inbound: Streaming<v1::UploadRequest>, replies: &Replies) -> End {
+    async fn run(
+        mut self,
+        mut inbound: impl Stream<Item = Result<v1::UploadRequest, Status>> + Unpin,
+        replies: &Replies,
+    ) -> End {
         tracing::info!(host = self.host.name(), "session began");
         let welcome = {
             let head = self.host.admission.lock().await;
@@ -243,28 +264,34 @@ impl Session {
             return end;
         }
         let mut told = self.host.included();
+        let host = self.host.clone();
         loop {
             let mut woken = true;
+            // Before the look, so that no newer session is missed between the two.
+            let changed = host.changed();
+            if !host.holds(self.number)
+                && let Err(end) = self.held()
+            {
+                return end;
+            }
             tokio::select! {
                 // Always in this order, so that a simulated run can be repeated.
                 biased;
-                () = self.host.changed() => {}
+                () = changed => {}
                 changed = self.gate.authorities.changed() => if changed.is_err() {
                     return End::Stopping;
                 },
-                message = inbound.message(), if self.window.has_room() => match message {
-                    Ok(Some(v1::UploadRequest { body: Some(v1::upload_request::Body::Envelope(envelope)) })) => {
+                message = inbound.next(), if self.window.has_room() => match message {
+                    Some(Ok(v1::UploadRequest { body: Some(v1::upload_request::Body::Envelope(envelope)) })) => {
                         if let Err(end) = self.take(envelope, replies).await {
                             return end;
                         }
                         woken = false;
                     }
-                    Ok(Some(_)) | Ok(None) | Err(_) => return End::Gone,
+                    Some(_) | None => return End::Gone,
                 },
             }
-            if (woken || !self.host.holds(self.number))
-                && let Err(end) = self.held()
-            {
+            if woken && let Err(end) = self.held() {
                 return end;
             }
             let included = self.host.included();
@@ -301,6 +328,7 @@ impl Session {
             envelope.statement().header().sequence(),
             envelope.statement().digest(),
         );
+        let room = self.room(replies).await?;
         let host = self.host.clone();
         let mut head = host.admission.lock().await;
         host.presence.tell(sequence, self.window.len() + 1);
@@ -308,7 +336,7 @@ impl Session {
             self.held()?;
         }
         if sequence <= head.chain.state().sequence() {
-            return self.again(&mut head, envelope, replies).await;
+            return self.again(head, room, envelope, replies).await;
         }
         let bytes = envelope.to_bytes();
         let newest = self.gate.authorities.borrow().clone();
@@ -320,10 +348,8 @@ impl Session {
                 head.remember(sequence, digest);
                 self.window.push(sequence);
                 // The lock is held until the writer has it: the log keeps the chain's order.
-                self.submit
-                    .admitted(admitted, bytes)
-                    .await
-                    .map_err(|Closed| End::Stopping)
+                room.admitted(admitted, bytes);
+                Ok(())
             }
             Err(refusal) => {
                 drop(head);
@@ -336,7 +362,8 @@ impl Session {
     /// different one that the host's key signed is a fork.
     async fn again(
         &self,
-        head: &mut Head,
+        mut head: MutexGuard<'_, Head>,
+        room: Room,
         envelope: Envelope,
         replies: &Replies,
     ) -> Result<(), End> {
@@ -357,10 +384,9 @@ impl Session {
                     sequence,
                     "two statements were signed at one sequence"
                 );
-                self.submit
-                    .operator(fork)
-                    .await
-                    .map_err(|_| End::Stopping)?;
+                let logged = room.operator(fork);
+                drop(head);
+                self.published(logged, replies).await?;
                 self.refuse(sequence, &Refusal::Frozen(sequence), replies)
                     .await
             }
@@ -371,6 +397,48 @@ impl Session {
                 let due = head.chain.state().sequence().saturating_add(1);
                 let past = affiant_proto::Broken::Past { due, got: sequence };
                 self.refuse(sequence, &past.into(), replies).await
+            }
+        }
+    }
+
+    /// Waits for room in the writer's queue, with the chain left free: a newer session of the host
+    /// is welcomed meanwhile, and ends this one.
+    async fn room(&self, replies: &Replies) -> Result<Room, End> {
+        let room = self.submit.room();
+        match self.unless_over(replies, room).await? {
+            Ok(room) => Ok(room),
+            Err(Closed) => Err(End::Stopping),
+        }
+    }
+
+    /// Waits until a statement is in a published tree.
+    async fn published(&self, logged: Logged, replies: &Replies) -> Result<(), End> {
+        match self.unless_over(replies, logged).await? {
+            Ok(_) => Ok(()),
+            Err(_) => Err(End::Stopping),
+        }
+    }
+
+    /// Waits for the writer as long as anybody is there to wait: until the session is no longer the
+    /// host's newest, the host is gone, or patience ends.
+    async fn unless_over<T>(
+        &self,
+        replies: &Replies,
+        awaited: impl Future<Output = T>,
+    ) -> Result<T, End> {
+        let over = tokio::time::sleep(self.patience);
+        tokio::pin!(awaited, over);
+        loop {
+            let changed = self.host.changed();
+            if !self.host.holds(self.number) {
+                self.held()?;
+            }
+            tokio::select! {
+                biased;
+                got = &mut awaited => return Ok(got),
+                () = changed => {}
+                () = replies.closed() => return Err(End::Gone),
+                () = &mut over => return Err(End::Full),
             }
         }
     }
@@ -406,5 +474,148 @@ impl Session {
             Ok(Ok(())) => Ok(()),
             _ => Err(End::Gone),
         }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use affiant_proto::{Authorities, Statement};
+    use tokio::{task::JoinHandle, time::timeout};
+
+    use super::*;
+    use crate::enrol::tests::{Desk, desk, request};
+
+    const SOON: Duration = Duration::from_secs(20);
+
+    /// A host whose verifier's queue holds one thing and is full of it.
+    struct Crowded {
+        desk: Desk,
+        gate: Gate,
+        peer: Peer,
+        enrolment: v1::Envelope,
+        /// Its end would be the writer's.
+        _authorities: watch::Sender<Arc<Authorities>>,
+    }
+
+    /// One session of it.
+    struct Open {
+        requests: mpsc::Sender<Result<v1::UploadRequest, Status>>,
+        replies: mpsc::Receiver<Result<v1::UploadReply, Status>>,
+        end: JoinHandle<End>,
+    }
+
+    async fn crowded() -> Crowded {
+        let mut desk = desk(1);
+        let asked = request("gpu-1", &desk.token("gpu-1").await, 1);
+        let statement = Statement::parse(&asked.enrolment).unwrap();
+        let enrolment = Envelope::join(statement, None).unwrap().message();
+        let answer = desk.ask(asked);
+        let opening = desk.next().await;
+        desk.publish(opening, 1);
+        let reply = answer.await.unwrap().unwrap().into_inner();
+        let peer = Peer::read(&reply.certificates[0]).unwrap();
+        let room = desk.service.submit.room().await.unwrap();
+        let _unheard = room.operator(v1::Clock::default());
+        let mut gate = desk.service.gate.clone();
+        let newest = gate.authorities.borrow().clone();
+        let (kept, authorities) = watch::channel(newest);
+        gate.authorities = authorities;
+        Crowded {
+            desk,
+            gate,
+            peer,
+            enrolment,
+            _authorities: kept,
+        }
+    }
+
+    impl Crowded {
+        fn open(&self, patience: Duration) -> Open {
+            let host = self.gate.pass(&self.peer).unwrap();
+            let session = Session {
+                number: host.begin_session(),
+                host,
+                hello: (0, Vec::new()),
+                gate: self.gate.clone(),
+                peer: self.peer.clone(),
+                window: Window::default(),
+                sources: Sources::default(),
+                submit: self.desk.service.submit.clone(),
+                published: self.desk.service.published.clone(),
+                patience,
+            };
+            let (requests, inbound) = mpsc::channel(1);
+            let (tell, replies) = mpsc::channel(REPLIES);
+            let inbound = ReceiverStream::new(inbound);
+            let end = tokio::spawn(async move { session.run(inbound, &tell).await });
+            Open {
+                requests,
+                replies,
+                end,
+            }
+        }
+
+        /// A session that has sent something for which there is no room.
+        async fn waiting(&self, patience: Duration) -> Open {
+            let mut open = self.open(patience);
+            open.welcome().await;
+            let body = v1::upload_request::Body::Envelope(self.enrolment.clone());
+            let sent = v1::UploadRequest { body: Some(body) };
+            open.requests.send(Ok(sent)).await.unwrap();
+            // On one thread it waits for room as soon as it has read this.
+            drop(open.requests.reserve().await);
+            open
+        }
+    }
+
+    impl Open {
+        async fn welcome(&mut self) {
+            let reply = timeout(SOON, self.replies.recv()).await.unwrap();
+            let body = reply.unwrap().unwrap().body;
+            assert!(matches!(body, Some(v1::upload_reply::Body::Welcome(_))));
+        }
+
+        async fn end(self) -> End {
+            timeout(SOON, self.end).await.unwrap().unwrap()
+        }
+    }
+
+    #[tokio::test]
+    async fn a_session_that_waits_for_room_keeps_no_newer_one_waiting() {
+        let crowded = crowded().await;
+        let mut before = crowded.waiting(ROOM).await;
+        for _ in 0..20 {
+            let newer = crowded.waiting(ROOM).await;
+            assert!(matches!(before.end().await, End::Superseded));
+            before = newer;
+        }
+    }
+
+    #[tokio::test]
+    async fn a_session_whose_host_is_gone_waits_for_no_room() {
+        let crowded = crowded().await;
+        let mut open = crowded.waiting(ROOM).await;
+        open.replies.close();
+        assert!(matches!(open.end().await, End::Gone));
+    }
+
+    #[tokio::test]
+    async fn a_host_for_which_there_is_no_room_for_long_is_told_so() {
+        let crowded = crowded().await;
+        let open = crowded.waiting(Duration::from_millis(20)).await;
+        assert!(matches!(open.end().await, End::Full));
+    }
+
+    #[tokio::test]
+    async fn what_waited_for_room_is_taken_when_there_is_some() {
+        let mut crowded = crowded().await;
+        let open = crowded.waiting(ROOM).await;
+        crowded.desk.next().await;
+        let Open { requests, end, .. } = open;
+        drop(requests);
+        // The statement was the enrolment again, which is no error; then the host closed.
+        let end = timeout(SOON, end).await.unwrap().unwrap();
+        assert!(matches!(end, End::Gone));
     }
 }

@@ -656,16 +656,10 @@ pub enum NotLogged {
 }
 
 impl Submit {
-    /// Queues an admitted envelope; waits while the queue is full.
-    pub async fn admitted(&self, admitted: Admitted, envelope: Vec<u8>) -> Result<(), Closed> {
-        let admitted = Arc::new(admitted);
-        let it = Submission::Admitted {
-            admitted,
-            envelope,
-            opens: None,
-            logged: None,
-        };
-        self.0.send(it).await.map_err(|_| Closed)
+    /// Waits while the queue is full, then keeps one place in it.
+    pub async fn room(&self) -> Result<Room, Closed> {
+        let place = self.0.clone().reserve_owned().await;
+        place.map(Room).map_err(|_| Closed)
     }
 
     /// Queues an admitted envelope and waits until it is in a published tree; gives its index.
@@ -736,6 +730,31 @@ impl Submit {
     /// How many submissions wait for the writer.
     pub fn waiting(&self) -> usize {
         self.0.max_capacity().saturating_sub(self.0.capacity())
+    }
+}
+
+/// One place in the writer's queue.
+pub struct Room(mpsc::OwnedPermit<Submission>);
+
+impl Room {
+    /// Queues an admitted envelope.
+    pub fn admitted(self, admitted: Admitted, envelope: Vec<u8>) {
+        self.0.send(Submission::Admitted {
+            admitted: Arc::new(admitted),
+            envelope,
+            opens: None,
+            logged: None,
+        });
+    }
+
+    /// Has the operator say something, whether or not anybody waits for its index.
+    pub fn operator(self, body: impl Into<Body>) -> Logged {
+        let (logged, index) = oneshot::channel();
+        self.0.send(Submission::Operator {
+            body: Box::new(body.into()),
+            logged: Some(logged),
+        });
+        index
     }
 }
 
