@@ -1,6 +1,8 @@
-//! Bundles: what a report is made of, how it is written, and how it is verified.
+//! Bundles: what a report is made of, how it is written, and how it is verified. And what verifier
+//! and auditor both must know of a log's files: segments and tiles.
 //!
-//! No socket, no directory, no clock: log entries and files come in and go out as values.
+//! No socket, no clock: log entries and files come in and go out as values, but that segments are
+//! also read in place, a frame at a time.
 //!
 //! ```text
 //! log ─ select ─▶ evidence ─ reading ─▶ document ─ bundle ─▶ files        page, guide: the same for people
@@ -13,13 +15,16 @@ pub mod calendar;
 pub mod consistency;
 mod differ;
 pub mod document;
+pub mod edge;
 pub mod evidence;
 pub mod files;
 pub mod guide;
+pub mod head;
 pub mod page;
 pub mod prefix;
 pub mod reading;
 pub mod scope;
+pub mod segment;
 pub mod select;
 pub mod trust;
 pub mod verify;

@@ -4,15 +4,16 @@
 use std::{fs, io};
 
 use affiant_proto::tlog::{Checkpoint, MAX_NOTE_BYTES, NoteKey, SignedCheckpoint};
+use affiant_report::{
+    edge::Edge,
+    head::Head,
+    segment::{Entry, Segment, SegmentName},
+};
 
 use super::{
     disk::{self, Disk},
-    entry::Entry,
-    lock::Head,
     places::Places,
     refusal::{OpenError, at},
-    segment::{Segment, SegmentName},
-    tiles::Edge,
     wal::{Group, Tail},
 };
 

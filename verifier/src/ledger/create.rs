@@ -11,17 +11,17 @@ use affiant_proto::{
     Signer,
     tlog::{NoteSigner, Origin},
 };
+use affiant_report::{
+    edge::Edge,
+    head::Head,
+    segment::{Builder, Entry, fields::stored_size},
+};
 
 use super::{
     disk::{self, Access},
-    entry::Entry,
-    fields::stored_size,
     hold::Hold,
-    lock::Head,
     recovery::{self, Store},
     refusal::{OpenError, at},
-    segment::Builder,
-    tiles::Edge,
     wal::Wal,
     writer::{Ledger, LogKey},
 };

@@ -9,17 +9,18 @@ use std::{
 };
 
 use affiant_proto::tlog::{Checkpoint, MAX_NOTE_BYTES, Note};
+use affiant_report::{
+    edge::Edge,
+    segment::{BadSegment, Entry, Segment, SegmentName},
+};
 
 use super::{
     check,
     disk::{self, LocalDisk},
-    entry::Entry,
     hold::{Hold, NotHeld},
     lock::{FileLock, Lock as _, LockError},
     places::Places,
     refusal::OpenError,
-    segment::{BadSegment, Segment, SegmentName},
-    tiles::Edge,
 };
 
 /// A directory in which no ledger is open meanwhile, for as long as this value lives.

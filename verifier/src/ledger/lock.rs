@@ -3,18 +3,6 @@
 //! Trusted. Beside the keys it is the only state that cannot be derived: whoever can turn it back
 //! can make the verifier sign two histories. Backup and restore leave it out; where it is lost, a
 //! succession goes on from what was published.
-//!
-//! The file is text, one value a line and nothing else, the last line the SHA-256 of all before it:
-//!
-//! ```text
-//! affiant lock v1
-//! origin <origin>
-//! epoch <decimal>
-//! size <decimal>
-//! root <64 hexadecimal digits>
-//! segment <start>-<end>-<sha256>.seg
-//! sha256 <64 hexadecimal digits>
-//! ```
 
 use std::{
     fmt, io,
@@ -22,34 +10,9 @@ use std::{
     sync::Arc,
 };
 
-use affiant_proto::{
-    digest,
-    tlog::{Hash, Origin},
-};
+use affiant_report::head::{Head, MAX_HEAD_BYTES};
 
-use super::{
-    disk::{self, Access, Disk},
-    segment::SegmentName,
-};
-
-/// Most bytes of the file: six short lines, an origin of at most 100 bytes and a segment's name of
-/// at most 110; 1 KiB is twice their sum.
-const MAX_LOCK_BYTES: usize = 1024;
-
-/// What the lock holds.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Head {
-    /// The first line of every checkpoint.
-    pub origin: Origin,
-    /// Counts the writers: each that opens the log adds one, so that an older one's swap fails.
-    pub epoch: u64,
-    /// How many entries the log has.
-    pub size: u64,
-    /// The root of the tree over them.
-    pub root: Hash,
-    /// The segment that ends at `size`.
-    pub segment: SegmentName,
-}
+use super::disk::{self, Access, Disk};
 
 /// Holds the head of the log and changes it by compare-and-swap.
 pub trait Lock: fmt::Debug + Send {
@@ -138,20 +101,22 @@ impl FileLock {
 impl Lock for FileLock {
     fn read(&self) -> Result<Option<Head>, LockError> {
         let bytes =
-            disk::read(&self.path, MAX_LOCK_BYTES).map_err(|source| LockError::Unreadable {
+            disk::read(&self.path, MAX_HEAD_BYTES).map_err(|source| LockError::Unreadable {
                 path: self.path.clone(),
                 source,
             })?;
         let Some(bytes) = bytes else { return Ok(None) };
-        parse(&bytes).map(Some).map_err(|fault| LockError::Damaged {
-            path: self.path.clone(),
-            fault,
-        })
+        Head::parse(&bytes)
+            .map(Some)
+            .map_err(|fault| LockError::Damaged {
+                path: self.path.clone(),
+                fault,
+            })
     }
 
     fn create(&mut self, head: &Head) -> Result<(), LockError> {
         self.disk
-            .create(&self.path, print(head).as_bytes())
+            .create(&self.path, head.to_string().as_bytes())
             .map_err(|source| self.unknown(source))
     }
 
@@ -167,45 +132,9 @@ impl Lock for FileLock {
             }
         }
         self.disk
-            .replace(&self.path, print(next).as_bytes(), Access::Private)
+            .replace(&self.path, next.to_string().as_bytes(), Access::Private)
             .map_err(|source| self.unknown(source))
     }
-}
-
-fn print(head: &Head) -> String {
-    let mut text = format!(
-        "affiant lock v1\norigin {}\nepoch {}\nsize {}\nroot {}\nsegment {}\n",
-        head.origin, head.epoch, head.size, head.root, head.segment
-    );
-    let sum = digest(text.as_bytes());
-    text.push_str(&format!("sha256 {sum}\n"));
-    text
-}
-
-fn parse(bytes: &[u8]) -> Result<Head, &'static str> {
-    let text = std::str::from_utf8(bytes).map_err(|_| "it is not text")?;
-    let mut lines = text.split('\n');
-    let mut value = |key: &str| lines.next()?.strip_prefix(key)?.strip_prefix(' ');
-    let head = (|| {
-        value("affiant").filter(|version| *version == "lock v1")?;
-        let head = Head {
-            origin: value("origin")?.parse().ok()?,
-            epoch: value("epoch")?.parse().ok()?,
-            size: value("size")?.parse().ok()?,
-            root: value("root")?.parse().ok()?,
-            segment: value("segment")?.parse().ok()?,
-        };
-        Some(head)
-    })();
-    let head = head.ok_or("its lines are not those of a lock of version 1")?;
-    // Printing again checks the sum, the spelling of the numbers and that nothing follows.
-    if print(&head) != text {
-        return Err("its sha-256 line does not match");
-    }
-    if head.segment.end() != head.size {
-        return Err("its segment does not end at its size");
-    }
-    Ok(head)
 }
 
 #[cfg(test)]
@@ -213,6 +142,7 @@ fn parse(bytes: &[u8]) -> Result<Head, &'static str> {
 mod tests {
     use super::*;
     use crate::ledger::disk::LocalDisk;
+    use affiant_proto::digest;
 
     fn head(size: u64) -> Head {
         let name = format!("0-{size}-{}.seg", digest(b"segment"));
@@ -270,20 +200,5 @@ mod tests {
         lock.create(&head(5)).unwrap();
         assert!(lock.create(&head(9)).is_err());
         assert_eq!(lock.read().unwrap(), Some(head(5)));
-    }
-
-    #[test]
-    fn every_changed_bit_and_every_missing_byte_of_the_lock_is_seen() {
-        let text = print(&head(5)).into_bytes();
-        assert_eq!(parse(&text), Ok(head(5)));
-        for at in 0..text.len() {
-            assert!(parse(&text[..at]).is_err(), "cut at {at}");
-            for bit in 0..8 {
-                let mut changed = text.clone();
-                changed[at] ^= 1 << bit;
-                assert!(parse(&changed).is_err(), "bit {bit} of byte {at}");
-            }
-        }
-        assert!(parse(&[text.as_slice(), b"\n"].concat()).is_err());
     }
 }

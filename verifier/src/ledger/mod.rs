@@ -17,8 +17,6 @@
 mod check;
 mod create;
 mod disk;
-mod entry;
-mod fields;
 mod hold;
 mod kept;
 mod lock;
@@ -28,25 +26,24 @@ mod recovery;
 mod refusal;
 mod repair;
 mod replay;
-mod segment;
 mod succeed;
 mod tiles;
 mod wal;
 mod writer;
 
+pub use affiant_report::head::Head;
+pub use affiant_report::segment::{
+    BadSegment, Entry, MAX_FRAME_BYTES, MAX_FRAME_ENTRIES, MAX_SEGMENT_BYTES, MAX_SEGMENT_ENTRIES,
+    NotASegmentName, NotAnEntry, SegmentName,
+};
 pub use disk::{Access, Disk, LocalDisk};
-pub use entry::{Entry, NotAnEntry};
 pub use hold::NotHeld;
 pub use kept::{Idle, Kept, KeptEntries, NotKept, PublishedNote, published_segments};
-pub use lock::{FileLock, Head, Lock, LockError};
+pub use lock::{FileLock, Lock, LockError};
 pub use reader::{Entries, ReadError, Reader};
 pub use recovery::{Store, check_lock};
 pub use refusal::OpenError;
 pub use replay::{Recovery, Replay, Replayed};
-pub use segment::{
-    BadSegment, MAX_FRAME_BYTES, MAX_FRAME_ENTRIES, MAX_SEGMENT_BYTES, MAX_SEGMENT_ENTRIES,
-    NotASegmentName, SegmentName,
-};
 pub use succeed::{locked_origin, put_checkpoint, settle, succeed};
 pub use wal::BadWal;
 pub use writer::{AppendError, Fatal, Ledger, RESERVE_BYTES, Step};

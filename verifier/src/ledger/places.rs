@@ -5,7 +5,7 @@
 //!   writer.pid     held (flock) by the one process that writes; not trusted
 //!   lock           the head; trusted, see lock.rs
 //!   wal            what is not yet in a segment; not trusted, see wal.rs
-//!   segments/      the entries; not trusted, see segment/mod.rs
+//!   segments/      the entries; not trusted, see report/src/segment/mod.rs
 //!   swept/         what recovery took away: segments that the lock does not name, torn ends of
 //!                  the write-ahead file; never read, for people to look at and delete
 //!   public/        checkpoint and tiles; 0755 and 0644; not trusted, see tiles.rs

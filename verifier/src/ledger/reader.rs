@@ -13,12 +13,12 @@ use affiant_proto::tlog::{
     Hash, Nodes, SignedCheckpoint, TILE_WIDTH, Tile, TileKind, TilePath, TreeError,
     consistency_proof, inclusion_proof, multi_proof, node_place, root_of,
 };
-
-use super::{
-    entry::Entry,
-    segment::{BadSegment, Segment, SegmentName},
-    tiles::{Edge, Public},
+use affiant_report::{
+    edge::Edge,
+    segment::{BadSegment, Entry, Segment, SegmentName},
 };
+
+use super::tiles::Public;
 
 /// Most full tiles kept in memory: 1,024 of 8 KiB are 8 MiB, the lowest level of the newest
 /// 262,144 entries or 20 seconds of full load.

@@ -4,12 +4,14 @@ use std::{path::Path, sync::Arc};
 
 use affiant_proto::{Signer, tlog::NoteSigner};
 
+use affiant_report::head::Head;
+
 use super::{
     check::{chain, not_ahead, probe, published, scan},
     disk::{Access, Disk, LocalDisk},
     hold::Hold,
     kept::PublishedNote,
-    lock::{FileLock, Head, Lock},
+    lock::{FileLock, Lock},
     places::Places,
     reader::{Published, Reader},
     refusal::{OpenError, at},

@@ -6,14 +6,9 @@ use std::{
 };
 
 use affiant_proto::tlog::{self, MalformedKey, Origin};
+use affiant_report::segment::{BadSegment, SegmentName};
 
-use super::{
-    hold::NotHeld,
-    lock::LockError,
-    segment::{BadSegment, SegmentName},
-    wal::BadWal,
-    writer::Fatal,
-};
+use super::{hold::NotHeld, lock::LockError, wal::BadWal, writer::Fatal};
 
 /// Why a ledger could not be made or opened. Whatever it is, no history was changed.
 #[derive(Debug, thiserror::Error)]

@@ -1,16 +1,18 @@
 //! Putting a directory right once all that must hold of it does.
 
+use affiant_report::{
+    edge::{Edge, Made},
+    head::Head,
+    segment::{Segment, SegmentName},
+};
 use std::{fs, io};
 
 use super::{
     check::{Scan, each_entry},
     disk::{Access, Disk, TEMPORARY},
-    lock::Head,
     places::Places,
     refusal::{OpenError, at},
     replay::Recovery,
-    segment::{Segment, SegmentName},
-    tiles::{Edge, Made},
 };
 
 /// Takes away what lies among the segments and is not named by the lock.

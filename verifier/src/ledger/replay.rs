@@ -1,11 +1,9 @@
 //! What opening a ledger gives back: every entry, to be admitted again.
 
+use affiant_report::segment::Entry;
 use std::{path::PathBuf, vec};
 
-use super::{
-    entry::Entry,
-    reader::{Entries, ReadError},
-};
+use super::reader::{Entries, ReadError};
 
 /// What opening a ledger found and put right.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -3,18 +3,18 @@
 use std::{io, path::Path, sync::Arc};
 
 use affiant_proto::tlog::Origin;
+use affiant_report::head::Head;
+use affiant_report::segment::{Builder, Entry};
 
 use super::{
     check,
     disk::{Access, Disk as _, LocalDisk},
-    entry::Entry,
     kept::{Idle, Kept, NotKept, PublishedNote},
-    lock::{FileLock, Head, Lock as _},
+    lock::{FileLock, Lock as _},
     places::Places,
     refusal::{OpenError, at},
     repair,
     replay::Recovery,
-    segment::Builder,
     wal::Wal,
 };
 

@@ -30,14 +30,13 @@ use std::{
     sync::Arc,
 };
 
+use affiant_report::segment::{
+    Entry, MAX_SEGMENT_BYTES, MAX_SEGMENT_ENTRIES,
+    fields::{Cursor, length, read_entries, stored_size, write_entry},
+};
 use ring::rand::{SecureRandom as _, SystemRandom};
 
-use super::{
-    disk::{self, Access, Disk},
-    entry::Entry,
-    fields::{Cursor, length, read_entries, stored_size, write_entry},
-    segment::{MAX_SEGMENT_BYTES, MAX_SEGMENT_ENTRIES},
-};
+use super::disk::{self, Access, Disk};
 
 const MAGIC: &[u8; 8] = b"AFFWAL\x00\x01";
 const SALT: usize = 16;

@@ -7,17 +7,18 @@ use affiant_proto::{
     keys::SignError,
     tlog::{CannotSign, Checkpoint, MalformedCheckpoint, NoteSigner, SignedCheckpoint},
 };
+use affiant_report::{
+    edge::Edge,
+    head::Head,
+    segment::{Builder, Entry, MAX_SEGMENT_BYTES, MAX_SEGMENT_ENTRIES, fields::stored_size},
+};
 
 use super::{
     disk::{Access, Disk},
-    entry::Entry,
-    fields::stored_size,
     hold::Hold,
-    lock::{Head, Lock, LockError},
+    lock::{Lock, LockError},
     places::Places,
     reader::{Published, Reader},
-    segment::{Builder, MAX_SEGMENT_BYTES, MAX_SEGMENT_ENTRIES},
-    tiles::Edge,
     wal::Wal,
 };
 

@@ -1,6 +1,7 @@
 //! Reads segments; every byte of them is foreign.
 
 use std::{
+    borrow::Cow,
     fs::File,
     io,
     os::unix::fs::FileExt as _,
@@ -12,11 +13,10 @@ use ring::digest as sha;
 
 use super::{
     FOOTER, Frame, HEADER, MAGIC, MAX_FILE_BYTES, MAX_FRAME_BYTES, MAX_FRAME_ENTRIES, MAX_FRAMES,
-    SegmentName, TABLE_ROW, finished,
-};
-use crate::ledger::{
+    SegmentName, TABLE_ROW,
     entry::Entry,
-    fields::{Cursor, read_entries},
+    fields::{Cursor, split},
+    finished,
 };
 
 /// What is wrong with a segment on disk.
@@ -49,11 +49,44 @@ pub enum BadSegment {
     },
 }
 
-/// A segment on disk whose header, table and footer hold together.
+/// Where a segment's bytes are had.
 #[derive(Debug)]
-pub(in crate::ledger) struct Segment {
+enum Source {
+    File(File),
+    Memory(Vec<u8>),
+}
+
+impl Source {
+    fn len(&self) -> io::Result<u64> {
+        match self {
+            Self::File(file) => Ok(file.metadata()?.len()),
+            Self::Memory(bytes) => Ok(bytes.len() as u64),
+        }
+    }
+
+    fn read(&self, length: usize, offset: u64) -> io::Result<Cow<'_, [u8]>> {
+        match self {
+            Self::File(file) => {
+                let mut out = vec![0; length];
+                file.read_exact_at(&mut out, offset)?;
+                Ok(out.into())
+            }
+            Self::Memory(bytes) => {
+                let start = usize::try_from(offset).ok();
+                let range = start.and_then(|start| Some(start..start.checked_add(length)?));
+                let part = range.and_then(|range| bytes.get(range));
+                part.map(Into::into)
+                    .ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
+            }
+        }
+    }
+}
+
+/// A segment whose header, table and footer hold together.
+#[derive(Debug)]
+pub struct Segment {
     path: PathBuf,
-    file: File,
+    source: Source,
     length: u64,
     name: SegmentName,
     clock: u64,
@@ -64,10 +97,7 @@ pub(in crate::ledger) struct Segment {
 impl Segment {
     /// Opens the segment of that name and reads its header, table and footer. Its hash is not
     /// computed; see [`Segment::verify`].
-    pub(in crate::ledger) fn open(
-        directory: &Path,
-        name: &SegmentName,
-    ) -> Result<Self, BadSegment> {
+    pub fn open(directory: &Path, name: &SegmentName) -> Result<Self, BadSegment> {
         let path = directory.join(name.to_string());
         let file = match File::open(&path) {
             Ok(file) => file,
@@ -76,10 +106,19 @@ impl Segment {
             }
             Err(source) => return Err(BadSegment::Io { path, source }),
         };
-        match read_layout(&file, name) {
+        Self::of(path, Source::File(file), name)
+    }
+
+    /// Reads the segment of that name from the bytes of its whole file; `path` is for errors.
+    pub fn read(path: PathBuf, name: &SegmentName, bytes: Vec<u8>) -> Result<Self, BadSegment> {
+        Self::of(path, Source::Memory(bytes), name)
+    }
+
+    fn of(path: PathBuf, source: Source, name: &SegmentName) -> Result<Self, BadSegment> {
+        match read_layout(&source, name) {
             Ok((length, clock, previous, frames)) => Ok(Self {
                 path,
-                file,
+                source,
                 length,
                 name: *name,
                 clock,
@@ -92,25 +131,24 @@ impl Segment {
     }
 
     /// The writer's clock at the first entry.
-    pub(in crate::ledger) fn clock(&self) -> u64 {
+    pub fn clock(&self) -> u64 {
         self.clock
     }
 
     /// The segment before; `None` for the first of the log.
-    pub(in crate::ledger) fn previous(&self) -> Option<&SegmentName> {
+    pub fn previous(&self) -> Option<&SegmentName> {
         self.previous.as_ref()
     }
 
     /// How many frames it has.
-    pub(in crate::ledger) fn frames(&self) -> usize {
+    pub fn frames(&self) -> usize {
         self.frames.len()
     }
 
     /// Holds the whole file against the SHA-256 of its name and that of its footer.
-    pub(in crate::ledger) fn verify(&self) -> Result<(), BadSegment> {
+    pub fn verify(&self) -> Result<(), BadSegment> {
         const CHUNK: usize = 1024 * 1024;
         let mut hash = sha::Context::new(&sha::SHA256);
-        let mut chunk = vec![0; CHUNK];
         let mut offset = 0;
         // The footer's own digest covers all before it; both come out of one pass.
         let covered = self.length - 32;
@@ -122,15 +160,16 @@ impl Segment {
                 self.length
             };
             let want = usize::try_from(bound - offset).unwrap_or(CHUNK).min(CHUNK);
-            let part = chunk.get_mut(..want).unwrap_or_default();
-            self.file
-                .read_exact_at(part, offset)
-                .map_err(|source| self.io(source))?;
-            hash.update(part);
+            let part = self.source.read(want, offset);
+            let part = part.map_err(|source| self.io(source))?;
+            hash.update(&part);
             offset += want as u64;
             if offset == covered {
                 footer = Some(finished(hash.clone()));
-            } else if offset == self.length && footer.as_ref().is_none_or(|f| f.as_bytes() != part)
+            } else if offset == self.length
+                && footer
+                    .as_ref()
+                    .is_none_or(|f| f.as_bytes() != part.as_ref())
             {
                 return Err(self.malformed("the sha-256 of its footer is not that of its bytes"));
             }
@@ -142,7 +181,18 @@ impl Segment {
     }
 
     /// Reads the entries of the frame `number`, with the index of the first of them.
-    pub(in crate::ledger) fn frame(&self, number: usize) -> Result<(u64, Vec<Entry>), BadSegment> {
+    pub fn frame(&self, number: usize) -> Result<(u64, Vec<Entry>), BadSegment> {
+        let (first, count, content) = self.content(number)?;
+        let envelopes = split(&content, count).ok_or_else(|| self.miscounted())?;
+        let entries = envelopes.into_iter();
+        let entries = entries.map(|envelope| Entry::parse(envelope.to_vec()).ok());
+        let entries = entries.collect::<Option<_>>();
+        Ok((first, entries.ok_or_else(|| self.miscounted())?))
+    }
+
+    /// Unpacks the frame `number`: the index of its first entry, how many there are, and the bytes
+    /// that [`super::fields::split`] takes apart.
+    pub fn content(&self, number: usize) -> Result<(u64, u32, Vec<u8>), BadSegment> {
         let Some((earlier, frame)) = self.frames.get(..=number).and_then(|upto| {
             let (frame, earlier) = upto.split_last()?;
             Some((earlier, frame))
@@ -150,23 +200,23 @@ impl Segment {
             return Err(self.malformed("a frame beyond its table was asked for"));
         };
         let first = self.name.start + earlier.iter().map(|f| u64::from(f.entries)).sum::<u64>();
-        let mut stored = vec![0; frame.stored as usize];
-        self.file
-            .read_exact_at(&mut stored, frame.offset)
-            .map_err(|source| self.io(source))?;
+        let stored = self.source.read(frame.stored as usize, frame.offset);
+        let stored = stored.map_err(|source| self.io(source))?;
         let content = zstd::bulk::decompress(&stored, frame.content as usize)
             .map_err(|_| self.malformed("a frame does not decompress"))?;
         if content.len() != frame.content as usize {
             return Err(self.malformed("a frame is not as long as the table says"));
         }
-        let entries = read_entries(&content, frame.entries).ok_or_else(|| {
-            self.malformed("a frame does not hold the entries that the table says")
-        })?;
-        Ok((first, entries))
+        Ok((first, frame.entries, content))
+    }
+
+    /// What is wrong with a frame that [`super::fields::split`] cannot take apart.
+    pub fn miscounted(&self) -> BadSegment {
+        self.malformed("a frame does not hold the entries that the table says")
     }
 
     /// The number of the frame that holds the entry `index`.
-    pub(in crate::ledger) fn frame_of(&self, index: u64) -> Option<usize> {
+    pub fn frame_of(&self, index: u64) -> Option<usize> {
         let mut end = self.name.start;
         if index < end {
             return None;
@@ -206,17 +256,16 @@ impl From<io::Error> for Fault {
 type Layout = (u64, u64, Option<SegmentName>, Vec<Frame>);
 
 /// Reads header, footer and table; every number in them is bounded before it is used.
-fn read_layout(file: &File, name: &SegmentName) -> Result<Layout, Fault> {
+fn read_layout(file: &Source, name: &SegmentName) -> Result<Layout, Fault> {
     let malformed = |fault| Err(Fault::Malformed(fault));
-    let length = file.metadata()?.len();
+    let length = file.len()?;
     if length < (HEADER + FOOTER) as u64 {
         return malformed("it is shorter than its header and footer");
     }
     if length > MAX_FILE_BYTES {
         return malformed("it is longer than a segment may be");
     }
-    let mut header = [0; HEADER];
-    file.read_exact_at(&mut header, 0)?;
+    let header = file.read(HEADER, 0)?;
     let mut header = Cursor(&header);
     if header.take::<8>() != Some(*MAGIC) {
         return malformed("it does not begin as a segment of version 1");
@@ -241,8 +290,7 @@ fn read_layout(file: &File, name: &SegmentName) -> Result<Layout, Fault> {
             None => return malformed("the segment before it is empty or runs backwards"),
         },
     };
-    let mut footer = [0; FOOTER];
-    file.read_exact_at(&mut footer, length - FOOTER as u64)?;
+    let footer = file.read(FOOTER, length - FOOTER as u64)?;
     let mut footer = Cursor(&footer);
     let (Some(table), Some(count)) = (footer.u64(), footer.u32()) else {
         return malformed("its footer is cut off");
@@ -255,8 +303,7 @@ fn read_layout(file: &File, name: &SegmentName) -> Result<Layout, Fault> {
     if table.checked_add((rows + FOOTER) as u64) != Some(length) {
         return malformed("its table does not lie between frames and footer");
     }
-    let mut bytes = vec![0; rows];
-    file.read_exact_at(&mut bytes, table)?;
+    let bytes = file.read(rows, table)?;
     let frames = read_table(&bytes, table, end - start)?;
     Ok((length, clock, previous, frames))
 }
@@ -301,8 +348,8 @@ fn read_table(bytes: &[u8], table: u64, entries: u64) -> Result<Vec<Frame>, Faul
 mod tests {
     use std::fs;
 
+    use super::super::Builder;
     use super::*;
-    use crate::ledger::segment::Builder;
     use affiant_proto::{digest, v1};
     use prost::Message as _;
 
@@ -388,9 +435,11 @@ mod tests {
         let path = dir.path().join(name.to_string());
         let seen = |bytes: &[u8]| {
             fs::write(&path, bytes).unwrap();
-            Segment::open(dir.path(), &name)
-                .and_then(|segment| segment.verify())
-                .is_err()
+            let on_disk = Segment::open(dir.path(), &name).and_then(|segment| segment.verify());
+            let held = Segment::read(path.clone(), &name, bytes.to_vec());
+            let held = held.and_then(|segment| segment.verify());
+            assert_eq!(held.is_err(), on_disk.is_err());
+            held.is_err()
         };
         for at in 0..file.len() {
             assert!(seen(&file[..at]), "cut at {at}");

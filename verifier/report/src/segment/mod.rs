@@ -30,6 +30,8 @@
 //! of content; the entries of all frames, in order, are those of the segment, none more.
 
 mod builder;
+mod entry;
+pub mod fields;
 mod file;
 
 use std::{fmt, str::FromStr};
@@ -37,9 +39,9 @@ use std::{fmt, str::FromStr};
 use affiant_proto::Digest;
 use ring::digest as sha;
 
-pub(in crate::ledger) use builder::Builder;
-pub use file::BadSegment;
-pub(in crate::ledger) use file::Segment;
+pub use builder::Builder;
+pub use entry::{Entry, NotAnEntry};
+pub use file::{BadSegment, Segment};
 
 /// Most entries of one frame: as many as a tile has leaves, so that one frame serves one bundle.
 pub const MAX_FRAME_ENTRIES: usize = 256;

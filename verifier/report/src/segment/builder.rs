@@ -6,18 +6,17 @@ use ring::digest as sha;
 
 use super::{
     Frame, HEADER, MAGIC, MAX_FRAME_BYTES, MAX_FRAME_ENTRIES, MAX_SEGMENT_BYTES,
-    MAX_SEGMENT_ENTRIES, SegmentName, finished,
-};
-use crate::ledger::{
+    MAX_SEGMENT_ENTRIES, SegmentName,
     entry::Entry,
     fields::{length, stored_size, write_entry},
+    finished,
 };
 
 /// zstd's own default, the level whose cost and gain were measured for signed records.
 const LEVEL: i32 = 3;
 
 /// Gathers entries into a segment, compressing as they come.
-pub(in crate::ledger) struct Builder {
+pub struct Builder {
     start: u64,
     clock: u64,
     entries: usize,
@@ -33,7 +32,7 @@ pub(in crate::ledger) struct Builder {
 
 impl Builder {
     /// Starts a segment at index `start` and at the writer's `clock`.
-    pub(in crate::ledger) fn new(start: u64, clock: u64) -> io::Result<Self> {
+    pub fn new(start: u64, clock: u64) -> io::Result<Self> {
         let mut compressor = zstd::bulk::Compressor::new(LEVEL)?;
         compressor.include_checksum(true)?;
         Ok(Self {
@@ -50,24 +49,24 @@ impl Builder {
     }
 
     /// The writer's clock at the first entry.
-    pub(in crate::ledger) fn clock(&self) -> u64 {
+    pub fn clock(&self) -> u64 {
         self.clock
     }
 
     /// How many entries it holds.
-    pub(in crate::ledger) fn entries(&self) -> usize {
+    pub fn entries(&self) -> usize {
         self.entries
     }
 
     /// Tells whether `entries` more, of `content` bytes with their lengths, stay within
     /// [`MAX_SEGMENT_ENTRIES`] and [`MAX_SEGMENT_BYTES`].
-    pub(in crate::ledger) fn has_room(&self, entries: usize, content: usize) -> bool {
+    pub fn has_room(&self, entries: usize, content: usize) -> bool {
         self.entries.saturating_add(entries) <= MAX_SEGMENT_ENTRIES
             && self.content.saturating_add(content) <= MAX_SEGMENT_BYTES
     }
 
     /// Adds an entry; the caller has asked [`Builder::has_room`].
-    pub(in crate::ledger) fn push(&mut self, entry: &Entry) -> io::Result<()> {
+    pub fn push(&mut self, entry: &Entry) -> io::Result<()> {
         let size = stored_size(entry);
         if self.open_entries == MAX_FRAME_ENTRIES || self.open.len() + size > MAX_FRAME_BYTES {
             self.close_frame()?;
@@ -97,10 +96,7 @@ impl Builder {
     }
 
     /// Ends the segment: its name and the bytes of its file.
-    pub(in crate::ledger) fn finish(
-        mut self,
-        previous: Option<&SegmentName>,
-    ) -> io::Result<(SegmentName, Vec<u8>)> {
+    pub fn finish(mut self, previous: Option<&SegmentName>) -> io::Result<(SegmentName, Vec<u8>)> {
         self.close_frame()?;
         let end = self.start + self.entries as u64;
         let zero = [0; 32];
