@@ -244,7 +244,7 @@ async fn whole(
     outside: &Outside,
 ) -> Result<(ChainState, Arc<Identity>), Box<dyn std::error::Error + Send + Sync>> {
     recorder::settle(data)?;
-    rotation::settle(data)?;
+    rotation::settle(data, config.spool)?;
     let identity = Arc::new(Identity::load(data)?);
     let mut spool = Spool::open(&data.spool(), config.spool)?;
     Book::begin(&mut spool, identity.enrolment())?;

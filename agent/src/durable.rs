@@ -73,6 +73,17 @@ fn remedy(error: &io::Error) -> &'static str {
 }
 
 impl FileError {
+    /// Tells whether the disk has no room, which is over when somebody makes some.
+    pub fn is_full(&self) -> bool {
+        let Self::Io { error, .. } = self else {
+            return false;
+        };
+        matches!(
+            error.kind(),
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+        )
+    }
+
     /// Makes the error of `doing` something to `path`, for use in `map_err`.
     pub fn io(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();

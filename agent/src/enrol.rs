@@ -163,7 +163,7 @@ pub async fn enrol(
     let data = DataDir::at(&config.data);
     let _lock = data.lock()?;
     again::settle(&data)?;
-    rotation::settle(&data).map_err(|error| IdentityError::from(Box::new(error)))?;
+    rotation::settle(&data, config.spool).map_err(|error| IdentityError::from(Box::new(error)))?;
     attempt(config, &data, token, None, outside).await
 }
 

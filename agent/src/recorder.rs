@@ -4,6 +4,9 @@
 mod book;
 mod parting;
 
+#[cfg(test)]
+mod full_disk;
+
 use std::thread;
 
 use affiant_proto::{Digest, KeyId};

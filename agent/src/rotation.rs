@@ -8,7 +8,7 @@
 //! finds that nothing happened. The old key stays until the log has the statement, for until then
 //! the verifier believes no other when an expired certificate must be renewed.
 
-use std::{fs, io};
+use std::path::{Path, PathBuf};
 
 use affiant_proto::{
     Body, Broken, ChainState, Ed25519Signer, Envelope, KeyId, Malformed, Signer as _, Statement,
@@ -20,15 +20,20 @@ use crate::{
     clock::Clock,
     config::Config,
     data::{DataDir, DataError},
+    disk::{Disk, LocalDisk},
     durable::{self, FileError, Secrecy},
     identity::{Identity, IdentityError, MAX_KEY},
     recorder::{self, Book, BookError},
     recover::{RecoverError, recover},
-    spool::{AppendError, Spool, SpoolError, look, look_at},
+    spool::{AppendError, Limits, Spool, SpoolError, look, look_at},
 };
 
 /// Most bytes of the changes that are kept: of 300 bytes each, one a day for nine years.
 const MAX_CHANGES: u64 = 1 << 20;
+
+/// Bytes of changes up to which there is another: the longest statement and its length, 64 KiB and
+/// four, fit behind them, so that what is written is always read.
+const MOST_BEFORE: u64 = MAX_CHANGES - (64 << 10) - 4;
 
 /// Why the key was not changed.
 #[derive(Debug, thiserror::Error)]
@@ -73,6 +78,23 @@ pub enum RotationError {
          it is, then change the key again"
     )]
     NotIncluded(u64),
+    /// So many that no more are kept.
+    #[error(
+        "{path} has {bytes} bytes, and with more than {MOST_BEFORE} of them the record key of a \
+         chain is not changed again; begin a new chain with `affiant-agent enroll --again`"
+    )]
+    TooMany {
+        /// The file of changes.
+        path: PathBuf,
+        /// Its length.
+        bytes: u64,
+    },
+    /// The spool, or its disk, is full.
+    #[error(
+        "the spool has no room for the change; let the verifier take what waits, or make room on \
+         its disk, then change the key again"
+    )]
+    NoRoom,
     /// The changes on disk do not read.
     #[error(
         "the file of key changes is damaged: {0}; restore the data directory, or enrol again with --again"
@@ -90,7 +112,7 @@ pub fn rotate(config: &Config, clock: &Clock) -> Result<(u64, KeyId), RotationEr
     let data = DataDir::at(&config.data);
     let _lock = data.lock()?;
     recorder::settle(&data)?;
-    settle(&data)?;
+    settle(&data, config.spool)?;
     let identity = Identity::load(&data)?;
     let mut spool = Spool::open(&data.spool(), config.spool)?;
     Book::begin(&mut spool, identity.enrolment())?;
@@ -100,27 +122,36 @@ pub fn rotate(config: &Config, clock: &Clock) -> Result<(u64, KeyId), RotationEr
         return Err(RotationError::NotIncluded(last));
     }
     let chain = recover(&mut spool, identity.opened())?.chain;
-    let (new, body) = prepare(&data, &chain)?;
+    if spool.budget_used() {
+        return Err(RotationError::NoRoom);
+    }
+    let (new, body) = prepare(&LocalDisk, &data, &chain)?;
     let sequence = chain.sequence().saturating_add(1);
     let time = clock.read().header;
     let old = identity.keys().record();
     let statement = Statement::seal(body.into(), chain.next_place(), time, None, old)?;
     let entry = Envelope::join(statement, None)?.to_bytes();
     spool.append(sequence, &[entry])?;
-    drop(spool);
-    settle(&data)?;
+    settle_in(&data, &mut spool)?;
     Ok((sequence, new.public_key().id()))
 }
 
 /// Makes the next key of `chain`, durable beside the one in force, and what is to be signed of it.
 pub(crate) fn prepare(
+    disk: &dyn Disk,
     data: &DataDir,
     chain: &ChainState,
 ) -> Result<(Ed25519Signer, v1::Key), RotationError> {
+    let path = data.key_changes();
+    let bytes = durable::read(&path, MAX_CHANGES, Secrecy::Public)?;
+    let bytes = bytes.map_or(0, |bytes| bytes.len() as u64);
+    if bytes > MOST_BEFORE {
+        return Err(RotationError::TooMany { path, bytes });
+    }
     let made = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new());
     let made = made.map_err(|_| RotationError::Make)?;
     let new = Ed25519Signer::from_pkcs8(made.as_ref())?;
-    durable::replace(&data.new_record_key(), made.as_ref())?;
+    durable::replace_on(disk, &data.new_record_key(), made.as_ref())?;
     let sequence = chain.sequence().saturating_add(1);
     let bytes = key_change_bytes(chain.chain(), sequence, chain.head(), new.public_key());
     let proof = new.sign(&bytes).map_err(SealError::from)?;
@@ -134,8 +165,28 @@ pub(crate) fn prepare(
 }
 
 /// Finishes a change that a crash cut short, or forgets one that came to nothing; before the
-/// identity is read. Lets go of an old key that the log no longer goes by.
-pub fn settle(data: &DataDir) -> Result<(), RotationError> {
+/// identity is read. Lets go of an old key that the log no longer goes by. Where the disk is full,
+/// the spool makes room for it.
+pub fn settle(data: &DataDir, limits: Limits) -> Result<(), RotationError> {
+    match settle_on(&LocalDisk, data) {
+        Err(RotationError::File(error)) if error.is_full() => {
+            settle_in(data, &mut Spool::open(&data.spool(), limits)?)
+        }
+        done => done,
+    }
+}
+
+/// Does as [`settle`] does, with the spool that is open.
+pub(crate) fn settle_in(data: &DataDir, spool: &mut Spool) -> Result<(), RotationError> {
+    loop {
+        match settle_on(&*spool.disk(), data) {
+            Err(RotationError::File(error)) if error.is_full() && spool.free_disk()? => {}
+            done => return done,
+        }
+    }
+}
+
+fn settle_on(disk: &dyn Disk, data: &DataDir) -> Result<(), RotationError> {
     let status = look(&data.spool())?;
     if let Some(new) = durable::read(&data.new_record_key(), MAX_KEY, Secrecy::Private)? {
         let new_key = Ed25519Signer::from_pkcs8(&new)?;
@@ -153,27 +204,34 @@ pub fn settle(data: &DataDir) -> Result<(), RotationError> {
             let mut changes = changes(data)?;
             if changes.last().map(Statement::digest) != Some(change.digest()) {
                 changes.push(change);
-                durable::replace(&data.key_changes(), &spell(&changes))?;
+                durable::replace_on(disk, &data.key_changes(), &spell(&changes))?;
             }
             // Until the new key has its name, the one of that name is the old one.
             let current = durable::read(&data.record_key(), MAX_KEY, Secrecy::Private)?;
             if let Some(old) = current.filter(|current| **current != *new) {
-                durable::replace(&data.old_record_key(), &old)?;
+                durable::replace_on(disk, &data.old_record_key(), &old)?;
             }
             let path = data.record_key();
-            fs::rename(data.new_record_key(), &path).map_err(FileError::io("rename to", &path))?;
-            durable::sync_directory_of(&path)?;
+            disk.rename(&data.new_record_key(), &path)
+                .map_err(FileError::io("rename to", &path))?;
         } else {
             // It never signed anything.
-            remove(&data.new_record_key())?;
+            durable::remove_leftover(disk, &data.new_record_key())?;
         }
+    }
+    if data.old_record_key().exists() {
+        // Before anything is signed by the new key; when this failed before, its name is there.
+        let path = data.record_key();
+        let directory = path.parent().unwrap_or(Path::new("/"));
+        disk.sync_directory(directory)
+            .map_err(FileError::io("sync", directory))?;
     }
     let included = status.cursor.map(|cursor| cursor.sequence);
     let last = changes(data)?
         .last()
         .map(|change| change.header().sequence());
     if last.is_some() && included >= last {
-        remove(&data.old_record_key())?;
+        durable::remove_leftover(disk, &data.old_record_key())?;
     }
     Ok(())
 }
@@ -185,15 +243,6 @@ pub fn follow(data: &DataDir, opened: ChainState) -> Result<ChainState, Rotation
         chain.skip_to(change)?;
     }
     Ok(chain)
-}
-
-fn remove(path: &std::path::Path) -> Result<(), FileError> {
-    match fs::remove_file(path) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            Err(FileError::io("remove", path)(error))
-        }
-        _ => Ok(()),
-    }
 }
 
 /// One after the other, the length of each before it in four bytes, big-endian.
@@ -224,9 +273,8 @@ fn changes(data: &DataDir) -> Result<Vec<Statement>, RotationError> {
 #[allow(clippy::unwrap_used, clippy::expect_used)]
 mod tests {
     use super::*;
-    use crate::spool::Limits;
     use affiant_proto::statement::Place;
-    use std::{path::Path, time::Duration};
+    use std::{fs, time::Duration};
 
     fn signer() -> (Vec<u8>, Ed25519Signer) {
         let made = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).unwrap();
@@ -313,8 +361,8 @@ mod tests {
             let change = change();
             steps.iter().take(done).for_each(|step| step(&change));
             // Twice: a start that was itself cut short is followed by another.
-            settle(&change.data).unwrap();
-            settle(&change.data).unwrap();
+            settle(&change.data, limits()).unwrap();
+            settle(&change.data, limits()).unwrap();
             let changed = done >= 2;
             let chain = follow(&change.data, change.opened.clone()).unwrap();
             let key = there(&change.data.record_key()).unwrap();
@@ -336,7 +384,7 @@ mod tests {
         let change = change();
         durable::replace(&change.data.new_record_key(), &change.new).unwrap();
         seal(&change);
-        settle(&change.data).unwrap();
+        settle(&change.data, limits()).unwrap();
         assert!(change.data.old_record_key().exists());
         let mut spool = Spool::open(&change.data.spool(), limits()).unwrap();
         let cursor = crate::spool::Cursor {
@@ -347,8 +395,30 @@ mod tests {
         spool
             .included(cursor, std::time::SystemTime::now())
             .unwrap();
-        settle(&change.data).unwrap();
+        settle(&change.data, limits()).unwrap();
         assert!(!change.data.old_record_key().exists());
+    }
+
+    #[test]
+    fn no_key_is_changed_so_often_that_the_next_start_refuses_the_changes() {
+        let change = change();
+        let one = spell(std::slice::from_ref(&change.statement)).len();
+        let most = usize::try_from(MOST_BEFORE).unwrap() / one;
+        let changes = |count| spell(&vec![change.statement.clone(); count]);
+        let laid = |count| durable::replace(&change.data.key_changes(), &changes(count)).unwrap();
+        laid(most + 1);
+        let refused = prepare(&LocalDisk, &change.data, &change.opened);
+        let Err(error @ RotationError::TooMany { .. }) = refused else {
+            panic!("{:?}", refused.err());
+        };
+        assert!(error.to_string().contains("enroll --again"), "{error}");
+        assert!(there(&change.data.new_record_key()).is_none());
+        laid(most);
+        prepare(&LocalDisk, &change.data, &change.opened).unwrap();
+        // The longest statement behind these is read again.
+        let longest = (64 << 10) + 4;
+        assert!((changes(most).len() + longest) as u64 <= MAX_CHANGES);
+        assert_eq!(super::changes(&change.data).unwrap().len(), most);
     }
 
     #[test]

@@ -127,7 +127,7 @@ pub async fn run(config: &Config) -> Result<Outcome, RunError> {
     Authority::read(&config.ca)?;
     again::settle(&data).map_err(DataError::from)?;
     recorder::settle(&data).map_err(SpoolError::from)?;
-    rotation::settle(&data).map_err(|error| IdentityError::from(Box::new(error)))?;
+    rotation::settle(&data, config.spool).map_err(|error| IdentityError::from(Box::new(error)))?;
     let identity = Arc::new(Identity::load(&data)?);
     let mut spool = Spool::open(&data.spool(), config.spool)?;
     Book::begin(&mut spool, identity.enrolment())?;

@@ -73,9 +73,19 @@ fn opened() -> ChainState {
 }
 
 fn open(directory: &Path, limits: Limits, boot: Boot) -> Book {
+    open_with(directory, limits, boot, &opened(), signer())
+}
+
+fn open_with(
+    directory: &Path,
+    limits: Limits,
+    boot: Boot,
+    opened: &ChainState,
+    signer: Arc<dyn Signer>,
+) -> Book {
     let mut spool = Spool::open(directory, limits).unwrap();
     Book::begin(&mut spool, &enrolment()).unwrap();
-    let recovered = recover(&mut spool, &opened()).unwrap();
+    let recovered = recover(&mut spool, opened).unwrap();
     let pace = Pace::new(1_000, 10_000).unwrap();
     Book::open(
         Opening {
@@ -87,7 +97,7 @@ fn open(directory: &Path, limits: Limits, boot: Boot) -> Book {
             clock: Clock::of(now),
             data: DataDir::at(directory.parent().unwrap()),
         },
-        signer(),
+        signer,
     )
 }
 
@@ -550,6 +560,7 @@ fn under_pressure(book: &mut Book) -> Under {
                 Body::Workloads(body) => (workloads, held) = (sequence, body.count),
                 Body::Gap(gap) if gap.lines => under.lines.push((gap.first, gap.last)),
                 Body::Gap(gap) => under.dropped.push((gap.first, gap.last)),
+                Body::Key(_) => {}
                 Body::Usage(body) => {
                     assert_eq!((body.inventory, body.workloads), (inventory, workloads));
                     let interval = check_interval(body).unwrap();
@@ -676,6 +687,95 @@ fn when_no_lines_are_left_the_newest_records_go_and_the_chain_goes_on_from_a_gap
     assert!(status.range.unwrap().0 > 1, "what the log has made room");
     let (_, bytes) = book.read(book.head().0, 1).unwrap().remove(0);
     assert!(Envelope::parse(&bytes).unwrap().tree().is_some());
+}
+
+/// The chain at a change of its key, and who signs from there on.
+fn changed(book: &mut Book, data: &Path, sequence: u64) -> (ChainState, Arc<dyn Signer>) {
+    let (_, bytes) = book.read(sequence, 1).unwrap().remove(0);
+    let statement = Envelope::parse(&bytes).unwrap().into_parts().0;
+    let mut chain = opened();
+    chain.skip_to(statement).unwrap();
+    let key = std::fs::read(DataDir::at(data).record_key()).unwrap();
+    let signer = Ed25519Signer::from_pkcs8(&key).unwrap();
+    assert_eq!(chain.key(), signer.public_key());
+    (chain, Arc::new(signer))
+}
+
+#[test]
+fn a_change_of_the_record_key_that_the_log_lacks_is_never_dropped() {
+    // While lines go, and at four moments between two times that records go.
+    for at in [2_400, 5_000, 5_050, 5_100, 5_150] {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("spool");
+        let mut book = open(&path, LITTLE, FIRST);
+        book.inventory(inventory(16)).unwrap();
+        work(&mut book, 0..=at);
+        let (key, _) = book.rotate().unwrap().unwrap();
+        let mut now = at;
+        for run in 0..2 {
+            work(&mut book, now + 1..=now + 2_000);
+            now += 2_000;
+            // Each signature is held against the key of its place.
+            let under = under_pressure(&mut book);
+            assert!(under.kept.contains(&key), "{at}, {run}");
+            let behind = |(first, _): &&(u64, u64)| *first > key;
+            let behind = under.dropped.iter().filter(behind).count();
+            assert_eq!(behind, 1, "{at}, {run}: {:?}", under.dropped);
+            let newest = under.usages.last().unwrap().1.end_ms;
+            assert!(
+                newest + 10_000 >= now * 1_000,
+                "{at}, {run}: until {newest}"
+            );
+            assert!(look(&path).unwrap().bytes <= LITTLE.max_bytes);
+            let again = book.rotate().unwrap();
+            assert!(again.is_err(), "one change waits for the log at most");
+            let (chain, signer) = changed(&mut book, directory.path(), key);
+            drop(book);
+            book = open_with(&path, LITTLE, SAME, &chain, signer);
+            book.inventory(inventory(16)).unwrap();
+        }
+    }
+}
+
+#[test]
+fn where_the_log_lacks_what_is_no_longer_kept_and_a_change_of_the_key_the_chain_does_not_go_on() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut book = open(&directory.path().join("spool"), LIMITS, FIRST);
+    book.inventory(inventory(1)).unwrap();
+    (0..=30).for_each(|second| tick(&mut book, second, 1, Some("1")));
+    let (key, _) = book.rotate().unwrap().unwrap();
+    (31..=60).for_each(|second| tick(&mut book, second, 1, Some("1")));
+    let all = book.read(1, 1 << 20).unwrap();
+    let (chain, signer) = changed(&mut book, directory.path(), key);
+    drop(book);
+    for (log, goes_on) in [(1, false), (key - 1, false), (key, true), (key + 1, true)] {
+        let late = tempfile::tempdir().unwrap();
+        let path = late.path().join("spool");
+        let mut kept = Spool::open(&path, LIMITS).unwrap();
+        let digest =
+            |(_, bytes): &(u64, Vec<u8>)| Envelope::parse(bytes).unwrap().statement().digest();
+        let head = (log, digest(&all[usize::try_from(log).unwrap() - 1]));
+        for (sequence, bytes) in all.iter().filter(|(sequence, _)| *sequence > log + 1) {
+            kept.append(*sequence, std::slice::from_ref(bytes)).unwrap();
+        }
+        drop(kept);
+        let mut book = open_with(&path, LIMITS, SAME, &chain, Arc::clone(&signer));
+        let told = Told {
+            head,
+            recent: Vec::new(),
+            sent: 0,
+        };
+        assert_eq!(book.meet(&told).unwrap(), Met::Lacks, "{log}");
+        let before = book.head();
+        match book.rejoin(&told) {
+            Ok(()) => assert!(goes_on, "{log}"),
+            Err(NotRejoined::Key(at)) => {
+                assert_eq!((at, goes_on), (log, false));
+                assert_eq!(book.head(), before);
+            }
+            Err(other) => panic!("{log}: {other}"),
+        }
+    }
 }
 
 #[test]

@@ -9,6 +9,7 @@ use std::{
     collections::BTreeMap,
     fs::{self, OpenOptions},
     io,
+    ops::Range,
     os::unix::fs::{FileExt, PermissionsExt},
     path::{Path, PathBuf},
     sync::{Arc, Mutex},
@@ -99,7 +100,7 @@ struct State {
     synced: BTreeMap<PathBuf, usize>,
     since: Vec<Naming>,
     steps: Vec<String>,
-    fault: Option<(usize, Fault)>,
+    fault: Option<(Range<usize>, Fault)>,
     off: bool,
 }
 
@@ -110,8 +111,13 @@ pub(crate) struct TestDisk(Arc<Mutex<State>>);
 impl TestDisk {
     /// A disk on which `fault` happens at step number `at`.
     pub(crate) fn failing(at: usize, fault: Fault) -> Self {
+        Self::failing_in(at..at + 1, fault)
+    }
+
+    /// A disk on which `fault` happens at each of these steps.
+    pub(crate) fn failing_in(steps: Range<usize>, fault: Fault) -> Self {
         let state = State {
-            fault: Some((at, fault)),
+            fault: Some((steps, fault)),
             ..State::default()
         };
         Self(Arc::new(Mutex::new(state)))
@@ -204,8 +210,8 @@ impl TestDisk {
         }
         let at = state.steps.len();
         state.steps.push(words);
-        let due = state.fault.filter(|(due, _)| *due == at);
-        match due.map(|(_, fault)| fault) {
+        let due = state.fault.as_ref().filter(|(due, _)| due.contains(&at));
+        match due.map(|(_, fault)| *fault) {
             None => full(&mut state),
             Some(Fault::Unwritten(kind)) => Err(kind.into()),
             Some(Fault::Written(kind)) => {

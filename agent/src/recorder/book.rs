@@ -68,12 +68,6 @@ pub enum NotRotated {
     /// The statement.
     #[error(transparent)]
     NotSealed(#[from] NotSealed),
-    /// The spool, or its disk, is full.
-    #[error(
-        "the spool has no room for the change; let the verifier take what waits, or make room on \
-         its disk, then change the key again"
-    )]
-    NoRoom,
 }
 
 /// What a book is opened with.
@@ -117,6 +111,8 @@ pub struct Book {
     complained_ms: Option<u64>,
     /// The change of the record key that the log does not have yet.
     changed: Option<u64>,
+    /// Whether the files of that change are not yet as they must be before the new key signs.
+    unsettled: bool,
 }
 
 impl Book {
@@ -150,6 +146,7 @@ impl Book {
         } = opening;
         let needed = recovered.usage.map_or(0, |(sequence, ..)| sequence);
         spool.keep_from(needed);
+        spool.hold(recovered.opened.sequence());
         let ended = recovered
             .usage
             .filter(|_| boot.same)
@@ -172,6 +169,7 @@ impl Book {
             inventory: None,
             stated: false,
             complained_ms: None,
+            unsettled: false,
         }
     }
 
@@ -222,6 +220,9 @@ impl Book {
 
     /// Seals an observation at once. Where there is no room for it, it is in the journal only.
     pub fn observe(&mut self, rule: &str, text: String) -> Result<(), BookError> {
+        if !self.settled()? {
+            return Ok(());
+        }
         let mut draft = self.sealer.draft();
         let body = v1::Observation {
             header: None,
@@ -258,7 +259,16 @@ impl Book {
         if included < last {
             return Ok(Err(RotationError::NotIncluded(last).into()));
         }
-        let (new, body) = match rotation::prepare(&self.data, self.sealer.chain()) {
+        // What was done of the change before is done by now, or there is no room for another.
+        if !self.settled()? {
+            return Ok(Err(RotationError::NoRoom.into()));
+        }
+        self.relieve()?;
+        if self.spool.budget_used() {
+            return Ok(Err(RotationError::NoRoom.into()));
+        }
+        let disk = self.spool.disk();
+        let (new, body) = match rotation::prepare(&*disk, &self.data, self.sealer.chain()) {
             Ok(prepared) => prepared,
             Err(error) => return Ok(Err(error.into())),
         };
@@ -270,17 +280,34 @@ impl Book {
             return Ok(Err(error.into()));
         }
         if !self.write(draft, self.ended, None, false)? {
-            return Ok(Err(NotRotated::NoRoom));
+            return Ok(Err(RotationError::NoRoom.into()));
         }
-        // What is on disk now is finished here, or by the next start.
-        rotation::settle(&self.data).map_err(Box::new)?;
         let (sequence, _) = self.head();
         let key = new.public_key().id();
         self.opened = self.sealer.chain().clone();
         self.sealer.hand_over(Arc::new(new));
         self.changed = Some(sequence);
+        self.spool.hold(sequence);
+        self.unsettled = true;
         tracing::warn!(record = sequence, %key, "the record key was changed");
+        // Where the disk is full now, what is sealed next waits for it.
+        self.settled()?;
         Ok(Ok((sequence, key)))
+    }
+
+    /// Tells whether the new key may sign: not before the files of its change are whole, for the
+    /// next start knows of a change that is not by the last record alone. A full disk is waited
+    /// for; what is metered meanwhile is lost, as ever while nothing can be sealed.
+    pub(super) fn settled(&mut self) -> Result<bool, BookError> {
+        if !self.unsettled {
+            return Ok(true);
+        }
+        match rotation::settle_in(&self.data, &mut self.spool) {
+            Ok(()) => self.unsettled = false,
+            Err(RotationError::File(error)) if error.is_full() => self.put_off(&error),
+            Err(error) => return Err(Box::new(error).into()),
+        }
+        Ok(!self.unsettled)
     }
 
     /// Takes note that the log has everything up to the cursor, by the checkpoint `seen`.
@@ -297,8 +324,11 @@ impl Book {
             Ok(()) if self.changed.is_some_and(|changed| included >= changed) => {
                 self.changed = None;
                 // The log goes by the new key now. What fails here is done by the next start.
-                if let Err(error) = rotation::settle(&self.data) {
-                    tracing::warn!(%error, "the old record key stays until the next start");
+                match rotation::settle_in(&self.data, &mut self.spool) {
+                    Ok(()) => self.unsettled = false,
+                    Err(error) => {
+                        tracing::warn!(%error, "the old record key stays until the next start");
+                    }
                 }
                 Ok(())
             }
@@ -331,6 +361,9 @@ impl Book {
         let mut usage = None;
         let mut intervals = intervals.into_iter().peekable();
         if intervals.peek().is_none() && self.stated {
+            return Ok(());
+        }
+        if !self.settled()? {
             return Ok(());
         }
         self.relieve()?;

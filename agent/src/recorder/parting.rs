@@ -11,7 +11,10 @@
 //! spool.next (whole and synced) ─────▶ spool                 (then)
 //! ```
 
-use std::{fs, io, path::PathBuf};
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
 
 use affiant_proto::{Body, Digest, Envelope, envelope::Leaves, statement::Place, v1};
 use ring::rand::SystemRandom;
@@ -41,7 +44,8 @@ const LOOK_BACK: u64 = 64;
 /// at every connection, or a second host with this one's keys, fills no disk.
 const AGAIN_MS: u64 = 600_000;
 
-/// Most old spools that are kept beside the one in use.
+/// Most old spools that are kept beside the one in use. Together they take no more than the one in
+/// use may, by `max_bytes`, and the newest always stays.
 const MAX_PARTED: usize = 8;
 
 /// What the verifier says of this chain.
@@ -81,11 +85,17 @@ pub enum NotRejoined {
     /// The key changed after the place where they part, or the log has a change that this host
     /// does not.
     #[error(
-        "the verifier's record {0} of this chain is not this host's, and the record key was changed \
-         after it: the log does not know the key of today. enrol anew with `affiant-agent enroll \
-         --again`"
+        "the chain cannot go on from record {0}, the verifier's last of it, for the record key was \
+         changed after it: the log does not know the key of today. enrol anew with `affiant-agent \
+         enroll --again`"
     )]
     Key(u64),
+    /// The disk has no room for the files of a change of the key.
+    #[error(
+        "the record key was changed and its files are not whole, for the disk of the data directory \
+         is full; make room there"
+    )]
+    Unsettled,
     /// Nothing could be sealed.
     #[error(transparent)]
     NotSealed(#[from] NotSealed),
@@ -176,8 +186,17 @@ impl Book {
         {
             return Err(NotRejoined::Again);
         }
+        if !self.settled()? {
+            return Err(NotRejoined::Unsettled);
+        }
         let ((theirs, digest), (ours, head)) = (told.head, self.head());
-        if met == Met::Differs && theirs <= self.opened.sequence() && theirs > 0 {
+        // Restart and gap alike are signed by the chain's key as of the verifier's head.
+        let unknown = match met {
+            Met::Agreed => false,
+            Met::Differs => theirs <= self.opened.sequence() && theirs > 0,
+            Met::Lacks => theirs < self.opened.sequence(),
+        };
+        if unknown {
             return Err(NotRejoined::Key(theirs));
         }
         let boot = self.sealer.boot().saturating_add(1);
@@ -395,6 +414,7 @@ impl Book {
         fs::rename(&next, &path).map_err(FileError::io("rename to", &path))?;
         durable::sync_directory_of(&path)?;
         self.spool = Spool::open(&path, self.spool.limits()).map_err(BookError::from)?;
+        self.spool.hold(self.opened.sequence());
         // The open interval follows the last record only if that is in the new run, too.
         let number = if last_usage.is_some() && last_usage == ended.map(|(_, end_ms)| end_ms) {
             boot
@@ -427,7 +447,7 @@ impl Book {
             aside = %parted.display(),
             "THE LOG AND THIS HOST'S DISK HAD PARTED: the chain goes on from the log's head"
         );
-        prune(&self.data);
+        prune(&self.data, self.spool.limits().max_bytes);
         // At once, as at a start.
         Ok(self.seal(None)?)
     }
@@ -480,13 +500,55 @@ fn clear(next: &PathBuf) -> Result<(), FileError> {
     }
 }
 
-/// Removes the oldest of the spools that were set aside, beyond [`MAX_PARTED`].
-fn prune(data: &DataDir) {
+/// Removes the oldest of the spools that were set aside, beyond [`MAX_PARTED`] and beyond
+/// `max_bytes` of all of them. What they measured and the log surely lacked was sealed again.
+fn prune(data: &DataDir, max_bytes: u64) {
     let mut all = data.parted_spools();
     all.sort();
-    while all.len() > MAX_PARTED {
-        let path = all.remove(0);
-        tracing::warn!(path = %path.display(), "removed the oldest spool that was set aside");
-        let _ = fs::remove_dir_all(&path);
+    let mut bytes = 0_u64;
+    for (newer, path) in all.iter().rev().enumerate() {
+        bytes = bytes.saturating_add(length(path));
+        if newer > 0 && (newer >= MAX_PARTED || bytes > max_bytes) {
+            tracing::warn!(path = %path.display(), "removed an old spool that was set aside");
+            let _ = fs::remove_dir_all(path);
+        }
+    }
+}
+
+/// Bytes of the files in a spool.
+fn length(spool: &Path) -> u64 {
+    let entries = fs::read_dir(spool).into_iter().flatten().flatten();
+    let files = entries.filter_map(|entry| entry.metadata().ok());
+    files.map(|file| file.len()).sum()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn spools_that_were_set_aside_take_no_more_room_than_the_one_in_use_may() {
+        for (count, each, most, left) in [
+            (3, 100, 1_000, 3),
+            (10, 10, 1_000, MAX_PARTED),
+            (5, 300, 1_000, 3),
+            // The newest stays in any case: it is the one that an operator asks for.
+            (2, 2_000, 1_000, 1),
+        ] {
+            let directory = tempfile::tempdir().unwrap();
+            let data = DataDir::at(directory.path());
+            let paths: Vec<_> = (0..count)
+                .map(|at| data.parted_spool(1_800_000_000_000 + at))
+                .collect();
+            for path in &paths {
+                fs::create_dir(path).unwrap();
+                fs::write(path.join("segment"), vec![0; each]).unwrap();
+            }
+            prune(&data, most);
+            let mut there = data.parted_spools();
+            there.sort();
+            assert_eq!(there, paths[paths.len() - left..], "{count} of {each}");
+        }
     }
 }

@@ -89,6 +89,7 @@ pub struct Spool {
     cursor: Option<Cursor>,
     marks: Marks,
     kept_from: u64,
+    held: u64,
     place: Option<Place>,
     reserve: Reserve,
     /// Segments, by their first sequence, that would be no shorter without lines.
@@ -164,6 +165,7 @@ impl Spool {
             cursor,
             marks: marks.unwrap_or_default(),
             kept_from: 0,
+            held: 0,
             place: None,
             reserve,
             spent: Vec::new(),
@@ -188,6 +190,17 @@ impl Spool {
     /// Keeps every record from `sequence` on, INCLUDED or not: the next start needs them.
     pub fn keep_from(&mut self, sequence: u64) {
         self.kept_from = sequence;
+    }
+
+    /// Never drops record `sequence`, nor any before it, while the log does not have it: a change
+    /// of the key, without which the log takes nothing that follows.
+    pub fn hold(&mut self, sequence: u64) {
+        self.held = sequence;
+    }
+
+    /// The disk that it lies on.
+    pub(crate) fn disk(&self) -> Arc<dyn Disk> {
+        Arc::clone(&self.disk)
     }
 
     /// The newest kept record before `sequence`.
@@ -265,7 +278,13 @@ impl Spool {
     fn roll(&mut self, first: u64, bytes: u64) -> Result<(), AppendError> {
         let most = self.limits.segment();
         let run = match self.segments.back() {
-            Some(last) if last.bytes + bytes <= most || last.next == last.first() => return Ok(()),
+            Some(last) if last.next == last.first() => return Ok(()),
+            // What is held is in a segment that cannot go; what follows it shall be able to.
+            Some(last)
+                if last.bytes + bytes <= most && !(self.holds(last) && self.budget_used()) =>
+            {
+                return Ok(());
+            }
             Some(last) => last.head.run,
             None => 0,
         };

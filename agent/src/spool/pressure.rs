@@ -203,7 +203,7 @@ impl Spool {
     }
 
     /// Frees room on a full disk, by what the log has or by the reserve; false when there is none.
-    pub(super) fn free_disk(&mut self) -> Result<bool, FileError> {
+    pub(crate) fn free_disk(&mut self) -> Result<bool, FileError> {
         let included = self.cursor().map(|cursor| cursor.sequence);
         if included.is_some_and(|included| self.removable(included)) {
             self.remove_oldest()?;
@@ -238,7 +238,7 @@ impl Spool {
     }
 
     /// A segment's room must stay, so that there is some for what is said of making more.
-    fn budget_used(&self) -> bool {
+    pub(crate) fn budget_used(&self) -> bool {
         self.bytes().saturating_add(self.limits.segment()) > self.limits.max_bytes
     }
 
@@ -274,6 +274,12 @@ impl Spool {
         let mut whole = self.closed().filter(|segment| self.is_whole(segment));
         let fresh = whole.find(|segment| !self.spent.contains(&segment.first()));
         fresh.map(Segment::first)
+    }
+
+    /// Tells whether a segment has a record that is held and that the log does not have.
+    pub(super) fn holds(&self, segment: &Segment) -> bool {
+        let included = self.cursor().map(|cursor| cursor.sequence);
+        segment.first() <= self.held && included.is_none_or(|included| included < self.held)
     }
 
     /// Segments that nothing is appended to.
@@ -385,12 +391,14 @@ impl Spool {
     }
 
     /// From which record on to drop, so that a segment's room is made: whole segments that wait
-    /// for the log, and never the oldest records of it.
+    /// for the log, and never the oldest records of it, nor what is held.
     fn droppable(&self) -> Option<u64> {
         let waits = self.cursor().map_or(0, |cursor| cursor.sequence + 1);
         let newest = self.segments.iter().skip(1).rev();
         let mut freed = 0;
-        for segment in newest.take_while(|segment| segment.first() >= waits.max(1)) {
+        for segment in
+            newest.take_while(|it| it.first() >= waits.max(1) && it.head.from > self.held)
+        {
             freed += segment.bytes;
             if freed >= self.limits.segment() / 2 {
                 // What a run stands in place of was dropped before, and stays so.
