@@ -72,6 +72,27 @@ fn the_roots_are_the_same_at_every_size() {
     }
 }
 
+#[test]
+fn a_tree_of_100_000_leaves_has_the_same_root_and_proofs() {
+    const SIZE: u64 = 100_000;
+    let (ours, theirs) = both(SIZE);
+    assert_eq!(
+        ours.root(SIZE).unwrap().as_bytes().as_slice(),
+        theirs.root().as_bytes().as_slice()
+    );
+    // A stride that is prime to the size meets every shape of path.
+    for at in (0..SIZE).step_by(9_973).chain([SIZE - 1]) {
+        let proof = inclusion_proof(&ours, at, SIZE).unwrap();
+        assert_eq!(
+            bytes(&proof),
+            theirs.prove_inclusion(at as usize).as_bytes()
+        );
+        let proof = consistency_proof(&ours, at + 1, SIZE).unwrap();
+        let expected = theirs.prove_consistency((SIZE - at - 1) as usize);
+        assert_eq!(bytes(&proof), expected.as_bytes());
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
 

@@ -6,6 +6,7 @@
 //! ```text
 //! leaf_hash ─ CompactRange, MemoryTree ─ root ─ Checkpoint ─ Note ─ SignedCheckpoint ─ Witnessed
 //!             inclusion, consistency, multi      one text    signatures   log key      Policy
+//!             OfflineProof: index, inclusion proof and note in one text ─ Logged
 //! ```
 
 mod checkpoint;
@@ -17,6 +18,7 @@ mod inclusion;
 mod key;
 mod multi;
 mod note;
+mod offline;
 mod policy;
 mod proof;
 mod spelling;
@@ -40,6 +42,10 @@ pub use note::{
     CannotSign, MAX_NOTE_BYTES, MAX_SIGNATURES, MalformedNote, Note, NoteSignature, NoteSigner,
     Unverified, parse_signature_lines,
 };
+pub use offline::{
+    Logged, MAX_EXTRA_BYTES, MAX_OFFLINE_PROOF_BYTES, MalformedOfflineProof, NotLogged,
+    OfflineProof,
+};
 pub use policy::{BadPolicy, Cosigned, MAX_WITNESSES, NotWitnessed, Policy, Witnessed};
 pub use proof::ProofError;
 pub use tile::{
@@ -60,6 +66,27 @@ pub use witness::{
 )]
 mod against_ct_merkle;
 #[cfg(test)]
+#[allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::cast_possible_truncation
+)]
+mod against_signed_note;
+#[cfg(test)]
+#[allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::cast_possible_truncation
+)]
+mod against_sigsum;
+#[cfg(test)]
+#[allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::cast_possible_truncation
+)]
+mod against_tlog_tiles;
+#[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::expect_used)]
 mod checkpoint_tests;
 #[cfg(test)]
@@ -68,6 +95,9 @@ mod fixtures;
 #[cfg(test)]
 #[allow(clippy::unwrap_used, clippy::expect_used)]
 mod note_tests;
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::expect_used)]
+mod offline_tests;
 #[cfg(test)]
 #[allow(
     clippy::unwrap_used,
