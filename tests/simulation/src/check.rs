@@ -10,7 +10,12 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use affiant_agent::{deployment::Deployment, spool::Spool};
-use affiant_judge::{Finding, Judge, docket::Docket, findings::Rule, parameters::Parameters};
+use affiant_judge::{
+    Finding, Judge,
+    docket::{self, Docket},
+    findings::Rule,
+    parameters::Parameters,
+};
 use affiant_proto::{
     Body, Digest, Envelope, Statement,
     tlog::{Hash, MemoryTree, leaf_hash},
@@ -156,17 +161,27 @@ impl Log {
     }
 
     /// Judges the same statements in the order of a run in which nothing is late: what officers
-    /// said first, then each record when it was sealed, each clock when it was told.
+    /// said first, then each record when it was sealed, each clock when it was told. They are
+    /// admitted in the order of the log, in which alone their chains and roll calls hold.
     fn calm(
         &self,
         times: &BTreeMap<Digest, u64>,
         parameters: &Parameters,
     ) -> Result<Vec<Finding>, Failed> {
+        let nobody = Judge::new(parameters.clone());
+        let mut entries = self.entries.iter();
+        let (_, _, genesis) = entries.next().ok_or("the log is empty")?;
+        let genesis = genesis.statement().clone();
+        let (mut docket, opened) = Docket::open(0, genesis, SOURCES, nobody)?;
+        let mut admitted = vec![opened];
+        for (index, _, envelope) in entries {
+            admitted.push(docket.take_whole(*index, envelope.clone())?);
+        }
         let mut last: BTreeMap<Digest, u64> = BTreeMap::new();
         let mut order = Vec::new();
         // Backwards: of several records of one append only the last has its time written down.
-        for (index, digest, envelope) in self.entries.iter().rev() {
-            let statement = envelope.statement();
+        for ((index, digest, _), admitted) in self.entries.iter().zip(&admitted).rev() {
+            let statement = admitted.verified().statement();
             let key = match statement.body() {
                 Body::Clock(_) => statement
                     .header()
@@ -184,18 +199,14 @@ impl Log {
                     None => 0,
                 },
             };
-            order.push((key, *index, envelope));
+            order.push((key, *index, admitted));
         }
         order.sort_by_key(|(key, index, _)| (*key, *index));
-        let mut order = order.into_iter();
-        let (_, _, genesis) = order.next().ok_or("the log is empty")?;
-        let judge = Judge::new(parameters.clone());
-        let genesis = genesis.statement().clone();
-        let (mut docket, _) = Docket::open(0, genesis, SOURCES, judge)?;
-        for (index, (_, _, envelope)) in (1..).zip(order) {
-            docket.take_whole(index, envelope.clone())?;
+        let mut judge = Judge::new(parameters.clone());
+        for (index, (_, _, admitted)) in (0..).zip(order) {
+            docket::hear(&mut judge, index, admitted);
         }
-        Ok(docket.into_parts().2.findings())
+        Ok(judge.findings())
     }
 }
 
@@ -316,11 +327,16 @@ struct Fact {
     count: u64,
 }
 
-/// What is compared: all but the silence and lateness of whole hosts, which is about when records
-/// came and not about what they say. A calm run has none of it, a run with troubles must.
+/// What is compared: all but the silence and lateness of whole hosts and what their clocks claim,
+/// which is about when records came and not about what they say. A calm run has none of it, a run
+/// with troubles must.
 fn facts(findings: &[Finding]) -> Vec<Fact> {
     let about_arrival = |finding: &&Finding| {
-        finding.rule == Rule::UsageGap && finding.title.ends_with("is not covered by records")
+        let silence = finding.title.ends_with("is not covered by records");
+        match finding.rule {
+            Rule::LateRecord | Rule::ClockOutOfBounds | Rule::TimeNotEstablished => true,
+            rule => rule == Rule::UsageGap && silence,
+        }
     };
     let mut facts: Vec<Fact> = findings
         .iter()

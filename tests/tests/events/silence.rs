@@ -6,7 +6,7 @@ use crate::{LIMIT, enrolled, refused, report};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn silence_is_a_gap_unless_its_host_is_retired_transferred_or_in_maintenance() {
-    let deployment = Deployment::new();
+    let deployment = Deployment::judged_by("");
     let mut beating = enrolled(&deployment, "beating").await;
     report(&deployment, &mut beating, 1).await;
     let kept = deployment.keep_checkpoint("kept");

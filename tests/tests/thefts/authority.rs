@@ -45,7 +45,7 @@ fn believed(trusted: &Authority, server: Identity) -> bool {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stolen_authority_poses_as_host_and_verifier_until_it_is_revoked_and_signs_no_record() {
-    let deployment = Deployment::new();
+    let deployment = Deployment::judged_by("");
     let (address, ca) = (deployment.address(), deployment.ca());
     let mut host = enrolled(&deployment, "gpu-1").await;
     let kept = deployment.keep_checkpoint("kept");

@@ -156,7 +156,7 @@ fn write(deployment: &Deployment, name: &str, note: &Note) -> PathBuf {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stolen_log_key_signs_another_log_that_neither_host_nor_witness_nor_auditor_takes() {
-    let mut deployment = Deployment::new();
+    let mut deployment = Deployment::judged_by("");
     let mut host = enrolled(&deployment, "gpu-1").await;
     let told = describe(&deployment.address(), &deployment.ca()).await;
     let known = deployment::Deployment::of(&told.genesis).unwrap();

@@ -56,7 +56,7 @@ fn officers_key(deployment: &Deployment, name: &str) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stolen_officers_key_approves_nothing_alone_and_what_it_helped_to_approve_ends() {
-    let deployment = Deployment::new();
+    let deployment = Deployment::judged_by("");
     let (address, ca) = (deployment.address(), deployment.ca());
     apply(&deployment, "honest");
     apply(&deployment, "lone");

@@ -53,7 +53,7 @@ async fn tried(deployment: &Deployment, statement: &Statement, mallory: &mut Hos
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stolen_operators_key_finds_no_door_to_the_log_and_is_worth_nothing_once_it_is_changed() {
-    let mut deployment = Deployment::new();
+    let mut deployment = Deployment::judged_by("");
     let mut host = enrolled(&deployment, "gpu-1").await;
     let token = deployment.token("gpu-2", "1h");
     let mallory = Host::enrol("gpu-2", &deployment.address(), &deployment.ca(), &token).await;

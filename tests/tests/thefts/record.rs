@@ -18,7 +18,7 @@ async fn comes_back(deployment: &Deployment, host: &Host) -> Host {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_stolen_record_key_forged_is_suspect_once_it_is_revoked_and_more_is_refused() {
-    let deployment = Deployment::new();
+    let deployment = Deployment::judged_by("");
     let (address, ca) = (deployment.address(), deployment.ca());
     let host = enrolled(&deployment, "gpu-1").await;
     let (_, honest) = host.included.unwrap();
@@ -61,7 +61,7 @@ async fn what_a_stolen_record_key_forged_is_suspect_once_it_is_revoked_and_more_
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_histories_under_a_stolen_record_key_are_both_kept_and_end_the_chain() {
-    let deployment = Deployment::new();
+    let deployment = Deployment::judged_by("");
     let (address, ca) = (deployment.address(), deployment.ca());
     let mut host = enrolled(&deployment, "gpu-1").await;
     let (_, honest) = host.included.unwrap();

@@ -6,7 +6,7 @@ use crate::{PATIENCE, ended, enrolled, revoke, sends, size, stays};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stolen_tls_key_opens_the_hosts_session_and_puts_nothing_into_its_chain() {
-    let deployment = Deployment::new();
+    let deployment = Deployment::judged_by("");
     let (address, ca) = (deployment.address(), deployment.ca());
     let mut host = enrolled(&deployment, "gpu-1").await;
     let kept = deployment.keep_checkpoint("kept");

@@ -129,6 +129,7 @@ impl Judge {
             reference.as_ref().map_or(0, |reference| reference.size)
         };
         let (kept, last) = (size(&succession.kept), size(&succession.last));
+        self.windows.generation(&succession.origin, kept);
         let mut episode = self.told(index);
         let reason = quoted(&succession.reason);
         let detail = if last > kept {

@@ -174,6 +174,7 @@ pub fn hear(judge: &mut Judge, index: u64, admitted: &Admitted) {
     let chain = *verified.chain().as_bytes();
     let header = verified.statement().header();
     judge.signed(index, chain, verified.statement().key());
+    judge.sealed(index, chain, verified.statement());
     match (verified.body(), admitted.content()) {
         (Body::Genesis(body), _) => judge.genesis(index, chain, body),
         (Body::Clock(_), _) => judge.clock(index, header.time().unix_ms),

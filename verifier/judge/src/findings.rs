@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::devices::Class;
 
 /// Version of the rules of this release; every finding names it.
-pub const RULES_VERSION: &str = "2";
+pub const RULES_VERSION: &str = "3";
 
 /// A rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -47,6 +47,12 @@ pub enum Rule {
     LogSuccession,
     /// A host says that it was shown a log that contradicts this one.
     LogContradicted,
+    /// A record of which the log shows only that it was made within a wide window.
+    LateRecord,
+    /// A host claims a time outside of the window in which the log shows that it spoke.
+    ClockOutOfBounds,
+    /// What a use breaks depends on when in a wide window it was.
+    TimeNotEstablished,
 }
 
 /// How grave a finding is.
@@ -85,6 +91,9 @@ impl Rule {
             Self::PlannedSilenceExceeded => "PLANNED_SILENCE_EXCEEDED",
             Self::LogSuccession => "LOG_SUCCESSION",
             Self::LogContradicted => "LOG_CONTRADICTED",
+            Self::LateRecord => "LATE_RECORD",
+            Self::ClockOutOfBounds => "CLOCK_OUT_OF_BOUNDS",
+            Self::TimeNotEstablished => "TIME_NOT_ESTABLISHED",
         }
     }
 
@@ -104,8 +113,10 @@ impl Rule {
             | Self::ChainRestart
             | Self::LinesLost
             | Self::ReEnrolled
-            | Self::PlannedSilenceExceeded => Severity::Medium,
-            Self::DeviceMoved | Self::LogSuccession => Severity::Low,
+            | Self::PlannedSilenceExceeded
+            | Self::ClockOutOfBounds
+            | Self::TimeNotEstablished => Severity::Medium,
+            Self::DeviceMoved | Self::LogSuccession | Self::LateRecord => Severity::Low,
         }
     }
 }
@@ -237,5 +248,12 @@ pub(crate) fn title(rule: Rule, subject: &Subject) -> String {
         }
         Rule::LogSuccession => format!("{who} went on in a new generation"),
         Rule::LogContradicted => format!("{who} was shown a log that contradicts this one"),
+        Rule::LateRecord => format!("records of {who} came late"),
+        Rule::ClockOutOfBounds => format!("{who} claims times that the log disproves"),
+        Rule::TimeNotEstablished => {
+            format!(
+                "when {who} used devices is not established, and its standing changed meanwhile"
+            )
+        }
     }
 }

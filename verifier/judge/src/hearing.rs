@@ -51,6 +51,7 @@ impl Judge {
             usage,
         };
         self.locate(&record);
+        let late = self.late(&record);
         self.records = self.records.saturating_add(1);
         let withheld = lines.iter().filter(|line| line.is_none()).count();
         self.lines_withheld = self.lines_withheld.saturating_add(withheld as u64);
@@ -99,7 +100,10 @@ impl Judge {
             self.observe(Rule::UseUnattributed, record.subject(), episode);
         }
         for (tenant, classes) in used {
-            self.judge_use(&record, &tenant, classes);
+            let broken = self.judge_use(&record, &tenant, classes);
+            if let Some(window) = late {
+                self.establish(&record, window, &tenant, &broken);
+            }
         }
     }
 
@@ -154,7 +158,14 @@ impl Judge {
         }
     }
 
-    fn judge_use(&mut self, record: &Record<'_>, tenant: &str, classes: BTreeSet<Class>) {
+    /// Judges a use as known then; gives the rules that it breaks, by class.
+    fn judge_use(
+        &mut self,
+        record: &Record<'_>,
+        tenant: &str,
+        classes: BTreeSet<Class>,
+    ) -> BTreeMap<Class, BTreeSet<Rule>> {
+        let mut all = BTreeMap::new();
         let standing = self.standing(tenant, record.index, record.instant());
         // One record is one piece of evidence, whatever classes of device were used in it.
         let mut found: BTreeMap<Rule, Episode> = BTreeMap::new();
@@ -165,7 +176,8 @@ impl Judge {
                 let episode = found.entry(breach.rule).or_insert_with(new);
                 episode.tell(&breach.detail, &record.host.name, Some(class));
             }
-            let broken = breaches.into_iter().map(|breach| breach.rule).collect();
+            let broken: BTreeSet<_> = breaches.into_iter().map(|breach| breach.rule).collect();
+            all.insert(class, broken.clone());
             let key = uses::Key {
                 tenant: tenant.to_owned(),
                 class,
@@ -179,6 +191,7 @@ impl Judge {
         for (rule, episode) in found {
             self.observe(rule, Subject::Tenant(tenant.to_owned()), episode);
         }
+        all
     }
 
     fn standing(&mut self, tenant: &str, index: u64, instant: u64) -> Standing {

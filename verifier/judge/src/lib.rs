@@ -6,6 +6,7 @@
 //!
 //! ```text
 //! usage ─ hosts ─▶ device, class, workload ─ matching ─▶ tenant ─ registry ─▶ standing ─ rules ─▶ breach ─ episodes ─▶ finding
+//!       ├ window ─▶ late records, claims out of bounds, times not established ──────────────────────┤
 //!       ├ coverage ─▶ gaps ────────────────────────────────────────────────────────────────────────┘
 //!       └ accounting ─▶ figures
 //! ```
@@ -28,6 +29,7 @@ pub mod figures;
 pub mod findings;
 mod hearing;
 mod hosts;
+mod lateness;
 pub mod matching;
 pub mod parameters;
 pub mod parties;
@@ -41,6 +43,7 @@ pub mod timeline;
 mod uses;
 mod verdict;
 mod whereabouts;
+mod window;
 
 pub use accounting::Amount;
 pub use darkness::DeviceDark;
@@ -59,11 +62,13 @@ use coverage::Coverage;
 use darkness::Darkness;
 use episodes::Episodes;
 use hosts::{Hosts, Placed};
+use lateness::Spreads;
 use registry::Standing;
 use signers::Signers;
 use timeline::Stamp;
 use uses::Uses;
 use whereabouts::Whereabouts;
+use window::Windows;
 
 /// Most notes that are listed. 1,024 × 200 bytes are 200 KiB of a report.
 const MAX_NOTES: usize = 1_024;
@@ -92,6 +97,9 @@ pub struct Judge {
     bare: Bare,
     uses: Uses,
     whereabouts: Whereabouts,
+    windows: Windows,
+    /// Of hosts that are late.
+    spreads: Spreads,
     /// The first fork of each chain: log index, log time and sequence.
     forks: BTreeMap<[u8; 32], (u64, u64, u64)>,
     signers: Signers,
@@ -150,6 +158,8 @@ impl Judge {
             accounts: Accounts::default(),
             bare: Bare::default(),
             uses: Uses::default(),
+            windows: Windows::default(),
+            spreads: Spreads::default(),
             forks: BTreeMap::new(),
             signers: Signers::default(),
             officers: BTreeMap::new(),
@@ -172,6 +182,8 @@ impl Judge {
     /// Takes a `clock` statement: the log's time from here on.
     pub fn clock(&mut self, index: u64, unix_ms: u64) {
         self.signers.clock(index, unix_ms);
+        let early = self.windows.clock(index, unix_ms);
+        self.ahead(early, unix_ms);
         self.clock_ms = self.clock_ms.max(unix_ms);
         self.coverage.clock(unix_ms);
     }
@@ -181,6 +193,7 @@ impl Judge {
         if self.genesis.is_some() {
             self.note(format!("another genesis at index {index} is not taken"));
         } else {
+            self.windows.generation(&genesis.origin, 0);
             self.genesis = Some(genesis.clone());
         }
     }

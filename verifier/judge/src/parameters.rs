@@ -78,6 +78,13 @@ pub struct Parameters {
     /// Milliseconds that hosts have to come back after the log itself stood still. Default 5 min,
     /// over which agents spread a reconnection.
     pub reconnect_ms: u64,
+    /// Milliseconds of a record's window before it is LATE_RECORD, and the time that it claims is
+    /// not established. Default 15 min: a host takes up a checkpoint at most once a minute, and may
+    /// be away for five until it reconnects; three times that is no calm host.
+    pub late_record_ms: u64,
+    /// Milliseconds by which a claimed time may lie outside of its window, beyond the error that the
+    /// clock states, before it is CLOCK_OUT_OF_BOUNDS. Default 10 s: one interval.
+    pub clock_tolerance_ms: u64,
     /// Observations of one rule and subject less than so many milliseconds apart are one episode.
     /// Default 5 min.
     pub episode_gap_ms: u64,
@@ -93,6 +100,8 @@ impl Default for Parameters {
             not_observed_grace_ms: 2_000,
             planned_ms_per_day: 7_200_000,
             reconnect_ms: 300_000,
+            late_record_ms: 900_000,
+            clock_tolerance_ms: 10_000,
             episode_gap_ms: 300_000,
         }
     }

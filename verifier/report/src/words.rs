@@ -138,5 +138,20 @@ pub fn meaning(rule: Rule) -> &'static str {
             "A host was shown a state of the log that does not fit this one. It holds both as \
              evidence. Ask it for them, and compare with what witnesses saw."
         }
+        Rule::LateRecord => {
+            "The log shows only that these records were made within a wide window: after the newest \
+             checkpoint that the host had seen, and before they were logged. A host that was cut \
+             off sends them late; the times within are its own claim. Ask why it was cut off."
+        }
+        Rule::ClockOutOfBounds => {
+            "The host claims a time at which, by the log's own clock, this was not yet or no longer \
+             being made. Its clock is wrong, the log's was, or what it measured was sealed again. \
+             What it claims about when is not to be relied on."
+        }
+        Rule::TimeNotEstablished => {
+            "The records came late, and within the window in which they were made the tenant's \
+             standing changed. Whether the use was before or after the change is the host's claim \
+             alone."
+        }
     }
 }
