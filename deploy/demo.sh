@@ -108,7 +108,7 @@ sed 's/^accept_recorded = false/accept_recorded = true/' "$play/verifier/trust.t
 printf '\n[[witness]]\nkey = "%s"\n' "$witness_key" >>"$play/trust"
 
 write_config() {
-    printf 'data = "%s"\nlisten = "127.0.0.1:0"\n' "$1" >"$play/verifier.toml"
+    printf 'data = "%s"\nlisten = "127.0.0.1:0"\nhttp = "127.0.0.1:0"\napi = "none"\n' "$1" >"$play/verifier.toml"
 }
 ask_the_witness() {
     printf '\n[[witness]]\nurl = "http://127.0.0.1:%s"\nkey = "%s"\n' \
@@ -145,7 +145,7 @@ for host in $hosts; do
     data=$play/agents/$host
     mkdir "$data"
     {
-        printf 'verifier = "https://%s"\nca = "%s"\ndata = "%s"\n' "$(cat "$play/address")" "$play/verifier/ca.pem" "$data/data"
+        printf 'verifier = "https://%s"\nca = "%s"\ndata = "%s"\n' "$(head -n 1 "$play/address")" "$play/verifier/ca.pem" "$data/data"
         printf 'host = "gpu-%s"\ninterval = 2\nreconnect_max_ms = 500\n\n[source]\n' "$host"
         if [ "$host" = own ]; then printf 'kind = "nvml"\nlibrary = "%s"\n' "$nvml"
         else printf 'kind = "recorded"\nloop = true\ntrace = "%s"\n' "$here/demo/traces/$host.jsonl"; fi

@@ -117,12 +117,12 @@ if [ ! -d "$play/verifier" ]; then
         --officer "$play/alice.pub" --officer "$play/bob.pub" >/dev/null
     fresh=1
 fi
-printf 'data = "%s"\nlisten = "127.0.0.1:0"\n' "$play/verifier" >"$play/verifier.toml"
+printf 'data = "%s"\nlisten = "127.0.0.1:0"\nhttp = "none"\napi = "none"\n' "$play/verifier" >"$play/verifier.toml"
 rm -f "$play/address"
 launch verifier "$bin/affiant-verifier" serve --accept-recorded --config "$play/verifier.toml" --address-file "$play/address"
 verifier_pid=$launched
 wait_for 60 "the verifier" test -s "$play/address"
-address=$(cat "$play/address")
+address=$(head -n 1 "$play/address")
 
 # The load's workloads belong to a vetted tenant, so that the judge does what it does all day.
 if [ -n "${fresh:-}" ]; then

@@ -40,7 +40,10 @@ impl Deployment {
     pub fn with_config(more: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let mut made = Self { dir, running: None };
-        let config = format!("data = {:?}\nlisten = \"127.0.0.1:0\"\n{more}", made.data());
+        let config = format!(
+            "data = {:?}\nlisten = \"127.0.0.1:0\"\nhttp = \"127.0.0.1:0\"\napi = \"127.0.0.1:0\"\n{more}",
+            made.data()
+        );
         fs::write(made.path("verifier.toml"), config).unwrap();
         for name in ["alice", "bob"] {
             made.succeed(&[
@@ -137,15 +140,28 @@ impl Deployment {
         self.running = Some(running);
     }
 
-    /// Where it listens.
+    /// Where it listens for agents.
     pub fn address(&self) -> String {
-        fs::read_to_string(self.path("address")).unwrap()
+        let listens = fs::read_to_string(self.path("address")).unwrap();
+        listens.lines().next().unwrap().to_owned()
+    }
+
+    /// Where it answers over HTTP: `http` or `api`.
+    pub fn site(&self, name: &str) -> String {
+        let listens = fs::read_to_string(self.path("address")).unwrap();
+        let at = listens
+            .lines()
+            .find_map(|line| line.strip_prefix(&format!("{name} ")));
+        at.unwrap().to_owned()
     }
 
     /// Lets it listen where it does now whenever it is started again, for agents that were told so.
     pub fn stay(&self) {
         let config = fs::read_to_string(self.path("verifier.toml")).unwrap();
-        let config = config.replace("127.0.0.1:0", &self.address());
+        let config = config.replace(
+            "listen = \"127.0.0.1:0\"",
+            &format!("listen = {:?}", self.address()),
+        );
         fs::write(self.path("verifier.toml"), config).unwrap();
     }
 

@@ -109,6 +109,11 @@ pub enum Command {
         after_help = "Example, with the verifier stopped:\n  affiant-verifier succession propose --data /var/lib/affiant --last newest.note --reason \"disk lost\" --out next.json\n  affiant-verifier succession approve next.json --key alice.key\n  affiant-verifier succession approve next.json --key bob.key\n  affiant-verifier succession open next.json next.json.alice next.json.bob --data /var/lib/affiant"
     )]
     Succession(Succession),
+    /// Copy the public tree into a directory that any web server or bucket can publish
+    #[command(
+        after_help = "Example:\n  affiant-verifier export /srv/www/affiant\n\nThe verifier may run. A later export into the same directory adds what is new, the checkpoint last."
+    )]
+    Export(Export),
     /// Check the configuration, all faults at once
     #[command(after_help = "Example:\n  affiant-verifier check-config --config verifier.toml")]
     CheckConfig,
@@ -134,7 +139,8 @@ pub struct Serve {
     /// Believe recorded traces and simulated libraries too: for demonstrations and tests
     #[arg(long)]
     pub accept_recorded: bool,
-    /// Write the address that agents can reach into this file, once it is bound
+    /// Write the address that agents can reach into this file, once it is bound; then, a line each,
+    /// `http` and `api` with theirs
     #[arg(long, value_name = "FILE")]
     pub address_file: Option<PathBuf>,
     /// A checkpoint of this log that somebody else holds: refuse to serve where it is ahead
@@ -154,6 +160,17 @@ pub struct Backup {
     /// Hard links in the place of copies, where both are on one disk
     #[arg(long)]
     pub link: bool,
+}
+
+/// `export`
+#[derive(Debug, Args)]
+pub struct Export {
+    /// A directory of its own, new or with an earlier export of this log
+    #[arg(value_name = "DIR")]
+    pub to: PathBuf,
+    /// The statements with their lines too, for an auditor: readable by its owner only
+    #[arg(long)]
+    pub statements: bool,
 }
 
 /// `restore`
@@ -228,7 +245,7 @@ pub struct Json {
 
 /// `token`
 #[derive(Debug, Args)]
-#[command(group = clap::ArgGroup::new("which").required(true).args(["host", "hosts"]))]
+#[command(group = clap::ArgGroup::new("which").required(true).args(["host", "hosts", "reader"]))]
 pub struct Token {
     /// One host
     #[arg(long, value_name = "NAME", requires = "out")]
@@ -236,7 +253,11 @@ pub struct Token {
     /// A file with one host name a line
     #[arg(long, value_name = "FILE", requires = "out_dir")]
     pub hosts: Option<PathBuf>,
-    /// Where the token of --host is written, mode 0600
+    /// A reader of statements over HTTP, such as an auditor; works for as long as verifier.toml
+    /// names it
+    #[arg(long, value_name = "NAME", requires = "out", conflicts_with_all = ["valid", "site"])]
+    pub reader: Option<String>,
+    /// Where the token of --host or --reader is written, mode 0600
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
     /// Directory for the tokens of --hosts, one file each

@@ -11,7 +11,10 @@ use affiant_judge::Parameters;
 use affiant_proto::tlog::CosignerKey;
 use serde::Deserialize;
 
-use crate::keyfile;
+use crate::{
+    http::{Entitled, MAX_READERS},
+    keyfile,
+};
 
 /// Where the configuration lies unless `--config` says otherwise.
 pub const DEFAULT_PATH: &str = "/etc/affiant/verifier.toml";
@@ -24,10 +27,13 @@ pub const DEFAULT_DATA: &str = "/var/lib/affiant";
 struct File {
     data: PathBuf,
     listen: String,
+    http: String,
+    api: String,
     names: Vec<String>,
     enrolment: Enrolment,
     judge: Option<PathBuf>,
     witness: Vec<WitnessEntry>,
+    reader: Vec<ReaderEntry>,
     log: LogFormat,
     log_level: String,
 }
@@ -43,6 +49,13 @@ struct Enrolment {
 struct WitnessEntry {
     url: String,
     key: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ReaderEntry {
+    name: String,
+    token_sha256: String,
 }
 
 /// How the journal is written to standard error.
@@ -61,10 +74,13 @@ impl Default for File {
         Self {
             data: DEFAULT_DATA.into(),
             listen: "0.0.0.0:7443".into(),
+            http: "0.0.0.0:7480".into(),
+            api: "127.0.0.1:7481".into(),
             names: vec!["localhost".into(), "127.0.0.1".into()],
             enrolment: Enrolment::default(),
             judge: None,
             witness: Vec::new(),
+            reader: Vec::new(),
             log: LogFormat::default(),
             log_level: "info".into(),
         }
@@ -86,9 +102,12 @@ impl File {
         let mut file = Self::default();
         take(&mut table, "data", &mut file.data, &mut faults);
         take(&mut table, "listen", &mut file.listen, &mut faults);
+        take(&mut table, "http", &mut file.http, &mut faults);
+        take(&mut table, "api", &mut file.api, &mut faults);
         take(&mut table, "names", &mut file.names, &mut faults);
         take(&mut table, "enrolment", &mut file.enrolment, &mut faults);
         take(&mut table, "witness", &mut file.witness, &mut faults);
+        take(&mut table, "reader", &mut file.reader, &mut faults);
         take(&mut table, "log", &mut file.log, &mut faults);
         take(&mut table, "log_level", &mut file.log_level, &mut faults);
         let mut judge = PathBuf::new();
@@ -125,6 +144,10 @@ pub struct Config {
     pub data: PathBuf,
     /// Where agents connect.
     pub listen: SocketAddr,
+    /// Where everybody may read the public tree over HTTP; `None` serves it nowhere.
+    pub http: Option<SocketAddr>,
+    /// Where readers with a token may read statements over HTTP; `None` serves them nowhere.
+    pub api: Option<SocketAddr>,
     /// Names and addresses in the server's certificate.
     pub names: Vec<String>,
     /// Life of a host's certificate.
@@ -133,6 +156,8 @@ pub struct Config {
     pub parameters: Parameters,
     /// Witnesses asked to cosign. Not trusted: what they sign is checked.
     pub witnesses: Vec<WitnessAddress>,
+    /// Who may read statements over HTTP.
+    pub readers: Vec<Entitled>,
     /// Format of the journal.
     pub log: LogFormat,
     /// What the journal tells: error, warn, info, debug or trace.
@@ -200,6 +225,8 @@ impl Config {
         let differs = [
             ("data", self.data != new.data),
             ("listen", self.listen != new.listen),
+            ("http", self.http != new.http),
+            ("api", self.api != new.api),
             ("judge", self.parameters != new.parameters),
             ("log", self.log != new.log),
         ];
@@ -215,6 +242,8 @@ impl Config {
                 file.listen
             ));
         });
+        let http = address("http", &file.http, &mut faults);
+        let api = address("api", &file.api, &mut faults);
         if !file.data.is_absolute() {
             faults.push(format!(
                 "data: `{}` is not an absolute path",
@@ -249,6 +278,7 @@ impl Config {
                 Err(error) => faults.push(format!("witness[{n}].key: {error}")),
             }
         }
+        let readers = readers(&file.reader, &mut faults);
         let parameters = match &file.judge {
             None => Ok(Parameters::default()),
             Some(path) => keyfile::read_text(path)
@@ -266,10 +296,13 @@ impl Config {
             (Ok(listen), Ok(parameters), Ok(log_level), true) => Ok(Self {
                 data: file.data,
                 listen,
+                http,
+                api,
                 names: file.names,
                 certificate_life: Duration::from_secs(file.enrolment.certificate_hours * 3_600),
                 parameters,
                 witnesses,
+                readers,
                 log: file.log,
                 log_level,
             }),
@@ -279,6 +312,37 @@ impl Config {
             }),
         }
     }
+}
+
+/// Reads an address, or `none` for no socket at all.
+fn address(key: &str, text: &str, faults: &mut Vec<String>) -> Option<SocketAddr> {
+    if text == "none" {
+        return None;
+    }
+    let read = text.parse();
+    if read.is_err() {
+        faults.push(format!(
+            "{key}: `{text}` is not ADDRESS:PORT, such as 127.0.0.1:7480, or none"
+        ));
+    }
+    read.ok()
+}
+
+fn readers(entries: &[ReaderEntry], faults: &mut Vec<String>) -> Vec<Entitled> {
+    if entries.len() > MAX_READERS {
+        faults.push(format!(
+            "reader: {} where at most {MAX_READERS} are",
+            entries.len()
+        ));
+    }
+    let mut readers = Vec::new();
+    for (n, entry) in entries.iter().take(MAX_READERS).enumerate() {
+        match Entitled::new(&entry.name, &entry.token_sha256) {
+            Ok(reader) => readers.push(reader),
+            Err(error) => faults.push(format!("reader[{n}].{error}")),
+        }
+    }
+    readers
 }
 
 #[cfg(test)]
@@ -302,13 +366,14 @@ mod tests {
     #[test]
     fn all_faults_are_reported_at_once() {
         let error =
-            load("listen = \"x\"\ndata = \"here\"\nnames = []\nfrob = 1\nlog = 7\nlog_level = \"loud\"\n[enrolment]\ncertificate_hours = 0")
+            load("listen = \"x\"\ndata = \"here\"\nnames = []\nhttp = \"7480\"\nfrob = 1\nlog = 7\nlog_level = \"loud\"\n[enrolment]\ncertificate_hours = 0")
                 .unwrap_err()
                 .to_string();
         for key in [
             "listen",
             "data",
             "names",
+            "http",
             "certificate_hours",
             "frob",
             "log",

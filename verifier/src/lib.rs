@@ -21,6 +21,7 @@ pub mod enrol;
 pub mod gate;
 pub mod growth;
 pub mod hosts;
+pub mod http;
 pub mod init;
 pub mod intake;
 pub mod keyfile;

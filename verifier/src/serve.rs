@@ -1,6 +1,6 @@
 //! `serve`: load, start, wait, drain.
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{fmt, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use affiant_judge::admission::Sources;
 use arc_swap::ArcSwap;
@@ -21,6 +21,7 @@ use crate::{
     config::{Config, Faults},
     credentials::Credentials,
     data::DataDir,
+    http::{self, Limits, Readers, Site},
     ledger::LocalDisk,
     open::{Opened, agents_server, failed},
     registry::Registry,
@@ -39,6 +40,43 @@ const GRACE: Duration = Duration::from_secs(5);
 /// Reads the configuration again.
 pub type Reload<'a> = dyn Fn() -> Result<Config, Faults> + 'a;
 
+/// Where a verifier listens.
+#[derive(Clone, Copy, Debug)]
+pub struct Addresses {
+    /// For agents.
+    pub agents: SocketAddr,
+    /// For everybody: the public tree.
+    pub http: Option<SocketAddr>,
+    /// For readers with a token: statements.
+    pub api: Option<SocketAddr>,
+}
+
+/// A line each: the agents' address alone, then `http ADDRESS` and `api ADDRESS`.
+impl fmt::Display for Addresses {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.agents)?;
+        for (name, address) in [("http", self.http), ("api", self.api)] {
+            if let Some(address) = address {
+                write!(f, "\n{name} {address}")?;
+            }
+        }
+        Ok(())
+    }
+}
+
+async fn bind(
+    what: &'static str,
+    at: Option<SocketAddr>,
+) -> Result<Option<TcpListener>, ServeError> {
+    let Some(at) = at else { return Ok(None) };
+    let bound = TcpListener::bind(at).await;
+    // The address says which of them, and `none` is the remedy for one that is not wanted.
+    let why = |e| format!("{at}: {e}; name another address, or \"none\", in verifier.toml");
+    bound
+        .map(Some)
+        .map_err(|e| ServeError { what, why: why(e) })
+}
+
 /// A verifier that runs.
 pub struct Verifier {
     stop: CancellationToken,
@@ -46,7 +84,7 @@ pub struct Verifier {
     writer: std::thread::JoinHandle<()>,
     ended: writer::Ended,
     dead: Arc<Notify>,
-    address: std::net::SocketAddr,
+    addresses: Addresses,
     config: Arc<ArcSwap<Config>>,
     credentials: Arc<Credentials>,
 }
@@ -79,6 +117,8 @@ impl Verifier {
             .map_err(failed("listen"))?;
         let address = listener.local_addr().map_err(failed("listen"))?;
         let socket = admin::bind(&data.socket()).map_err(failed("admin socket"))?;
+        let http = bind("http", config.http).await?;
+        let api = bind("api", config.api).await?;
 
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let (admission, intake) = opened.services(sources, &clock);
@@ -160,6 +200,21 @@ impl Verifier {
                 .serve_with_incoming_shutdown(commands, stop.clone().cancelled_owned()),
         );
         tasks.spawn(registry.follow(live, hosts, stop.clone()));
+        let addresses = Addresses {
+            agents: address,
+            http: http.as_ref().and_then(|socket| socket.local_addr().ok()),
+            api: api.as_ref().and_then(|socket| socket.local_addr().ok()),
+        };
+        let readers = Readers::of(config.clone());
+        let sites = [
+            (http, Site::public(reader.clone())),
+            (api, Site::with_statements(reader.clone(), readers)),
+        ];
+        for (socket, site) in sites {
+            if let Some(socket) = socket {
+                tasks.spawn(http::serve(site, socket, Limits::default(), stop.clone()));
+            }
+        }
         let rounds = Rounds {
             config: config.clone(),
             reader,
@@ -180,15 +235,15 @@ impl Verifier {
             writer,
             ended,
             dead,
-            address,
+            addresses,
             config,
             credentials,
         })
     }
 
-    /// Where agents connect.
-    pub fn address(&self) -> std::net::SocketAddr {
-        self.address
+    /// Where it listens.
+    pub fn addresses(&self) -> Addresses {
+        self.addresses
     }
 
     /// Waits for SIGTERM or SIGINT, or for the log to fail. At SIGHUP the configuration is read
@@ -225,6 +280,8 @@ impl Verifier {
         let new = Config {
             data: old.data.clone(),
             listen: old.listen,
+            http: old.http,
+            api: old.api,
             parameters: old.parameters.clone(),
             log: old.log,
             ..new
@@ -266,10 +323,11 @@ pub async fn serve(
 ) -> Result<(), ServeError> {
     let (recorded, newest) = (options.accept_recorded, &options.newest);
     let verifier = Verifier::start(config, recorded, newest, Clock::system()).await?;
-    tracing::info!(address = %verifier.address(), "serving");
+    let addresses = verifier.addresses();
+    tracing::info!(address = %addresses.agents, http = ?addresses.http, api = ?addresses.api, "serving");
     if let Some(path) = &options.address_file {
         let part = path.with_extension("part");
-        std::fs::write(&part, verifier.address().to_string())
+        std::fs::write(&part, addresses.to_string())
             .and_then(|()| std::fs::rename(&part, path))
             .map_err(failed("address file"))?;
     }

@@ -1,9 +1,9 @@
-//! `backup` and `restore`: files only, no server is asked.
+//! `backup`, `export` and `restore`: files only, no server is asked.
 
 use std::{io::IsTerminal as _, process::ExitCode};
 
 use super::{Context, Failure};
-use crate::{backup, cli, restore};
+use crate::{backup, cli, ledger, restore};
 
 pub(super) fn make(context: &Context, options: &cli::Backup) -> Result<ExitCode, Failure> {
     let how = backup::Options {
@@ -21,6 +21,19 @@ pub(super) fn make(context: &Context, options: &cli::Backup) -> Result<ExitCode,
     if !options.with_keys {
         println!("the private keys are not in it: keep them apart, or name --with-keys");
     }
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(super) fn export(context: &Context, options: &cli::Export) -> Result<ExitCode, Failure> {
+    let (log, statements) = (context.data.ledger(), options.statements);
+    let done = ledger::export(&log, &options.to, statements, progress).map_err(Failure::io)?;
+    println!(
+        "exported the tree of {} entries to {}: {} tiles and bundles and {} segments are new",
+        done.size,
+        options.to.display(),
+        done.tiles,
+        done.segments
+    );
     Ok(ExitCode::SUCCESS)
 }
 

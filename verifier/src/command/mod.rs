@@ -137,11 +137,14 @@ fn make(options: &crate::cli::Init, cli: &Cli) -> Result<ExitCode, Failure> {
 fn check_config(cli: &Cli) -> Result<ExitCode, Failure> {
     let config = Config::load(cli.config.as_deref()).map_err(Failure::usage)?;
     println!(
-        "data       {}\nlisten     {}\nnames      {}\nwitnesses  {}\nhost certificates last {} h",
+        "data       {}\nlisten     {}\nhttp       {}\napi        {}\nnames      {}\nwitnesses  {}\nreaders    {}\nhost certificates last {} h",
         config.data.display(),
         config.listen,
+        config.http.map_or("none".to_owned(), |at| at.to_string()),
+        config.api.map_or("none".to_owned(), |at| at.to_string()),
         config.names.join(", "),
         config.witnesses.len(),
+        config.readers.len(),
         config.certificate_life.as_secs() / 3_600,
     );
     Ok(ExitCode::SUCCESS)
@@ -207,6 +210,7 @@ pub async fn run(command: Command, context: Context) -> Result<ExitCode, Failure
         Command::Report(options) => reports::write(&context, &options).await,
         Command::Rebuild => listing::rebuild(&context).await,
         Command::Backup(options) => backups::make(&context, &options),
+        Command::Export(options) => backups::export(&context, &options),
         Command::Restore(options) => backups::restore(&context, &options),
         Command::Succession(command) => succession::run(&context, &command),
         // Dispatched before a client is made.

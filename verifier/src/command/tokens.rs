@@ -1,14 +1,35 @@
 //! `token`: tokens go into files of mode 0600, never onto a command line or a terminal.
 
-use std::{path::PathBuf, process::ExitCode};
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use ring::rand::SystemRandom;
 
 use super::{Context, Failure};
-use crate::{cli, keyfile, rpc::admin as rpc};
+use crate::{cli, http, keyfile, rpc::admin as rpc};
 
 /// Hosts in one request; longer files are asked for in pieces, with progress.
 const PIECE: usize = 1_000;
 
+/// Makes a reader's token here: the server learns of it from its configuration only.
+fn reader(name: &str, out: &Path) -> Result<ExitCode, Failure> {
+    let made = http::make(&SystemRandom::new());
+    let (token, digest) = made.ok_or_else(|| Failure::io("the system gave no randomness"))?;
+    http::Entitled::new(name, &digest.to_string()).map_err(Failure::usage)?;
+    keyfile::create_private(out, format!("{token}\n").as_bytes())?;
+    println!(
+        "wrote {}; give it to its reader, add to verifier.toml\n\n[[reader]]\nname = {name:?}\ntoken_sha256 = \"{digest}\"\n\nand have the verifier read it: systemctl reload affiant-verifier, or SIGHUP",
+        out.display()
+    );
+    Ok(ExitCode::SUCCESS)
+}
+
 pub(super) async fn issue(context: &Context, options: &cli::Token) -> Result<ExitCode, Failure> {
+    if let (Some(name), Some(out)) = (&options.reader, &options.out) {
+        return reader(name, out);
+    }
     let mut client = context.client().await?;
     let wanted = wanted(options)?;
     for (done, piece) in wanted.chunks(PIECE).enumerate() {

@@ -17,6 +17,7 @@
 mod check;
 mod create;
 mod disk;
+mod export;
 mod hold;
 mod kept;
 mod lock;
@@ -37,6 +38,7 @@ pub use affiant_report::segment::{
     NotASegmentName, NotAnEntry, SegmentName,
 };
 pub use disk::{Access, Disk, LocalDisk};
+pub use export::{Exported, NotExported, export};
 pub use hold::NotHeld;
 pub use kept::{Idle, Kept, KeptEntries, NotKept, PublishedNote, published_segments};
 pub use lock::{FileLock, Lock, LockError};

@@ -193,6 +193,36 @@ impl Reader {
         multi_proof(self, indices, size)
     }
 
+    /// Reads the bytes of a tile or entry bundle; `None` where the published tree has no such tile.
+    pub fn tile(&self, path: &TilePath) -> Result<Option<Vec<u8>>, ReadError> {
+        let read = self.0.public.within(path, self.size());
+        read.map_err(|source| ReadError::Io {
+            path: self.0.public.path(path),
+            source,
+        })
+    }
+
+    /// The names of all published segments, in order.
+    pub fn segments(&self) -> Vec<SegmentName> {
+        let segments = self.0.segments.read();
+        segments.unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Reads a published segment whole; `None` where there is none of that name.
+    pub fn segment(&self, name: &SegmentName) -> Result<Option<Vec<u8>>, ReadError> {
+        let path = self.0.segments_at.join(name.to_string());
+        let published = self.0.segments.read();
+        let published = published.unwrap_or_else(PoisonError::into_inner);
+        if published.binary_search(name).is_err() {
+            return Ok(None);
+        }
+        drop(published);
+        match std::fs::read(&path) {
+            Ok(bytes) => Ok(Some(bytes)),
+            Err(source) => Err(BadSegment::Io { path, source }.into()),
+        }
+    }
+
     fn segment_of(&self, index: u64) -> Result<Segment, ReadError> {
         let segments = self
             .0

@@ -9,7 +9,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use affiant_proto::tlog::TilePath;
+use affiant_proto::tlog::{TileKind, TilePath};
 use affiant_report::edge::{MAX_TILE_BYTES, Made};
 
 use super::disk::{self, Disk};
@@ -42,6 +42,32 @@ impl Public {
     /// Reads a tile's bytes; `None` where there is none.
     pub(super) fn read(&self, path: &TilePath) -> io::Result<Option<Vec<u8>>> {
         disk::read(&self.path(path), MAX_TILE_BYTES)
+    }
+
+    /// Reads a tile as it is in a tree of `size` leaves; `None` where that tree has no such tile.
+    /// A partial one that was dropped once its tile was wider or full is cut from that.
+    pub(super) fn within(&self, path: &TilePath, size: u64) -> io::Result<Option<Vec<u8>>> {
+        let widest = TilePath::within(path.kind(), path.index(), size);
+        let Some(widest) = widest.filter(|widest| widest.width() >= path.width()) else {
+            return Ok(None);
+        };
+        let full = TilePath::new(path.kind(), path.index(), None).unwrap_or(widest);
+        let each = match path.kind() {
+            TileKind::Hashes { .. } => 32,
+            TileKind::Entries => 34,
+        };
+        for held in [*path, widest, full] {
+            let Some(mut bytes) = self.read(&held)? else {
+                continue;
+            };
+            if bytes.len() == usize::from(held.width()) * each {
+                bytes.truncate(usize::from(path.width()) * each);
+                return Ok(Some(bytes));
+            }
+        }
+        let file = self.path(&widest).display().to_string();
+        let fault = format!("{file} is missing or cut; restart the verifier, which makes it again");
+        Err(io::Error::new(io::ErrorKind::InvalidData, fault))
     }
 
     /// Where a tile lies.

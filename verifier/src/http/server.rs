@@ -1,0 +1,104 @@
+//! HTTP/1.1 on a socket: everything bounded.
+
+use std::{convert::Infallible, sync::Arc, time::Duration};
+
+use http_body_util::Full;
+use hyper::{
+    Request, Response, StatusCode,
+    body::{Bytes, Incoming},
+    server::conn::http1,
+    service::service_fn,
+};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::{net::TcpListener, sync::Semaphore, task::JoinSet};
+use tokio_util::sync::CancellationToken;
+
+use super::{Site, text};
+
+/// What callers are allowed.
+#[derive(Clone, Copy, Debug)]
+pub struct Limits {
+    /// Connections at a time; more wait in the kernel's queue.
+    pub connections: usize,
+    /// Longest life of a connection; a mirror that wants more comes again.
+    pub connection: Duration,
+    /// Longest wait for a request's head.
+    pub head: Duration,
+    /// Bytes of a request's head; a path has some 130 and a token 58.
+    pub head_bytes: usize,
+    /// Answers that are read from disk at a time. A segment has 64 MiB at most, so 4 are 256 MiB.
+    pub reads: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 256,
+            connection: Duration::from_secs(120),
+            head: Duration::from_secs(10),
+            head_bytes: 16 * 1024,
+            reads: 4,
+        }
+    }
+}
+
+/// Answers on `listener` until `stop`.
+pub async fn serve(site: Site, listener: TcpListener, limits: Limits, stop: CancellationToken) {
+    let places = Arc::new(Semaphore::new(limits.connections));
+    let reads = Arc::new(Semaphore::new(limits.reads));
+    let mut open = JoinSet::new();
+    loop {
+        while open.try_join_next().is_some() {}
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else {
+            return;
+        };
+        let stream = tokio::select! {
+            biased;
+            () = stop.cancelled() => break,
+            accepted = listener.accept() => match accepted {
+                Ok((stream, _)) => stream,
+                Err(error) => {
+                    // Out of file descriptors, most likely: give others time to close.
+                    tracing::warn!(%error, "could not accept an HTTP connection");
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                    continue;
+                }
+            },
+        };
+        let (site, reads, stop) = (site.clone(), Arc::clone(&reads), stop.clone());
+        open.spawn(async move {
+            let service =
+                service_fn(move |request| answer(site.clone(), Arc::clone(&reads), request));
+            let connection = http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(limits.head)
+                .max_buf_size(limits.head_bytes)
+                .serve_connection(TokioIo::new(stream), service);
+            // How a connection ends is the caller's matter.
+            tokio::select! {
+                () = stop.cancelled() => {}
+                _ = tokio::time::timeout(limits.connection, connection) => {}
+            }
+            drop(place);
+        });
+    }
+}
+
+async fn answer(
+    site: Site,
+    reads: Arc<Semaphore>,
+    request: Request<Incoming>,
+) -> Result<Response<Full<Bytes>>, Infallible> {
+    let place = reads.acquire_owned().await;
+    let answered = tokio::task::spawn_blocking(move || {
+        let answered = site.answer(request.method(), request.uri().path(), request.headers());
+        drop(place);
+        answered
+    });
+    Ok(answered.await.unwrap_or_else(|_| {
+        text(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "no answer could be made\n",
+        )
+    }))
+}
