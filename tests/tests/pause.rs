@@ -124,6 +124,77 @@ fn a_planned_pause_leaves_no_reader_survives_a_kill_and_is_no_gap() {
     );
 }
 
+/// A machine that is busy with other tests makes no host silent: that is not what is looked for.
+const PATIENT: &str = "gap_grace_ms = 3600000\nnot_observed_grace_ms = 3600000\n";
+
+/// Dark time of all devices of the last report, by plan.
+fn planned_dark(deployment: &Deployment) -> u64 {
+    let report = fs::read(deployment.path("report/report.json")).unwrap();
+    let report: serde_json::Value = serde_json::from_slice(&report).unwrap();
+    let devices = report["devices"].as_array().unwrap();
+    let dark = |device: &serde_json::Value| device["planned_dark_ms"].as_u64().unwrap();
+    assert_eq!(devices.len(), 2);
+    devices.iter().map(dark).sum()
+}
+
+/// One planned silence, to the auditor's verdict: clean and counted apart within the allowance, a
+/// finding that names the reason beyond it.
+fn audited(plan: &str, reason: Reason) {
+    let judged = |allowance: u64| format!("{PATIENT}planned_ms_per_day = {allowance}\n");
+    let mut deployment = Deployment::judged_by(&judged(3_600_000));
+    let mut agent = observed(&deployment);
+    until_included(&agent, 2);
+    let kept = deployment.keep_checkpoint("kept");
+    let paused = agent.run(&["pause", "--for", "20m", "--reason", plan]);
+    assert!(paused.status.success(), "{plan}");
+    until_included(&agent, 4);
+    assert!(agent.run(&["pause", "--end"]).status.success());
+    until_observed(&agent);
+    until_included(&agent, 2);
+    agent.stop();
+    let told = deployment.audit(&kept);
+    told.assert(0, "clean", "kept", &[]);
+    let dark = planned_dark(&deployment);
+    deployment.stop();
+    let lines = lines(&deployment);
+    let planned = lines.get(&(LineKind::NotObserved, reason));
+    assert_eq!(planned, Some(&dark), "{plan}: {lines:?}");
+    assert!(
+        dark >= 2 * 2_000,
+        "{plan}: two devices in at least two records"
+    );
+
+    fs::write(deployment.path("judge.toml"), judged(500)).unwrap();
+    deployment.start();
+    let told = deployment.audit(&kept);
+    let rule = "PLANNED_SILENCE_EXCEEDED";
+    told.assert(1, "findings", "kept", &[rule]);
+    let details = told.said["findings"]["items"][0]["details"].to_string();
+    let name = reason.as_str_name().trim_start_matches("REASON_");
+    assert!(details.contains(&format!("({name})")), "{details}");
+    assert_eq!(planned_dark(&deployment), dark, "still counted apart");
+}
+
+#[test]
+fn an_auditor_finds_a_driver_upgrade_counted_apart_and_a_finding_beyond_the_allowance() {
+    audited("driver-upgrade", Reason::DriverUpgrade);
+}
+
+#[test]
+fn an_auditor_finds_a_change_of_mig_counted_apart_and_a_finding_beyond_the_allowance() {
+    audited("mig", Reason::Mig);
+}
+
+#[test]
+fn an_auditor_finds_a_return_to_the_maker_counted_apart_and_a_finding_beyond_the_allowance() {
+    audited("rma", Reason::Rma);
+}
+
+#[test]
+fn an_auditor_finds_maintenance_counted_apart_and_a_finding_beyond_the_allowance() {
+    audited("maintenance", Reason::Maintenance);
+}
+
 #[test]
 fn sigterm_ends_a_paused_agent_within_five_seconds_and_a_start_goes_on_with_the_pause() {
     let deployment = Deployment::new();
