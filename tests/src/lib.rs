@@ -14,7 +14,7 @@ pub use agent::Agent;
 pub use audit::Audit;
 pub use host::{Host, Loot, Outcome};
 pub use process::{Running, binary, copy, until};
-pub use verifier::Deployment;
+pub use verifier::{Deployment, log_entries};
 
 /// gRPC client stubs: the very ones that the agent speaks with.
 #[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic)]

@@ -16,7 +16,7 @@ use affiant_verifier::{
 };
 use tempfile::TempDir;
 
-use crate::process::{Running, binary, until};
+use crate::process::{Running, binary, copy, until};
 
 /// A verifier with two officers, alice and bob; it listens on a free port of the loopback.
 pub struct Deployment {
@@ -177,11 +177,30 @@ impl Deployment {
 
     /// SIGHUP: has it read its configuration again.
     pub fn hang_up(&self) {
-        let sent = Command::new("kill")
-            .args(["-HUP", &self.id().to_string()])
-            .status()
-            .unwrap();
-        assert!(sent.success());
+        self.signal("-HUP");
+    }
+
+    fn signal(&self, signal: &str) {
+        let mut command = Command::new("kill");
+        let sent = command.arg(signal).arg(self.id().to_string()).status();
+        assert!(sent.unwrap().success());
+    }
+
+    /// Copies its data directory as it is at one moment of its work: none of its threads runs
+    /// meanwhile.
+    pub fn image(&self, to: &Path) {
+        self.signal("-STOP");
+        let threads = format!("/proc/{}/task", self.id());
+        until("every thread to stop", Duration::from_secs(60), || {
+            let stands = |thread: std::io::Result<fs::DirEntry>| {
+                let stat = fs::read_to_string(thread.unwrap().path().join("stat")).unwrap();
+                // The state follows the name, which may have anything in it.
+                stat.rsplit(") ").next().unwrap().starts_with('T')
+            };
+            fs::read_dir(&threads).unwrap().all(stands).then_some(())
+        });
+        copy(&self.data(), to);
+        self.signal("-CONT");
     }
 
     /// SIGTERM; must end in order.
@@ -310,21 +329,27 @@ impl Deployment {
     /// The envelopes of the log in order. The verifier must be stopped.
     pub fn log_entries(&self) -> Vec<Vec<u8>> {
         assert!(self.running.is_none());
-        let data = DataDir::at(&self.data());
-        let signer = keyfile::read_signer(&data.log_key()).unwrap();
-        let (mut ledger, _) = Ledger::open(&data.ledger(), Box::new(signer)).unwrap();
-        ledger.close_segment().unwrap();
-        let reader = ledger.reader();
-        reader
-            .entries(0..reader.size())
-            .map(|entry| entry.unwrap().1.into_envelope())
-            .collect()
+        log_entries(&self.data())
     }
 
     /// The directory that holds everything.
     pub fn root(&self) -> &Path {
         self.dir.path()
     }
+}
+
+/// The envelopes of the log of a data directory on which no verifier runs, in order. What a crash
+/// left there is mended as by a start.
+pub fn log_entries(data: &Path) -> Vec<Vec<u8>> {
+    let data = DataDir::at(data);
+    let signer = keyfile::read_signer(&data.log_key()).unwrap();
+    let (mut ledger, _) = Ledger::open(&data.ledger(), Box::new(signer)).unwrap();
+    ledger.close_segment().unwrap();
+    let reader = ledger.reader();
+    reader
+        .entries(0..reader.size())
+        .map(|entry| entry.unwrap().1.into_envelope())
+        .collect()
 }
 
 fn rand_suffix() -> String {

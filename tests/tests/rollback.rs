@@ -1,5 +1,8 @@
-//! A verifier's data directory is put back to what it was an hour before, lock and all, and goes on:
-//! agents, witness and auditor refuse that log each by itself, until two officers own up to it.
+//! A verifier's data directory is put back to what it was an hour before, while it wrote, lock and
+//! all, and goes on: agents, witness and auditor refuse that log each by itself, until two officers
+//! own up to it.
+//!
+//! The hour is what hosts claim: an hour of records of each in the seconds that a test has.
 #![allow(missing_docs, clippy::unwrap_used)]
 
 use std::{
@@ -7,16 +10,24 @@ use std::{
     fs,
     path::Path,
     process::{Command, Output},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread::{self, JoinHandle},
     time::Duration,
 };
 
-use affiant_proto::{Digest, Envelope};
+use affiant_proto::{Digest, Envelope, Statement};
 use affiant_tests::{
-    Agent, Deployment, Host, Outcome, Running, binary, copy, machine::fleet, until,
+    Agent, Deployment, Host, Outcome, Running, binary, copy, log_entries, machine::fleet, until,
 };
 
 /// Longest that a test waits for what must come.
 const LIMIT: Duration = Duration::from_secs(120);
+
+/// Records of an hour, at ten seconds each.
+const HOUR: usize = 360;
 
 /// A machine that is busy with other tests is no hole: these are not what is looked for here.
 const PATIENT: &str = "gap_grace_ms = 3600000\nnot_observed_grace_ms = 3600000\n";
@@ -98,18 +109,73 @@ async fn send(deployment: &Deployment, hosts: &mut [Host], records: usize) {
     }
 }
 
+/// Hosts that go on sending, each from a thread of its own, whatever becomes of the verifier.
+struct Load {
+    stop: Arc<AtomicBool>,
+    threads: Vec<JoinHandle<Host>>,
+}
+
+impl Load {
+    fn start(deployment: &Deployment, hosts: Vec<Host>) -> Self {
+        let stop = Arc::new(AtomicBool::new(false));
+        let send = |mut host: Host| {
+            let (address, ca) = (deployment.address(), deployment.ca());
+            let stop = Arc::clone(&stop);
+            thread::spawn(move || {
+                let runtime = tokio::runtime::Builder::new_current_thread();
+                let runtime = { runtime }.enable_all().build().unwrap();
+                while !stop.load(Ordering::Relaxed) {
+                    for _ in 0..10 {
+                        host.seal_usage();
+                    }
+                    let outcome = runtime.block_on(host.send(&address, &ca));
+                    assert_eq!(outcome, Outcome::Included, "{}", host.name);
+                }
+                host
+            })
+        };
+        let threads = hosts.into_iter().map(send).collect();
+        Self { stop, threads }
+    }
+
+    fn end(self) -> Vec<Host> {
+        self.stop.store(true, Ordering::Relaxed);
+        let ended = self.threads.into_iter().map(|thread| thread.join());
+        ended.map(|host| host.unwrap()).collect()
+    }
+}
+
+/// Takes an image of the running verifier at a moment when its log has more than it has published,
+/// and gives what a start would find there. The image stays as it is: a start mends it.
+fn take_image(deployment: &Deployment, to: &Path) -> Vec<Vec<u8>> {
+    let mended = deployment.path("mended");
+    until("an image with a tail", LIMIT, || {
+        deployment.image(to);
+        copy(to, &mended);
+        let entries = log_entries(&mended);
+        let published = usize::try_from(size(&image_note(to))).unwrap();
+        (entries.len() > published).then_some(entries)
+    })
+}
+
 /// How often each statement of these chains stands in the log. The verifier must be stopped.
 fn statements(deployment: &Deployment, chains: &BTreeSet<Digest>) -> BTreeMap<Digest, usize> {
     let mut found = BTreeMap::new();
     for bytes in deployment.log_entries() {
-        let envelope = Envelope::parse(&bytes).unwrap();
-        let statement = envelope.statement();
-        let chain = statement.header().chain().unwrap_or(statement.digest());
+        let (chain, statement) = read(&bytes);
         if chains.contains(&chain) {
             *found.entry(statement.digest()).or_default() += 1;
         }
     }
     found
+}
+
+/// An entry's statement, and the chain that it is of.
+fn read(bytes: &[u8]) -> (Digest, Statement) {
+    let envelope = Envelope::parse(bytes).unwrap();
+    let statement = envelope.statement().clone();
+    let chain = statement.header().chain().unwrap_or(statement.digest());
+    (chain, statement)
 }
 
 /// Names of the charges that an agent keeps against the log.
@@ -121,11 +187,12 @@ fn charges(agent: &Agent) -> String {
         .collect()
 }
 
-/// Opens the next generation by both officers, over what these notes tell of.
-fn succeed(deployment: &Deployment, seen: &[&Path]) {
-    let path = |name: &str| deployment.path(name).to_str().unwrap().to_owned();
-    let proposal = path("next.json");
-    let mut propose = vec!["succession", "propose", "--reason", "put back by mistake"];
+/// Opens the next generation of a data directory by both officers, over what these notes tell of.
+fn succeed(deployment: &Deployment, data: &Path, seen: &[&Path]) {
+    let proposal = data.with_extension("json").to_str().unwrap().to_owned();
+    let data = ["--data", data.to_str().unwrap()];
+    let mut propose = [&data[..], &["succession", "propose"]].concat();
+    propose.extend(["--reason", "put back by mistake"]);
     for note in seen {
         propose.extend(["--last", note.to_str().unwrap()]);
     }
@@ -137,7 +204,8 @@ fn succeed(deployment: &Deployment, seen: &[&Path]) {
         deployment.succeed(&[&approve[..], &[key.to_str().unwrap()]].concat());
     }
     let (alice, bob) = (format!("{proposal}.alice"), format!("{proposal}.bob"));
-    deployment.succeed(&["succession", "open", &proposal, &alice, &bob]);
+    let open = ["succession", "open", &proposal, &alice, &bob];
+    deployment.succeed(&[&data[..], &open[..]].concat());
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -163,14 +231,21 @@ async fn a_log_put_back_is_refused_by_all_and_a_succession_brings_every_record_b
     }
     send(&deployment, &mut others, 20).await;
     until_logged(&deployment, 3);
-    deployment.stop();
+    let load = Load::start(&deployment, others);
     let (data, image) = (deployment.data(), deployment.path("image"));
-    copy(&data, &image);
+    let mended = take_image(&deployment, &image);
+    let chain = agent.json(&["status"])["chain"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let ours = mended.iter().map(|entry| read(entry));
+    let ours = ours.filter(|(of, _)| of.to_string() == chain);
+    let had = ours.map(|(_, statement)| statement.header().sequence());
+    let had = had.max().unwrap();
 
     // What is to be undone: everybody sees it, the witness when a report asks for it.
-    deployment.start();
-    let had = logged(&deployment);
-    send(&deployment, &mut others, 30).await;
+    let mut others = load.end();
+    send(&deployment, &mut others, HOUR).await;
     until_logged(&deployment, had + 5);
     let first = deployment.keep_checkpoint("first.note");
     deployment.audit(&first).assert(0, "clean", "kept", &[]);
@@ -194,6 +269,7 @@ async fn a_log_put_back_is_refused_by_all_and_a_succession_brings_every_record_b
     assert!(said.contains("the data directory is an old one"), "{said}");
 
     // A dishonest one asks nobody. Other hosts do not look, and the log outgrows what it was.
+    copy(&image, &data);
     fs::write(&config, &alone).unwrap();
     deployment.start();
     until("a charge by the agent", LIMIT, || {
@@ -246,7 +322,21 @@ async fn a_log_put_back_is_refused_by_all_and_a_succession_brings_every_record_b
     // Two officers own up to both histories.
     fs::write(&config, &alone).unwrap();
     copy(&image, &data);
-    succeed(&deployment, &[&seen, &forged]);
+    succeed(&deployment, &data, &[&seen, &forged]);
+    // Nor does it matter at which step of a publication the image was taken: with the tail in the
+    // lock and the tiles, and in no note yet, the next generation goes on from the note as well.
+    let ahead = deployment.path("ahead");
+    copy(&deployment.path("mended"), &ahead);
+    fs::copy(image_note(&image), image_note(&ahead)).unwrap();
+    succeed(&deployment, &ahead, &[&seen, &forged]);
+    let published = usize::try_from(size(&image_note(&image))).unwrap();
+    let found = log_entries(&ahead);
+    assert!(found[..published] == mended[..published], "what is kept");
+    assert_eq!(
+        found.len(),
+        published + 2,
+        "a succession and a clock follow"
+    );
     deployment.start();
     for host in &mut others {
         host.follow_succession();
