@@ -13,6 +13,7 @@ pub mod control;
 pub mod credential;
 pub mod data;
 pub mod deployment;
+mod depth;
 pub mod devices;
 pub mod disk;
 pub mod durable;

@@ -9,7 +9,7 @@ mod full_disk;
 
 use std::thread;
 
-use affiant_proto::{Digest, KeyId};
+use affiant_proto::{Digest, KeyId, v1};
 use tokio::sync::{mpsc, oneshot, watch};
 
 pub use book::{Book, BookError, NotRotated, Opening};
@@ -44,6 +44,7 @@ enum Command {
         most: usize,
         reply: oneshot::Sender<Result<Records, SpoolError>>,
     },
+    Depth(oneshot::Sender<Option<v1::SpoolState>>),
     Close(oneshot::Sender<()>),
 }
 
@@ -152,6 +153,13 @@ impl Recorder {
         read.await.map_err(|_| RecorderGone)
     }
 
+    /// Tells how the spool stands, for the verifier to show; `None` where it cannot be told.
+    pub async fn depth(&self) -> Result<Option<v1::SpoolState>, RecorderGone> {
+        let (reply, depth) = oneshot::channel();
+        self.send(Command::Depth(reply)).await?;
+        depth.await.map_err(|_| RecorderGone)
+    }
+
     /// Seals the interval that is open. Commands that come after it are still taken, samples not.
     pub async fn close(&self) -> Result<(), RecorderGone> {
         let (reply, closed) = oneshot::channel();
@@ -197,6 +205,9 @@ async fn keep(
             Command::Read { from, most, reply } => {
                 // The asker may have gone away meanwhile.
                 let _ = reply.send(book.read(from, most));
+            }
+            Command::Depth(reply) => {
+                let _ = reply.send(book.depth());
             }
             Command::Close(reply) => {
                 closed = true;

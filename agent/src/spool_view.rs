@@ -6,9 +6,9 @@ use serde_json::{Value, json};
 
 use crate::{
     data::DataDir,
+    depth::{self, Depth},
     durable::{self, FileError, Secrecy},
-    spool::{SpoolError, Status, look, look_at},
-    status::{per_day, sealed_ms},
+    spool::{SpoolError, Status, look},
     wording,
 };
 
@@ -21,8 +21,7 @@ const MAX_HALT: u64 = 8 << 10;
 pub struct View {
     status: Status,
     limit: u64,
-    oldest_ms: Option<u64>,
-    bytes_per_day: Option<u64>,
+    depth: Depth,
     halt: Option<String>,
     distrust: Option<String>,
 }
@@ -43,16 +42,7 @@ pub enum ViewError {
 pub fn view(data: &DataDir, limit: u64) -> Result<View, ViewError> {
     let directory = data.spool();
     let status = look(&directory)?;
-    let sealed = |sequence| -> Result<Option<u64>, SpoolError> {
-        let entry = look_at(&directory, sequence)?;
-        Ok(entry.and_then(|entry| sealed_ms(&entry)))
-    };
-    let oldest_ms = status.oldest_waiting().map(sealed).transpose()?.flatten();
-    let bytes_per_day = match status.range {
-        // The enrolment may be much older than the first record.
-        Some((first, last)) => per_day(status.bytes, sealed(first.max(1))?, sealed(last)?),
-        None => None,
-    };
+    let depth = Depth::measure(&directory, &status)?;
     let halt = durable::read(&data.halt(), MAX_HALT, Secrecy::Public)?;
     let distrust = durable::read(&data.distrust(), MAX_HALT, Secrecy::Public)?;
     let [halt, distrust] =
@@ -60,8 +50,7 @@ pub fn view(data: &DataDir, limit: u64) -> Result<View, ViewError> {
     Ok(View {
         status,
         limit,
-        oldest_ms,
-        bytes_per_day,
+        depth,
         halt,
         distrust,
     })
@@ -71,9 +60,7 @@ impl View {
     /// Days for which records still fit that nobody takes, at the rate of those that are kept;
     /// `None` while there are too few to tell.
     pub fn days_left(&self) -> Option<u64> {
-        // What the log has makes room.
-        let left = self.limit.saturating_sub(self.status.bytes_waiting);
-        left.checked_div(self.bytes_per_day?)
+        depth::days_left(&self.status, self.limit, self.depth.bytes_per_day)
     }
 
     /// Gives the view as JSON.
@@ -83,7 +70,7 @@ impl View {
             "first": self.status.range.map(|(first, _)| first),
             "last": self.status.range.map(|(_, last)| last),
             "waiting": self.status.waiting(),
-            "oldest_waiting_unix_ms": self.oldest_ms,
+            "oldest_waiting_unix_ms": self.depth.oldest_waiting_ms,
             "bytes": self.status.bytes,
             "bytes_waiting": self.status.bytes_waiting,
             "max_bytes": self.limit,
@@ -116,7 +103,7 @@ impl fmt::Display for View {
             None => writeln!(f, "in the log  not known of any")?,
         }
         write!(f, "waiting     {}", self.status.waiting())?;
-        match self.oldest_ms {
+        match self.depth.oldest_waiting_ms {
             Some(ms) => writeln!(f, ", the oldest sealed at unix time {}", ms / 1_000)?,
             None => writeln!(f)?,
         }

@@ -4,8 +4,7 @@ mod board;
 mod health;
 mod page;
 
-use affiant_proto::{Statement, v1};
-use prost::Message as _;
+use affiant_proto::Statement;
 use serde_json::{Value, json};
 
 pub use board::{Board, Live, LiveDevice, LivePause, Seen};
@@ -20,6 +19,7 @@ use crate::{
         client::{AskError, ask},
     },
     data::DataDir,
+    depth::{self, Depth},
     devices,
     durable::{self, FileError, Secrecy},
     spool::{self, SpoolError},
@@ -31,9 +31,6 @@ const MAX_ENROLMENT: u64 = 64 << 10;
 /// Most bytes of the reason for which sending stopped: two notes of 1 MiB that contradict each
 /// other, and the words around them.
 const MAX_HALT: u64 = (2 << 20) + 4_096;
-
-/// Shortest span of records by which the growth of the spool is judged, milliseconds.
-const LEAST_SPAN_MS: u64 = 600_000;
 
 /// Why the status cannot be told.
 #[derive(Debug, thiserror::Error)]
@@ -130,18 +127,13 @@ pub fn look(config: &Config) -> Result<Status, StatusError> {
     let spool = spool::look(&directory)?;
     let sealed = |sequence| -> Result<Option<u64>, SpoolError> {
         let entry = spool::look_at(&directory, sequence)?;
-        Ok(entry.and_then(|entry| sealed_ms(&entry)))
+        Ok(entry.and_then(|entry| depth::sealed_ms(&entry)))
     };
-    let oldest = spool.oldest_waiting().map(sealed).transpose()?.flatten();
+    let depth = Depth::measure(&directory, &spool)?;
     let cursor = spool.cursor.as_ref();
     let included = cursor.map(|cursor| sealed(cursor.sequence)).transpose()?;
     let checkpoint = cursor.and_then(|cursor| size(&cursor.checkpoint));
     let told = spool::cursor_changed(&directory);
-    let bytes_per_day = match spool.range {
-        // The enrolment may be much older than the first record.
-        Some((first, last)) => per_day(spool.bytes, sealed(first.max(1))?, sealed(last)?),
-        None => None,
-    };
     Ok(Status {
         now_ms: clock::wall_ms(),
         host: config.host.to_string(),
@@ -151,9 +143,9 @@ pub fn look(config: &Config) -> Result<Status, StatusError> {
         agent,
         certificate: certificate.map(|held| (held.renew_at_ms(), held.not_after_ms())),
         spool_limit: config.spool.max_bytes,
-        oldest_waiting_ms: oldest,
+        oldest_waiting_ms: depth.oldest_waiting_ms,
         included_ms: included.flatten(),
-        bytes_per_day,
+        bytes_per_day: depth.bytes_per_day,
         checkpoint: checkpoint.zip(told),
         halted,
         distrust,
@@ -162,26 +154,9 @@ pub fn look(config: &Config) -> Result<Status, StatusError> {
     })
 }
 
-/// When a record was sealed, by its own header.
-pub(crate) fn sealed_ms(entry: &[u8]) -> Option<u64> {
-    let envelope = v1::Envelope::decode(entry).ok()?;
-    let statement = Statement::parse(&envelope.statement).ok()?;
-    Some(statement.header().time().unix_ms)
-}
-
 /// The size that a note names, in its second line.
 fn size(note: &str) -> Option<u64> {
     note.lines().nth(1)?.parse().ok()
-}
-
-/// Bytes of a day of records, by the first and the last of some.
-pub(crate) fn per_day(bytes: u64, first_ms: Option<u64>, last_ms: Option<u64>) -> Option<u64> {
-    let span_ms = last_ms?.checked_sub(first_ms?)?;
-    if span_ms < LEAST_SPAN_MS {
-        return None;
-    }
-    let per_day = u128::from(bytes) * 86_400_000 / u128::from(span_ms);
-    u64::try_from(per_day).ok()
 }
 
 impl Status {
@@ -195,9 +170,7 @@ impl Status {
 
     /// Days for which records still fit that nobody takes.
     pub fn days_left(&self) -> Option<u64> {
-        // What the log has makes room.
-        let left = self.spool_limit.saturating_sub(self.spool.bytes_waiting);
-        left.checked_div(self.bytes_per_day?)
+        depth::days_left(&self.spool, self.spool_limit, self.bytes_per_day)
     }
 
     /// Gives the status as JSON.

@@ -523,6 +523,7 @@ impl Host {
         };
         let hello = v1::UploadRequest {
             body: Some(v1::upload_request::Body::Hello(hello)),
+            spool: None,
         };
         send.send(hello).await.map_err(|e| e.to_string())?;
         let outbound = tokio_stream::wrappers::ReceiverStream::new(outbound);
@@ -538,7 +539,7 @@ impl Host {
             tokio::select! {
                 permit = send.reserve(), if waiting.is_some() => {
                     let body = waiting.map(v1::upload_request::Body::Envelope);
-                    permit.map_err(|e| e.to_string())?.send(v1::UploadRequest { body });
+                    permit.map_err(|e| e.to_string())?.send(v1::UploadRequest { body, spool: None });
                     next += 1;
                 }
                 reply = inbound.message() => match reply.map_err(|s| s.message().to_owned())?.and_then(|r| r.body) {

@@ -113,6 +113,35 @@ fn use_by_an_unvetted_tenant_is_a_finding_within_two_intervals() {
 }
 
 #[test]
+fn the_verifier_shows_what_a_host_says_of_its_spool_and_when_its_certificate_ends() {
+    let deployment = Deployment::new();
+    let machine = fleet(deployment.root(), 2);
+    let mut agent = Agent::on_fleet(&deployment, "gpu-1", &machine, 1, 100);
+    agent.start();
+    until("the first record", LIMIT, || {
+        (included(&deployment, "gpu-1") >= 3).then_some(())
+    });
+    let own = agent.json(&["status"]);
+    let shown = deployment.json(&["status", "--json"]);
+    let seen = &shown["fleet"]["seen"][0];
+    assert_eq!(seen["host"], "gpu-1", "{shown:#}");
+    assert_eq!(seen["connected"], true);
+    assert_eq!(seen["chain"], own["chain"]);
+    assert_eq!(
+        seen["certificate_ends_unix_ms"],
+        own["certificate_not_after_unix_ms"]
+    );
+    let spool = &seen["spool"];
+    assert_eq!(spool["max_bytes"], own["spool"]["max_bytes"]);
+    let (told, now) = (spool["bytes"].as_u64(), own["spool"]["bytes"].as_u64());
+    assert!(told > Some(0) && told <= now, "{told:?} of {now:?}");
+    let screen = deployment.succeed(&["status"]);
+    let first = "of the connected hosts first gpu-1 ";
+    assert!(screen.contains(first), "{screen}");
+    agent.stop();
+}
+
+#[test]
 fn a_driver_that_hangs_as_a_whole_or_crashes_is_not_observed_and_comes_back() {
     let mut deployment = Deployment::new();
     let machine = fleet(deployment.root(), 8);

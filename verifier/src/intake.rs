@@ -80,10 +80,11 @@ impl Intake for IntakeService {
     ) -> Result<Response<Self::UploadStream>, Status> {
         let peer = peer(&request)?;
         let mut inbound = request.into_inner();
-        let hello = match tokio::time::timeout(HELLO, inbound.message()).await {
+        let (hello, spool) = match tokio::time::timeout(HELLO, inbound.message()).await {
             Ok(Ok(Some(v1::UploadRequest {
                 body: Some(v1::upload_request::Body::Hello(hello)),
-            }))) => hello,
+                spool,
+            }))) => (hello, spool),
             _ => return Err(Status::invalid_argument("a stream begins with a hello")),
         };
         if hello.chain != peer.chain.as_bytes() {
@@ -92,8 +93,12 @@ impl Intake for IntakeService {
             ));
         }
         let host = self.gate.pass(&peer)?;
-        host.presence.begin(self.clock.now_ms(), hello.sequence);
         let clock = self.clock.clone();
+        let now = clock.now_ms();
+        host.presence.begin(now, hello.sequence, peer.ends_unix_ms);
+        if let Some(spool) = spool {
+            host.presence.tell_spool(now, spool);
+        }
         let session = Session {
             number: host.begin_session(),
             host,
@@ -104,6 +109,7 @@ impl Intake for IntakeService {
             sources: self.sources,
             submit: self.submit.clone(),
             published: self.published.clone(),
+            clock: clock.clone(),
             patience: ROOM,
         };
         let (replies, outbound) = mpsc::channel(REPLIES);
@@ -235,6 +241,7 @@ struct Session {
     sources: Sources,
     submit: Submit,
     published: watch::Receiver<Published>,
+    clock: Clock,
     /// How long a statement may wait for room.
     patience: Duration,
 }
@@ -282,7 +289,10 @@ impl Session {
                     return End::Stopping;
                 },
                 message = inbound.next(), if self.window.has_room() => match message {
-                    Some(Ok(v1::UploadRequest { body: Some(v1::upload_request::Body::Envelope(envelope)) })) => {
+                    Some(Ok(v1::UploadRequest { body: Some(v1::upload_request::Body::Envelope(envelope)), spool })) => {
+                        if let Some(spool) = spool {
+                            self.host.presence.tell_spool(self.clock.now_ms(), spool);
+                        }
                         if let Err(end) = self.take(envelope, replies).await {
                             return end;
                         }
@@ -543,6 +553,7 @@ mod tests {
                 sources: Sources::default(),
                 submit: self.desk.service.submit.clone(),
                 published: self.desk.service.published.clone(),
+                clock: Clock::system(),
                 patience,
             };
             let (requests, inbound) = mpsc::channel(1);
@@ -561,7 +572,10 @@ mod tests {
             let mut open = self.open(patience);
             open.welcome().await;
             let body = v1::upload_request::Body::Envelope(self.enrolment.clone());
-            let sent = v1::UploadRequest { body: Some(body) };
+            let sent = v1::UploadRequest {
+                body: Some(body),
+                spool: None,
+            };
             open.requests.send(Ok(sent)).await.unwrap();
             // On one thread it waits for room as soon as it has read this.
             drop(open.requests.reserve().await);

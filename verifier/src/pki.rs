@@ -276,6 +276,8 @@ pub struct Peer {
     pub key: Digest,
     /// The name of the authority that issued it, in DER.
     pub issuer: Vec<u8>,
+    /// When it ends, milliseconds since 1970.
+    pub ends_unix_ms: Option<u64>,
 }
 
 impl Peer {
@@ -300,6 +302,7 @@ impl Peer {
                 chain,
                 key: digest(parsed.public_key().raw),
                 issuer: parsed.issuer().as_raw().to_vec(),
+                ends_unix_ms: end(&parsed),
             }),
             _ => Err(PkiError::Identity),
         }
@@ -309,7 +312,11 @@ impl Peer {
 /// When a certificate ends, milliseconds since 1970; none for one that cannot be read.
 pub fn ends_unix_ms(der: &[u8]) -> Option<u64> {
     let (_, read) = X509Certificate::from_der(der).ok()?;
-    let seconds = u64::try_from(read.validity().not_after.timestamp()).ok()?;
+    end(&read)
+}
+
+fn end(certificate: &X509Certificate<'_>) -> Option<u64> {
+    let seconds = u64::try_from(certificate.validity().not_after.timestamp()).ok()?;
     seconds.checked_mul(1_000)
 }
 

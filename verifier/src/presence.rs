@@ -3,6 +3,7 @@
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use affiant_proto::v1;
 use serde::Serialize;
 
 /// What is known of a host's connections since this verifier started.
@@ -22,6 +23,25 @@ pub struct Known {
     pub told_sequence: Option<u64>,
     /// Most statements of one session that were on their way into the log at one time.
     pub most_in_flight: usize,
+    /// When the certificate of the last session ends.
+    pub certificate_ends_unix_ms: Option<u64>,
+    /// How the host's spool stands, by its own word.
+    pub spool: Option<ToldSpool>,
+}
+
+/// How a spool stands by its host's own word, which nobody signed: to be shown, and for nothing else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct ToldSpool {
+    /// When the host told it, by this machine's clock.
+    pub told_unix_ms: u64,
+    /// When the oldest record that was not INCLUDED then was sealed, by the host's clock.
+    pub oldest_waiting_unix_ms: Option<u64>,
+    /// Bytes of all that it keeps.
+    pub bytes: u64,
+    /// Most bytes that it may have.
+    pub max_bytes: u64,
+    /// Days for which records still fit that nobody takes.
+    pub days_left: Option<u64>,
 }
 
 impl Presence {
@@ -30,12 +50,25 @@ impl Presence {
         *self.lock()
     }
 
-    /// A session began, whose hello gave the head of the host's disk.
-    pub fn begin(&self, now_ms: u64, sequence: u64) {
+    /// A session began, under a certificate that ends then, whose hello gave the head of the host's
+    /// disk.
+    pub fn begin(&self, now_ms: u64, sequence: u64, certificate_ends_unix_ms: Option<u64>) {
         let mut known = self.lock();
         known.sessions = known.sessions.saturating_add(1);
         known.began_unix_ms = Some(now_ms);
         known.told_sequence = Some(sequence);
+        known.certificate_ends_unix_ms = certificate_ends_unix_ms;
+    }
+
+    /// The host told how its spool stands; numbers alone, so that it takes no more room than this.
+    pub fn tell_spool(&self, now_ms: u64, spool: v1::SpoolState) {
+        self.lock().spool = Some(ToldSpool {
+            told_unix_ms: now_ms,
+            oldest_waiting_unix_ms: spool.oldest_waiting_unix_ms,
+            bytes: spool.bytes,
+            max_bytes: spool.max_bytes,
+            days_left: spool.days_left,
+        });
     }
 
     /// The host showed a statement of its own, with which so many are on their way.

@@ -1,10 +1,12 @@
 //! `status`: what an operator has to know, in one look, with an exit code for monitoring.
 
+mod fleet;
+
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use affiant_judge::{Finding, Rule, Severity, accounting::ClassUse};
-use affiant_proto::v1::KeyUse;
 use arc_swap::ArcSwap;
+pub use fleet::{Behind, Fleet, Seen, Silent, Worst};
 use serde::Serialize;
 use tokio::sync::watch;
 
@@ -14,15 +16,12 @@ use crate::{
     credentials::Credentials,
     gate::Gate,
     growth::Growth,
-    hosts::{Host, Maintenance, Standing},
+    hosts::Standing,
     ledger::{Disk as _, LocalDisk, RESERVE_BYTES},
     live::Live,
     witness::{Answer, Answers},
     writer::{Published, QUEUE, Submit},
 };
-
-/// Hosts that one list names: a screen has some, JSON has these; the count has all.
-const MAX_LISTED: usize = 1_000;
 
 /// Days of disk below which somebody should act: two weeks to buy one.
 const DISK_DAYS: u64 = 14;
@@ -128,51 +127,6 @@ pub struct Certificates {
     pub ca_days_left: Option<u64>,
     /// Days that the server's lasts.
     pub server_days_left: u64,
-}
-
-/// The hosts.
-#[derive(Clone, Debug, Default, Serialize)]
-pub struct Fleet {
-    /// How many there are of each standing.
-    pub standing: BTreeMap<Standing, usize>,
-    /// Connected now.
-    pub connected: usize,
-    /// Most statements of one stream that were on their way into the log at one time.
-    pub most_in_flight: usize,
-    /// Active and silent.
-    pub silent_count: usize,
-    /// Of those, excused by planned maintenance.
-    pub planned_count: usize,
-    /// The silent ones, the longest first; at most a thousand.
-    pub silent: Vec<Silent>,
-    /// Those with records that are not INCLUDED, the most first; at most a thousand.
-    pub behind: Vec<Behind>,
-}
-
-/// A host that is expected to report and does not.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Silent {
-    /// Its name.
-    pub host: String,
-    /// Its chain.
-    pub chain: String,
-    /// The log's time at its newest statement, milliseconds since 1970.
-    pub since_unix_ms: Option<u64>,
-    /// What is known of it.
-    pub why: String,
-    /// Planned work that excuses it.
-    pub planned: Option<Maintenance>,
-}
-
-/// A host whose disk has more than the log.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Behind {
-    /// Its name.
-    pub host: String,
-    /// Statements that it told of and that are not INCLUDED.
-    pub statements: u64,
-    /// The log's time at its newest INCLUDED statement: the oldest that waits is younger.
-    pub included_to_unix_ms: Option<u64>,
 }
 
 /// What `status` is made from.
@@ -281,85 +235,6 @@ impl StatusSource {
         asked
             .map(|witness| (witness.url.clone(), answers.get(&witness.url).cloned()))
             .collect()
-    }
-
-    fn fleet(&self, now: u64) -> Fleet {
-        let grace_ms = self.config.load().parameters.gap_grace_ms;
-        let mut fleet = Fleet::default();
-        for host in self.gate.hosts.all() {
-            let standing = host.standing();
-            *fleet.standing.entry(standing).or_default() += 1;
-            let presence = host.presence.known();
-            fleet.connected += usize::from(presence.sessions > 0);
-            fleet.most_in_flight = fleet.most_in_flight.max(presence.most_in_flight);
-            let included = host.included();
-            let waiting = presence.told_sequence.and_then(|told| {
-                let have = included.map_or(0, |watermark| watermark.sequence);
-                told.checked_sub(have).filter(|more| *more > 0)
-            });
-            if let Some(statements) = waiting {
-                fleet.behind.push(Behind {
-                    host: host.name().to_owned(),
-                    statements,
-                    included_to_unix_ms: included.map(|watermark| watermark.logged_unix_ms),
-                });
-            }
-            let since = included.map(|watermark| watermark.logged_unix_ms);
-            let quiet = since.is_none_or(|since| now.saturating_sub(since) > grace_ms);
-            if standing == Standing::Active && quiet {
-                let silent = self.silent(&host, since, now);
-                fleet.silent_count += 1;
-                fleet.planned_count += usize::from(silent.planned.is_some());
-                fleet.silent.push(silent);
-            }
-        }
-        fleet
-            .silent
-            .sort_by(|a, b| (a.since_unix_ms, &a.host).cmp(&(b.since_unix_ms, &b.host)));
-        fleet.silent.truncate(MAX_LISTED);
-        fleet
-            .behind
-            .sort_by(|a, b| (b.statements, &a.host).cmp(&(a.statements, &b.host)));
-        fleet.behind.truncate(MAX_LISTED);
-        fleet
-    }
-
-    fn silent(&self, host: &Host, since_unix_ms: Option<u64>, now: u64) -> Silent {
-        let time = crate::wording::time;
-        let presence = host.presence.known();
-        let planned = host.maintenance(now);
-        let sequence = host.included().map_or(0, |watermark| watermark.sequence);
-        let revoked = host.key().is_some_and(|key| {
-            let authorities = self.gate.authorities.borrow();
-            let revocations = authorities.revocations();
-            revocations.trusts(KeyUse::Record, &key.id()).is_err()
-        });
-        let why = match &planned {
-            _ if revoked => "its record key is revoked: it has to enrol again".to_owned(),
-            Some(planned) => match planned.until_unix_ms {
-                Some(until) => format!("planned maintenance until {}", time(until)),
-                None => "planned maintenance without an end".to_owned(),
-            },
-            None if presence.sessions > 0 => {
-                let began = presence.began_unix_ms.unwrap_or_default();
-                format!("connected since {}, and sends nothing", time(began))
-            }
-            None if let Some(ended) = presence.ended_unix_ms => {
-                format!("connection lost at {}", time(ended))
-            }
-            None if sequence == 0 => "never reported".to_owned(),
-            None => format!(
-                "has not connected since this verifier started at {}",
-                time(self.started_unix_ms)
-            ),
-        };
-        Silent {
-            host: host.name().to_owned(),
-            chain: host.chain().to_string(),
-            since_unix_ms,
-            why,
-            planned,
-        }
     }
 }
 

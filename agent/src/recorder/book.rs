@@ -10,6 +10,7 @@ use crate::{
     boot::Boot,
     clock::Clock,
     data::DataDir,
+    depth::Depth,
     durable::FileError,
     meter::{BadMeter, Holding, Interval, Meter, Pace, Planned},
     recover::{RecoverError, Recovered},
@@ -344,6 +345,18 @@ impl Book {
     /// Reads records; see [`Spool::read`].
     pub fn read(&mut self, from: u64, most: usize) -> Result<Records, SpoolError> {
         self.spool.read(from, most)
+    }
+
+    /// How the spool stands; `None` where it cannot be told, which is for the next read to find.
+    pub fn depth(&self) -> Option<v1::SpoolState> {
+        let status = self.spool.status();
+        match Depth::measure(&self.data.spool(), &status) {
+            Ok(depth) => Some(depth.message(&status, self.spool.limits().max_bytes)),
+            Err(error) => {
+                tracing::debug!(%error, "how the spool stands is not told");
+                None
+            }
+        }
     }
 
     pub(super) fn seal(&mut self, interval: Option<Interval>) -> Result<(), BookError> {

@@ -218,11 +218,7 @@ fn a_pause_says_until_when_and_each_silent_device_says_why() {
 }
 
 #[test]
-fn how_long_the_spool_lasts_is_told_from_ten_minutes_of_records_on() {
-    assert_eq!(per_day(100, Some(0), Some(LEAST_SPAN_MS - 1)), None);
-    assert_eq!(per_day(100, Some(0), Some(LEAST_SPAN_MS)), Some(14_400));
-    assert_eq!(per_day(100, Some(9), Some(5)), None, "a clock set back");
-    assert_eq!(per_day(100, None, Some(5)), None);
+fn the_size_of_a_checkpoint_stands_in_the_second_line_of_its_note() {
     assert_eq!(size("log.example.org/1\n42\nroot\n"), Some(42));
     assert_eq!(size("nothing"), None);
 }

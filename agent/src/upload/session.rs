@@ -38,6 +38,10 @@ const READ: usize = 256 << 10;
 /// Requests that wait for the connection to take them; a record is 1.4 KiB, seldom 1 MiB.
 const OUTBOUND: usize = 4;
 
+/// Time between two tellings of how the spool stands: each reads three records, from segments of
+/// up to 8 MiB.
+const TELL: Duration = Duration::from_secs(30);
+
 /// Time until the welcome.
 const WELCOME: Duration = Duration::from_secs(30);
 
@@ -104,7 +108,8 @@ impl Session<'_> {
             agent_version: env!("CARGO_PKG_VERSION").to_owned(),
         };
         // Room for four, and it is the first.
-        let _ = outbound.try_send(request(Request::Hello(hello)));
+        let spool = self.recorder.depth().await?;
+        let _ = outbound.try_send(request(Request::Hello(hello), spool));
         let upload = client.upload(ReceiverStream::new(requests));
         let mut replies = match timeout(WELCOME, upload).await {
             Ok(replies) => replies.map_err(RpcError::from)?.into_inner(),
@@ -122,6 +127,7 @@ impl Session<'_> {
         let from = progress.sent.saturating_add(1);
         tracing::info!(from, head = head.borrow().0, "connected");
         crate::notify::status("connected");
+        let mut tell = Instant::now() + TELL;
         let mut look = Instant::now() + RENEWAL_LOOK;
         let mut proof = Instant::now() + FIRST_PROOF;
         loop {
@@ -145,7 +151,13 @@ impl Session<'_> {
                 permit = outbound.reserve(), if open && !progress.queue.is_empty() => {
                     let Ok(permit) = permit else { return Err(Lost::Closed.into()) };
                     if let Some((sequence, envelope)) = progress.queue.pop_front() {
-                        permit.send(request(Request::Envelope(envelope)));
+                        let spool = if tell <= Instant::now() {
+                            tell = Instant::now() + TELL;
+                            self.recorder.depth().await?
+                        } else {
+                            None
+                        };
+                        permit.send(request(Request::Envelope(envelope), spool));
                         progress.sent = sequence;
                         *self.sent = sequence.max(*self.sent);
                     }
@@ -329,8 +341,11 @@ impl Session<'_> {
     }
 }
 
-fn request(body: Request) -> v1::UploadRequest {
-    v1::UploadRequest { body: Some(body) }
+fn request(body: Request, spool: Option<v1::SpoolState>) -> v1::UploadRequest {
+    v1::UploadRequest {
+        body: Some(body),
+        spool,
+    }
 }
 
 async fn next(replies: &mut Streaming<v1::UploadReply>) -> Result<Reply, Lost> {

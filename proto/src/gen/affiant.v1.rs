@@ -1346,6 +1346,9 @@ pub struct RenewRequest {
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct UploadRequest {
+    /// Beside a hello, and now and then beside an envelope; never alone.
+    #[prost(message, optional, tag = "3")]
+    pub spool: ::core::option::Option<SpoolState>,
     #[prost(oneof = "upload_request::Body", tags = "1, 2")]
     pub body: ::core::option::Option<upload_request::Body>,
 }
@@ -1358,6 +1361,22 @@ pub mod upload_request {
         #[prost(message, tag = "2")]
         Envelope(super::Envelope),
     }
+}
+/// How a host's spool stands by the host's own word, which nothing signs: it is shown to the
+/// operator and decides nothing.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct SpoolState {
+    /// When the oldest record that is not INCLUDED was sealed; absent while none waits.
+    #[prost(uint64, optional, tag = "1")]
+    pub oldest_waiting_unix_ms: ::core::option::Option<u64>,
+    #[prost(uint64, tag = "2")]
+    pub bytes: u64,
+    /// Most bytes that it may have.
+    #[prost(uint64, tag = "3")]
+    pub max_bytes: u64,
+    /// Days for which records still fit that nobody takes; absent while there are too few to tell.
+    #[prost(uint64, optional, tag = "4")]
+    pub days_left: ::core::option::Option<u64>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Hello {

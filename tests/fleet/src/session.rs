@@ -360,5 +360,8 @@ impl Session {
 }
 
 fn message(body: upload_request::Body) -> v1::UploadRequest {
-    v1::UploadRequest { body: Some(body) }
+    v1::UploadRequest {
+        body: Some(body),
+        spool: None,
+    }
 }
