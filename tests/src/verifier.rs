@@ -74,14 +74,14 @@ impl Deployment {
     }
 
     /// Initialises one and starts it, with the judge's parameters as this text has them. The hosts
-    /// of tests count their intervals faster than time goes by: their clocks may be an hour off.
+    /// of tests count their intervals faster than time goes by: their clocks may be two hours off.
     pub fn judged_by(parameters: &str) -> Self {
         let mut made = Self::new();
         made.stop();
         let judge = made.path("judge.toml");
         fs::write(
             &judge,
-            format!("clock_tolerance_ms = 3600000\n{parameters}"),
+            format!("clock_tolerance_ms = 7200000\n{parameters}"),
         )
         .unwrap();
         made.configure(&format!("judge = {judge:?}\n"));
