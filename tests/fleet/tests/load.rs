@@ -41,7 +41,8 @@ async fn serve(dir: &Path, hosts: &[&str], accept_recorded: bool) -> (Verifier, 
         std::fs::write(out.join(format!("{host}.token")), token + "\n").unwrap();
     }
     let toml = dir.join("verifier.toml");
-    let text = format!("listen = \"127.0.0.1:0\"\nhttp = \"none\"\napi = \"none\"\ndata = {data:?}\n");
+    let text =
+        format!("listen = \"127.0.0.1:0\"\nhttp = \"none\"\napi = \"none\"\ndata = {data:?}\n");
     std::fs::write(&toml, text).unwrap();
     let config = Config::load(Some(&toml)).unwrap();
     let verifier = Verifier::start(config, accept_recorded, &[], Clock::system())
