@@ -403,6 +403,18 @@ mod tests {
     }
 
     #[test]
+    fn an_attestation_by_a_key_that_is_not_the_chains_is_not_believed() {
+        let mut state = opened(1);
+        let mut foreign = next(&state, 2, v1::Gap::default());
+        foreign.attest(signer(2).public_key()).unwrap();
+        let refused = state.follow(foreign).unwrap_err();
+        assert!(matches!(refused, Broken::Signature(_)), "{refused}");
+        let mut own = next(&state, 1, v1::Gap::default());
+        own.attest(signer(1).public_key()).unwrap();
+        assert_eq!(state.follow(own).unwrap().chain(), state.chain());
+    }
+
+    #[test]
     fn a_second_history_is_told_apart() {
         let mut state = opened(1);
         let mut other = state.clone();

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use prost::Message as _;
 
 use crate::{
+    keys::{BadSignature, PublicKey},
     salted::{BadLeaves, Disclosure, MAX_LEAF_BYTES, MAX_LEAVES, SaltedTree, Seed, Shown},
     statement::{Body, MAX_STATEMENT_BYTES, Malformed, Statement},
     tlog::Hash,
@@ -214,6 +215,16 @@ impl Envelope {
     /// The statement; not verified.
     pub fn statement(&self) -> &Statement {
         &self.statement
+    }
+
+    /// Verifies the statement's signature and remembers by which key; see [`Statement::attest`].
+    pub fn attest(&mut self, key: &PublicKey) -> Result<(), BadSignature> {
+        self.statement.attest(key)
+    }
+
+    /// Takes its caller's word for the signature; see [`Statement::recall`], which says who may.
+    pub fn recall(&mut self, key: PublicKey) {
+        self.statement.recall(key);
     }
 
     /// What it brings of its leaves.

@@ -37,11 +37,24 @@ impl Seed {
     /// Derives salt `index`: the first 16 bytes of HMAC-SHA-256(seed, "affiant salt" ‖ u32 index,
     /// big-endian).
     pub fn salt(&self, index: u32) -> Salt {
-        let key = hmac::Key::new(hmac::HMAC_SHA256, &self.0);
+        self.salts().salt(index)
+    }
+
+    /// Sets up the derivation once for many salts: half of what one costs.
+    fn salts(&self) -> Salts {
+        Salts(hmac::Key::new(hmac::HMAC_SHA256, &self.0))
+    }
+}
+
+/// The keyed state from which all salts of one seed derive.
+struct Salts(hmac::Key);
+
+impl Salts {
+    fn salt(&self, index: u32) -> Salt {
         let mut message = *b"affiant salt\0\0\0\0";
         message[12..].copy_from_slice(&index.to_be_bytes());
         let mut salt = [0; 16];
-        salt.copy_from_slice(&hmac::sign(&key, &message).as_ref()[..16]);
+        salt.copy_from_slice(&hmac::sign(&self.0, &message).as_ref()[..16]);
         salt
     }
 }
@@ -54,7 +67,7 @@ impl fmt::Debug for Seed {
 
 /// Hashes one leaf with its salt.
 pub fn salted_leaf(salt: &Salt, content: &[u8]) -> Hash {
-    tlog::leaf_hash(&[salt, content].concat())
+    tlog::leaf_hash_of(salt, content)
 }
 
 /// Why leaves cannot stand under one root.
@@ -173,9 +186,10 @@ impl SaltedTree {
     }
 
     fn hashes(&self) -> impl Iterator<Item = Hash> + '_ {
+        let salts = self.seed.salts();
         (0..)
             .zip(&self.leaves)
-            .map(|(index, leaf)| salted_leaf(&self.seed.salt(index), leaf))
+            .map(move |(index, leaf)| salted_leaf(&salts.salt(index), leaf))
     }
 }
 

@@ -188,8 +188,19 @@ pub enum Malformed {
     Header(&'static str),
 }
 
-/// A statement that was read but not yet verified: it has one spelling, and nothing is proved.
-#[derive(Clone, Debug, PartialEq)]
+/// A statement that was read: it has one spelling. Nothing else is proved of it but, once
+/// [`Statement::attest`] was asked, that one key signed it.
+///
+/// Its bytes never change, so what was verified of it stays true, and is not verified again by the
+/// same key. Nobody else can say that it was:
+///
+/// ```compile_fail
+/// # use affiant_proto::{PublicKey, Statement};
+/// fn forge(statement: &mut Statement, key: PublicKey) {
+///     statement.attested = Some(key);
+/// }
+/// ```
+#[derive(Clone, Debug)]
 pub struct Statement {
     bytes: Vec<u8>,
     digest: Digest,
@@ -200,6 +211,15 @@ pub struct Statement {
     body: Body,
     signed: Vec<u8>,
     signature: [u8; 64],
+    /// The key by which the signature was verified.
+    attested: Option<PublicKey>,
+}
+
+/// Two statements are the same when their bytes are; whether one was verified is not said by them.
+impl PartialEq for Statement {
+    fn eq(&self, other: &Self) -> bool {
+        self.bytes == other.bytes
+    }
 }
 
 /// Why a statement could not be made.
@@ -268,11 +288,33 @@ impl Statement {
             body,
             signed: signed_bytes(protected, payload),
             signature,
+            attested: None,
         })
+    }
+
+    /// Verifies the signature and remembers by which key, so that [`Statement::verify`] by that key
+    /// costs nothing: for those who verify on many threads and judge on one. That the key is the
+    /// chain's is still for the chain to say.
+    pub fn attest(&mut self, key: &PublicKey) -> Result<(), BadSignature> {
+        self.verify(key)?;
+        self.attested = Some(key.clone());
+        Ok(())
+    }
+
+    /// Takes its caller's word that [`Statement::attest`] held by this key before, in another process:
+    /// the one way around verifying. Only an audit that goes on where it was broken off may ask for
+    /// it, of bytes that its own notes name by their digest; a test holds that nothing else does.
+    pub fn recall(&mut self, key: PublicKey) {
+        if key.id() == self.key && key.algorithm() == self.algorithm {
+            self.attested = Some(key);
+        }
     }
 
     /// Verifies the signature: the key must be the one that the statement names.
     pub fn verify(&self, key: &PublicKey) -> Result<(), BadSignature> {
+        if self.attested.as_ref() == Some(key) {
+            return Ok(());
+        }
         if key.id() != self.key || key.algorithm() != self.algorithm {
             return Err(BadSignature(key.id()));
         }
@@ -642,6 +684,27 @@ mod tests {
             assert!(Statement::parse(&made.as_bytes()[..end]).is_err());
         }
         assert!(Statement::parse(&[made.as_bytes(), &[0]].concat()).is_err());
+    }
+
+    #[test]
+    fn what_was_attested_by_one_key_is_believed_of_no_other() {
+        let other = Ed25519Signer::from_seed(&[4; 32]).unwrap();
+        let mut made = sample();
+        assert!(made.attest(other.public_key()).is_err());
+        assert!(made.verify(other.public_key()).is_err());
+        made.attest(signer().public_key()).unwrap();
+        assert_eq!(made.verify(signer().public_key()), Ok(()));
+        assert!(made.verify(other.public_key()).is_err());
+        assert!(made.clone().verify(other.public_key()).is_err());
+    }
+
+    #[test]
+    fn a_changed_statement_is_attested_by_nobody() {
+        let mut changed = sample().as_bytes().to_vec();
+        *changed.last_mut().unwrap() ^= 1;
+        let mut changed = Statement::parse(&changed).unwrap();
+        assert!(changed.attest(signer().public_key()).is_err());
+        assert!(changed.verify(signer().public_key()).is_err());
     }
 
     #[test]

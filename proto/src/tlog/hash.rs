@@ -20,6 +20,11 @@ pub fn leaf_hash(data: &[u8]) -> Hash {
     hash_of(&[&[0], data])
 }
 
+/// Hashes a leaf of which the data lies in two places, without putting it together.
+pub(crate) fn leaf_hash_of(first: &[u8], rest: &[u8]) -> Hash {
+    hash_of(&[&[0], first, rest])
+}
+
 /// Hashes an inner node: SHA-256(0x01 ‖ `left` ‖ `right`), RFC 6962 section 2.1.
 pub fn node_hash(left: &Hash, right: &Hash) -> Hash {
     hash_of(&[&[1], &left.0, &right.0])

@@ -34,6 +34,7 @@ pub use cosignature::{
     CannotCosign, Cosigner, CosignerKey, MAX_COSIGNATURE_SECONDS, verify_cosignature,
 };
 pub use frontier::CompactRange;
+pub(crate) use hash::leaf_hash_of;
 pub use hash::{Hash, NotAHash, empty_root, leaf_hash, node_hash, root_of};
 pub use inclusion::{inclusion_proof, verify_inclusion};
 pub use key::{KeyName, MalformedKey, NotAKeyName, NoteKey, NoteKeyId, VerifierKey};
