@@ -127,10 +127,18 @@ pub(crate) enum Share<'a> {
 /// The books.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Accounts {
-    tenants: BTreeMap<(String, Class), TenantUse>,
-    devices: BTreeMap<(String, Class), BTreeSet<String>>,
-    last: BTreeMap<(String, Class), u64>,
+    /// By tenant and class; found without copying the tenant's name, as this is asked per line.
+    tenants: BTreeMap<String, BTreeMap<Class, Books>>,
     classes: BTreeMap<Class, ClassUse>,
+}
+
+/// The books of one tenant and class.
+#[derive(Clone, Debug, Default)]
+struct Books {
+    used: TenantUse,
+    devices: BTreeSet<String>,
+    /// The last record that was booked.
+    last: Option<u64>,
 }
 
 impl Accounts {
@@ -190,16 +198,15 @@ impl Accounts {
 
     /// The figures by tenant and class, in order.
     pub(crate) fn tenants(&self) -> Vec<TenantUse> {
-        let with_names = self.tenants.iter().map(|(key, books)| TenantUse {
-            tenant: key.0.clone(),
-            class: key.1.to_string(),
-            devices: self
-                .devices
-                .get(key)
-                .map_or(0, |devices| devices.len() as u64),
-            ..books.clone()
+        let each = self.tenants.iter().flat_map(|(tenant, classes)| {
+            classes.iter().map(move |(class, books)| TenantUse {
+                tenant: tenant.clone(),
+                class: class.to_string(),
+                devices: books.devices.len() as u64,
+                ..books.used.clone()
+            })
         });
-        with_names.collect()
+        each.collect()
     }
 
     /// The figures by class, in order, with what is withheld.
@@ -233,13 +240,18 @@ impl Accounts {
         tenant: &str,
         line: &v1::UsageLine,
     ) {
-        let key = (tenant.to_owned(), class);
-        self.devices
-            .entry(key.clone())
-            .or_default()
-            .insert(device.to_owned());
-        let again = self.last.insert(key.clone(), index) == Some(index);
-        let books = self.tenants.entry(key).or_default();
+        if !self.tenants.contains_key(tenant) {
+            self.tenants.insert(tenant.to_owned(), BTreeMap::new());
+        }
+        let Some(classes) = self.tenants.get_mut(tenant) else {
+            return;
+        };
+        let books = classes.entry(class).or_default();
+        if !books.devices.contains(device) {
+            books.devices.insert(device.to_owned());
+        }
+        let again = books.last.replace(index) == Some(index);
+        let books = &mut books.used;
         books.records = books.records.saturating_add(u64::from(!again));
         books.lines = books.lines.saturating_add(1);
         books.attributed_ms.add(line.time_ms);

@@ -21,6 +21,9 @@ use crate::{
     whereabouts::Stay,
 };
 
+/// What says whose a line is: its kind and its workload.
+type Kind = (i32, Option<u32>);
+
 impl Judge {
     /// Takes a usage record with its totals and its lines from leaf 1 on, `None` for one that is
     /// withheld.
@@ -70,9 +73,14 @@ impl Judge {
         self.dark(&record, totals, lines, &heard);
         let mut used: BTreeMap<String, BTreeSet<Class>> = BTreeMap::new();
         let mut nobodys: Option<Episode> = None;
+        // Whose a workload is is the same on every line of one record, and dear to find.
+        let mut known: BTreeMap<Kind, Owner> = BTreeMap::new();
         for line in lines.iter().flatten() {
-            let (owner, class) = (self.owner(&record, line), record.class(line.device));
-            let share = match &owner {
+            let class = record.class(line.device);
+            let kind = (line.kind, line.workload);
+            let owner = known.entry(kind);
+            let owner = &*owner.or_insert_with(|| self.owner(&record, line));
+            let share = match owner {
                 Owner::Tenant(tenant) => Share::Tenant(tenant),
                 Owner::Nobody(_) => Share::Unattributed,
                 Owner::Idle => Share::Idle,
@@ -84,14 +92,19 @@ impl Judge {
             self.accounts
                 .line(index, class, &record.device(line.device), share, line);
             match owner {
-                Owner::Tenant(tenant) if is_use(line) => {
-                    used.entry(tenant).or_default().insert(class);
-                }
+                Owner::Tenant(tenant) if is_use(line) => match used.get_mut(tenant) {
+                    Some(classes) => {
+                        classes.insert(class);
+                    }
+                    None => {
+                        used.insert(tenant.clone(), BTreeSet::from([class]));
+                    }
+                },
                 Owner::Nobody(why) if is_use(line) => {
                     let new = || record.observed(self.clock_ms);
                     nobodys
                         .get_or_insert_with(new)
-                        .tell(&why, &record.host.name, Some(class));
+                        .tell(why, &record.host.name, Some(class));
                 }
                 _ => {}
             }
@@ -283,7 +296,8 @@ impl Judge {
             }
             if !all {
                 let name = record.host.name.clone();
-                let subject = Subject::Device(name, record.chain, record.device(place));
+                let subject =
+                    Subject::Device(name, record.chain, record.device(place).into_owned());
                 self.observe(rule, subject, episode);
             }
         }

@@ -1,6 +1,6 @@
 //! One usage record with what its lines point at.
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
 use affiant_proto::v1;
 
@@ -34,11 +34,11 @@ impl Record<'_> {
     }
 
     /// The uuid of a device, or its place when it is not shown.
-    pub(crate) fn device(&self, place: u32) -> String {
+    pub(crate) fn device(&self, place: u32) -> Cow<'_, str> {
         let placed = self.host.device(self.usage.inventory, place);
         placed.map_or_else(
-            || format!("number {place}"),
-            |placed| placed.device.uuid.clone(),
+            || format!("number {place}").into(),
+            |placed| placed.device.uuid.as_str().into(),
         )
     }
 
@@ -48,7 +48,7 @@ impl Record<'_> {
             Some(placed) if !placed.device.uuid.is_empty() => {
                 Name::Uuid(placed.device.uuid.clone())
             }
-            _ => Name::Place(self.chain, self.device(place)),
+            _ => Name::Place(self.chain, self.device(place).into_owned()),
         }
     }
 
