@@ -37,17 +37,19 @@ struct StatementOnly {
     statement: Vec<u8>,
 }
 
+/// Reads the statement's bytes in an encoded envelope, and nothing else of it.
+pub fn statement_of(envelope: &[u8]) -> Option<Vec<u8>> {
+    let statement = StatementOnly::decode(envelope).ok()?.statement;
+    (!statement.is_empty()).then_some(statement)
+}
+
 impl Entry {
     /// Takes an encoded envelope and computes the digest of its statement.
     pub fn parse(envelope: Vec<u8>) -> Result<Self, NotAnEntry> {
         if envelope.len() > MAX_ENVELOPE_BYTES {
             return Err(NotAnEntry::TooLong(envelope.len()));
         }
-        let only = StatementOnly::decode(envelope.as_slice());
-        let statement = only.map_err(|_| NotAnEntry::NoStatement)?.statement;
-        if statement.is_empty() {
-            return Err(NotAnEntry::NoStatement);
-        }
+        let statement = statement_of(&envelope).ok_or(NotAnEntry::NoStatement)?;
         Ok(Self {
             digest: digest(&statement),
             envelope,

@@ -4,6 +4,7 @@ use std::{
     borrow::Cow,
     fs::File,
     io,
+    ops::Range,
     os::unix::fs::FileExt as _,
     path::{Path, PathBuf},
 };
@@ -130,6 +131,18 @@ impl Segment {
         }
     }
 
+    /// Its name.
+    pub fn name(&self) -> &SegmentName {
+        &self.name
+    }
+
+    /// Which entries the frame `number` holds, as the table says.
+    pub fn span(&self, number: usize) -> Option<Range<u64>> {
+        let (frame, earlier) = self.frames.get(..=number)?.split_last()?;
+        let start = self.name.start + earlier.iter().map(|f| u64::from(f.entries)).sum::<u64>();
+        Some(start..start + u64::from(frame.entries))
+    }
+
     /// The writer's clock at the first entry.
     pub fn clock(&self) -> u64 {
         self.clock
@@ -193,13 +206,10 @@ impl Segment {
     /// Unpacks the frame `number`: the index of its first entry, how many there are, and the bytes
     /// that [`super::fields::split`] takes apart.
     pub fn content(&self, number: usize) -> Result<(u64, u32, Vec<u8>), BadSegment> {
-        let Some((earlier, frame)) = self.frames.get(..=number).and_then(|upto| {
-            let (frame, earlier) = upto.split_last()?;
-            Some((earlier, frame))
-        }) else {
+        let (Some(frame), Some(span)) = (self.frames.get(number), self.span(number)) else {
             return Err(self.malformed("a frame beyond its table was asked for"));
         };
-        let first = self.name.start + earlier.iter().map(|f| u64::from(f.entries)).sum::<u64>();
+        let first = span.start;
         let stored = self.source.read(frame.stored as usize, frame.offset);
         let stored = stored.map_err(|source| self.io(source))?;
         let content = zstd::bulk::decompress(&stored, frame.content as usize)

@@ -40,7 +40,7 @@ use affiant_proto::Digest;
 use ring::digest as sha;
 
 pub use builder::Builder;
-pub use entry::{Entry, NotAnEntry};
+pub use entry::{Entry, NotAnEntry, statement_of};
 pub use file::{BadSegment, Segment};
 
 /// Most entries of one frame: as many as a tile has leaves, so that one frame serves one bundle.
@@ -67,7 +67,7 @@ const MAX_FRAMES: usize = 1024;
 
 /// Most bytes of the file: contents that do not compress, which zstd stores with less than one
 /// part in 128 more, and 1 MiB for header, table and footer (72 + 20 · 1024 + 44 bytes).
-const MAX_FILE_BYTES: u64 = (MAX_SEGMENT_BYTES + MAX_SEGMENT_BYTES / 128 + 1024 * 1024) as u64;
+pub const MAX_FILE_BYTES: u64 = (MAX_SEGMENT_BYTES + MAX_SEGMENT_BYTES / 128 + 1024 * 1024) as u64;
 
 const MAGIC: &[u8; 8] = b"AFFSEG\x00\x01";
 const HEADER: usize = 72;

@@ -141,7 +141,7 @@ pub(super) fn kept(
             "the log was rewritten: at size {size} you kept root {root}, and this log has {here}"
         )),
         Some(_) => {
-            anchor.kept_size = Some(size);
+            anchor.kept_size = anchor.kept_size.max(Some(size));
             if anchor.kind == AnchorKind::None || anchor.kind == AnchorKind::Unrelated {
                 anchor.kind = AnchorKind::Kept;
             }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use affiant_judge::Amount;
+use affiant_judge::{Amount, Finding};
 
 use super::{
     NoVerdict,
@@ -12,7 +12,6 @@ use super::{
         IntegrityState, Verdict,
     },
 };
-use crate::document::Document;
 
 /// Why the checks end early.
 pub(super) enum Stop {
@@ -20,18 +19,27 @@ pub(super) enum Stop {
     Io(NoVerdict),
 }
 
+/// What was judged of the records, and how much of them is not shown.
+pub(super) struct Judged {
+    pub(super) findings: Vec<Finding>,
+    pub(super) lines_withheld: u64,
+    pub(super) withheld_ms: Amount,
+    pub(super) not_judged: BTreeMap<String, u64>,
+}
+
 /// The checks so far and what they found.
 #[derive(Default)]
-pub(super) struct Checks {
+pub struct Checks {
     list: Vec<Check>,
     broken: Vec<String>,
     incomplete: Vec<&'static str>,
     pub(super) anchor: Anchor,
-    pub(super) document: Option<Document>,
+    pub(super) judged: Option<Judged>,
 }
 
 impl Checks {
-    pub(super) fn fine(&mut self, name: &'static str, detail: impl Into<String>) {
+    /// Notes what holds.
+    pub fn fine(&mut self, name: &'static str, detail: impl Into<String>) {
         self.list.push(Check {
             name,
             ok: true,
@@ -40,7 +48,8 @@ impl Checks {
         });
     }
 
-    pub(super) fn unknown(&mut self, name: &'static str, detail: impl Into<String>) {
+    /// Notes what cannot be told: the verdict is incomplete at best.
+    pub fn unknown(&mut self, name: &'static str, detail: impl Into<String>) {
         let detail = detail.into();
         self.incomplete.push(name);
         self.list.push(Check {
@@ -49,6 +58,16 @@ impl Checks {
             detail,
             unknown: true,
         });
+    }
+
+    /// Notes what does not hold: the verdict is broken.
+    pub fn fail(&mut self, name: &'static str, detail: impl Into<String>) {
+        self.broken(name, detail);
+    }
+
+    /// Tells whether nothing has failed so far.
+    pub fn holds(&self) -> bool {
+        self.broken.is_empty()
     }
 
     pub(super) fn broken(&mut self, name: &'static str, detail: impl Into<String>) -> Stop {
@@ -73,23 +92,48 @@ impl Checks {
         }
     }
 
-    pub(super) fn conclude(mut self, trusted: bool) -> Verdict {
+    /// Ends the checks of a whole log; `trusted` where its reader said what he trusts.
+    pub fn conclude_log(self, trusted: bool) -> Verdict {
+        self.conclude(
+            trusted,
+            [
+                "every signature, chain, line and sum holds, and all of it stands in the log's tree",
+                "everything agrees with the keys in the log itself; nobody but the log vouches for them",
+            ],
+        )
+    }
+
+    /// Ends the checks of a bundle.
+    pub(super) fn conclude_bundle(self, trusted: bool) -> Verdict {
+        self.conclude(
+            trusted,
+            [
+                "every signature, chain, line and proof holds, and every figure was computed again",
+                "everything agrees with the keys in the bundle itself; nobody but the bundle vouches for them",
+            ],
+        )
+    }
+
+    fn conclude(mut self, trusted: bool, [holds, unproven]: [&str; 2]) -> Verdict {
         let integrity = match self.broken.first() {
-            Some(first) => Integrity { state: IntegrityState::Broken, text: format!("broken: {first}") },
+            Some(first) => Integrity {
+                state: IntegrityState::Broken,
+                text: format!("broken: {first}"),
+            },
             None if trusted => Integrity {
                 state: IntegrityState::Holds,
-                text: "every signature, chain, line and proof holds, and every figure was computed again".to_owned(),
+                text: holds.to_owned(),
             },
             None => Integrity {
                 state: IntegrityState::Unproven,
-                text: "everything agrees with the keys in the bundle itself; nobody but the bundle vouches for them".to_owned(),
+                text: unproven.to_owned(),
             },
         };
         self.anchor.text = anchor::words(&self.anchor);
-        let (findings, completeness) = match &self.document {
-            Some(document) => (
-                Findings::of(document.findings.clone()),
-                self.completeness(document),
+        let (findings, completeness) = match &self.judged {
+            Some(judged) => (
+                Findings::of(judged.findings.clone()),
+                self.completeness(judged),
             ),
             None => (Findings::unknown(), nothing_shown()),
         };
@@ -112,8 +156,7 @@ impl Checks {
         }
     }
 
-    fn completeness(&self, document: &Document) -> Completeness {
-        let shown = &document.completeness;
+    fn completeness(&self, shown: &Judged) -> Completeness {
         let withheld = match shown.lines_withheld {
             0 => "every line of every record is shown".to_owned(),
             lines => format!(
@@ -141,7 +184,7 @@ impl Checks {
             state,
             lines_withheld: shown.lines_withheld,
             withheld_ms: shown.withheld_ms,
-            not_judged: document.not_judged.clone(),
+            not_judged: shown.not_judged.clone(),
             text,
         }
     }

@@ -1,11 +1,13 @@
 //! Making the report again and comparing it, and what was judged in it.
 
+use std::collections::BTreeMap;
+
 use affiant_judge::RULES_VERSION;
 use affiant_proto::{digest, tlog::SignedCheckpoint};
 
 use super::{
     MAX_PAGE_BYTES,
-    checks::{Checks, Stop},
+    checks::{Checks, Judged, Stop},
     small,
 };
 use crate::{
@@ -35,7 +37,12 @@ pub(super) fn figures(
     let page = page::render(&document, digest(report), &shown);
     let guide = guide::render(&document, digest(report), &shown);
     let records = document.completeness.records;
-    checks.document = Some(document);
+    checks.judged = Some(Judged {
+        findings: document.findings,
+        lines_withheld: document.completeness.lines_withheld,
+        withheld_ms: document.completeness.withheld_ms,
+        not_judged: document.not_judged,
+    });
     if claim.rules_version != RULES_VERSION {
         checks.unknown(
             "figures",
@@ -94,25 +101,7 @@ fn difference(due: &[u8], report: &[u8]) -> String {
 /// Says what was not judged, or judged by other parameters or from other sources than the reader
 /// accepts.
 pub(super) fn judged(checks: &mut Checks, reading: &Reading, claim: &Claim, trust: Option<&Trust>) {
-    let not_judged = reading.judge().figures().not_judged;
-    let kinds: Vec<String> = not_judged
-        .iter()
-        .map(|(kind, count)| format!("{count} {kind}"))
-        .collect();
-    if kinds.is_empty() {
-        checks.fine(
-            "judged",
-            "every statement in the evidence is of a kind that the rules judge",
-        );
-    } else {
-        checks.unknown(
-            "judged",
-            format!(
-                "statements that the rules do not judge: {}",
-                kinds.join(", ")
-            ),
-        );
-    }
+    kinds(checks, &reading.judge().figures().not_judged);
     let wanted = trust
         .map(|trust| trust.parameters().clone())
         .unwrap_or_default();
@@ -139,6 +128,33 @@ pub(super) fn judged(checks: &mut Checks, reading: &Reading, claim: &Claim, trus
         .values()
         .flat_map(|host| host.sources.iter().filter(|(kind, _)| **kind != "nvml"));
     let others: u64 = others.map(|(_, count)| *count).sum();
+    sources(checks, others, trust);
+}
+
+/// Says which statements the rules do not judge.
+pub(super) fn kinds(checks: &mut Checks, not_judged: &BTreeMap<String, u64>) {
+    let kinds: Vec<String> = not_judged
+        .iter()
+        .map(|(kind, count)| format!("{count} {kind}"))
+        .collect();
+    if kinds.is_empty() {
+        checks.fine(
+            "judged",
+            "every statement is of a kind that the rules judge",
+        );
+    } else {
+        checks.unknown(
+            "judged",
+            format!(
+                "statements that the rules do not judge: {}",
+                kinds.join(", ")
+            ),
+        );
+    }
+}
+
+/// Says how many records come from other sources than the driver.
+pub(super) fn sources(checks: &mut Checks, others: u64, trust: Option<&Trust>) {
     if others == 0 {
         checks.fine(
             "sources",

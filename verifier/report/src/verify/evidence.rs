@@ -53,7 +53,7 @@ pub(super) fn evidence(
     let mut leaves = vec![(first.index, first.leaf())];
     let opened = Reading::open(first, claim.period, claim.parameters.clone());
     let mut reading = opened.map_err(|error| checks.broken("statements", error.to_string()))?;
-    trusted(checks, &reading, trust)?;
+    trusted(checks, reading.authorities(), trust)?;
     let mut issued = None;
     while let Some(entry) = reader.next_entry().map_err(|error| bad(checks, error))? {
         leaves.push((entry.index, entry.leaf()));
@@ -79,7 +79,7 @@ pub(super) fn evidence(
             leaves.len()
         ),
     );
-    let key = generations(checks, &reading, trust)?;
+    let key = generations(checks, reading.authorities(), trust)?;
     let faults = reading.finish(claim.size);
     match faults.first() {
         None => {
@@ -97,7 +97,9 @@ pub(super) fn evidence(
             checks.broken("whole", format!("{first} (and {} more)", faults.len() - 1));
         }
     }
-    officers(checks, &reading, trust);
+    let all = reading.officers();
+    let all = all.iter().map(|it| (it.name.as_str(), it.key.as_slice()));
+    officers(checks, reading.genesis().0, all, trust);
     late(checks, &reading);
     Ok(Read {
         reading,

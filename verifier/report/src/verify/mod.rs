@@ -1,4 +1,4 @@
-//! Verifying a bundle: every check in its order, without network, clock or server.
+//! Verifying a bundle, or a whole log: every check in its order, without network, clock or server.
 //!
 //! What holds the checks together is one reading of the evidence by the code that made the
 //! report; what the report says is then only compared.
@@ -10,11 +10,14 @@ mod evidence;
 mod log;
 mod trusted;
 mod verdict;
+mod whole;
 
+pub use checks::Checks;
 pub use verdict::{
     Anchor, AnchorKind, Check, Completeness, CompletenessState, Conclusion, Findings, Integrity,
     IntegrityState, Verdict, Witness,
 };
+pub use whole::{Unheld, WholeLog};
 
 use affiant_proto::{digest, tlog::Note};
 
@@ -25,7 +28,7 @@ use crate::{
     files::{self, Files, Unread, whole},
     trust::Trust,
 };
-use checks::{Checks, Stop};
+use checks::Stop;
 use compare::{figures, judged};
 use evidence::evidence;
 use log::{anchored, checkpoint, consistency, inclusion, issued, past, views};
@@ -58,7 +61,7 @@ pub fn verify(
     let mut checks = Checks::default();
     match examine(&mut checks, files, trust, since) {
         // What broke is in the checks.
-        Ok(()) | Err(Stop::Broken) => Ok(checks.conclude(trust.is_some())),
+        Ok(()) | Err(Stop::Broken) => Ok(checks.conclude_bundle(trust.is_some())),
         Err(Stop::Io(error)) => Err(error),
     }
 }

@@ -1,25 +1,22 @@
 //! Holding who signs against what the reader trusts.
 
 use affiant_proto::{
-    Digest, PublicKey,
+    Authorities, Digest, PublicKey,
     authority::{APPROVERS, Approver, Worth},
     tlog::NoteKey,
     v1,
 };
 
 use super::checks::{Checks, Stop};
-use crate::{
-    reading::Reading,
-    trust::{self, Trust},
-};
+use crate::trust::{self, Trust};
 
 /// Holds the genesis against what the reader trusts.
 pub(super) fn trusted(
     checks: &mut Checks,
-    reading: &Reading,
+    authorities: &Authorities,
     trust: Option<&Trust>,
 ) -> Result<(), Stop> {
-    let (genesis, found) = reading.genesis();
+    let (genesis, found) = (authorities.body(), authorities.genesis());
     let own = trust::log_key(genesis).map_err(|bad| checks.broken("trust", bad.to_string()))?;
     let Some(trust) = trust else {
         checks.unknown("trust", fingerprints(genesis, found, &own));
@@ -63,10 +60,10 @@ pub(super) fn trusted(
 /// officers whom he knows.
 pub(super) fn generations(
     checks: &mut Checks,
-    reading: &Reading,
+    authorities: &Authorities,
     trust: Option<&Trust>,
 ) -> Result<NoteKey, Stop> {
-    let lineage = reading.authorities().lineage();
+    let lineage = authorities.lineage();
     let now = lineage.current().key().clone();
     let mut later = lineage.generations();
     if let Some(trust) = trust
@@ -81,7 +78,7 @@ pub(super) fn generations(
         let approvers = opening.approvers();
         let known = approvers
             .iter()
-            .filter(|approver| speaks(reading, trust, opening.index(), approver));
+            .filter(|approver| speaks(authorities, trust, opening.index(), approver));
         let known = known.count();
         let origin = generation.origin();
         if known < APPROVERS {
@@ -117,12 +114,11 @@ pub(super) fn generations(
 /// Tells whether the reader knows an officer who approved, and his key was trusted there. Without
 /// a trust file the genesis says who officers are.
 fn speaks(
-    reading: &Reading,
+    authorities: &Authorities,
     trust: Option<&Trust>,
     index: Option<u64>,
     approver: &Approver,
 ) -> bool {
-    let authorities = reading.authorities();
     let first = approver
         .chain
         .and_then(|chain| authorities.opened_by(&chain));
@@ -144,11 +140,16 @@ fn speaks(
     stands && (named(&approver.key) || first.is_some_and(named))
 }
 
-/// Holds the officers against what the reader trusts, once all are known.
-pub(super) fn officers(checks: &mut Checks, reading: &Reading, trust: Option<&Trust>) {
+/// Holds the officers, whose names and opening keys are `all`, against what the reader trusts, once
+/// all are known.
+pub(super) fn officers<'a>(
+    checks: &mut Checks,
+    genesis: &v1::Genesis,
+    all: impl IntoIterator<Item = (&'a str, &'a [u8])>,
+    trust: Option<&Trust>,
+) {
     let Some(trust) = trust else { return };
     let known = |key: &[u8]| PublicKey::ed25519(key).is_ok_and(|key| trust.knows(&key));
-    let (genesis, _) = reading.genesis();
     if let Some(stranger) = genesis.officers.iter().find(|officer| !known(&officer.key)) {
         checks.broken(
             "officers",
@@ -159,12 +160,8 @@ pub(super) fn officers(checks: &mut Checks, reading: &Reading, trust: Option<&Tr
         );
         return;
     }
-    let later: Vec<&str> = reading
-        .officers()
-        .into_iter()
-        .filter(|officer| !known(&officer.key))
-        .map(|officer| officer.name.as_str())
-        .collect();
+    let later = all.into_iter().filter(|(_, key)| !known(key));
+    let later: Vec<&str> = later.map(|(name, _)| name).collect();
     match later.is_empty() {
         true => checks.fine("officers", "every officer is among those you trust"),
         false => checks.fine(
