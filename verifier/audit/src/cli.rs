@@ -5,17 +5,19 @@ use std::{
     fs::File,
     io::{self, IsTerminal as _, Read as _, Write as _},
     net::SocketAddr,
+    num::NonZeroUsize,
     path::{Path, PathBuf},
 };
 
 use affiant_proto::tlog::{KeyName, MAX_NOTE_BYTES, Note, NoteKey};
-use affiant_report::{Trust, trust::MAX_TRUST_BYTES, verify};
+use affiant_report::{Conclusion, Trust, Verdict, files, trust::MAX_TRUST_BYTES, verify};
 use clap::{Parser, Subcommand, error::ErrorKind};
 
 use crate::{
     directory::Directory,
+    log,
     print::{self, Colour},
-    witness,
+    show, witness,
 };
 
 /// Exit code of wrong flags, or files that are not what a flag asks for.
@@ -42,6 +44,24 @@ enum Command {
         after_help = "Example: affiant-audit verify report-2026-10 --trust trust.toml --since kept-checkpoint"
     )]
     Verify(VerifyArguments),
+    /// Audit a whole log: every file, statement, signature, chain, sum and tile
+    #[command(
+        after_help = "Example: affiant-audit log /var/lib/affiant --trust trust.toml --since kept-checkpoint\n\n\
+                      DIR is a verifier's data directory, its log directory, or an export."
+    )]
+    Log(LogArguments),
+    /// Show one record of a log, with its signature and inclusion verified
+    #[command(
+        after_help = "Example: affiant-audit record /var/lib/affiant 4711 --trust trust.toml\n\
+                      Or:      affiant-audit record /var/lib/affiant CHAIN:SEQUENCE"
+    )]
+    Record(RecordArguments),
+    /// Derive a finding again from a log or a report, and show its evidence
+    #[command(
+        after_help = "Example: affiant-audit explain report-2026-10 0f1e2d3c4b5a69788796a5b4c3d2e1f0\n\n\
+                      DIR is a report, or a log as `log` takes it."
+    )]
+    Explain(ExplainArguments),
     /// Cosign the checkpoints of a log as long as it only grows
     #[command(
         after_help = "Example: affiant-audit witness --init --key witness.key --name witness.example\n\
@@ -61,6 +81,57 @@ struct VerifyArguments {
     #[arg(long, value_name = "CHECKPOINT")]
     since: Option<PathBuf>,
     /// Print the verdict as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(clap::Args)]
+struct LogArguments {
+    /// Directory of the log
+    dir: PathBuf,
+    /// What you trust: log key, genesis, authority, officers, witnesses
+    #[arg(long, value_name = "FILE")]
+    trust: Option<PathBuf>,
+    /// A checkpoint of this log that you kept; may be given more than once
+    #[arg(long, value_name = "CHECKPOINT")]
+    since: Vec<PathBuf>,
+    /// Threads that verify; as many as there are cores where none is said
+    #[arg(long, value_name = "N")]
+    threads: Option<NonZeroUsize>,
+    /// Note here what is verified, and verify no signature again that is noted; this file is trusted
+    #[arg(long, value_name = "FILE")]
+    resume: Option<PathBuf>,
+    /// Print the verdict as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(clap::Args)]
+struct RecordArguments {
+    /// Directory of the log
+    dir: PathBuf,
+    /// Log index, or chain and sequence
+    #[arg(value_name = "INDEX|CHAIN:SEQUENCE")]
+    which: show::Which,
+    /// What you trust: log key, genesis, authority, officers, witnesses
+    #[arg(long, value_name = "FILE")]
+    trust: Option<PathBuf>,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(clap::Args)]
+struct ExplainArguments {
+    /// Directory of the report or log
+    dir: PathBuf,
+    /// The finding, 32 hexadecimal digits
+    #[arg(value_name = "FINDING")]
+    finding: String,
+    /// What you trust: log key, genesis, authority, officers, witnesses
+    #[arg(long, value_name = "FILE")]
+    trust: Option<PathBuf>,
+    /// Print JSON
     #[arg(long)]
     json: bool,
 }
@@ -124,7 +195,10 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         }
     };
     let done = match cli.command {
-        Command::Verify(arguments) => verify_bundle(arguments),
+        Command::Verify(arguments) => verify_bundle(&arguments),
+        Command::Log(arguments) => audit_log(&arguments),
+        Command::Record(arguments) => show_record(&arguments),
+        Command::Explain(arguments) => explain(&arguments),
         Command::Witness(arguments) if arguments.init => make_witness(&arguments),
         Command::Witness(arguments) => run_witness(arguments),
     };
@@ -134,44 +208,150 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
     })
 }
 
-fn verify_bundle(arguments: VerifyArguments) -> Result<u8, Failure> {
-    let read = |path: &Path, limit| {
-        let text = read_text(path, limit);
-        text.map_err(|error| io_error(format!("{}: {error}", path.display())))
-    };
-    let trust = match &arguments.trust {
-        None => None,
-        Some(path) => {
-            let text = read(path, MAX_TRUST_BYTES)?;
-            let trust = Trust::parse(&text);
-            Some(trust.map_err(|error| usage(format!("{}: {error}", path.display())))?)
-        }
-    };
-    let since = match &arguments.since {
-        None => None,
-        Some(path) => {
-            let text = read(path, MAX_NOTE_BYTES as u64)?;
-            let note = Note::parse(text.as_bytes());
-            Some(note.map_err(|error| usage(format!("{}: {error}", path.display())))?)
-        }
-    };
+fn verify_bundle(arguments: &VerifyArguments) -> Result<u8, Failure> {
+    let trust = arguments.trust.as_deref().map(trusted).transpose()?;
+    let since = arguments.since.as_deref().map(kept).transpose()?;
     let directory = Directory::open(arguments.dir.clone());
     let directory =
         directory.map_err(|error| io_error(format!("{}: {error}", arguments.dir.display())))?;
     let verdict = verify(&directory, trust.as_ref(), since.as_ref()).map_err(io_error)?;
-    let text = if arguments.json {
-        serde_json::to_string_pretty(&verdict).map_err(io_error)? + "\n"
+    conclude(&verdict, arguments.json)
+}
+
+fn audit_log(arguments: &LogArguments) -> Result<u8, Failure> {
+    let trust = arguments.trust.as_deref().map(trusted).transpose()?;
+    let since = arguments.since.iter().map(|path| kept(path));
+    let since = since.collect::<Result<Vec<_>, _>>()?;
+    let folder = folder(&arguments.dir)?;
+    let resume = arguments.resume.as_deref().map(|path| {
+        let opened = log::Resume::open(path);
+        opened.map_err(|error| io_error(format!("{}: {error}", path.display())))
+    });
+    let resume = resume.transpose()?;
+    let asked = log::Asked {
+        trust: trust.as_ref(),
+        since: &since,
+        threads: arguments.threads,
+        resume: resume.as_ref(),
+    };
+    let verdict = log::audit(&folder, &asked, &mut log::Bar::default());
+    let verdict = verdict.map_err(|failure| no_verdict(&arguments.dir, &failure))?;
+    conclude(&verdict, arguments.json)
+}
+
+fn show_record(arguments: &RecordArguments) -> Result<u8, Failure> {
+    let trust = arguments.trust.as_deref().map(trusted).transpose()?;
+    let folder = folder(&arguments.dir)?;
+    let record = show::record(&folder, arguments.which, trust.as_ref());
+    let record = record.map_err(|error| not_shown(&arguments.dir, &error))?;
+    let text = match arguments.json {
+        true => serde_json::to_string_pretty(&record).map_err(io_error)? + "\n",
+        false => show::text::record(&record),
+    };
+    say(&text)?;
+    let holds = record.held.iter().all(|held| held.ok);
+    Ok(if holds {
+        0
     } else {
-        let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        let colour = if io::stdout().is_terminal() && !plain {
-            Colour::Yes
-        } else {
-            Colour::No
+        Conclusion::Broken.exit_code()
+    })
+}
+
+fn explain(arguments: &ExplainArguments) -> Result<u8, Failure> {
+    let trust = arguments.trust.as_deref().map(trusted).transpose()?;
+    let dir = &arguments.dir;
+    let fault = |error| not_shown(dir, &error);
+    let (explained, verdict) = if dir.join(files::REPORT).exists() {
+        let directory = Directory::open(dir.clone());
+        let directory =
+            directory.map_err(|error| io_error(format!("{}: {error}", dir.display())))?;
+        let verdict = verify(&directory, trust.as_ref(), None).map_err(io_error)?;
+        let explained = show::explain_bundle(&directory, &arguments.finding);
+        (explained.map_err(fault)?, verdict)
+    } else {
+        let asked = log::Asked {
+            trust: trust.as_ref(),
+            ..log::Asked::default()
         };
-        print::verdict(&verdict, colour)
+        let mut bar = log::Bar::default();
+        let folder = folder(dir)?;
+        show::explain_log(&folder, &arguments.finding, &asked, &mut bar).map_err(fault)?
+    };
+    let text = match arguments.json {
+        true => serde_json::to_string_pretty(&explained).map_err(io_error)? + "\n",
+        false => format!(
+            "{}\n{:<16}{}\n",
+            show::text::explained(&explained),
+            "integrity",
+            verdict.integrity.text
+        ),
+    };
+    say(&text)?;
+    Ok(match verdict.verdict {
+        Conclusion::Broken => Conclusion::Broken.exit_code(),
+        _ => Conclusion::Findings.exit_code(),
+    })
+}
+
+fn not_shown(dir: &Path, error: &show::NotShown) -> Failure {
+    use show::NotShown;
+    let text = format!("{}: {error}", dir.display());
+    match error {
+        NotShown::NoRecord(..) | NotShown::NoFinding(_) | NotShown::Log(log::Failure::NoLog) => {
+            usage(text)
+        }
+        NotShown::Log(_) | NotShown::Bundle(files::Unread::Io { .. }) => io_error(text),
+        _ => Failure {
+            code: Conclusion::Broken.exit_code(),
+            text,
+        },
+    }
+}
+
+fn folder(dir: &Path) -> Result<log::Folder, Failure> {
+    let folder = log::Folder::open(dir.to_owned());
+    folder.map_err(|error| io_error(format!("{}: {error}", dir.display())))
+}
+
+fn no_verdict(dir: &Path, failure: &log::Failure) -> Failure {
+    let text = format!("{}: {failure}", dir.display());
+    match failure {
+        log::Failure::NoLog => usage(text),
+        _ => io_error(text),
+    }
+}
+
+fn read(path: &Path, limit: u64) -> Result<String, Failure> {
+    let text = read_text(path, limit);
+    text.map_err(|error| io_error(format!("{}: {error}", path.display())))
+}
+
+fn trusted(path: &Path) -> Result<Trust, Failure> {
+    let trust = Trust::parse(&read(path, MAX_TRUST_BYTES)?);
+    trust.map_err(|error| usage(format!("{}: {error}", path.display())))
+}
+
+fn kept(path: &Path) -> Result<Note, Failure> {
+    let note = Note::parse(read(path, MAX_NOTE_BYTES as u64)?.as_bytes());
+    note.map_err(|error| usage(format!("{}: {error}", path.display())))
+}
+
+/// Prints a verdict; gives its exit code.
+fn conclude(verdict: &Verdict, json: bool) -> Result<u8, Failure> {
+    let text = match json {
+        true => serde_json::to_string_pretty(verdict).map_err(io_error)? + "\n",
+        false => print::verdict(verdict, colour()),
     };
     say(&text)?;
     Ok(verdict.verdict.exit_code())
+}
+
+fn colour() -> Colour {
+    let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    match io::stdout().is_terminal() && !plain {
+        true => Colour::Yes,
+        false => Colour::No,
+    }
 }
 
 fn make_witness(arguments: &WitnessArguments) -> Result<u8, Failure> {

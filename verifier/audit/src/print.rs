@@ -110,9 +110,9 @@ fn write_verdict(out: &mut String, verdict: &Verdict, colour: Colour) -> fmt::Re
     )
 }
 
-/// Breaks a text at spaces. It holds names that others chose: what could move the cursor or turn
-/// the reading direction is replaced.
-fn wrapped(text: &str) -> String {
+/// Takes out of a text, in which others chose names, what could move the cursor or turn the reading
+/// direction.
+pub(crate) fn harmless(text: &str) -> String {
     let harmless = |c: char| {
         let turns = matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
         if c.is_control() || turns {
@@ -121,7 +121,12 @@ fn wrapped(text: &str) -> String {
             c
         }
     };
-    let text: String = text.chars().map(harmless).collect();
+    text.chars().map(harmless).collect()
+}
+
+/// Breaks a text at spaces, once it is harmless.
+fn wrapped(text: &str) -> String {
+    let text = harmless(text);
     let mut out = String::new();
     let mut column = INDENT;
     for word in text.split(' ') {

@@ -1,0 +1,315 @@
+//! Auditing a whole log from its files: all cores verify, one judge reads in order.
+//!
+//! ```text
+//! store ─ places ─▶ segments ─ workers ─▶ entries in order ─ WholeLog ─▶ verdict
+//!                                                  └─ tree ─ tiles
+//! ```
+
+mod keyring;
+mod places;
+mod progress;
+mod resume;
+mod store;
+mod tiles;
+mod workers;
+
+use std::{io, num::NonZeroUsize, thread};
+
+use affiant_proto::tlog::{Checkpoint, Note};
+use affiant_report::{
+    Trust, Verdict,
+    head::Head,
+    segment::{Segment, SegmentName},
+    verify::{Checks, WholeLog},
+};
+
+pub use keyring::Keyring;
+pub use places::{Found, Places};
+pub use progress::{Bar, Watch};
+pub use resume::Resume;
+pub use store::{Folder, Store, Unread};
+pub use workers::{Fault, Frame, Step, Work, run};
+
+use tiles::Tiles;
+
+/// What an auditor brings.
+#[derive(Clone, Debug, Default)]
+pub struct Asked<'a> {
+    /// What he trusts.
+    pub trust: Option<&'a Trust>,
+    /// Checkpoints that he kept.
+    pub since: &'a [Note],
+    /// Threads that verify; as many as there are cores where none is said.
+    pub threads: Option<NonZeroUsize>,
+    /// What an earlier run had verified; trusted.
+    pub resume: Option<&'a Resume>,
+}
+
+/// Why there is no verdict.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Failure {
+    /// The storage failed: says nothing about the log.
+    #[error(transparent)]
+    Unread(#[from] Unread),
+    /// There is no log in the directory.
+    #[error(
+        "there is no log: a verifier's data directory, its log directory or an export has \
+         segments/ and a checkpoint"
+    )]
+    NoLog,
+    /// What was verified could not be noted.
+    #[error("the file of --resume could not be written: {0}")]
+    Resume(io::Error),
+}
+
+/// Audits a log. An error only where there is none or the storage fails; all else is in the verdict.
+pub fn audit(
+    store: &dyn Store,
+    asked: &Asked<'_>,
+    watch: &mut dyn Watch,
+) -> Result<Verdict, Failure> {
+    let mut checks = Checks::default();
+    let found = Found::of(store, &mut checks)?;
+    let read = read(store, &found, asked, watch, &mut checks)?;
+    if let Some(read) = read {
+        read.log
+            .conclude(&mut checks, found.note.as_deref(), asked.since, read.whole);
+    }
+    Ok(checks.conclude_log(asked.trust.is_some()))
+}
+
+/// A log as far as it could be read.
+pub struct Read<'a> {
+    /// What was read.
+    pub log: WholeLog<'a>,
+    /// Whether that is all.
+    pub whole: bool,
+}
+
+/// Reads all segments in order, with the checks of each file; nothing where there is no genesis.
+pub fn read<'a>(
+    store: &'a dyn Store,
+    found: &'a Found,
+    asked: &Asked<'a>,
+    watch: &mut dyn Watch,
+    checks: &mut Checks,
+) -> Result<Option<Read<'a>>, Failure> {
+    let cores = || thread::available_parallelism().unwrap_or(NonZeroUsize::MIN);
+    let places = &found.places;
+    let path = |name: &SegmentName| (*name, places.segment(name));
+    let work = Work {
+        store,
+        segments: found.segments.iter().map(path).collect(),
+        threads: asked.threads.unwrap_or_else(cores),
+        resume: asked.resume,
+    };
+    let published = found.note.as_ref().and_then(|note| Note::parse(note).ok());
+    let published = published.and_then(|note| note.text().parse::<Checkpoint>().ok());
+    let published = published.map_or(0, |checkpoint| checkpoint.size());
+    let mut reading = Reading {
+        store,
+        places,
+        trust: asked.trust,
+        log: None,
+        tiles: Tiles::new(store, places.public(), found.tiles.clone(), published),
+        resume: asked.resume,
+        before: None,
+        now: String::new(),
+        segments: 0,
+        fault: None,
+    };
+    let keys = Keyring::default();
+    if let Some(first) = found.segments.first()
+        && first.start() > 0
+    {
+        let text = format!(
+            "segment {} is missing its predecessors: log indices 0 to {} are nowhere",
+            places.segment(first),
+            first.start() - 1
+        );
+        checks.fail("segments", text);
+        return Ok(None);
+    }
+    run(&work, &keys, |step| {
+        let goes_on = reading.step(step);
+        if let Some(log) = &reading.log {
+            watch.at(log.size(), found.entries());
+        }
+        goes_on
+    });
+    watch.over();
+    reading.finish(found.head.as_ref(), checks)
+}
+
+/// What was read so far.
+struct Reading<'a> {
+    store: &'a dyn Store,
+    places: &'a Places,
+    trust: Option<&'a Trust>,
+    log: Option<WholeLog<'a>>,
+    tiles: Tiles<'a>,
+    resume: Option<&'a Resume>,
+    /// The segment before the current one, and its clock.
+    before: Option<(SegmentName, u64)>,
+    /// Path of the current segment.
+    now: String,
+    segments: usize,
+    fault: Option<(&'static str, Wrong)>,
+}
+
+/// Why reading ended early.
+enum Wrong {
+    Log(String),
+    Storage(Failure),
+}
+
+impl<'a> Reading<'a> {
+    fn step(&mut self, step: Step<'_>) -> bool {
+        let done = match step {
+            Step::Segment(segment) => self.segment(segment),
+            Step::Frame(frame) => self.frame(frame),
+            Step::End => self.ends(),
+            Step::Fault(fault) => Err(told(fault)),
+        };
+        match done {
+            Ok(()) => true,
+            Err(fault) => {
+                self.fault = Some(fault);
+                false
+            }
+        }
+    }
+
+    /// Takes up a segment: it names the one before, and its clock is later.
+    fn segment(&mut self, segment: &Segment) -> Result<(), (&'static str, Wrong)> {
+        self.now = self.places.segment(segment.name());
+        let wrong = |text| Err(("segments", Wrong::Log(text)));
+        let previous = segment.previous();
+        if previous != self.before.as_ref().map(|(name, _)| name) {
+            let said = previous.map_or_else(|| "none".to_owned(), ToString::to_string);
+            return wrong(format!(
+                "{}: the segment before it is not {said}, which it names",
+                self.now
+            ));
+        }
+        if self
+            .before
+            .is_some_and(|(_, clock)| segment.clock() <= clock)
+        {
+            return wrong(format!(
+                "{}: its clock does not advance on that of the segment before",
+                self.now
+            ));
+        }
+        self.before = Some((*segment.name(), segment.clock()));
+        self.segments += 1;
+        Ok(())
+    }
+
+    fn ends(&mut self) -> Result<(), (&'static str, Wrong)> {
+        if let Some(log) = &mut self.log {
+            log.segment_ends();
+        }
+        let noted = match (self.resume, &self.before) {
+            (Some(resume), Some((name, _))) => resume.note(name),
+            _ => Ok(()),
+        };
+        noted.map_err(|error| ("segments", Wrong::Storage(Failure::Resume(error))))
+    }
+
+    fn frame(&mut self, frame: Frame) -> Result<(), (&'static str, Wrong)> {
+        for envelope in frame.entries {
+            let taken = match &mut self.log {
+                Some(log) => log.take(envelope, |made| self.tiles.full(made)),
+                None => self.open(envelope),
+            };
+            taken.map_err(|unsound| {
+                let text = format!("{}: {unsound}", self.now);
+                ("statements", Wrong::Log(text))
+            })?;
+        }
+        frame.fault.map_or(Ok(()), |fault| Err(told(fault)))
+    }
+
+    fn open(
+        &mut self,
+        genesis: affiant_proto::Envelope,
+    ) -> Result<(), affiant_report::reading::Unsound> {
+        let (store, public) = (self.store, self.places.public());
+        let leaves = move |index| {
+            let path = affiant_proto::tlog::tile_path(0, index, None).ok()?;
+            let limit = affiant_report::edge::MAX_TILE_BYTES as u64;
+            store.read(&format!("{public}{path}"), limit).ok()?
+        };
+        self.log = Some(WholeLog::open(genesis, self.trust, leaves)?);
+        Ok(())
+    }
+
+    /// Says what was found of the files.
+    fn finish(self, head: Option<&Head>, checks: &mut Checks) -> Result<Option<Read<'a>>, Failure> {
+        let whole = match self.fault {
+            None => self.segments > 0,
+            Some((_, Wrong::Storage(failure))) => return Err(failure),
+            Some((name, Wrong::Log(text))) => {
+                checks.fail(name, text);
+                false
+            }
+        };
+        let Some(log) = self.log else {
+            return Ok(None);
+        };
+        let (size, segments) = (log.size(), self.segments);
+        if whole {
+            checks.fine(
+                "segments",
+                format!(
+                    "{segments} segments: each is what its name says, and names the one before"
+                ),
+            );
+            checks.fine(
+                "statements",
+                format!("{size} statements: every spelling, leaf, signature, chain and sum holds"),
+            );
+            if let Some(head) = head {
+                locked(&log, head, self.places, checks);
+            }
+            self.tiles.finish(log.edge(), checks)?;
+        }
+        Ok(Some(Read { log, whole }))
+    }
+}
+
+/// Holds the lock against the tree.
+fn locked(log: &WholeLog<'_>, head: &Head, places: &Places, checks: &mut Checks) {
+    let due = log.authorities().lineage().current().origin();
+    let at = places.lock().unwrap_or("lock");
+    if head.origin != *due {
+        checks.fail(
+            "lock",
+            format!("{at} is of log {}, and this one is {due}", head.origin),
+        );
+    } else if (head.size, head.root) != (log.size(), log.edge().root()) {
+        checks.fail(
+            "lock",
+            format!(
+                "{at} has size {} under root {}, and the segments that it names have size {} under {}",
+                head.size,
+                head.root,
+                log.size(),
+                log.edge().root()
+            ),
+        );
+    } else {
+        checks.fine("lock", format!("{at} names these segments and their root"));
+    }
+}
+
+/// Under which check a fault is told.
+fn told(fault: Fault) -> (&'static str, Wrong) {
+    match fault {
+        Fault::Unread(io @ Unread::Io { .. }) => ("segments", Wrong::Storage(io.into())),
+        Fault::Envelope { .. } => ("statements", Wrong::Log(fault.to_string())),
+        _ => ("segments", Wrong::Log(fault.to_string())),
+    }
+}

@@ -1,0 +1,247 @@
+//! Which files a log has, and which segments make it up.
+
+use std::collections::BTreeMap;
+
+use affiant_proto::tlog::{Checkpoint, MAX_NOTE_BYTES, Note};
+use affiant_report::{
+    head::{Head, MAX_HEAD_BYTES},
+    segment::{MAX_FILE_BYTES, Segment, SegmentName},
+    verify::Checks,
+};
+
+use super::{
+    Failure,
+    store::{Store, Unread},
+    tiles::Listed,
+};
+
+/// Where the parts of a log lie below the directory that was named.
+///
+/// ```text
+/// verifier's data   log/lock  log/segments/  log/public/checkpoint  log/public/tile/
+/// its log           lock      segments/      public/checkpoint      public/tile/
+/// an export                   segments/      checkpoint             tile/
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Places {
+    /// The lock; none in an export.
+    lock: Option<String>,
+    segments: String,
+    public: String,
+}
+
+impl Places {
+    /// Finds out what the directory is.
+    pub fn find(store: &dyn Store) -> Result<Self, Failure> {
+        for before in ["log/", ""] {
+            if store.names(&format!("{before}public/"))?.is_some() {
+                return Ok(Self {
+                    lock: Some(format!("{before}lock")),
+                    segments: format!("{before}segments/"),
+                    public: format!("{before}public/"),
+                });
+            }
+        }
+        if store.names("segments/")?.is_some() {
+            return Ok(Self {
+                lock: None,
+                segments: "segments/".to_owned(),
+                public: String::new(),
+            });
+        }
+        Err(Failure::NoLog)
+    }
+
+    /// Where the lock lies, where there is one.
+    pub fn lock(&self) -> Option<&str> {
+        self.lock.as_deref()
+    }
+
+    /// Where a segment lies.
+    pub fn segment(&self, name: &SegmentName) -> String {
+        format!("{}{name}", self.segments)
+    }
+
+    /// Before the path of a tile, and before that of the checkpoint.
+    pub fn public(&self) -> &str {
+        &self.public
+    }
+
+    /// Where the newest checkpoint lies.
+    pub fn checkpoint(&self) -> String {
+        format!("{}checkpoint", self.public)
+    }
+}
+
+/// What there is to be audited.
+pub struct Found {
+    /// Where it is.
+    pub places: Places,
+    /// The tiles, named before anything else was read.
+    pub tiles: Listed,
+    /// The published checkpoint as it is stored.
+    pub note: Option<Vec<u8>>,
+    /// What the lock says, where it could be read.
+    pub head: Option<Head>,
+    /// The segments in their order; they abut, and begin at 0 where nothing is missing.
+    pub segments: Vec<SegmentName>,
+}
+
+impl Found {
+    /// Names all files that count.
+    ///
+    /// A verifier may write meanwhile. It changes lock, tiles and checkpoint in this order, and never
+    /// a segment, so they are read in the other one: then all that is found is under the lock.
+    pub fn of(store: &dyn Store, checks: &mut Checks) -> Result<Self, Failure> {
+        let places = Places::find(store)?;
+        let tiles = Listed::of(store, places.public())?;
+        let note = whole(
+            store,
+            checks,
+            "checkpoint",
+            &places.checkpoint(),
+            MAX_NOTE_BYTES,
+        )?;
+        let head = lock(store, checks, &places)?;
+        let names = store.names(&places.segments)?.unwrap_or_default();
+        let mut by_end: BTreeMap<u64, Vec<SegmentName>> = BTreeMap::new();
+        let mut strange = Vec::new();
+        for name in names {
+            match name.parse::<SegmentName>() {
+                Ok(name) => by_end.entry(name.end()).or_default().push(name),
+                Err(_) => strange.push(name),
+            }
+        }
+        let size = head.as_ref().map(|head| head.size).or_else(|| size(&note));
+        let newest = match (&head, size) {
+            (Some(head), _) => Some(head.segment),
+            (None, Some(size)) => by_end.get(&size).and_then(|of| of.first().copied()),
+            (None, None) => by_end
+                .values()
+                .next_back()
+                .and_then(|of| of.first().copied()),
+        };
+        let Some(newest) = newest else {
+            let text = match size {
+                Some(size) => format!(
+                    "{}: no segment ends at {size}, the size that is published",
+                    places.segments
+                ),
+                None => format!("{}: there is no segment", places.segments),
+            };
+            checks.fail("segments", text);
+            let segments = Vec::new();
+            return Ok(Self {
+                places,
+                tiles,
+                note,
+                head,
+                segments,
+            });
+        };
+        let segments = chain(store, &places, newest, &by_end)?;
+        let before = by_end.values().flatten();
+        // What comes after the newest is not yet under the lock; a verifier puts it there first.
+        let before = before.filter(|name| name.start() < newest.end() && !segments.contains(name));
+        strange.extend(before.map(ToString::to_string));
+        if let Some(first) = strange.first() {
+            checks.unknown(
+                "files",
+                format!(
+                    "{}{first} is none of the log's segments, and {} more; the verifier moves such \
+                     files away when it starts: ask why they are there",
+                    places.segments,
+                    strange.len() - 1
+                ),
+            );
+        }
+        Ok(Self {
+            places,
+            tiles,
+            note,
+            head,
+            segments,
+        })
+    }
+
+    /// How many entries the segments hold.
+    pub fn entries(&self) -> u64 {
+        self.segments.last().map_or(0, SegmentName::end)
+    }
+}
+
+/// Follows the names from the newest segment back. Which of two that end alike is meant only the
+/// one after them says; that each names the one before is held against them when they are read.
+fn chain(
+    store: &dyn Store,
+    places: &Places,
+    newest: SegmentName,
+    by_end: &BTreeMap<u64, Vec<SegmentName>>,
+) -> Result<Vec<SegmentName>, Failure> {
+    let mut segments = vec![newest];
+    let mut at = newest;
+    // Each ends where the later one starts and none is empty, so this ends.
+    while at.start() > 0 {
+        let before = match by_end.get(&at.start()).map(Vec::as_slice) {
+            Some([only]) => Some(*only),
+            Some([first, ..]) => {
+                let path = places.segment(&at);
+                let bytes = store.read(&path, MAX_FILE_BYTES)?;
+                let read = bytes.and_then(|bytes| Segment::read(path.into(), &at, bytes).ok());
+                let named = read.and_then(|segment| segment.previous().copied());
+                named.or(Some(*first))
+            }
+            _ => None,
+        };
+        let Some(before) = before else { break };
+        segments.push(before);
+        at = before;
+    }
+    segments.reverse();
+    Ok(segments)
+}
+
+fn size(note: &Option<Vec<u8>>) -> Option<u64> {
+    let note = Note::parse(note.as_ref()?).ok()?;
+    Some(note.text().parse::<Checkpoint>().ok()?.size())
+}
+
+fn lock(store: &dyn Store, checks: &mut Checks, places: &Places) -> Result<Option<Head>, Failure> {
+    let Some(path) = &places.lock else {
+        return Ok(None);
+    };
+    let Some(bytes) = whole(store, checks, "lock", path, MAX_HEAD_BYTES)? else {
+        if checks.holds() {
+            let text = format!(
+                "{path} is missing, as in what was restored; the verifier does not serve this"
+            );
+            checks.unknown("lock", text);
+        }
+        return Ok(None);
+    };
+    match Head::parse(&bytes) {
+        Ok(head) => Ok(Some(head)),
+        Err(fault) => {
+            checks.fail("lock", format!("{path}: {fault}"));
+            Ok(None)
+        }
+    }
+}
+
+/// Reads a small file; one that is too long fails the check `name`.
+fn whole(
+    store: &dyn Store,
+    checks: &mut Checks,
+    name: &'static str,
+    path: &str,
+    limit: usize,
+) -> Result<Option<Vec<u8>>, Failure> {
+    match store.read(path, limit as u64) {
+        Ok(found) => Ok(found),
+        Err(long @ Unread::TooLong { .. }) => {
+            checks.fail(name, long.to_string());
+            Ok(None)
+        }
+        Err(io) => Err(io.into()),
+    }
+}

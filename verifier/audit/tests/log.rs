@@ -1,0 +1,242 @@
+//! Whole logs, audited from their files.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation
+)]
+
+mod stored;
+#[path = "../../report/tests/support/mod.rs"]
+mod support;
+
+use std::num::NonZeroUsize;
+
+use affiant_audit::log::{Asked, Failure, Resume, audit};
+use affiant_proto::{tlog::Note, v1};
+use affiant_report::{Conclusion, Trust, Verdict, verify::AnchorKind};
+use stored::{Files, export, files, files_of};
+use support::{H100, Use, World, checkpoint_of, played};
+
+/// A log in which no rule is broken, witnessed, and a little longer since.
+fn quiet() -> World {
+    let mut world = World::new();
+    world.clock();
+    world.party("acme", &["Acme Robotics Inc."], "US");
+    world.tenant(v1::Tenant {
+        id: "acme".into(),
+        customer: "acme".into(),
+        end_customer: "acme".into(),
+        ultimate_parent: "acme".into(),
+        ..v1::Tenant::default()
+    });
+    world.approve("acme");
+    world.enrol("gpu-a", &[H100], v1::SourceKind::Nvml);
+    let uses: &[&[Use<'_>]] = &[&[(0, "acme", 10_000)]];
+    world.tick(uses);
+    world.tick(uses);
+    world.witness();
+    world.tick(uses);
+    world.clock();
+    world
+}
+
+fn asked<'a>(trust: Option<&'a Trust>, since: &'a [Note]) -> Asked<'a> {
+    Asked {
+        trust,
+        since,
+        threads: NonZeroUsize::new(3),
+        resume: None,
+    }
+}
+
+fn verdict(files: &Files, trust: Option<&Trust>, since: &[Note]) -> Verdict {
+    audit(files, &asked(trust, since), &mut ()).unwrap()
+}
+
+fn failed(verdict: &Verdict) -> Vec<String> {
+    let failed = verdict.checks.iter().filter(|check| !check.ok);
+    failed
+        .map(|check| format!("{}: {}", check.name, check.detail))
+        .collect()
+}
+
+#[test]
+fn a_log_that_holds_is_clean_as_data_and_as_export_and_its_anchor_is_the_newest_witnessed_state() {
+    let world = quiet();
+    let (files, trust) = (files(&world), world.trust());
+    let below: Files = files
+        .iter()
+        .map(|(path, bytes)| (format!("log/{path}"), bytes.clone()))
+        .collect();
+    for files in [&files, &export(&files), &below] {
+        let verdict = verdict(files, Some(&trust), &[]);
+        assert_eq!(failed(&verdict), Vec::<String>::new());
+        assert_eq!(verdict.verdict, Conclusion::Clean);
+        assert_eq!(verdict.anchor.kind, AnchorKind::Witnessed);
+        let size = verdict.anchor.size.unwrap();
+        assert!(size > 0 && size < world.tree.size(), "{size}");
+    }
+}
+
+#[test]
+fn without_trust_the_verdict_is_incomplete_and_says_what_to_compare() {
+    let world = quiet();
+    let verdict = verdict(&files(&world), None, &[]);
+    assert_eq!(verdict.verdict, Conclusion::Incomplete);
+    let failed = failed(&verdict).join("\n");
+    assert!(failed.contains(&world.genesis().to_string()), "{failed}");
+}
+
+#[test]
+fn the_findings_are_those_of_the_judge() {
+    let (world, _) = played();
+    let verdict = verdict(&files(&world), Some(&world.trust()), &[]);
+    assert_eq!(
+        verdict.verdict,
+        Conclusion::Findings,
+        "{:?}",
+        failed(&verdict)
+    );
+    assert!(verdict.findings.count > 0);
+}
+
+#[test]
+fn a_kept_checkpoint_anchors_the_log_and_one_of_another_history_breaks_it() {
+    let mut world = quiet();
+    let early = world.checkpoint().note().clone();
+    world.clock();
+    let (log, trust) = (files(&world), world.trust());
+    let anchored = verdict(&log, Some(&trust), std::slice::from_ref(&early));
+    assert_eq!(
+        anchored.verdict,
+        Conclusion::Clean,
+        "{:?}",
+        failed(&anchored)
+    );
+    assert!(anchored.anchor.kept_size.is_some());
+    // The operator leaves a record out and signs everything anew with the real keys.
+    let forged = quiet().without(20);
+    let signed = checkpoint_of(&forged.tree, support::ORIGIN, 2);
+    let forged = verdict(&files_of(&forged.log, &signed), Some(&trust), &[early]);
+    assert_eq!(forged.verdict, Conclusion::Broken);
+}
+
+#[test]
+fn a_checkpoint_over_other_or_more_entries_than_there_are_breaks_the_log() {
+    let world = quiet();
+    let strange = affiant_proto::tlog::leaf_hash(b"other");
+    let mut longer = world.tree.clone();
+    longer.push(strange);
+    let leaves = world.log.iter().skip(1);
+    let leaves =
+        leaves.map(|one| affiant_proto::tlog::leaf_hash(one.statement().digest().as_bytes()));
+    let other = leaves.chain([strange]).collect();
+    for tree in [longer, other] {
+        let signed = checkpoint_of(&tree, support::ORIGIN, 2);
+        let found = verdict(&files_of(&world.log, &signed), Some(&world.trust()), &[]);
+        let failed = failed(&found);
+        assert!(
+            failed.iter().any(|text| text.starts_with("checkpoint")),
+            "{failed:?}"
+        );
+        assert_eq!(found.verdict, Conclusion::Broken);
+    }
+}
+
+#[test]
+fn a_host_that_saw_another_log_is_told() {
+    let mut world = quiet();
+    let mut seen = support::reference(&world.checkpoint());
+    world.clock();
+    seen.root[0] ^= 1;
+    world.see(seen);
+    world.tick(&[&[(0, "acme", 10_000)]]);
+    let found = verdict(&files(&world), Some(&world.trust()), &[]);
+    let failed = failed(&found).join("\n");
+    assert_eq!(found.verdict, Conclusion::Broken);
+    assert!(
+        failed.starts_with("views: the log was rewritten or forked"),
+        "{failed}"
+    );
+}
+
+#[test]
+fn an_audit_that_goes_on_gives_the_same_verdict_and_believes_its_notes_for_signatures_alone() {
+    let world = quiet();
+    let (files, trust) = (files(&world), world.trust());
+    let dir = tempfile::tempdir().unwrap();
+    let run = |files: &Files| {
+        let resume = Resume::open(&dir.path().join("resume")).unwrap();
+        let asked = Asked {
+            resume: Some(&resume),
+            ..asked(Some(&trust), &[])
+        };
+        let verdict = audit(files, &asked, &mut ()).unwrap();
+        (verdict.verdict, serde_json::to_string(&verdict).unwrap())
+    };
+    let first = run(&files);
+    assert_eq!(first.0, Conclusion::Clean);
+    assert_eq!(run(&files), first);
+    let noted = std::fs::read_to_string(dir.path().join("resume")).unwrap();
+    let segments = files.keys().filter(|path| path.starts_with("segments/"));
+    assert_eq!(noted.lines().count(), 1 + segments.count());
+    for path in files.keys() {
+        let mut changed = files.clone();
+        *changed.get_mut(path).unwrap().last_mut().unwrap() ^= 1;
+        assert_eq!(run(&changed).0, Conclusion::Broken, "{path}");
+    }
+    // Another log under the same names is not what was noted.
+    let other = quiet().without(30);
+    let signed = checkpoint_of(&other.tree, support::ORIGIN, 2);
+    assert_eq!(run(&files_of(&other.log, &signed)).0, Conclusion::Broken);
+}
+
+#[test]
+fn a_missing_segment_or_tile_is_named_with_what_was_in_it() {
+    let world = quiet();
+    let (files, trust) = (files(&world), world.trust());
+    let mut missing = 0;
+    for path in files.keys() {
+        let mut less = files.clone();
+        less.remove(path);
+        let verdict = verdict(&less, Some(&trust), &[]);
+        let failed = failed(&verdict).join("\n");
+        let name = path
+            .rsplit_once("-")
+            .map_or(path.as_str(), |(range, _)| range);
+        match path.as_str() {
+            "lock" => assert_eq!(verdict.verdict, Conclusion::Incomplete, "{failed}"),
+            _ => assert_eq!(verdict.verdict, Conclusion::Broken, "{path}: {failed}"),
+        }
+        if !path.starts_with("segments/") {
+            let name = path.strip_prefix("public/").unwrap_or(name);
+            assert!(failed.contains(name), "{path}: {failed}");
+        }
+        missing += 1;
+    }
+    assert!(missing >= 8, "{missing}");
+}
+
+#[test]
+fn a_directory_without_a_log_is_no_verdict() {
+    let none = audit(&Files::new(), &asked(None, &[]), &mut ());
+    assert!(matches!(none, Err(Failure::NoLog)));
+}
+
+#[test]
+fn the_verdict_is_the_same_however_many_threads_verify() {
+    let (world, _) = played();
+    let (files, trust) = (files(&world), world.trust());
+    let with = |threads| {
+        let asked = Asked {
+            threads: NonZeroUsize::new(threads),
+            ..asked(Some(&trust), &[])
+        };
+        serde_json::to_string(&audit(&files, &asked, &mut ()).unwrap()).unwrap()
+    };
+    let one = with(1);
+    assert_eq!(one, with(2));
+    assert_eq!(one, with(9));
+}
