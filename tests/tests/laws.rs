@@ -463,6 +463,20 @@ fn what_proves_something_can_be_made_by_its_check_alone() {
 }
 
 #[test]
+fn a_signature_is_taken_on_trust_by_a_resumed_audit_and_by_nothing_else() {
+    const ALLOWED: [&str; 2] = ["proto/src/envelope.rs", "verifier/audit/src/log/workers.rs"];
+    let mut found = BTreeSet::new();
+    for path in files(&root(), "rs") {
+        let source = fs::read_to_string(&path).unwrap();
+        if source.contains(concat!(".rec", "all(")) {
+            let place = path.strip_prefix(root()).unwrap();
+            found.insert(place.to_str().unwrap().to_owned());
+        }
+    }
+    assert_eq!(found, BTreeSet::from(ALLOWED.map(str::to_owned)));
+}
+
+#[test]
 fn unsafe_code_stands_where_c_is_spoken_and_nowhere_else() {
     // NVML's raw calls, the library that plays NVML, and adjtimex, which no safe crate wraps.
     const ALLOWED: [&str; 3] = [

@@ -8,6 +8,7 @@ use rustix::process::{Resource, getrlimit, setrlimit};
 use crate::{
     load::{self, Load, LoadError},
     outcome::Outcome,
+    prepared::Prepared,
     primitive::Primitive,
     watch::watch,
 };
@@ -31,6 +32,12 @@ enum Command {
                       --tokens tokens/ --state fleet/ \\\n    --hosts 64 --rate 500 --seconds 30"
     )]
     Load(LoadArgs),
+    /// Make the log of a fleet without a verifier, to measure what reads logs
+    #[command(
+        after_help = "Example:\n  affiant-fleet prepare --out data --hosts 1250 --seconds 3600\n  \
+                      affiant-audit log data --trust data/trust.toml"
+    )]
+    Prepare(PrepareArgs),
     /// Measure one bare Ed25519 verification by ring
     #[command(after_help = "Example:\n  affiant-fleet primitive --bytes 300 --json")]
     Primitive(PrimitiveArgs),
@@ -86,6 +93,28 @@ struct LoadArgs {
 }
 
 #[derive(Debug, Args)]
+struct PrepareArgs {
+    /// Where the log and a trust file for it come to stand
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// Hosts
+    #[arg(long, default_value_t = 1_250, value_parser = clap::value_parser!(u32).range(1..=200_000))]
+    hosts: u32,
+    /// Devices of each host
+    #[arg(long, default_value_t = 8)]
+    gpus: u32,
+    /// Length of a record's interval
+    #[arg(long, default_value_t = 10_000, value_name = "MS")]
+    interval_ms: u64,
+    /// For how long the fleet reported
+    #[arg(long, default_value_t = 3_600, value_parser = clap::value_parser!(u64).range(1..=MAX_SECONDS))]
+    seconds: u64,
+    /// Seed of keys and figures
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+}
+
+#[derive(Debug, Args)]
 struct PrimitiveArgs {
     /// Length of the message: that of what is signed in a usage statement
     #[arg(long, default_value_t = 300)]
@@ -116,6 +145,17 @@ impl Cli {
     pub fn run(self) -> Result<String, Box<dyn Error>> {
         match self.command {
             Command::Load(args) => args.run(),
+            Command::Prepare(args) => {
+                let prepared = Prepared {
+                    out: args.out,
+                    hosts: args.hosts,
+                    gpus: args.gpus,
+                    interval_ms: args.interval_ms,
+                    seconds: args.seconds,
+                    seed: args.seed,
+                };
+                Ok(format!("{} entries", prepared.make()?))
+            }
             Command::Primitive(args) => {
                 let measured = Primitive::measure(args.bytes, Duration::from_millis(args.ms))?;
                 if args.json {

@@ -18,6 +18,7 @@ pub mod latency;
 pub mod load;
 pub mod outcome;
 pub mod pace;
+pub mod prepared;
 pub mod primitive;
 pub mod random;
 pub mod session;
