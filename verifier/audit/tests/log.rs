@@ -220,6 +220,20 @@ fn a_missing_segment_or_tile_is_named_with_what_was_in_it() {
 }
 
 #[test]
+fn an_export_whose_list_of_segments_is_another_is_broken() {
+    let world = quiet();
+    let mut files = export(&files(&world));
+    files.get_mut("segments/index").unwrap()[3] ^= 1;
+    let found = verdict(&files, Some(&world.trust()), &[]);
+    assert_eq!(found.verdict, Conclusion::Broken);
+    assert!(
+        failed(&found)[0].contains("segments/index"),
+        "{:?}",
+        failed(&found)
+    );
+}
+
+#[test]
 fn a_directory_without_a_log_is_no_verdict() {
     let none = audit(&Files::new(), &asked(None, &[]), &mut ());
     assert!(matches!(none, Err(Failure::NoLog)));

@@ -73,6 +73,9 @@ impl Places {
     }
 }
 
+/// The file in which an export names its segments, one a line.
+const INDEX: &str = "index";
+
 /// What there is to be audited.
 pub struct Found {
     /// Where it is.
@@ -108,6 +111,8 @@ impl Found {
         let mut strange = Vec::new();
         for name in names {
             match name.parse::<SegmentName>() {
+                // A web server lists no directory, so an export names its segments in a file.
+                Err(_) if places.lock.is_none() && name == INDEX => {}
                 Ok(name) => by_end.entry(name.end()).or_default().push(name),
                 Err(_) => strange.push(name),
             }
@@ -140,6 +145,7 @@ impl Found {
             });
         };
         let segments = chain(store, &places, newest, &by_end)?;
+        index(store, checks, &places, &segments)?;
         let before = by_end.values().flatten();
         // What comes after the newest is not yet under the lock; a verifier puts it there first.
         let before = before.filter(|name| name.start() < newest.end() && !segments.contains(name));
@@ -199,6 +205,28 @@ fn chain(
     }
     segments.reverse();
     Ok(segments)
+}
+
+/// Holds the list of an export against its segments, where it has one.
+fn index(
+    store: &dyn Store,
+    checks: &mut Checks,
+    places: &Places,
+    segments: &[SegmentName],
+) -> Result<(), Failure> {
+    if places.lock.is_some() {
+        return Ok(());
+    }
+    let path = format!("{}{INDEX}", places.segments);
+    let due: String = segments.iter().map(|name| format!("{name}\n")).collect();
+    let found = whole(store, checks, "files", &path, due.len())?;
+    if found.is_some_and(|found| found != due.as_bytes()) {
+        checks.fail(
+            "files",
+            format!("{path} does not name the segments that make up the log"),
+        );
+    }
+    Ok(())
 }
 
 fn size(note: &Option<Vec<u8>>) -> Option<u64> {

@@ -351,15 +351,15 @@ impl Fault {
 /// checksum of each, or all where header, table or footer were changed.
 fn damaged(segment: &Segment, source: BadSegment, name: &SegmentName) -> Fault {
     let spans = (0..segment.frames()).map(|number| segment.span(number));
-    let mut hit = spans.enumerate().filter_map(|(number, span)| {
+    let hit = spans.enumerate().filter_map(|(number, span)| {
         let unpacked = segment.content(number);
         let whole = unpacked.is_ok_and(|(_, count, content)| split(&content, count).is_some());
         if whole { None } else { span }
     });
-    let (start, end) = match (hit.next(), hit.last()) {
+    let hit: Vec<_> = hit.collect();
+    let (start, end) = match (hit.first(), hit.last()) {
         (Some(first), Some(last)) => (first.start, last.end),
-        (Some(only), None) => (only.start, only.end),
-        (None, _) => (name.start(), name.end()),
+        _ => (name.start(), name.end()),
     };
     Fault::all(source, start, end)
 }

@@ -61,12 +61,25 @@ pub fn files_of(log: &[Envelope], signed: &SignedCheckpoint) -> Files {
     files
 }
 
-/// The same as what a verifier exports: no lock, and the public tree beside the segments.
+/// The same as a verifier exports it: no lock, the public tree beside the segments, and a list of these.
 pub fn export(files: &Files) -> Files {
     let moved = files.iter().filter(|(path, _)| *path != "lock");
     let moved = moved.map(|(path, bytes)| {
         let path = path.strip_prefix("public/").unwrap_or(path);
         (path.to_owned(), bytes.clone())
     });
-    moved.collect()
+    let mut moved: Files = moved.collect();
+    let names = moved
+        .keys()
+        .filter_map(|path| path.strip_prefix("segments/"));
+    let start = |name: &&str| {
+        name.split('-')
+            .next()
+            .map(|start| start.parse::<u64>().unwrap())
+    };
+    let mut names: Vec<&str> = names.collect();
+    names.sort_by_key(start);
+    let index = names.join("\n") + "\n";
+    moved.insert("segments/index".to_owned(), index.into_bytes());
+    moved
 }

@@ -135,15 +135,15 @@ impl<'a> WholeLog<'a> {
         if *chain == self.authorities().genesis() {
             return "the operator".to_owned();
         }
-        let hosts = self.judge().hosts().into_iter();
-        let host = hosts.filter(|host| host.chain == spelled).map(|it| it.host);
+        let mut hosts = self.judge().hosts().into_iter();
+        let host = hosts.find(|host| host.chain == spelled);
         let key = self.authorities().opened_by(chain);
         let officer = self.officers.iter().find(|(_, opened)| {
             let key = key.map(|key| key.as_bytes());
             key == Some(opened.as_slice())
         });
         let officer = officer.map(|(name, _)| format!("officer {name}"));
-        let host = host.map(|name| format!("host {name}")).last();
+        let host = host.map(|it| format!("host {}", it.host));
         host.or(officer)
             .unwrap_or_else(|| "a chain that nothing opened".to_owned())
     }
