@@ -304,7 +304,7 @@ impl Statement {
     /// Takes its caller's word that [`Statement::attest`] held by this key before, in another process:
     /// the one way around verifying. Only an audit that goes on where it was broken off may ask for
     /// it, of bytes that its own notes name by their digest; a test holds that nothing else does.
-    pub fn recall(&mut self, key: PublicKey) {
+    pub fn attested_before(&mut self, key: PublicKey) {
         if key.id() == self.key && key.algorithm() == self.algorithm {
             self.attested = Some(key);
         }

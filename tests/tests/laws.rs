@@ -468,7 +468,7 @@ fn a_signature_is_taken_on_trust_by_a_resumed_audit_and_by_nothing_else() {
     let mut found = BTreeSet::new();
     for path in files(&root(), "rs") {
         let source = fs::read_to_string(&path).unwrap();
-        if source.contains(concat!(".rec", "all(")) {
+        if source.contains(concat!(".attested_", "before(")) {
             let place = path.strip_prefix(root()).unwrap();
             found.insert(place.to_str().unwrap().to_owned());
         }

@@ -326,7 +326,7 @@ impl Line<'_> {
                 continue;
             };
             if known {
-                envelope.recall(key);
+                envelope.attested_before(key);
             } else {
                 // What does not verify is refused, with its reason, when it is admitted.
                 let _ = envelope.attest(&key);
