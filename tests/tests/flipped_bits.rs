@@ -8,7 +8,6 @@
     clippy::cast_possible_truncation
 )]
 
-#[allow(dead_code)]
 #[path = "../../verifier/report/tests/support/mod.rs"]
 mod support;
 
