@@ -34,18 +34,23 @@ impl Reenrolment {
     /// Holds what an enrolment says of the chain before it against `old`: the state of that chain
     /// while its key is trusted, none where there is no such chain or its key was revoked.
     pub fn of(enrolment: &v1::Enrolment, old: Option<&ChainState>) -> Self {
+        Self::by(enrolment, old.map(|old| (old.chain(), old.key())))
+    }
+
+    /// The same by the name of that chain and the key that signs there next.
+    pub fn by(enrolment: &v1::Enrolment, old: Option<(Digest, &PublicKey)>) -> Self {
         let Some(said) = &enrolment.predecessor else {
             return Self::First;
         };
         let proved = || {
-            let old = old.filter(|old| said.chain == old.chain().as_bytes())?;
+            let (chain, key) = old.filter(|(chain, _)| said.chain == chain.as_bytes())?;
             let genesis = Digest::try_from(enrolment.genesis.as_slice()).ok()?;
             let head = Digest::try_from(said.head.as_slice()).ok()?;
             let record_key = PublicKey::ed25519(&enrolment.record_key).ok()?;
-            let place = (old.chain(), said.sequence, head);
+            let place = (chain, said.sequence, head);
             let bytes = reenrolment_bytes(genesis, place, &record_key);
             let proof = said.proof.as_slice().try_into().ok()?;
-            old.key().verify(&bytes, proof).ok()
+            key.verify(&bytes, proof).ok()
         };
         match proved() {
             Some(()) => Self::Proved,

@@ -6,6 +6,7 @@ use affiant_judge::{
     Judge, Parameters,
     admission::{Admitted, Refusal, Sources},
     docket::Docket,
+    roll_call::Book,
 };
 use affiant_proto::{
     Body, ChainState, Digest, Envelope, authority::Authorities, envelope::BadEnvelope,
@@ -55,6 +56,8 @@ pub struct Replayed {
     pub hosts: Hosts,
     /// The judge, who has heard everything.
     pub judge: Judge,
+    /// The chains, for the next roll call.
+    pub book: Book,
     /// The genesis statement.
     pub genesis: Vec<u8>,
     /// The newest `cosigned` note with the index that it was logged at.
@@ -122,7 +125,7 @@ pub fn replay(
         }
         size = index + 1;
     }
-    let (authorities, mut chains, judge) = docket.ok_or(BadLog::Empty)?.into_parts();
+    let (authorities, mut chains, book, judge) = docket.ok_or(BadLog::Empty)?.into_parts();
     let hosts = Hosts::default();
     for (index, event) in &events {
         let named = event.verified().chain();
@@ -140,6 +143,7 @@ pub fn replay(
         authorities,
         hosts,
         judge,
+        book,
         genesis,
         cosigned,
         lineage,

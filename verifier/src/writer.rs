@@ -10,7 +10,10 @@ use std::{
     time::Duration,
 };
 
-use affiant_judge::admission::{Admitted, Content, HostChain, Refusal};
+use affiant_judge::{
+    admission::{Admitted, Content, HostChain, Refusal},
+    roll_call::Book,
+};
 use affiant_proto::{
     Body, Digest, Ed25519Signer, Envelope, KeyId, PublicKey, Signer as _, Statement,
     authority::Authorities,
@@ -139,6 +142,8 @@ pub struct Parts {
     pub ledger: Ledger,
     /// The operator's and the officers' chains; they change here alone.
     pub authorities: Authorities,
+    /// The chains as the log has them, for the next roll call.
+    pub book: Book,
     /// Shown the newest of them, but for the head of the operator's chain, which moves each second.
     pub newest: watch::Sender<Arc<Authorities>>,
     /// Told of the statements by which trust passes on.
@@ -278,7 +283,8 @@ impl Writer {
         }
     }
 
-    /// Makes a group durable, in pieces that a segment can hold; a clock leads each segment.
+    /// Makes a group durable, in pieces that a segment can hold; a clock leads each segment, and a
+    /// roll call follows it where one is due.
     async fn append(&mut self, group: Vec<Submission>) -> Result<(), Fatal> {
         let mut piece = Vec::new();
         let mut bytes = 0;
@@ -399,23 +405,40 @@ impl Writer {
         if let (Err(why), Some(host)) = (&stands, host) {
             host.spoil(why.clone());
         }
-        Ok(stands?)
+        stands?;
+        match verified.body() {
+            // The old key may have changed since: who reads the log would not find it proved.
+            Body::Enrolment(body)
+                if *admitted.content() != Content::Enrolled(self.parts.book.before(body)) =>
+            {
+                Err(Refusal::Predecessor)
+            }
+            _ => Ok(()),
+        }
     }
 
     async fn append_piece(&mut self, piece: Vec<Submission>, bytes: usize) -> Result<(), Fatal> {
         let full = self.open_bytes + bytes > MAX_SEGMENT_BYTES / 2
-            || self.open.len() + piece.len() + 1 > MAX_SEGMENT_ENTRIES;
+            || self.open.len() + piece.len() + 2 > MAX_SEGMENT_ENTRIES;
         if self.opened.is_some() && full {
             self.close().await?;
         }
-        let mut entries = Vec::with_capacity(piece.len() + 1);
-        let mut waiting = Vec::with_capacity(piece.len() + 1);
+        let mut entries = Vec::with_capacity(piece.len() + 2);
+        let mut waiting = Vec::with_capacity(piece.len() + 2);
         if self.opened.is_none() {
             self.clock_ms = self.parts.clock.now_ms().max(self.clock_ms + 1);
             let clock = self.operators(v1::Clock::default().into(), entries.len())?;
             let (admitted, entry) = clock.map_err(Fatal::Chain)?;
+            self.enter(entries.len(), &admitted)?;
             entries.push(entry);
             waiting.push((admitted, None, None));
+            if let Some(call) = self.parts.book.due() {
+                let call = self.operators(call.into(), entries.len())?;
+                let (admitted, entry) = call.map_err(Fatal::Chain)?;
+                self.enter(entries.len(), &admitted)?;
+                entries.push(entry);
+                waiting.push((admitted, None, None));
+            }
         }
         for submission in piece {
             let (made, opens, logged) = match submission {
@@ -442,6 +465,7 @@ impl Writer {
             };
             match (made, logged) {
                 (Ok((admitted, entry)), logged) => {
+                    self.enter(entries.len(), &admitted)?;
                     entries.push(entry);
                     waiting.push((admitted, opens, logged));
                 }
@@ -483,6 +507,13 @@ impl Writer {
                 }),
         );
         Ok(())
+    }
+
+    /// Enters into the book what is about to be written, `ahead` entries behind what is durable.
+    fn enter(&mut self, ahead: usize, admitted: &Admitted) -> Result<(), Fatal> {
+        let index = self.next_index().saturating_add(ahead as u64);
+        let entered = self.parts.book.take(index, admitted);
+        entered.map_err(|untrue| Fatal::Chain(untrue.into()))
     }
 
     /// Publishes the open segment, then tells everybody who waits.

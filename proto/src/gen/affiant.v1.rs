@@ -82,20 +82,30 @@ pub struct Cosigned {
     #[prost(bytes = "vec", tag = "2")]
     pub note: ::prost::alloc::vec::Vec<u8>,
 }
+/// Where every open chain stands and which hosts were silent: a function of the log before it, that
+/// anybody computes again (FORMAT.md).
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct RollCall {
     #[prost(message, optional, tag = "1")]
     pub header: ::core::option::Option<Header>,
-    /// Log size of which this is a function.
+    /// Log size of which this is a function: its own index.
     #[prost(uint64, tag = "2")]
     pub size: u64,
     /// RFC 6962 root over the heads of all open chains, ordered by chain.
     #[prost(bytes = "vec", tag = "3")]
     pub root: ::prost::alloc::vec::Vec<u8>,
+    /// How many they are.
     #[prost(uint32, tag = "4")]
     pub count: u32,
+    /// Chains of hosts of which no usage record came since the roll call before, ordered; at most 1024.
     #[prost(bytes = "vec", repeated, tag = "5")]
     pub silent: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
+    /// How many such hosts there are.
+    #[prost(uint32, tag = "6")]
+    pub silent_count: u32,
+    /// Log size of the roll call before; 0 for the first.
+    #[prost(uint64, tag = "7")]
+    pub since: u64,
 }
 /// Two different payloads signed at one sequence of one chain, both kept.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -41,6 +41,8 @@ pub struct Summary {
     pub entries: u64,
     /// Records of hosts in it.
     pub records: u64,
+    /// Roll calls in it, each of which followed from what stood before it.
+    pub roll_calls: u64,
     /// Checkpoints that were seen and held against it.
     pub checkpoints: u64,
     /// Watermarks that hosts were told.
@@ -83,6 +85,11 @@ pub fn all(
     let seen = world.seen();
     let mut summary = Summary {
         entries: log.entries.len() as u64,
+        roll_calls: log
+            .entries
+            .iter()
+            .filter(|(_, _, one)| is_roll_call(one))
+            .count() as u64,
         ..Summary::default()
     };
     for host in hosts {
@@ -133,6 +140,10 @@ pub fn all(
     }
     drop(writing);
     Ok((summary, broken))
+}
+
+fn is_roll_call(envelope: &Envelope) -> bool {
+    matches!(envelope.statement().body(), Body::RollCall(_))
 }
 
 /// The true time of each record.

@@ -33,6 +33,7 @@ pub fn all() -> Vec<(&'static str, Value)> {
         ("trees.json", trees()),
         ("notes.json", notes()),
         ("chains.json", chains()),
+        ("roll-calls.json", crate::roll_calls::all()),
         ("host.json", host()),
         ("dossier.json", dossier()),
     ]

@@ -14,6 +14,7 @@ mod golden;
 mod messages;
 mod reading;
 mod refused;
+mod roll_calls;
 
 use std::{env, fs, path::PathBuf};
 

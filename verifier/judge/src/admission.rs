@@ -14,6 +14,8 @@ use affiant_proto::{
 };
 use prost::Message;
 
+use crate::roll_call::Untrue;
+
 /// Which sources of measurement are believed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sources {
@@ -137,6 +139,9 @@ pub enum Refusal {
     /// A restart that does not follow what it says it adopts.
     #[error("chain-restart {0}")]
     Restart(&'static str),
+    /// A roll call that the log before it does not make.
+    #[error("roll call {0}")]
+    RollCall(#[from] Untrue),
     /// Two histories were signed; nothing of the chain is taken until an operator decides.
     #[error("chain is frozen: two statements were signed at sequence {0}")]
     Frozen(u64),
@@ -162,6 +167,7 @@ impl Refusal {
             Self::Predecessor => "predecessor",
             Self::Gap(_) => "gap",
             Self::Restart(_) => "restart",
+            Self::RollCall(_) => "roll-call",
             Self::Frozen(_) => "frozen",
         }
     }

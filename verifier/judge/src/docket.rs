@@ -4,12 +4,13 @@
 
 use std::collections::BTreeMap;
 
-use affiant_proto::{Authorities, Body, Broken, Digest, Disclosure, Envelope, Statement};
+use affiant_proto::{Authorities, Body, Broken, Digest, Disclosure, Envelope, Statement, v1};
 use serde::Serialize;
 
 use crate::{
     Judge,
     admission::{Admitted, Content, HostChain, Refusal, Sources},
+    roll_call::{Book, Tally},
 };
 
 /// Everything that was admitted so far, and what the judge makes of it.
@@ -18,6 +19,7 @@ pub struct Docket {
     hosts: BTreeMap<Digest, HostChain>,
     seen: BTreeMap<Digest, Seen>,
     sources: Sources,
+    book: Book,
     judge: Judge,
 }
 
@@ -52,8 +54,10 @@ impl Docket {
             hosts: BTreeMap::new(),
             seen: BTreeMap::new(),
             sources,
+            book: Book::default(),
             judge,
         };
+        docket.book.take(index, &admitted)?;
         docket.note(&admitted);
         hear(&mut docket.judge, index, &admitted);
         Ok((docket, admitted))
@@ -66,6 +70,7 @@ impl Docket {
             Some(host) => host.admit(envelope, self.sources, self.authorities.revocations())?,
             None => self.admit_other(index, envelope.into_parts().0, false)?,
         };
+        self.book.take(index, &admitted)?;
         self.note(&admitted);
         hear(&mut self.judge, index, &admitted);
         Ok(admitted)
@@ -86,6 +91,7 @@ impl Docket {
             }
             None => self.admit_other(index, statement, true)?,
         };
+        self.book.take(index, &admitted)?;
         self.note(&admitted);
         hear(&mut self.judge, index, &admitted);
         Ok(admitted)
@@ -111,9 +117,19 @@ impl Docket {
         &self.hosts
     }
 
+    /// The roll call that is due as the next entry.
+    pub fn roll_call(&self) -> Option<v1::RollCall> {
+        self.book.due()
+    }
+
+    /// The roll calls so far, and how many of them were held against the log before them.
+    pub fn roll_calls(&self) -> Tally {
+        self.book.tally()
+    }
+
     /// Gives up the parts, for a server that goes on from here.
-    pub fn into_parts(self) -> (Authorities, BTreeMap<Digest, HostChain>, Judge) {
-        (self.authorities, self.hosts, self.judge)
+    pub fn into_parts(self) -> (Authorities, BTreeMap<Digest, HostChain>, Book, Judge) {
+        (self.authorities, self.hosts, self.book, self.judge)
     }
 
     fn admit_other(
@@ -203,8 +219,8 @@ pub fn hear(judge: &mut Judge, index: u64, admitted: &Admitted) {
         // An observation whose rule these rules do not know is counted, not skipped.
         (Body::Observation(body), _) if judge.observation(index, chain, body) => {}
         // These carry proof, not facts to judge.
-        (Body::Key(_) | Body::Cosigned(_) | Body::ReportIssued(_), _) => {}
-        // Roll calls, holds and erasures among them: nobody judges yet whether they are true.
+        (Body::Key(_) | Body::Cosigned(_) | Body::ReportIssued(_) | Body::RollCall(_), _) => {}
+        // Holds and erasures among them: nobody judges yet whether they are true.
         _ => judge.not_judged(index, &verified.statement().kind().name()),
     }
 }

@@ -36,6 +36,7 @@ pub mod parties;
 mod record;
 pub mod registry;
 mod roll;
+pub mod roll_call;
 pub mod rules;
 mod signers;
 mod suspicion;

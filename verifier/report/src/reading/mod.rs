@@ -14,6 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use affiant_judge::{
     Docket, Judge, Parameters,
     admission::{Admitted, Content, Sources},
+    roll_call::Tally,
 };
 use affiant_proto::{
     Authorities, Body, Digest, Statement,
@@ -182,6 +183,11 @@ impl Reading {
     /// What the judge makes of the period.
     pub fn judge(&self) -> &Judge {
         self.docket.judge()
+    }
+
+    /// The roll calls that are shown, and how many of them were held against the chains.
+    pub fn roll_calls(&self) -> Tally {
+        self.docket.roll_calls()
     }
 
     /// What the genesis says, and its digest.

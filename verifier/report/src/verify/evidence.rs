@@ -1,6 +1,6 @@
 //! Reading all evidence: every signature, every place in a chain, every shown line.
 
-use affiant_judge::HostState;
+use affiant_judge::{HostState, roll_call::Tally};
 use affiant_proto::{
     Digest,
     tlog::{Hash, NoteKey},
@@ -101,6 +101,7 @@ pub(super) fn evidence(
     let all = all.iter().map(|it| (it.name.as_str(), it.key.as_slice()));
     officers(checks, reading.genesis().0, all, trust);
     late(checks, &reading);
+    roll_calls(checks, &reading);
     Ok(Read {
         reading,
         leaves,
@@ -109,6 +110,39 @@ pub(super) fn evidence(
         issued,
         key,
     })
+}
+
+/// Says whether the roll calls follow from the log before them. One that does not was refused as
+/// it was read.
+fn roll_calls(checks: &mut Checks, reading: &Reading) {
+    let Tally {
+        checked,
+        unchecked,
+        missed,
+    } = reading.roll_calls();
+    let mut open = Vec::new();
+    if unchecked > 0 {
+        open.push(format!(
+            "{unchecked} could not be held against the log, for what stands before them is not shown"
+        ));
+    }
+    if missed > 0 {
+        open.push(format!("{missed} were due and are not there"));
+    }
+    if open.is_empty() {
+        let text = match checked {
+            0 => "none stands in what is shown".to_owned(),
+            _ => {
+                format!("{checked} roll calls follow from the heads of all open chains before them")
+            }
+        };
+        checks.fine("roll-calls", text);
+    } else {
+        checks.unknown(
+            "roll-calls",
+            format!("of the roll calls {checked} follow; {}", open.join("; ")),
+        );
+    }
 }
 
 /// Says of which hosts records of the period may have been logged after what is shown: those

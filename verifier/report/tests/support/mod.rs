@@ -14,7 +14,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use affiant_judge::{Docket, Judge, Parameters, admission::Sources};
+use affiant_judge::{
+    Docket, Judge, Parameters,
+    admission::{Refusal, Sources},
+    roll_call::Tally,
+};
 use affiant_proto::{
     Body, ChainState, Digest, Ed25519Signer, Envelope, KeyId, SaltedTree, Seed, Signer as _,
     Statement,
@@ -117,6 +121,12 @@ pub fn device(model: &str, number: usize) -> v1::Device {
     }
 }
 
+impl Host {
+    pub fn chain(&self) -> Digest {
+        self.state.chain()
+    }
+}
+
 impl World {
     pub fn new() -> Self {
         let named = |(seed, name): (u8, &str)| v1::OfficerKey {
@@ -200,6 +210,43 @@ impl World {
         );
         self.officers[place].follow(statement.clone()).unwrap();
         self.append(Envelope::join(statement, None).unwrap())
+    }
+
+    /// The roll call that is due as the next entry.
+    pub fn roll_call(&self) -> Option<v1::RollCall> {
+        self.docket.roll_call()
+    }
+
+    /// The roll calls so far.
+    pub fn roll_calls(&self) -> Tally {
+        self.docket.roll_calls()
+    }
+
+    /// Why the operator's next statement may not say this.
+    pub fn refused(mut self, body: impl Into<Body>) -> Refusal {
+        let state = self.docket.authorities().operator();
+        let statement = sealed(body.into(), Some(state), self.keys.1, self.now, None);
+        let index = self.log.len() as u64;
+        let envelope = Envelope::join(statement, None).unwrap();
+        self.docket.take_whole(index, envelope).unwrap_err()
+    }
+
+    /// A host is enrolled and says nothing.
+    pub fn enrol_quietly(&mut self, name: &str) {
+        let signer = Ed25519Signer::from_seed(digest(name.as_bytes()).as_bytes()).unwrap();
+        let body = v1::Enrolment {
+            genesis: self.genesis().as_bytes().to_vec(),
+            host: name.into(),
+            record_key: signer.public_key().as_bytes().to_vec(),
+            ..v1::Enrolment::default()
+        };
+        let time = v1::Time {
+            unix_ms: self.now,
+            clock: v1::ClockState::Synchronized.into(),
+            max_error_ms: None,
+        };
+        let made = Statement::seal(body.into(), Place::Opening, time, None, &signer).unwrap();
+        self.append(Envelope::join(made, None).unwrap());
     }
 
     /// A second passes and a segment begins.
