@@ -99,22 +99,20 @@ pub enum Unproved {
         /// What was shown now.
         shown: Box<SignedCheckpoint>,
     },
-    /// The log says it has a record and does not show it.
+    /// The log said that it has a record and does not show it.
     #[error(
-        "THE LOG DOES NOT SHOW record {sequence}, which it said it had at index {index}: {error}; \
-         ask the verifier's operator why, and tell the auditor if it stays so"
+        "THE LOG DOES NOT SHOW record {}, which it said it had at index {}, in its tree of size {}: \
+         {why}; ask the verifier's operator why, and show the checkpoint to the auditor",
+        claim.sequence, claim.index, claim.held.checkpoint.size()
     )]
-    NotIncluded {
-        /// Of the record.
-        sequence: u64,
-        /// Where it was said to be.
-        index: u64,
-        /// What is wrong with the proof.
-        error: ProofError,
+    NotShown {
+        /// What it said.
+        claim: Box<Claim>,
+        /// What it shows in place of a proof.
+        why: Unshown,
+        /// The proof that it gave, as it came.
+        path: Vec<Vec<u8>>,
     },
-    /// A proof that is no proof.
-    #[error("the verifier's proof for index {0} is malformed")]
-    Proof(u64),
     /// A consistency proof that is no proof.
     #[error("the verifier's proof that its log extends the tree of size {0} is malformed")]
     Extension(u64),
@@ -154,6 +152,50 @@ pub enum Unproved {
         /// SHA-256 of the genesis that was shown.
         there: Digest,
     },
+}
+
+/// What the log said of one record: that it is at this index, under a checkpoint that is held.
+#[derive(Clone, Debug)]
+pub struct Claim {
+    /// Sequence of the record.
+    pub sequence: u64,
+    /// Its digest.
+    pub record: Digest,
+    /// Where it was said to be.
+    pub index: u64,
+    /// The tree that has to show it.
+    held: Seen,
+}
+
+impl Claim {
+    /// Size of the tree that has to show it.
+    pub fn size(&self) -> u64 {
+        self.held.checkpoint.size()
+    }
+
+    /// The charge that the log answered with this in place of a proof.
+    pub fn denied(self, answer: String) -> Unproved {
+        Unproved::NotShown {
+            claim: Box::new(self),
+            why: Unshown::Denied(answer),
+            path: Vec::new(),
+        }
+    }
+}
+
+/// What came in place of a proof that a record is in the log.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Unshown {
+    /// That there is none.
+    #[error("it has no proof: {0}")]
+    Denied(String),
+    /// What is no proof at all.
+    #[error("its proof is malformed")]
+    Malformed,
+    /// A proof of something else.
+    #[error(transparent)]
+    Proof(#[from] ProofError),
 }
 
 /// What speaks against the log, fit to be kept and to be signed.
@@ -196,6 +238,28 @@ impl Unproved {
                     notes: [Vec::new(), note.clone()],
                 });
             }
+            Self::NotShown { claim, why, path } => {
+                let hashes = path.iter().take(MAX_PATH).map(|hash| hex(hash) + "\n");
+                return Some(Charge {
+                    rule: "LOG_LACKS_RECORD",
+                    text: format!(
+                        "record {} {} was said to be at index {}; {} does not show it: {why}",
+                        claim.sequence,
+                        claim.record,
+                        claim.index,
+                        one_line(&claim.held.checkpoint)
+                    ),
+                    notes: [
+                        claim.held.note.clone().into_bytes(),
+                        format!(
+                            "a proof of {} hashes\n{}",
+                            path.len(),
+                            hashes.collect::<String>()
+                        )
+                        .into_bytes(),
+                    ],
+                });
+            }
             _ => return None,
         };
         Some(Charge {
@@ -212,8 +276,16 @@ impl Unproved {
 
 fn one_line(checkpoint: &Checkpoint) -> String {
     let (origin, size, root) = (checkpoint.origin(), checkpoint.size(), checkpoint.root());
-    let root: String = root.as_bytes().iter().map(|b| format!("{b:02x}")).collect();
-    format!("{} size {size} root {root}", origin.as_str())
+    format!(
+        "{} size {size} root {}",
+        origin.as_str(),
+        hex(root.as_bytes())
+    )
+}
+
+/// Spells bytes that others sent; no more than two hashes have.
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().take(64).map(|b| format!("{b:02x}")).collect()
 }
 
 impl Anchor {
@@ -414,25 +486,48 @@ impl Anchor {
         Ok(one)
     }
 
-    /// Checks the verifier's proof that the log holds `record` at `index`. The chain carries the
-    /// proof to every record before it.
-    pub fn prove(
-        &mut self,
-        (sequence, record): (u64, Digest),
-        index: u64,
-        reply: &v1::ProveReply,
-    ) -> Result<(), Unproved> {
-        let taken = self.take(&reply.checkpoint)?;
-        let path = hashes(&reply.path, MAX_PATH).ok_or(Unproved::Proof(index))?;
-        let leaf = leaf_hash(record.as_bytes());
-        let checkpoint = taken.checkpoint();
-        verify_inclusion(&leaf, index, checkpoint.size(), checkpoint.root(), &path).map_err(
-            |error| Unproved::NotIncluded {
-                sequence,
-                index,
-                error,
-            },
-        )
+    /// Says by which checkpoint that this host holds the log must show `record` at `index`: the
+    /// proved one where it reaches that far, else the newest. `None` when none does.
+    pub fn claim(&self, (sequence, record): (u64, Digest), index: u64) -> Option<Claim> {
+        let mut held = self.proved.iter().chain(&self.newest);
+        let held = held.find(|held| index < held.checkpoint().size())?;
+        Some(Claim {
+            sequence,
+            record,
+            index,
+            held: held.into(),
+        })
+    }
+
+    /// Tells whether the log still has to have what the generation `origin` had at `index`: no
+    /// succession since went on from less.
+    pub fn keeps(&self, origin: &str, index: u64) -> bool {
+        let generations = self.deployment.authorities().lineage().generations();
+        let mut later = generations.skip_while(|one| one.origin().as_str() != origin);
+        later.next().is_some()
+            && later.all(|next| next.opening().is_none_or(|o| index < o.kept().size()))
+    }
+
+    /// Checks the verifier's proof of a claim, in the tree that this host holds. The chain carries
+    /// it to every record before that one.
+    pub fn prove(&mut self, claim: Claim, reply: v1::ProveReply) -> Result<(), Unproved> {
+        self.take(&reply.checkpoint)?;
+        let held = claim.held.checkpoint();
+        let leaf = leaf_hash(claim.record.as_bytes());
+        let why = match hashes(&reply.path, MAX_PATH) {
+            None => Unshown::Malformed,
+            Some(path) => {
+                match verify_inclusion(&leaf, claim.index, held.size(), held.root(), &path) {
+                    Ok(()) => return Ok(()),
+                    Err(error) => error.into(),
+                }
+            }
+        };
+        Err(Unproved::NotShown {
+            claim: Box::new(claim),
+            why,
+            path: reply.path,
+        })
     }
 }
 

@@ -57,6 +57,9 @@ pub enum RpcError {
     /// It answered, and the answer is no for good.
     #[error("the verifier refuses: {0}")]
     Refused(String),
+    /// It answered that there is nothing of what was asked for.
+    #[error("the verifier has none: {0}")]
+    Lacks(String),
     /// It answered that it cannot now.
     #[error("the verifier fails: {0}")]
     Failed(String),
@@ -69,6 +72,7 @@ impl From<Status> for RpcError {
             Code::PermissionDenied | Code::InvalidArgument | Code::Unauthenticated => {
                 Self::Refused(text)
             }
+            Code::NotFound | Code::OutOfRange | Code::Unimplemented => Self::Lacks(text),
             code => Self::Failed(format!("{code:?}: {text}")),
         }
     }

@@ -37,7 +37,7 @@ use crate::{
     spool::Cursor,
 };
 use ending::{End, Lost};
-use session::Session;
+use session::{Included, Session};
 
 /// A session that lived as long as this made good the failures before it.
 const GOOD_SESSION: Duration = Duration::from_secs(60);
@@ -157,10 +157,11 @@ impl Uploader {
         let mut anchor = self.anchor();
         let mut charges = Charges::at(&self.data);
         let mut complaint = Complaint::default();
+        let mut included = self.included(&anchor);
         loop {
             let began = Instant::now();
             match self
-                .attempt(&mut credential, &mut anchor, &mut charges)
+                .attempt(&mut credential, &mut anchor, &mut charges, &mut included)
                 .await
             {
                 Ok(End::Drained) => return Outcome::Drained,
@@ -212,6 +213,7 @@ impl Uploader {
         credential: &mut Option<Credential>,
         anchor: &mut Anchor,
         charges: &mut Charges,
+        included: &mut Option<Included>,
     ) -> Result<End, Attempt> {
         let now = self.outside.clock.wall_ms();
         let authority = Authority::read(&self.ca)?;
@@ -255,6 +257,7 @@ impl Uploader {
             renew_at_ms,
             clock: self.outside.clock.clone(),
             sent: &mut sent,
+            included,
         };
         let end = session.run(channel, anchor, |anchor| {
             // Whatever was wrong before, now it goes.
@@ -309,6 +312,20 @@ impl Uploader {
             .as_ref()
             .map(|cursor| cursor.checkpoint.as_str());
         Anchor::read(&self.data, self.identity.deployment().clone(), newest)
+    }
+
+    /// The newest record that the log said it has before this process began.
+    fn included(&self, anchor: &Anchor) -> Option<Included> {
+        let cursor = self.cursor.as_ref()?;
+        let signed = anchor
+            .deployment()
+            .open(cursor.checkpoint.as_bytes())
+            .ok()?;
+        Some(Included {
+            sequence: cursor.sequence,
+            index: cursor.index,
+            origin: signed.checkpoint().origin().to_string(),
+        })
     }
 
     /// Keeps on disk how far the log was shown to be one.

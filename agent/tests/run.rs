@@ -6,7 +6,7 @@ mod fake;
 use std::time::Duration;
 
 use affiant_proto::{Body, ChainState, Statement, usage::Ended, v1};
-use fake::{Fake, Host, eventually, file};
+use fake::{Fake, Host, Proving, eventually, file};
 
 fn enrolled(fake: &Fake) -> Host {
     let host = Host::new(fake);
@@ -199,7 +199,7 @@ fn observed(fake: &Fake, rule: &str) -> usize {
 }
 
 /// Runs an agent against a log that changes behind its back, and then is what it was again.
-fn a_log_that_changes_is_charged(rule: &str, change: impl FnOnce(&mut fake::State)) {
+fn a_log_that_changes_is_charged(rule: &str, change: impl FnOnce(&mut fake::State)) -> String {
     let fake = Fake::start();
     let host = enrolled(&fake);
     let mut agent = host.start();
@@ -229,21 +229,24 @@ fn a_log_that_changes_is_charged(rule: &str, change: impl FnOnce(&mut fake::Stat
         .map(|entry| std::fs::read_to_string(entry.unwrap().path()).unwrap())
         .collect();
     assert_eq!(charges.len(), 1, "one charge for one lie");
-    assert!(
-        charges[0].contains("-- shown --\nfake.example.org/1\n"),
-        "{}",
-        charges[0]
-    );
+    let side = match rule {
+        "LOG_LACKS_RECORD" => "-- seen before --",
+        _ => "-- shown --",
+    };
+    let note = format!("{side}\nfake.example.org/1\n");
+    assert!(charges[0].contains(&note), "{}", charges[0]);
     // What the operator mends is taken up without a hand on the host.
     {
         let mut state = fake.state();
         state.tree = honest;
         state.forge = false;
+        state.proving = Proving::Honest;
     }
     eventually("the charge is in the log", || observed(&fake, rule) == 1);
     assert!(!told.exists());
     assert_eq!(agent.stop().0, Some(0), "{}", agent.journal());
     check_chain(&host, &fake.state().received);
+    charges.concat()
 }
 
 #[test]
@@ -265,6 +268,46 @@ fn a_log_with_another_history_gets_no_record_and_the_host_signs_that_it_did() {
 #[test]
 fn a_log_of_another_key_gets_no_record_and_the_host_signs_that_it_did() {
     a_log_that_changes_is_charged("LOG_FORKED", |state| state.forge = true);
+}
+
+/// Runs an agent against a log that does not show what it said it has.
+fn a_record_that_is_not_shown_is_charged(proving: Proving) -> String {
+    a_log_that_changes_is_charged("LOG_LACKS_RECORD", |state| state.proving = proving)
+}
+
+#[test]
+fn a_log_without_a_proof_of_the_newest_record_gets_no_other_and_the_host_signs_that_it_did() {
+    let charge = a_record_that_is_not_shown_is_charged(Proving::Nothing);
+    assert!(charge.contains("no such entry"), "{charge}");
+}
+
+#[test]
+fn a_log_with_a_wrong_proof_of_the_newest_record_gets_no_other_and_the_proof_is_kept() {
+    let charge = a_record_that_is_not_shown_is_charged(Proving::Bent);
+    assert!(charge.contains("-- shown --\na proof of "), "{charge}");
+    a_record_that_is_not_shown_is_charged(Proving::Malformed);
+}
+
+#[test]
+fn a_log_that_proves_another_record_in_place_of_the_newest_gets_no_other() {
+    a_record_that_is_not_shown_is_charged(Proving::Another);
+}
+
+#[test]
+fn at_each_connection_the_log_shows_the_newest_record_first() {
+    let fake = Fake::start();
+    let host = enrolled(&fake);
+    let mut agent = host.start();
+    eventually("records come", || fake.state().received.len() > 3);
+    assert_eq!(agent.stop().0, Some(0), "{}", agent.journal());
+    let (had, proved) = {
+        let state = fake.state();
+        (state.received.len(), state.proved.len())
+    };
+    let mut agent = host.start();
+    eventually("more records come", || fake.state().received.len() > had);
+    assert_eq!(fake.state().proved[proved], had, "before it got more");
+    assert_eq!(agent.stop().0, Some(0), "{}", agent.journal());
 }
 
 /// Lets a log lose what it had beyond `kept` entries, and gives what the hosts sent afterwards.

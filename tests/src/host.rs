@@ -266,6 +266,19 @@ impl Host {
         reply.unwrap().into_inner()
     }
 
+    /// Asks the log to show what it has at `index`, in its tree of this size.
+    pub async fn prove(
+        &self,
+        (index, size): (u64, u64),
+        address: &str,
+        ca: &Path,
+    ) -> Result<v1::ProveReply, Status> {
+        let channel = connect(address, ca, self.identity()).await.unwrap();
+        let asked = v1::ProveRequest { index, size };
+        let reply = IntakeClient::new(channel).prove(asked).await;
+        Ok(reply?.into_inner())
+    }
+
     /// Shows these certificates from now on, wherever they come from.
     pub fn show(&mut self, certificates: Vec<Vec<u8>>) {
         self.certificates = certificates;

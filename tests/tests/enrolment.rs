@@ -1,8 +1,9 @@
 //! Who may enrol, who may send, and what ends that.
 #![allow(missing_docs, clippy::unwrap_used)]
 
-use std::time::Duration;
+use std::{fs, time::Duration};
 
+use affiant_proto::tlog::{Checkpoint, Hash, Note, leaf_hash, verify_inclusion};
 use affiant_tests::{Deployment, Host, Outcome, until};
 
 async fn enrolled(deployment: &Deployment, name: &str) -> Host {
@@ -113,6 +114,49 @@ async fn records_of_an_enrolled_host_are_included() {
             .sequence,
         21
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_is_shown_in_any_tree_that_a_host_may_hold_and_in_no_other() {
+    let deployment = Deployment::new();
+    let (address, ca) = (deployment.address(), deployment.ca());
+    let mut host = enrolled(&deployment, "gpu-1").await;
+    let mut held = Vec::new();
+    for _ in 0..3 {
+        host.seal_usage();
+        assert_eq!(host.send(&address, &ca).await, Outcome::Included);
+        let note = fs::read_to_string(deployment.data().join("log/public/checkpoint")).unwrap();
+        let text = Note::parse(note.as_bytes()).unwrap().text().to_owned();
+        held.push(text.parse::<Checkpoint>().unwrap());
+    }
+    // The host's enrolment is early in the log, its chain's digest the entry.
+    let record = leaf_hash(host.chain().as_bytes());
+    for held in &held {
+        let mut shown = 0;
+        for index in 0..held.size() {
+            let reply = host
+                .prove((index, held.size()), &address, &ca)
+                .await
+                .unwrap();
+            let path = reply
+                .path
+                .iter()
+                .map(|hash| Hash::try_from(hash.as_slice()).unwrap());
+            let path: Vec<Hash> = path.collect();
+            let (size, root) = (held.size(), held.root());
+            shown += u32::from(verify_inclusion(&record, index, size, root, &path).is_ok());
+        }
+        assert_eq!(shown, 1, "at its place and at no other");
+    }
+    let newest = held.last().unwrap().size();
+    for (index, size) in [(newest, newest), (0, newest + 1_000_000), (u64::MAX, 0)] {
+        let denied = host.prove((index, size), &address, &ca).await.unwrap_err();
+        assert_eq!(
+            denied.code(),
+            tonic::Code::NotFound,
+            "{index} in {size}: {denied}"
+        );
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

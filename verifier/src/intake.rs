@@ -150,15 +150,17 @@ impl Intake for IntakeService {
     ) -> Result<Response<v1::ProveReply>, Status> {
         let peer = peer(&request)?;
         self.gate.pass(&peer)?;
-        let index = request.into_inner().index;
+        let v1::ProveRequest { index, size } = request.into_inner();
         let published = self.published.borrow().clone();
-        if index >= published.size {
-            return Err(Status::not_found(
-                "the newest checkpoint does not reach this index",
-            ));
+        let size = if size == 0 { published.size } else { size };
+        if size > published.size || index >= size {
+            return Err(Status::not_found(format!(
+                "the newest checkpoint has size {}; it proves no index {index} in a tree of size {size}",
+                published.size
+            )));
         }
         let path = self
-            .path(move |reader| reader.inclusion_proof(index, published.size))
+            .path(move |reader| reader.inclusion_proof(index, size))
             .await?;
         Ok(Response::new(v1::ProveReply {
             checkpoint: published.note.to_vec(),

@@ -68,8 +68,8 @@ impl Log {
             .into_bytes()
     }
 
-    fn prove(&self, index: u64) -> v1::ProveReply {
-        let path = inclusion_proof(&self.tree, index, self.tree.size()).unwrap();
+    fn prove(&self, index: u64, size: u64) -> v1::ProveReply {
+        let path = inclusion_proof(&self.tree, index, size).unwrap();
         v1::ProveReply {
             checkpoint: self.note(),
             path: path.iter().map(|hash| hash.as_bytes().to_vec()).collect(),
@@ -124,23 +124,72 @@ fn a_checkpoint_of_another_key_is_refused() {
 fn a_record_is_proved_by_its_path_and_by_no_other() {
     let (mut log, deployment) = log();
     let records: Vec<Digest> = [b"a", b"b", b"c", b"d", b"e"].map(|r| log.add(r)).to_vec();
-    let mut anchor = Anchor::new(deployment, None, None);
+    let mut anchor = Anchor::new(deployment.clone(), None, None);
+    assert!(
+        anchor.claim((7, records[0]), 0).is_none(),
+        "nothing is held"
+    );
+    ask(&mut anchor, &log, &deployment).unwrap();
+    // The log goes on; what was held has to show the record all the same.
+    log.add(b"f");
     for (index, record) in (0..).zip(&records) {
-        anchor
-            .prove((7, *record), index, &log.prove(index))
-            .unwrap();
-        let wrong = anchor
-            .prove((7, digest(b"x")), index, &log.prove(index))
-            .unwrap_err();
-        assert!(matches!(wrong, Unproved::NotIncluded { .. }), "{wrong}");
-        let mut short = log.prove(index);
+        let claim = |record| anchor.clone().claim((7, record), index).unwrap();
+        assert_eq!(claim(*record).size(), 5);
+        let prove = |record, reply| anchor.clone().prove(claim(record), reply);
+        prove(*record, log.prove(index, 5)).unwrap();
+        let mut short = log.prove(index, 5);
         short.path.pop();
-        assert!(anchor.prove((7, *record), index, &short).is_err());
-        let mut bent = log.prove(index);
+        let mut bent = log.prove(index, 5);
         bent.path[0].pop();
-        let wrong = anchor.prove((7, *record), index, &bent).unwrap_err();
-        assert!(matches!(wrong, Unproved::Proof(_)), "{wrong}");
+        for (record, reply) in [
+            (digest(b"x"), log.prove(index, 5)),
+            (*record, log.prove((index + 1) % 5, 5)),
+            (*record, log.prove(index, 6)),
+            (*record, short),
+            (*record, bent),
+        ] {
+            let wrong = prove(record, reply).unwrap_err();
+            let charge = wrong.charge().unwrap();
+            assert_eq!(charge.rule, "LOG_LACKS_RECORD", "{wrong}");
+            let held = anchor.proved().unwrap().note().to_string();
+            assert_eq!(charge.notes[0], held.into_bytes());
+            assert!(charge.text.contains(&record.to_string()), "{}", charge.text);
+        }
     }
+    assert!(
+        anchor.claim((7, records[0]), 5).is_none(),
+        "beyond what is held"
+    );
+}
+
+#[test]
+fn a_log_that_has_no_proof_of_what_it_said_it_has_is_charged() {
+    let (mut log, deployment) = log();
+    let record = log.add(b"a");
+    let mut anchor = Anchor::new(deployment.clone(), None, None);
+    ask(&mut anchor, &log, &deployment).unwrap();
+    let claim = anchor.claim((7, record), 0).unwrap();
+    let charge = claim.denied("no such entry".into()).charge().unwrap();
+    assert_eq!(charge.rule, "LOG_LACKS_RECORD");
+    assert!(charge.text.contains("no such entry"), "{}", charge.text);
+}
+
+#[test]
+fn what_a_succession_lost_need_not_be_shown_and_what_it_kept_must() {
+    let (mut log, deployment) = log();
+    let mut anchor = Anchor::new(deployment.clone(), None, None);
+    for n in 0..6u8 {
+        log.add(&[n]);
+    }
+    ask(&mut anchor, &log, &deployment).unwrap();
+    let first = log.origin;
+    assert!(anchor.keeps(first, 3) && anchor.keeps(first, 5));
+    let seen = anchor.newest().unwrap().clone();
+    let succession = succeed(&mut log, &deployment, 4, &seen);
+    assert!(ask_after(&mut anchor, &log, &deployment, Some(&succession)).unwrap());
+    assert!(anchor.keeps(first, 3) && !anchor.keeps(first, 4));
+    assert!(anchor.keeps(log.origin, 4), "said by the new one");
+    assert!(!anchor.keeps("other.example/1", 0));
 }
 
 fn described(log: &Log, deployment: &Deployment) -> v1::DescribeReply {

@@ -64,6 +64,17 @@ pub(super) struct Session<'a> {
     pub(super) clock: Clock,
     /// The last record that any session of this process sent.
     pub(super) sent: &'a mut u64,
+    /// The newest record that the log ever said it has, as far as this process knows.
+    pub(super) included: &'a mut Option<Included>,
+}
+
+/// A record that the log said it has.
+#[derive(Clone, Debug)]
+pub(super) struct Included {
+    pub(super) sequence: u64,
+    pub(super) index: u64,
+    /// Of which log, its generation included.
+    pub(super) origin: String,
 }
 
 /// What is known of the verifier in one session.
@@ -72,8 +83,8 @@ struct Progress {
     sent: u64,
     /// Last record that needs no acknowledgement any more.
     settled: u64,
-    /// Last INCLUDED record, with its index.
-    included: Option<(u64, u64)>,
+    /// Last INCLUDED record.
+    included: Option<u64>,
     queue: VecDeque<(u64, v1::Envelope)>,
 }
 
@@ -122,6 +133,8 @@ impl Session<'_> {
             Ok(Err(lost)) => return Err(lost.into()),
             Err(_) => return Err(RpcError::Deadline.into()),
         };
+        // What it said it has, it has to show, before it gets more.
+        self.prove(&channel, anchor).await?;
         let mut progress = self.welcome(welcome, &channel, anchor).await?;
         welcomed(anchor);
         let from = progress.sent.saturating_add(1);
@@ -181,8 +194,8 @@ impl Session<'_> {
                 () = sleep_until(proof) => {
                     proof = Instant::now() + PROVE;
                     scrutiny::check(&channel, anchor).await?;
+                    self.prove(&channel, anchor).await?;
                     welcomed(anchor);
-                    self.prove(&channel, anchor, &progress).await?;
                 }
             }
         }
@@ -190,7 +203,7 @@ impl Session<'_> {
 
     /// Holds the verifier's head against ours; where they part, the chain goes on from theirs.
     async fn welcome(
-        &self,
+        &mut self,
         welcome: v1::Welcome,
         channel: &Channel,
         anchor: &mut Anchor,
@@ -214,11 +227,15 @@ impl Session<'_> {
                 // A head that the log does not show is the word of the one who sent it.
                 let included = welcome.included.as_ref();
                 let included = included.filter(|included| included.sequence == Some(theirs.0));
-                let Some(v1::Included { index, .. }) = included else {
+                let Some(v1::Included {
+                    index, checkpoint, ..
+                }) = included
+                else {
                     return Err(
                         Lost::Protocol("its head is not this host's, and not INCLUDED").into(),
                     );
                 };
+                anchor.take(checkpoint)?;
                 self.shown(channel, anchor, theirs, *index).await?;
                 self.recorder.rejoin(told).await??;
             }
@@ -256,7 +273,7 @@ impl Session<'_> {
     }
 
     async fn included(
-        &self,
+        &mut self,
         included: v1::Included,
         ours: u64,
         anchor: &mut Anchor,
@@ -273,7 +290,12 @@ impl Session<'_> {
             return Err(Lost::Protocol("INCLUDED beyond its checkpoint").into());
         }
         progress.settled = progress.settled.max(sequence);
-        progress.included = Some((sequence, included.index));
+        progress.included = Some(sequence);
+        *self.included = Some(Included {
+            sequence,
+            index: included.index,
+            origin: checkpoint.checkpoint().origin().to_string(),
+        });
         let cursor = Cursor {
             sequence,
             index: included.index,
@@ -282,16 +304,20 @@ impl Session<'_> {
         Ok(self.recorder.included(cursor, checkpoint).await?)
     }
 
-    /// Asks the log to show the newest record that it says it has.
-    async fn prove(
-        &self,
-        channel: &Channel,
-        anchor: &mut Anchor,
-        progress: &Progress,
-    ) -> Result<(), Stop> {
-        let Some((sequence, index)) = progress.included else {
+    /// Asks the log to show the newest record that it said it has.
+    async fn prove(&self, channel: &Channel, anchor: &mut Anchor) -> Result<(), Stop> {
+        let Some(Included {
+            sequence,
+            index,
+            origin,
+        }) = self.included.clone()
+        else {
             return Ok(());
         };
+        // What a succession lost is sent again.
+        if !anchor.keeps(&origin, index) {
+            return Ok(());
+        }
         let Some(record) = self.digest(sequence).await? else {
             return Ok(());
         };
@@ -313,9 +339,15 @@ impl Session<'_> {
         record: Head,
         index: u64,
     ) -> Result<(), Stop> {
+        let beyond = Lost::Protocol("INCLUDED beyond every checkpoint");
+        let claim = anchor.claim(record, index).ok_or(beyond)?;
+        let size = claim.size();
         let mut client = IntakeClient::new(channel.clone());
-        let reply = rpc::answer(client.prove(v1::ProveRequest { index })).await?;
-        Ok(anchor.prove(record, index, &reply)?)
+        match rpc::answer(client.prove(v1::ProveRequest { index, size })).await {
+            Ok(reply) => Ok(anchor.prove(claim, reply)?),
+            Err(RpcError::Lacks(text)) => Err(claim.denied(text).into()),
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Digest of a record, if it is still kept.
@@ -333,11 +365,7 @@ impl Session<'_> {
 
     fn drained(&self, progress: &Progress) -> bool {
         let last = *self.drain.borrow();
-        last.is_some_and(|last| {
-            progress
-                .included
-                .is_some_and(|(included, _)| included >= last)
-        })
+        last.is_some_and(|last| progress.included.is_some_and(|included| included >= last))
     }
 }
 

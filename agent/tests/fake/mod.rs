@@ -43,6 +43,21 @@ use stubs::{
 
 const ORIGIN: &str = "fake.example.org/1";
 
+/// How it answers when it shall show a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Proving {
+    /// As it should.
+    Honest,
+    /// It has none.
+    Nothing,
+    /// A proof of which one bit is wrong.
+    Bent,
+    /// What is no proof.
+    Malformed,
+    /// The proof of another record.
+    Another,
+}
+
 const OFFICERS: [u8; 2] = [21, 22];
 
 /// How the verifier behaves, and what it saw.
@@ -73,6 +88,9 @@ pub(crate) struct State {
     pub(crate) forge: bool,
     /// Answers no question.
     pub(crate) away: bool,
+    pub(crate) proving: Proving,
+    /// How many records it had received each time that it was asked to show one.
+    pub(crate) proved: Vec<usize>,
     /// The origin that it signs for, and the seed of the key.
     pub(crate) generation: (String, u8),
     /// What followed the genesis.
@@ -374,10 +392,22 @@ impl Intake for Service {
         &self,
         request: Request<v1::ProveRequest>,
     ) -> Result<Response<v1::ProveReply>, Status> {
-        let state = self.state();
-        let path =
-            inclusion_proof(&state.tree, request.into_inner().index, state.tree.size()).unwrap();
-        let path = path.iter().map(|hash| hash.as_bytes().to_vec()).collect();
+        let mut state = self.state();
+        let had = state.received.len();
+        state.proved.push(had);
+        let v1::ProveRequest { index, size } = request.into_inner();
+        let shown = match state.proving {
+            Proving::Nothing => return Err(Status::not_found("no such entry")),
+            Proving::Another => (index + size - 1) % size,
+            _ => index,
+        };
+        let path = inclusion_proof(&state.tree, shown, size).unwrap();
+        let mut path: Vec<Vec<u8>> = path.iter().map(|hash| hash.as_bytes().to_vec()).collect();
+        match state.proving {
+            Proving::Bent => path[0][0] ^= 1,
+            Proving::Malformed => path[0].truncate(31),
+            _ => {}
+        }
         Ok(Response::new(v1::ProveReply {
             checkpoint: state.note(),
             path,
@@ -443,6 +473,8 @@ impl Fake {
             life: Duration::from_secs(3_600),
             forge: false,
             away: false,
+            proving: Proving::Honest,
+            proved: Vec::new(),
             generation: (ORIGIN.into(), 7),
             lineage: Vec::new(),
             evicted: None,

@@ -1459,11 +1459,16 @@ pub struct Refused {
 pub struct ProveRequest {
     #[prost(uint64, tag = "1")]
     pub index: u64,
+    /// Size of the tree, one that the asker holds the root of, in which to prove it; 0 for the newest.
+    #[prost(uint64, tag = "2")]
+    pub size: u64,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ProveReply {
+    /// The newest checkpoint, a signed note.
     #[prost(bytes = "vec", tag = "1")]
     pub checkpoint: ::prost::alloc::vec::Vec<u8>,
+    /// RFC 6962 inclusion proof in the tree of that size.
     #[prost(bytes = "vec", repeated, tag = "2")]
     pub path: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
 }

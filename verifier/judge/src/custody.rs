@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// Rules of a host's `observation` that say that the log contradicts itself.
-const CONTRADICTED: [&str; 2] = ["LOG_WENT_BACK", "LOG_FORKED"];
+const CONTRADICTED: [&str; 3] = ["LOG_WENT_BACK", "LOG_FORKED", "LOG_LACKS_RECORD"];
 
 impl Judge {
     /// Takes a `gap`: records of a chain that were lost, or lines of records that stand.

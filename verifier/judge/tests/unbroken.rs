@@ -188,8 +188,11 @@ fn a_host_that_was_shown_another_log_is_heard_and_an_unknown_observation_is_not_
         log.judge.observation(index, HOST, &observation)
     };
     assert_eq!([say("LOG_WENT_BACK"), say("SOMETHING")], [true, false]);
+    assert_eq!([say("LOG_FORKED"), say("LOG_LACKS_RECORD")], [true, true]);
     let finding = one(&log, Rule::LogContradicted);
-    assert_eq!(finding.details, ["LOG_WENT_BACK: size 9 after size 12"]);
+    let details = ["LOG_FORKED", "LOG_LACKS_RECORD", "LOG_WENT_BACK"];
+    let details = details.map(|rule| format!("{rule}: size 9 after size 12"));
+    assert_eq!(finding.details, details);
 }
 
 fn succession(kept: u64, last: u64) -> v1::Succession {

@@ -135,8 +135,9 @@ pub fn meaning(rule: Rule) -> &'static str {
              be shown any more; hosts send again what they still have."
         }
         Rule::LogContradicted => {
-            "A host was shown a state of the log that does not fit this one. It holds both as \
-             evidence. Ask it for them, and compare with what witnesses saw."
+            "A host was shown a state of the log that does not fit this one, or not shown a record \
+             that it was told is in it. It holds the evidence. Ask it for that, and compare with \
+             what witnesses saw."
         }
         Rule::LateRecord => {
             "The log shows only that these records were made within a wide window: after the newest \
