@@ -224,7 +224,10 @@ impl Session {
 
     /// Has the newest statement's inclusion proved; the chain carries the proof to all before it.
     pub async fn prove(&mut self) -> Result<(), SessionError> {
-        let request = v1::ProveRequest { index: self.index };
+        let request = v1::ProveRequest {
+            index: self.index,
+            size: 0,
+        };
         let reply = tokio::time::timeout(PATIENCE, self.client.prove(request)).await;
         let reply = reply.map_err(|_| self.ended(&"no proof in 60 s"))?;
         let reply = reply

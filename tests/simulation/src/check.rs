@@ -88,7 +88,7 @@ pub fn all(
         roll_calls: log
             .entries
             .iter()
-            .filter(|(_, _, one)| is_roll_call(one))
+            .filter(|one| is_roll_call(&one.envelope))
             .count() as u64,
         ..Summary::default()
     };
@@ -142,8 +142,9 @@ pub fn all(
     Ok((summary, broken))
 }
 
-fn is_roll_call(envelope: &Envelope) -> bool {
-    matches!(envelope.statement().body(), Body::RollCall(_))
+fn is_roll_call(envelope: &[u8]) -> bool {
+    let read = Envelope::parse(envelope);
+    read.is_ok_and(|one| matches!(one.statement().body(), Body::RollCall(_)))
 }
 
 /// The true time of each record.

@@ -153,7 +153,8 @@ fn no_roll_call_is_due_before_ten_minutes_of_the_log_or_anywhere_but_behind_a_cl
 #[test]
 fn a_roll_call_that_the_log_does_not_make_is_refused_whatever_is_wrong_with_it() {
     type Change = fn(&mut v1::RollCall);
-    let changes: [(Change, fn(&Untrue) -> bool); 9] = [
+    type Named = fn(&Untrue) -> bool;
+    let changes: [(Change, Named); 9] = [
         (
             |call| call.size += 1,
             |why| matches!(why, Untrue::Size { .. }),
