@@ -243,6 +243,22 @@ mod tests {
     }
 
     #[test]
+    fn evidence_with_an_entry_that_does_not_read_never_ends_well() {
+        let entries = [entry(0), entry(1)];
+        let mut bytes = spell(9, tlog::empty_root(), &entries, &[]);
+        let last = entries[1].statement.as_bytes();
+        let at = bytes
+            .windows(last.len())
+            .position(|part| part == last)
+            .unwrap();
+        bytes[at] ^= 1;
+        let mut reader = Reader::open(bytes.as_slice()).unwrap();
+        reader.next_entry().unwrap();
+        reader.next_entry().unwrap_err();
+        assert!(reader.into_proof().is_err());
+    }
+
+    #[test]
     fn a_length_that_is_hostile_or_long_spelled_is_refused() {
         let (.., bytes) = file();
         let with = |length: &[u8]| [&MAGIC[..], length, &bytes[MAGIC.len() + 1..]].concat();

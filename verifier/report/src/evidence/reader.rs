@@ -91,8 +91,6 @@ impl<R: Read> Reader<R> {
         if index < self.due || index >= self.head.size {
             return Err(BadEvidence::Order { index });
         }
-        self.due = index.saturating_add(1);
-        self.read += 1;
         let frame = |fault| BadEvidence::Frame { at, fault };
         let shown = entry.shown.into_iter().map(|leaf| {
             let salt = leaf.salt.as_slice().try_into();
@@ -108,6 +106,9 @@ impl<R: Read> Reader<R> {
         let proof = proof.ok_or_else(|| frame("has a proof hash that is not 32 bytes long"))?;
         let statement = Statement::parse(&entry.statement)
             .map_err(|source| BadEvidence::Statement { index, source })?;
+        // Counted only now: evidence with an entry that does not read never ends well.
+        self.due = index.saturating_add(1);
+        self.read += 1;
         Ok(Some(Entry {
             index,
             statement,
