@@ -19,6 +19,12 @@ pub use devices::{DeviceListError, Entitlement, entitlements};
 pub use endpoint::{Endpoint, EndpointError, FetchError, MAX_BODY_BYTES};
 pub use pods::{Pod, PodTable};
 
+/// Reads bytes as each answer of a kubelet: for fuzz targets.
+pub(super) fn read_any(bytes: &[u8]) {
+    let _ = PodTable::parse(bytes);
+    devices::read_any(bytes);
+}
+
 /// Least time between two reads, so that a burst of new pods costs one a second.
 const MIN_GAP: Duration = Duration::from_secs(1);
 

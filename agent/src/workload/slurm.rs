@@ -133,7 +133,7 @@ impl PrologFiles {
 }
 
 /// Reads the lines; an error is the number of the line that is wrong.
-fn parse(bytes: &[u8]) -> Result<SlurmJob, usize> {
+pub(super) fn parse(bytes: &[u8]) -> Result<SlurmJob, usize> {
     let mut job = SlurmJob::default();
     for (line, number) in bytes.split(|byte| *byte == b'\n').zip(1..) {
         let line = std::str::from_utf8(line).map_err(|_| number)?.trim();

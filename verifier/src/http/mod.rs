@@ -42,6 +42,14 @@ const NEVER: HeaderValue = HeaderValue::from_static("no-store");
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 const BYTES: HeaderValue = HeaderValue::from_static("application/octet-stream");
 
+/// Reads bytes as the path of a request: for fuzz targets.
+#[doc(hidden)]
+pub fn read_any(bytes: &[u8]) {
+    if let Ok(path) = std::str::from_utf8(bytes) {
+        let _ = Resource::parse(path);
+    }
+}
+
 /// What one address answers.
 #[derive(Clone)]
 pub struct Site {

@@ -49,3 +49,9 @@ pub use replay::{Recovery, Replay, Replayed};
 pub use succeed::{locked_origin, put_checkpoint, settle, succeed};
 pub use wal::BadWal;
 pub use writer::{AppendError, Fatal, Ledger, RESERVE_BYTES, Step};
+
+/// Reads bytes as a write-ahead file: for fuzz targets.
+#[doc(hidden)]
+pub fn read_any(bytes: &[u8]) {
+    wal::read_any(bytes);
+}

@@ -229,6 +229,13 @@ enum Fault {
     Damaged(usize),
 }
 
+/// Reads bytes as such a file: for fuzz targets.
+pub(super) fn read_any(bytes: &[u8]) {
+    if let Ok((groups, torn)) = parse(bytes) {
+        debug_assert!(torn.len() <= bytes.len() && groups.len() <= bytes.len());
+    }
+}
+
 fn parse(bytes: &[u8]) -> Result<(Vec<Group>, &[u8]), Fault> {
     let mut cursor = Cursor(bytes);
     let (magic, salt, crc) = (cursor.take::<8>(), cursor.take::<SALT>(), cursor.u32());

@@ -33,3 +33,14 @@ pub use reader::reader_main;
 /// Most devices of one host that are read: as many as a record can speak of. Bounds a driver that
 /// lies about its count.
 pub const MAX_DEVICES: usize = affiant_proto::usage::MAX_DEVICES;
+
+/// Reads bytes as what goes over the pipes between agent and child, both ways: for fuzz targets.
+#[doc(hidden)]
+pub fn read_any(bytes: &[u8]) {
+    let mut pipe = bytes;
+    while let Ok(Some(answer)) = frame::read::<frame::Answer>(&mut pipe) {
+        let _ = answer.check();
+    }
+    let mut pipe = bytes;
+    while let Ok(Some(_)) = frame::read::<frame::Request>(&mut pipe) {}
+}

@@ -84,6 +84,11 @@ struct ContainerDevices {
     device_ids: Vec<String>,
 }
 
+/// Reads bytes as the kubelet's list of devices: for fuzz targets.
+pub(super) fn read_any(bytes: &[u8]) {
+    let _ = <ListResponse as prost::Message>::decode(bytes);
+}
+
 /// Asks the kubelet at `socket` (by custom `/var/lib/kubelet/pod-resources/kubelet.sock`) which
 /// pods were given devices of NVIDIA's plugin.
 pub async fn entitlements(socket: PathBuf) -> Result<Vec<Entitlement>, DeviceListError> {

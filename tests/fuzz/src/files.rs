@@ -1,0 +1,102 @@
+//! Files that readers, auditors and the verifier get from elsewhere.
+
+use std::path::PathBuf;
+
+use affiant_judge::devices::DeviceTable;
+use affiant_proto::tlog::{OfflineProof, Tile};
+use affiant_report::{
+    Trust,
+    document::Claim,
+    head::Head,
+    segment::{Segment, SegmentName},
+};
+
+/// An offline proof: what is read is written as the same bytes.
+pub fn offline_proof(bytes: &[u8]) {
+    if let Ok(read) = OfflineProof::parse(bytes) {
+        assert_eq!(read.to_string().as_bytes(), bytes);
+    }
+}
+
+/// The contents of a tile: every hash that is asked of it lies in it.
+pub fn tile(bytes: &[u8]) {
+    let Ok(tile) = Tile::parse(bytes) else {
+        return;
+    };
+    let joined: Vec<u8> = tile
+        .hashes()
+        .iter()
+        .flat_map(|hash| *hash.as_bytes())
+        .collect();
+    assert_eq!(joined, bytes);
+    for (level, index) in [(0, 0), (1, 1), (7, 1), (3, 31), (0, 255), (8, 0)] {
+        let place = affiant_proto::tlog::node_place(level, index).unwrap();
+        let reaches = usize::from(place.first) + usize::from(place.count) <= tile.hashes().len();
+        assert_eq!(tile.node(&place).is_some(), reaches);
+    }
+}
+
+/// A segment under the name that its bytes would have: what is read of it is bounded.
+pub fn segment(bytes: &[u8]) {
+    let number = |at: usize| {
+        let field = bytes
+            .get(at..at + 8)
+            .and_then(|field| field.try_into().ok());
+        u64::from_be_bytes(field.unwrap_or_default())
+    };
+    let digest = affiant_proto::digest(bytes);
+    let name = format!("{}-{}-{digest}.seg", number(8), number(16));
+    let Ok(name) = name.parse::<SegmentName>() else {
+        return;
+    };
+    let Ok(read) = Segment::read(PathBuf::new(), &name, bytes.to_vec()) else {
+        return;
+    };
+    let _ = read.verify();
+    let mut due = name.start();
+    for number in 0..read.frames() {
+        let Ok((first, entries)) = read.frame(number) else {
+            return;
+        };
+        assert_eq!(first, due);
+        assert!((1..=256).contains(&entries.len()));
+        due += entries.len() as u64;
+    }
+    assert_eq!(due, name.end(), "the frames hold what the name says");
+}
+
+/// The verifier's lock: what is read is written as the same bytes.
+pub fn lock(bytes: &[u8]) {
+    if let Ok(read) = Head::parse(bytes) {
+        assert_eq!(read.to_string().as_bytes(), bytes);
+        assert_eq!(read.segment.end(), read.size);
+    }
+}
+
+/// What a report claims of itself.
+pub fn report(bytes: &[u8]) {
+    if let Ok(claim) = Claim::read(bytes) {
+        assert!(claim.period.from() < claim.period.to());
+    }
+}
+
+/// A trust file: what is read and printed is trusted alike.
+pub fn trust(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else {
+        return;
+    };
+    if let Ok(read) = Trust::parse(text) {
+        let printed = read.print().unwrap();
+        assert_eq!(Trust::parse(&printed).unwrap(), read);
+    }
+}
+
+/// A table of devices.
+pub fn devices(bytes: &[u8]) {
+    let Ok(text) = std::str::from_utf8(bytes) else {
+        return;
+    };
+    if let Ok(table) = DeviceTable::parse(text) {
+        assert!(table.rows().len() <= text.lines().count());
+    }
+}
