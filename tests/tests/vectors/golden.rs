@@ -53,10 +53,48 @@ fn keys() -> Value {
     };
     let p256 = affiant_proto::PublicKey::esp256(&crate::refused::rfc6979_key()).unwrap();
     json!({
-        "what": "ed25519 keys from seeds (RFC 8032), their ids, and the signature of the seven bytes \"message\"; one p-256 key with its id",
+        "what": "ed25519 keys from seeds (RFC 8032), their ids, and the signature of the seven bytes \"message\"; one p-256 key with its id; signatures that some libraries refuse and that are accepted",
         "ed25519": KEYS.map(one),
         "esp256": { "public": hex(p256.as_bytes()), "id": hex(p256.id().as_bytes()) },
+        "accepted": accepted(p256.as_bytes()),
     })
+}
+
+/// Signatures at the edge of what is accepted.
+fn accepted(p256: &[u8]) -> Value {
+    let mixed = crate::refused::mixed_order();
+    let one = |what: &str, algorithm: &str, key: &[u8], message: &[u8], signature: &[u8]| {
+        json!({
+            "what": what,
+            "algorithm": algorithm,
+            "key": hex(key),
+            "message": hex(message),
+            "signature": hex(signature),
+        })
+    };
+    json!([
+        one(
+            "a key with a part of small order, where the equation holds without the cofactor",
+            "ed25519",
+            &mixed.key,
+            &mixed.holds.0,
+            &mixed.holds.1,
+        ),
+        one(
+            "RFC 6979, A.2.5, \"test\"",
+            "esp256",
+            p256,
+            b"test",
+            &crate::refused::rfc6979_low(),
+        ),
+        one(
+            "RFC 6979, A.2.5, \"sample\", with s taken from the order",
+            "esp256",
+            p256,
+            b"sample",
+            &crate::refused::rfc6979_lowered(),
+        ),
+    ])
 }
 
 /// The header of every statement in `statements.json`.
@@ -233,7 +271,11 @@ fn chains() -> Value {
     };
     let change = crate::example::seal(change, chain.next_place(), 24_000, None, 5);
     chain.follow(change.clone()).unwrap();
-    let after = crate::example::seal(v1::Gap::default(), chain.next_place(), 25_000, None, 6);
+    let after = v1::Observation {
+        rule: "EXAMPLE".into(),
+        ..Default::default()
+    };
+    let after = crate::example::seal(after, chain.next_place(), 25_000, None, 6);
     chain.follow(after.clone()).unwrap();
     let genesis = example.genesis.digest();
     let approval = officer_approval_bytes(genesis, &public(6));

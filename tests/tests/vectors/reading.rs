@@ -14,7 +14,7 @@ use crate::{
     example::{Example, KEYS, NVML_ONLY, public, signer},
     golden,
     messages::{from_json, named, of_kind, pool},
-    refused::{rfc6979_key, rfc6979_low, rfc6979_lowered, usage_after},
+    refused::usage_after,
 };
 
 fn bytes(value: &Value) -> Vec<u8> {
@@ -78,12 +78,23 @@ fn keys_come_from_their_seeds_and_have_their_names() {
 }
 
 #[test]
-fn a_low_s_is_accepted_where_the_high_one_is_refused() {
-    let key = PublicKey::esp256(&rfc6979_key()).unwrap();
-    key.verify(b"test", rfc6979_low().as_slice().try_into().unwrap())
-        .unwrap();
-    key.verify(b"sample", rfc6979_lowered().as_slice().try_into().unwrap())
-        .unwrap();
+fn signatures_at_the_edge_of_what_is_accepted_verify() {
+    let file = golden("keys.json");
+    let accepted = file["accepted"].as_array().unwrap();
+    for one in accepted {
+        let key = bytes(&one["key"]);
+        let key = match one["algorithm"].as_str().unwrap() {
+            "ed25519" => PublicKey::ed25519(&key),
+            _ => PublicKey::esp256(&key),
+        };
+        let signature = bytes(&one["signature"]);
+        let verdict = key.unwrap().verify(
+            &bytes(&one["message"]),
+            signature.as_slice().try_into().unwrap(),
+        );
+        assert!(verdict.is_ok(), "{}", one["what"]);
+    }
+    assert_eq!(accepted.len(), 3);
 }
 
 #[test]

@@ -104,6 +104,11 @@ pub fn chain() -> Vec<Refused> {
             "kind",
         ),
         sent(
+            "a gap that begins before the chain",
+            &bare(gap_body(0, 6).into(), at(7, digest(b"lost")), 5),
+            "missing",
+        ),
+        sent(
             "a gap that begins too late",
             &bare(gap_body(5, 6).into(), at(7, digest(b"lost")), 5),
             "missing",

@@ -48,6 +48,34 @@ const S_BEYOND_THE_ORDER: &str = "d5070ac41cb1842baa63b694568d3cf79bfbe566eb34bc
 const R_WITH_TORSION: &str = "fa8a14de3e57e2df76b4c51273f4f80ae48ad8bbb829c0e3e6ec1eee8ca32ad6
     28c28db98a56f2ed24b270274aaa0f9cda4f09c867b6ced45000e24cc551f90a";
 
+/// A key A + T, where T has order 8, which section 4 accepts, and two signatures: of one the
+/// equation holds, of the other only eight times it.
+pub struct MixedOrder {
+    pub key: Vec<u8>,
+    pub holds: (Vec<u8>, Vec<u8>),
+    pub cofactored: (Vec<u8>, Vec<u8>),
+}
+
+pub fn mixed_order() -> MixedOrder {
+    MixedOrder {
+        key: unhex("cdbc161be64c4302f56443ff29ccf36a2075be1a1fa67ff126b56315f5681c38"),
+        holds: (
+            b"z3".to_vec(),
+            unhex(
+                "205b0f537994e4754a69d556e021685ffabc6150ec47b726dbce0a7f6ee57dbd
+                 a72fe19150caf59b5b450b534739e9262f19774cc91e6afc6dd09ecb23a33501",
+            ),
+        ),
+        cofactored: (
+            b"z0".to_vec(),
+            unhex(
+                "205b0f537994e4754a69d556e021685ffabc6150ec47b726dbce0a7f6ee57dbd
+                 3ac8b9a329284344419d21b312311414b517a6b4aa7280f961f4baa4954f0c01",
+            ),
+        ),
+    }
+}
+
 /// The y coordinates of the points of order 1, 2, 4 and 8.
 const SMALL_ORDER: [&str; 5] = [
     "0000000000000000000000000000000000000000000000000000000000000000",
@@ -183,6 +211,18 @@ pub fn signatures() -> Vec<Refused> {
             "an r with a part of small order, under which the cofactored equation holds",
             unhex(R_WITH_TORSION),
         ),
+        {
+            let mixed = mixed_order();
+            let (message, signature) = mixed.cofactored;
+            let read_as = ReadAs::Signature {
+                esp256: false,
+                key: mixed.key,
+                message,
+            };
+            let fault =
+                "a key with a part of small order, under which only the cofactored equation holds";
+            Refused::new(fault, read_as, signature, "signature")
+        },
         ed25519("r and s swapped", swapped),
         ed25519(
             "a signature of another key",

@@ -20,7 +20,7 @@ use affiant_proto::{
 };
 use serde_json::{Value, json};
 
-pub use keys::{rfc6979_key, rfc6979_low, rfc6979_lowered};
+pub use keys::{mixed_order, rfc6979_key, rfc6979_low, rfc6979_lowered};
 
 use crate::{
     bytes::{hex, unhex},
