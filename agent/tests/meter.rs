@@ -316,6 +316,103 @@ fn energy_of_a_counter_that_was_silent_at_the_end_is_not_carried_into_the_next_r
 }
 
 #[test]
+fn energy_that_is_told_only_at_the_end_of_a_record_is_shared_by_power() {
+    // As an H100 told it: 77 W idle, 697 W at work.
+    let interval = interval(|n| {
+        let at_work = n > 5;
+        let device = Reading {
+            power_mw: Some(if at_work { 697_000 } else { 77_000 }),
+            energy_mj: [0, 10].contains(&n).then_some(n * 387_000),
+            ..reading(if at_work { 99 } else { 0 }, 0)
+        };
+        let holders = if at_work { vec![holder("a")] } else { vec![] };
+        (Ok(device), Holding::Known(holders))
+    });
+    let energy = |kind| {
+        let mut lines = interval.lines().iter();
+        lines.find(|line| line.kind() == kind).unwrap().energy_mj
+    };
+    assert_eq!(energy(LineKind::Attributed), Some(3_485_000));
+    assert_eq!(energy(LineKind::Idle), Some(385_000));
+}
+
+#[test]
+fn a_record_ends_with_the_first_sample_from_the_time_on_that_was_told() {
+    let mut meter = meter(1);
+    assert_eq!(meter.full_at_ms(), None);
+    for start in [0, 10_000, 20_000] {
+        for n in 0..10 {
+            let now = start + n * 1_000;
+            let ended = push(&mut meter, now, Ok(reading(0, 0)), Holding::Known(vec![]));
+            assert_eq!(ended.len(), usize::from(n == 0 && start > 0), "at {now}");
+            assert_eq!(meter.full_at_ms(), Some(start + 9_500));
+        }
+    }
+}
+
+#[test]
+fn the_last_work_of_a_job_that_was_killed_is_the_jobs_and_no_later_work() {
+    // Killed between the fifth second and the sixth; the driver tells of work for two more.
+    let interval = interval(|n| {
+        let (utilization, holders) = match n {
+            0..=5 => (98, vec![holder("a")]),
+            6 | 7 => (3, vec![]),
+            _ => (0, vec![]),
+        };
+        (Ok(reading(utilization, 0)), Holding::Known(holders))
+    });
+    assert_eq!(
+        kinds(&interval),
+        [
+            (LineKind::Attributed, 6_000),
+            (LineKind::Idle, 3_000),
+            (LineKind::Unattributed, 1_000)
+        ]
+    );
+    assert_eq!(interval.lines()[0].allocated_ms, Some(6_000));
+}
+
+#[test]
+fn pipes_that_worked_since_the_last_tick_make_no_idle_second_of_a_job_that_is_over() {
+    let interval = interval(|n| {
+        let (utilization, sm, holders) = match n {
+            0..=4 => (99, 960, vec![holder("a")]),
+            // The driver's own window was after the job's end, that of the pipes was not.
+            5 => (0, 252, vec![]),
+            _ => (0, 0, vec![]),
+        };
+        let device = Reading {
+            sm_permille: Some(sm),
+            ..reading(utilization, 0)
+        };
+        (Ok(device), Holding::Known(holders))
+    });
+    assert_eq!(
+        kinds(&interval),
+        [(LineKind::Attributed, 5_000), (LineKind::Idle, 5_000)]
+    );
+    assert_eq!(interval.lines()[1].sm_permille, Some(0));
+}
+
+#[test]
+fn work_on_a_device_that_was_not_seen_since_its_holder_left_is_nobodys() {
+    for unseen in [
+        (Err(Reason::DriverHung), Holding::Known(vec![])),
+        (Ok(reading(0, 0)), Holding::Unknown),
+    ] {
+        let interval = interval(|n| match n {
+            0..=4 => (Ok(reading(99, 0)), Holding::Known(vec![holder("a")])),
+            5 => unseen.clone(),
+            _ => (Ok(reading(9, 0)), Holding::Known(vec![])),
+        });
+        let nobodys = kinds(&interval)
+            .into_iter()
+            .find(|(kind, _)| *kind == LineKind::Unattributed);
+        assert!(nobodys.unwrap().1 >= 5_000, "{:?}", kinds(&interval));
+    }
+}
+
+#[test]
 fn a_host_that_slept_was_suspended_and_an_agent_that_was_not_let_run_was_stopped() {
     for (slept_ms, reason) in [
         (60_000, Reason::Suspended),

@@ -3,6 +3,7 @@
 //! | holders | utilization | the span is |
 //! |---|---|---|
 //! | none | 0 | idle |
+//! | none, but some a second ago | above 0 | attributed to those, whose last work the driver still tells |
 //! | none | above 0 | unattributed: somebody computes, and it is not told who |
 //! | none | not told | not observed, driver error: nothing says that it was idle |
 //! | not known | any | unattributed |
@@ -10,6 +11,9 @@
 //!
 //! The share is by SM time where every holder tells it and one is above zero, else equal per
 //! workload. Shares of SM time are as old as the process list that told them.
+//!
+//! The counter of energy may tell more rarely than the other figures. What it rose by is shared
+//! among the lines by their time and the power in it, or where a power is missing by time alone.
 
 use std::collections::BTreeMap;
 
@@ -17,9 +21,10 @@ use affiant_proto::v1;
 
 use super::{
     holding::Holding,
+    lately::Lately,
     share::split,
     table::WorkloadTable,
-    tally::{Key, Tally},
+    tally::{Key, Sum, Tally},
 };
 use crate::sample::Reading;
 
@@ -39,8 +44,18 @@ pub(super) struct DeviceMeter {
     lines: BTreeMap<Key, Tally>,
     /// The energy counter when it last answered.
     counter: Option<u64>,
-    /// Time since then, by line.
-    pending: BTreeMap<Key, u64>,
+    /// Since then, by line.
+    pending: BTreeMap<Key, Pending>,
+    /// Who held it last.
+    lately: Lately,
+}
+
+/// What a line used of the energy that is not told yet.
+#[derive(Debug, Default)]
+struct Pending {
+    time_ms: u64,
+    /// Milliwatts × milliseconds.
+    work: Sum,
 }
 
 /// What one line gets of one span.
@@ -70,6 +85,9 @@ impl DeviceMeter {
         let utilization = reading.utilization.filter(|percent| *percent <= 100);
         let share = |value: Option<u32>| value.filter(|v| *v <= 1_000).map(u64::from);
         let (sm, tensor) = (share(reading.sm_permille), share(reading.tensor_permille));
+        let active = utilization.is_some_and(|percent| percent > 0) || sm.is_some_and(|v| v > 0);
+        let gone = self.lately.see(span_ms, holding, active);
+        let holding = gone.as_ref().unwrap_or(holding);
         for part in self.parts(span_ms, utilization, reading.memory_used, holding, table) {
             let by_time = |value: Option<u64>| value.map(|v| v.saturating_mul(part.time_ms));
             let line = self.lines.entry(part.key).or_default();
@@ -81,7 +99,9 @@ impl DeviceMeter {
             line.memory_peak = line.memory_peak.max(part.memory);
             line.samples += u32::from(part.key.observed());
             line.missing += u32::from(utilization.is_none());
-            *self.pending.entry(part.key).or_default() += part.time_ms;
+            let pending = self.pending.entry(part.key).or_default();
+            pending.time_ms += part.time_ms;
+            pending.work.add(by_time(reading.power_mw.map(u64::from)));
         }
         if let Some(counter) = reading.energy_mj {
             self.settle(Some(counter));
@@ -89,7 +109,8 @@ impl DeviceMeter {
     }
 
     /// Takes the first reading after a time that it does not stand for.
-    pub(super) fn start(&mut self, reading: &Reading) {
+    pub(super) fn start(&mut self, reading: &Reading, holding: &Holding) {
+        self.lately.see(0, holding, false);
         if let Some(counter) = reading.energy_mj {
             self.settle(Some(counter));
         }
@@ -101,7 +122,10 @@ impl DeviceMeter {
         let line = self.lines.entry(key).or_default();
         line.time_ms += span_ms;
         line.missing = line.missing.saturating_add(due);
-        *self.pending.entry(key).or_default() += span_ms;
+        let pending = self.pending.entry(key).or_default();
+        pending.time_ms += span_ms;
+        pending.work.add(None);
+        self.lately = Lately::default();
     }
 
     /// Ends the interval. Lines whose energy is still open are sealed without: what the counter
@@ -121,12 +145,16 @@ impl DeviceMeter {
     /// Shares what the counter rose since it last answered among the lines of that time. One
     /// that fell was set back by a new load of the driver: missing, for the rest is unknown.
     fn settle(&mut self, counter: Option<u64>) {
-        let elapsed: u64 = self.pending.values().sum();
+        let elapsed: u64 = self.pending.values().map(|pending| pending.time_ms).sum();
         let rise = counter
             .zip(self.counter)
             .and_then(|(now, before)| now.checked_sub(before))
             .filter(|rise| *rise <= elapsed.saturating_mul(MAX_MJ_PER_MS));
-        let weights: Vec<u64> = self.pending.values().copied().collect();
+        let work: Option<Vec<u64>> = self.pending.values().map(|p| p.work.value()).collect();
+        let time = || self.pending.values().map(|p| p.time_ms).collect();
+        let weights = work
+            .filter(|w| w.iter().any(|w| *w > 0))
+            .unwrap_or_else(time);
         let shares = rise.map(|rise| split(rise, &weights));
         for (place, key) in self.pending.keys().enumerate() {
             let share = shares.as_ref().and_then(|s| s.get(place).copied());

@@ -5,9 +5,11 @@
 //! and each interval starts where the last one ended, over restarts of the agent too.
 
 mod device;
+mod ending;
 mod gap;
 mod holding;
 mod interval;
+mod lately;
 mod planned;
 mod share;
 mod table;
@@ -21,6 +23,7 @@ use affiant_proto::{
 };
 
 pub use device::{MAX_MJ_PER_MS, MAX_WORKLOADS_PER_DEVICE};
+pub use ending::Ending;
 pub use gap::Gap;
 pub use holding::{Holder, Holding};
 pub use interval::Interval;
@@ -188,6 +191,18 @@ impl Meter {
             .chain(after))
     }
 
+    /// Gives the time from which on a sample ends the open interval; `None` while there is none.
+    pub fn full_at_ms(&self) -> Option<u64> {
+        let start = match self.clock {
+            Clock::Unset => return None,
+            Clock::Resuming(ended) => ended,
+            Clock::Running(start, _) => start,
+        };
+        // Half a period of grace: a tick that is a little early ends the interval all the same.
+        let length_ms = self.pace.interval_ms - self.pace.period_ms / 2;
+        Some(start.boot_ms.saturating_add(length_ms))
+    }
+
     /// Ends the open interval where the last sample left it; `None` when it is empty.
     pub fn finish(&mut self) -> Option<Interval> {
         let Clock::Running(start, end) = self.clock else {
@@ -249,8 +264,7 @@ impl Meter {
         }
         self.count(seen, sample, holdings);
         self.clock = Clock::Running(start, at);
-        // Half a period of grace: a tick that is a little early ends the interval all the same.
-        let full = at.boot_ms - start.boot_ms + self.pace.period_ms / 2 >= self.pace.interval_ms;
+        let full = self.full_at_ms().is_some_and(|full| at.boot_ms >= full);
         let after = if full { self.finish() } else { None };
         (before, gap, after)
     }
@@ -275,7 +289,7 @@ impl Meter {
                 Ok(reading) if span_ms > 0 => {
                     device.observe(span_ms, reading, holding, &mut self.table);
                 }
-                Ok(reading) => device.start(reading),
+                Ok(reading) => device.start(reading, holding),
                 Err(reason) if span_ms > 0 => device.lose(span_ms, *reason, 1),
                 Err(_) => {}
             }

@@ -73,7 +73,7 @@ impl Sum {
             .and_then(|(sum, part)| sum.checked_add(part));
     }
 
-    fn value(self) -> Option<u64> {
+    pub(super) fn value(self) -> Option<u64> {
         self.0
     }
 }
