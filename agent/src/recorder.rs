@@ -17,7 +17,7 @@ pub use parting::{Met, NotRejoined, Told, settle};
 
 use crate::{
     deployment::reference,
-    meter::{Holding, Planned},
+    meter::{Ending, Holding, Planned},
     sample::{Inventory, Sample},
     spool::{Cursor, Records, SpoolError},
 };
@@ -53,6 +53,7 @@ enum Command {
 pub struct Recorder {
     commands: mpsc::Sender<Command>,
     head: watch::Receiver<Head>,
+    ending: Ending,
 }
 
 /// The recorder ended; why, its thread has said.
@@ -83,7 +84,19 @@ impl Recorder {
     pub fn of(book: Book) -> (Self, impl Future<Output = Result<(), BookError>> + Send) {
         let (commands, inbox) = mpsc::channel(QUEUE);
         let (told, head) = watch::channel(book.head());
-        (Self { commands, head }, keep(book, inbox, told))
+        let ending = Ending::default();
+        let keeping = keep(book, inbox, told, ending.clone());
+        let recorder = Self {
+            commands,
+            head,
+            ending,
+        };
+        (recorder, keeping)
+    }
+
+    /// When the open interval ends, as it changes.
+    pub fn ending(&self) -> Ending {
+        self.ending.clone()
     }
 
     /// The last record on disk, as it changes.
@@ -176,6 +189,7 @@ async fn keep(
     mut book: Book,
     mut inbox: mpsc::Receiver<Command>,
     told: watch::Sender<Head>,
+    ending: Ending,
 ) -> Result<(), BookError> {
     let mut closed = false;
     while let Some(command) = inbox.recv().await {
@@ -216,6 +230,7 @@ async fn keep(
                 let _ = reply.send(());
             }
         }
+        ending.tell(book.full_at_ms());
         let head = book.head();
         told.send_if_modified(|known| std::mem::replace(known, head) != head);
     }

@@ -155,6 +155,7 @@ pub async fn run(config: &Config) -> Result<Outcome, RunError> {
         book.planned(pause.planned());
     }
     let (recorder, mut ended) = Recorder::start(book).map_err(system("a thread"))?;
+    source.follow(recorder.ending());
     let (drain, draining) = watch::channel(None);
     let (board, link, seen) = Board::new(clock::wall_ms());
     let (orders, ordered) = server::orders();

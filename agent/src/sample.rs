@@ -1,6 +1,6 @@
 //! What a source reads: the raw reading, before anybody is named.
 //!
-//! `None` always means that the driver did not answer; it is never zero.
+//! `None` always means that the driver did not answer, or was not asked; it is never zero.
 
 use affiant_proto::v1;
 
@@ -52,7 +52,8 @@ pub struct Reading {
     pub memory_used: Option<u64>,
     /// Milliwatts.
     pub power_mw: Option<u32>,
-    /// Millijoules since the driver was loaded; falls back only when it was loaded again.
+    /// Millijoules since the driver was loaded; falls back only when it was loaded again. Dear to
+    /// read, and so read where a record ends.
     pub energy_mj: Option<u64>,
     /// Thousandths of SM activity, where GPM tells.
     pub sm_permille: Option<u32>,
@@ -62,7 +63,7 @@ pub struct Reading {
     pub processes: Processes,
 }
 
-/// The compute processes of a device, a list dear to read and so read rarely.
+/// The compute processes of a device, a list that may be dear to read and then is read rarely.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub enum Processes {
     /// Nothing suggested a change: the last list stands.

@@ -10,6 +10,7 @@ use std::{
 };
 
 use affiant_agent::{
+    meter::Ending,
     sample::{self, Event, Inventory, Processes, Reading, Sample},
     source::{
         GpuSource, Paused,
@@ -580,7 +581,7 @@ async fn a_simulated_driver_names_itself_and_its_devices_are_told_as_they_are() 
 }
 
 #[tokio::test]
-async fn a_process_that_comes_and_goes_is_listed_and_a_steady_one_is_not_read_again() {
+async fn a_process_that_comes_and_goes_is_listed() {
     let machine = Machine::new(1, "");
     let mut watch = machine.watch(200);
     let first = watch.until("a reading", all_read).await;
@@ -604,15 +605,6 @@ async fn a_process_that_comes_and_goes_is_listed_and_a_steady_one_is_not_read_ag
         }
     };
     assert_eq!(pids(reading(&listed, 0)), Some(vec![own]));
-    let mut read_before = true;
-    for _ in 0..8 {
-        let sample = watch.sample().await;
-        // After a sample that a busy machine cost, the list is rightly read anew.
-        if let (Ok(reading), true) = (&sample.devices[0], read_before) {
-            assert_eq!(reading.processes, Processes::Unchanged);
-        }
-        read_before = sample.devices[0].is_ok();
-    }
     machine.befall("");
     watch
         .until("an empty list", |s| {
@@ -621,6 +613,47 @@ async fn a_process_that_comes_and_goes_is_listed_and_a_steady_one_is_not_read_ag
                 .is_ok_and(|r| pids(r) == Some(Vec::new()))
         })
         .await;
+    watch.source.close().await;
+}
+
+#[tokio::test]
+async fn energy_is_read_where_a_record_ends_and_after_a_sample_that_was_lost() {
+    let machine = Machine::new(1, "");
+    let mut watch = machine.watch(200);
+    let ending = Ending::default();
+    watch.until("a reading", all_read).await;
+    watch.source.follow(ending.clone());
+    ending.tell(Some(u64::MAX));
+    let told = |sample: &Sample| reading(sample, 0).energy_mj.is_some();
+    let without = |sample: &Sample| all_read(sample) && !told(sample);
+    let silent = watch.until("a tick without energy", without).await;
+    assert!(reading(&silent, 0).power_mw.is_some());
+    let full_at = silent.at.boot_ms + 1_000;
+    ending.tell(Some(full_at));
+    let mut last_read = true;
+    let due = loop {
+        let sample = watch.sample().await;
+        let read = all_read(&sample);
+        if sample.at.boot_ms >= full_at && read {
+            break sample;
+        }
+        // After a sample that a busy machine cost, everything is rightly read anew.
+        assert!(!(read && last_read && told(&sample)), "before the end");
+        last_read = read;
+    };
+    assert!(told(&due));
+    ending.tell(Some(u64::MAX));
+    let readers = machine.readers();
+    let [pid] = readers.as_slice() else {
+        panic!("one reader, not {readers:?}")
+    };
+    let kill = Command::new("kill").args(["-9", &pid.to_string()]).status();
+    assert!(kill.unwrap().success());
+    watch
+        .until("its end", all_missing(Reason::ReaderDied))
+        .await;
+    let again = watch.until("a reading", all_read).await;
+    assert!(told(&again), "the counter's new begin");
     watch.source.close().await;
 }
 

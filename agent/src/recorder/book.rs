@@ -187,6 +187,11 @@ impl Book {
         }
     }
 
+    /// Gives the time from which on a sample ends the open interval; `None` while there is none.
+    pub fn full_at_ms(&self) -> Option<u64> {
+        self.meter.as_ref().and_then(Meter::full_at_ms)
+    }
+
     /// Takes new devices; what the old ones did until now is sealed first.
     pub fn inventory(&mut self, inventory: Inventory) -> Result<(), BookError> {
         let devices = inventory.devices.len();

@@ -9,7 +9,7 @@ use super::{
     nvml::{NvmlSource, Options, StartError},
     recorded::{OpenError, RecordedSource},
 };
-use crate::{clock, config, sample::Event};
+use crate::{clock, config, meter::Ending, sample::Event};
 
 /// NVML or a trace, by configuration.
 #[derive(Debug)]
@@ -50,6 +50,14 @@ impl ChosenSource {
                 let period = Duration::from_millis(source.header().period_ms);
                 Ok((Self::Recorded(Box::new(source)), period))
             }
+        }
+    }
+
+    /// Reads what is dear only where records end; a trace has everything.
+    pub fn follow(&self, ending: Ending) {
+        match self {
+            Self::Nvml(source) => source.follow(ending),
+            Self::Recorded(_) => {}
         }
     }
 

@@ -112,9 +112,9 @@ impl Reader {
     ///
     /// # Errors
     /// When the child has ended, or has left thousands of requests unread.
-    pub(super) fn ask(&mut self, tick: u64, fresh: bool) -> Result<(), FrameError> {
+    pub(super) fn ask(&mut self, request: Request) -> Result<(), FrameError> {
         let pipe = self.requests.as_mut().ok_or(FrameError::Cut)?;
-        frame::write(pipe, &Request { tick, fresh })
+        frame::write(pipe, &request)
     }
 
     /// Tells the child to end by itself.

@@ -18,6 +18,7 @@ const WINDOW_MOST: Duration = Duration::from_secs(10);
 pub(super) struct DeviceReader {
     driver: Driver,
     index: u32,
+    period: Duration,
     opened: Option<Opened>,
 }
 
@@ -39,11 +40,12 @@ impl From<Fault> for Cause {
 }
 
 impl DeviceReader {
-    /// Names a device; the driver is not called yet.
-    pub(super) fn new(driver: Driver, index: u32) -> Self {
+    /// Names a device that is read once in a `period`; the driver is not called yet.
+    pub(super) fn new(driver: Driver, index: u32, period: Duration) -> Self {
         Self {
             driver,
             index,
+            period,
             opened: None,
         }
     }
@@ -55,17 +57,18 @@ impl DeviceReader {
         self.opened = Some(Opened {
             has_activity: card.has_activity(),
             card,
-            attention: Attention::default(),
+            attention: Attention::new(self.period),
             activity: None,
         });
         Ok(identity)
     }
 
-    /// Reads the device once. May hang. `fresh` asks for the list of processes in any case.
-    pub(super) fn read(&mut self, fresh: bool) -> Outcome {
+    /// Reads the device once. May hang. `fresh` asks for the list of processes in any case,
+    /// `energy` for the counter of energy, by far the dearest of all calls (`Request::energy`).
+    pub(super) fn read(&mut self, fresh: bool, energy: bool) -> Outcome {
         match self.opened.as_mut() {
             None => Outcome::Missing(Cause::Error),
-            Some(opened) => match opened.read(fresh) {
+            Some(opened) => match opened.read(fresh, energy) {
                 Ok(figures) => Outcome::Read(figures),
                 Err(cause) => Outcome::Missing(cause),
             },
@@ -74,12 +77,16 @@ impl DeviceReader {
 }
 
 impl Opened {
-    fn read(&mut self, fresh: bool) -> Result<Figures, Cause> {
+    fn read(&mut self, fresh: bool, energy: bool) -> Result<Figures, Cause> {
         let mut failed = None;
         let utilization = figure(self.card.utilization(), &mut failed)?;
         let memory_used = figure(self.card.memory(), &mut failed)?.map(|(_, used)| used);
         let power_mw = figure(self.card.power(), &mut failed)?;
-        let energy_mj = figure(self.card.energy(), &mut failed)?;
+        let energy_mj = if energy || fresh {
+            figure(self.card.energy(), &mut failed)?
+        } else {
+            None
+        };
         // One figure that fails is missing; a device that gives none at all has failed itself.
         let silent = utilization.is_none()
             && memory_used.is_none()
@@ -89,7 +96,10 @@ impl Opened {
             return Err(cause);
         }
         let processes = if self.attention.due(utilization, memory_used, fresh) {
-            match self.card.holders() {
+            let began = Instant::now();
+            let read = self.card.holders();
+            self.attention.took(began.elapsed());
+            match read {
                 Ok(holders) => Listing::Read(holders),
                 Err(Fault::Lost) => return Err(Cause::Lost),
                 Err(_) => {

@@ -20,6 +20,7 @@ use super::{
     supervisor::Supervisor,
 };
 use crate::{
+    meter::Ending,
     sample::Event,
     source::{GpuSource, StillHeld},
 };
@@ -118,6 +119,12 @@ impl NvmlSource {
             grip,
             fault,
         })
+    }
+
+    /// Reads the counters of energy, which are dear, only where records end. Before this they are
+    /// read at each tick.
+    pub fn follow(&self, ending: Ending) {
+        self.word.orders.follow(ending);
     }
 
     /// Says what keeps the driver from being read; `None` while a child answers.

@@ -7,11 +7,14 @@ use std::sync::{
 
 use affiant_proto::v1;
 
+use crate::meter::Ending;
+
 /// What the supervisor is to do; the last word counts.
 #[derive(Debug)]
 pub(super) struct Orders {
     end: AtomicBool,
     pause: Mutex<Option<v1::Reason>>,
+    ending: Mutex<Ending>,
 }
 
 impl Orders {
@@ -20,6 +23,7 @@ impl Orders {
         Self {
             end: AtomicBool::new(false),
             pause: Mutex::new(pause),
+            ending: Mutex::new(Ending::default()),
         }
     }
 
@@ -34,6 +38,18 @@ impl Orders {
     /// Orders a pause, or with `None` its end.
     pub(super) fn pause(&self, reason: Option<v1::Reason>) {
         *self.pause.lock().unwrap_or_else(PoisonError::into_inner) = reason;
+    }
+
+    /// Orders that energy be read only where records end.
+    pub(super) fn follow(&self, ending: Ending) {
+        *self.ending.lock().unwrap_or_else(PoisonError::into_inner) = ending;
+    }
+
+    pub(super) fn energy_is_due(&self, boot_ms: u64) -> bool {
+        self.ending
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .is_due(boot_ms)
     }
 
     pub(super) fn paused(&self) -> Option<v1::Reason> {

@@ -86,15 +86,15 @@ fn run(library: PathBuf, period: Duration) -> Result<(), FrameError> {
         Ok(opened) => opened,
         Err(fault) => return fail(&mut answers, fault),
     };
-    let mut panel = match Panel::new(driver, count) {
+    let mut panel = match Panel::new(driver, count, period) {
         Ok(panel) => panel,
         Err(error) => return fail(&mut answers, Fault::Driver(error.to_string())),
     };
-    panel.ask(0, false, period * IDENTIFY_TICKS);
+    panel.ask(Job::default(), period * IDENTIFY_TICKS);
     panel.announce(&mut answers, &version)?;
     while let Ok(request) = orders.recv() {
         let deadline = period * DEADLINE_PERCENT / 100;
-        let devices = panel.ask(request.tick, request.fresh, deadline);
+        let devices = panel.ask(request.into(), deadline);
         if panel.news {
             panel.announce(&mut answers, &version)?;
         }
@@ -160,9 +160,22 @@ struct Post {
     identity: Option<Identity>,
 }
 
+/// One question to one device; tick 0 asks only who it is.
+#[derive(Clone, Copy, Default)]
 struct Job {
     tick: u64,
     fresh: bool,
+    energy: bool,
+}
+
+impl From<Request> for Job {
+    fn from(request: Request) -> Self {
+        Self {
+            tick: request.tick,
+            fresh: request.fresh,
+            energy: request.energy,
+        }
+    }
 }
 
 struct Done {
@@ -173,7 +186,7 @@ struct Done {
 }
 
 impl Panel {
-    fn new(driver: Driver, count: u32) -> io::Result<Self> {
+    fn new(driver: Driver, count: u32, period: Duration) -> io::Result<Self> {
         // Each device has at most one result under way, so that no thread waits to give its own.
         let (results, done) = sync_channel(count as usize);
         let mut posts = Vec::new();
@@ -184,7 +197,7 @@ impl Panel {
                 .name(format!("gpu-{index}"))
                 .spawn(move || {
                     work(
-                        DeviceReader::new(driver, index),
+                        DeviceReader::new(driver, index, period),
                         index as usize,
                         &orders,
                         &results,
@@ -205,7 +218,8 @@ impl Panel {
     }
 
     /// Asks every device that is not still at an older question, and gathers until `deadline`.
-    fn ask(&mut self, tick: u64, fresh: bool, deadline: Duration) -> Vec<Outcome> {
+    fn ask(&mut self, job: Job, deadline: Duration) -> Vec<Outcome> {
+        let tick = job.tick;
         let until = Instant::now() + deadline;
         while let Ok(late) = self.done.try_recv() {
             self.take(late, tick, &mut []);
@@ -216,10 +230,10 @@ impl Panel {
             if post.busy {
                 continue;
             }
-            let fresh = fresh || post.owed;
+            let fresh = job.fresh || post.owed;
             post.owed = true;
             // A thread that has ended (it panicked) takes no more: that device has failed.
-            match post.jobs.try_send(Job { tick, fresh }) {
+            match post.jobs.try_send(Job { fresh, ..job }) {
                 Ok(()) => {
                     post.busy = true;
                     pending += 1;
@@ -290,9 +304,8 @@ fn work(
             }
             known = identity.is_some();
         }
-        // Tick 0 asks only who it is.
         if known && job.tick > 0 {
-            outcome = device.read(job.fresh);
+            outcome = device.read(job.fresh, job.energy);
             known = matches!(outcome, Outcome::Read(_));
         }
         let done = Done {

@@ -18,7 +18,7 @@ use super::{
     abandoned::Abandoned,
     backoff::Backoff,
     child::{Note, Reader, Said},
-    frame::{Answer, Outcome},
+    frame::{Answer, Outcome, Request},
     health::{Health, Verdict},
     library::Library,
     options::Options,
@@ -267,7 +267,12 @@ impl Supervisor {
 
     fn tick(&mut self, tick: u64) {
         let at = (self.options.clock)();
-        let devices = match self.ask(tick) {
+        let request = Request {
+            tick,
+            fresh: self.fresh,
+            energy: self.orders.energy_is_due(at.boot_ms),
+        };
+        let devices = match self.ask(request) {
             Some(devices) => devices,
             None => {
                 self.fresh = true;
@@ -297,11 +302,12 @@ impl Supervisor {
     }
 
     /// Asks the child for a tick; `None` when there is none or it did not answer.
-    fn ask(&mut self, tick: u64) -> Option<Vec<Result<Reading, v1::Reason>>> {
+    fn ask(&mut self, request: Request) -> Option<Vec<Result<Reading, v1::Reason>>> {
         let State::Up { reader, .. } = &mut self.state else {
             return None;
         };
-        if let Err(error) = reader.ask(tick, self.fresh) {
+        let tick = request.tick;
+        if let Err(error) = reader.ask(request) {
             self.fell(v1::Reason::ReaderDied, &error.to_string());
             return None;
         }
