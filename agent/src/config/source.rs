@@ -8,15 +8,16 @@ use std::{
 use super::section::Section;
 
 /// Where a driver's library is looked for, in this order, when the configuration names none:
-/// Debian and Ubuntu, Red Hat and SUSE, others, the driver container of Kubernetes, WSL. When
-/// none is there, the first is waited for.
-pub const LIBRARIES: [&str; 7] = [
+/// Debian and Ubuntu, Red Hat and SUSE, others, the driver container of Kubernetes, the place where
+/// clouds mount their own driver, WSL. When none is there, the first is waited for.
+pub const LIBRARIES: [&str; 8] = [
     "/usr/lib/x86_64-linux-gnu/libnvidia-ml.so.1",
     "/usr/lib/aarch64-linux-gnu/libnvidia-ml.so.1",
     "/usr/lib64/libnvidia-ml.so.1",
     "/usr/lib/libnvidia-ml.so.1",
     "/run/nvidia/driver/usr/lib/x86_64-linux-gnu/libnvidia-ml.so.1",
     "/run/nvidia/driver/usr/lib64/libnvidia-ml.so.1",
+    "/usr/local/nvidia/lib64/libnvidia-ml.so.1",
     "/usr/lib/wsl/lib/libnvidia-ml.so.1",
 ];
 
