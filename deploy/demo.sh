@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Plays Affiant's case on this machine: a verifier, a witness and three GPU hosts, with invented
+# Plays Affiant's case on this machine: a verifier, a witness and four GPU hosts, with invented
 # names. Builds first (some five minutes on two cores the first time), then plays for about a minute.
 #
 #   deploy/demo.sh                        plays in a temporary folder, which it leaves and names
@@ -131,16 +131,17 @@ for tenant in northwind meridian; do
 done
 say "tenants: northwind, vetted; meridian, an intermediary, vetted; quickfire, applied only"
 
-# ---- three GPU hosts ----
+# ---- the GPU hosts ----
 
-title "Three GPU hosts"
+title "GPU hosts"
 nvml=
-for library in /usr/lib/x86_64-linux-gnu/libnvidia-ml.so.1 /usr/lib64/libnvidia-ml.so.1 /usr/lib/libnvidia-ml.so.1; do
+for library in /usr/lib/x86_64-linux-gnu /usr/lib64 /usr/lib /usr/local/nvidia/lib64; do
+    library=$library/libnvidia-ml.so.1
     if [ -z "$nvml" ] && [ -e "$library" ] && [ -e /dev/nvidia0 ]; then nvml=$library; fi
 done
-# The three play traces; a fourth host is this machine, where it has a GPU.
-hosts="h100 a100 l4"
-[ -n "$nvml" ] && hosts="h100 a100 own"
+# All play traces; where this machine has a GPU, one of them is this machine.
+hosts="h100 a100 l4 captured"
+[ -n "$nvml" ] && hosts="h100 a100 captured own"
 for host in $hosts; do
     data=$play/agents/$host
     mkdir "$data"
@@ -158,7 +159,8 @@ for host in $hosts; do
     else
         kind=$(sed -n '1s/.*"origin":"\([a-z]*\)".*/\1/p' "$here/demo/traces/$host.jsonl")
         model=$(sed -n '1s/.*"model":"\([^"]*\)".*/\1/p' "$here/demo/traces/$host.jsonl")
-        say "gpu-$host  recorded trace, not a real GPU: $model ($kind)"
+        if [ "$kind" = recorded ]; then say "gpu-$host  trace of a real GPU: $model"
+        else say "gpu-$host  invented trace, not a real GPU: $model ($kind)"; fi
     fi
 done
 

@@ -4,7 +4,7 @@
 use std::{fs, path::Path, sync::Arc, time::Duration};
 
 use affiant_agent::{
-    meter::{Holder, Holding, Meter, Pace},
+    meter::{Holder, Holding, Interval, Meter, Pace},
     sample::{Event, Instant, Inventory, Processes, Reading, Sample},
     source::{
         GpuSource as _,
@@ -290,48 +290,53 @@ fn the_demos_traces_are_what_their_generator_makes() {
     }
 }
 
+/// Meters a trace of the demo at the agent's own pace, with what `hide` leaves of each tick; all
+/// time of it must be told.
+async fn metered(file: &str, origin: Origin, hide: impl Fn(u64, &mut Reading)) -> Vec<Interval> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/demo/traces");
+    // Fast: only the period differs from what the demo plays.
+    let text = fs::read_to_string(folder.join(file)).unwrap();
+    let fast = tempfile::NamedTempFile::new().unwrap();
+    fs::write(
+        fast.path(),
+        text.replace("\"period_ms\":1000", "\"period_ms\":10"),
+    )
+    .unwrap();
+    let mut source = RecordedSource::open(fast.path(), false, clock).unwrap();
+    assert_eq!(source.header().origin, origin);
+    let Event::Inventory(inventory) = source.next().await else {
+        panic!("the inventory comes first")
+    };
+    let pace = Pace::new(1_000, 10_000).unwrap();
+    let mut meter = Meter::new(inventory.devices.len(), pace, None).unwrap();
+    let resolver = Resolver::new("/nowhere", "/nowhere");
+    let mut attribution = Attribution::new(resolver, NameSources::default());
+    let mut now = 0;
+    let mut all: Vec<Interval> = Vec::new();
+    while let Event::Sample(mut sample) = source.next().await {
+        sample.at.boot_ms = now;
+        for reading in sample.devices.iter_mut().flatten() {
+            hide(now / 1_000, reading);
+        }
+        now += 1_000;
+        let holdings = attribution.holdings(&sample).await;
+        all.extend(meter.push(&sample, &holdings).unwrap());
+    }
+    for total in all.iter().flat_map(|interval| &interval.totals().devices) {
+        assert_eq!((total.unattributed_ms, total.not_observed_ms), (0, 0));
+        assert!(total.energy_mj.is_some_and(|mj| mj > 0));
+    }
+    all
+}
+
 #[tokio::test]
 async fn the_demos_traces_are_metered_whole_and_name_whom_the_demo_names() {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/demo/traces");
     let mut names = Vec::new();
     for (file, _) in generate_trace::traces().unwrap() {
-        let path = folder.join(file);
-        // Fast: only the period differs from what the demo plays.
-        let text = fs::read_to_string(&path).unwrap();
-        let fast = tempfile::NamedTempFile::new().unwrap();
-        fs::write(
-            fast.path(),
-            text.replace("\"period_ms\":1000", "\"period_ms\":10"),
-        )
-        .unwrap();
-        let mut source = RecordedSource::open(fast.path(), false, clock).unwrap();
-        assert_eq!(source.header().origin, Origin::Generated);
-        let Event::Inventory(inventory) = source.next().await else {
-            panic!("the inventory comes first")
-        };
-        let pace = Pace::new(1_000, 10_000).unwrap();
-        let mut meter = Meter::new(inventory.devices.len(), pace, None).unwrap();
-        let resolver = Resolver::new("/nowhere", "/nowhere");
-        let mut attribution = Attribution::new(resolver, NameSources::default());
-        let mut now = 0;
-        while let Event::Sample(mut sample) = source.next().await {
-            sample.at.boot_ms = now;
-            now += 1_000;
-            let holdings = attribution.holdings(&sample).await;
-            for interval in meter.push(&sample, &holdings).unwrap() {
-                for total in &interval.totals().devices {
-                    assert_eq!((total.unattributed_ms, total.not_observed_ms), (0, 0));
-                    assert!(total.energy_mj.is_some_and(|mj| mj > 0));
-                }
-                for line in interval.lines() {
-                    if line.kind() == LineKind::Attributed {
-                        let place = line.workload.unwrap() as usize;
-                        let who = &interval.workloads()[place];
-                        names.extend(
-                            [&who.namespace, &who.slurm_account, &who.unit].map(String::clone),
-                        );
-                    }
-                }
+        for interval in metered(file, Origin::Generated, |_, _| {}).await {
+            for place in interval.lines().iter().filter_map(|line| line.workload) {
+                let who = &interval.workloads()[place as usize];
+                names.extend([&who.namespace, &who.slurm_account, &who.unit].map(String::clone));
             }
         }
     }
@@ -347,6 +352,49 @@ async fn the_demos_traces_are_metered_whole_and_name_whom_the_demo_names() {
             "run-u77.service"
         ]
     );
+}
+
+/// Time and energy of a kind in some intervals of one device.
+fn sums(all: &[Interval], kind: LineKind) -> (u64, u64) {
+    let lines = all.iter().flat_map(Interval::lines);
+    lines
+        .filter(|line| line.kind() == kind)
+        .fold((0, 0), |(ms, mj), line| {
+            (ms + line.time_ms, mj + line.energy_mj.unwrap())
+        })
+}
+
+#[tokio::test]
+async fn what_a_real_h100_told_is_metered_to_the_second_and_the_millijoule() {
+    let all = metered("captured.jsonl", Origin::Recorded, |_, _| {}).await;
+    assert_eq!(all.len(), 7);
+    let (worked_ms, worked_mj) = sums(&all, LineKind::Attributed);
+    let (idle_ms, idle_mj) = sums(&all, LineKind::Idle);
+    // The job was listed for 36 s; one tick later the driver still told of its last work.
+    assert_eq!((worked_ms, idle_ms), (37_000, 33_000));
+    // The counter at the first tick, and 70 s later.
+    assert_eq!(worked_mj + idle_mj, 27_228_157);
+    assert!(worked_mj > 9 * idle_mj);
+    let pipes = all.iter().flat_map(Interval::lines);
+    let most = pipes.filter_map(|line| line.tensor_permille).max();
+    assert!(most.is_some_and(|permille| (900..=1_000).contains(&permille)));
+}
+
+#[tokio::test]
+async fn a_counter_that_tells_once_a_record_gives_each_line_what_one_that_tells_each_second_does() {
+    let each = metered("captured.jsonl", Origin::Recorded, |_, _| {}).await;
+    let once = metered("captured.jsonl", Origin::Recorded, |tick, reading| {
+        reading.energy_mj = reading.energy_mj.filter(|_| tick.is_multiple_of(10));
+    });
+    let once = once.await;
+    for (each, once) in each.iter().zip(&once) {
+        assert_eq!(each.totals(), once.totals());
+        for (each, once) in each.lines().iter().zip(once.lines()) {
+            let (each, once) = (each.energy_mj.unwrap(), once.energy_mj.unwrap());
+            // Within a percent: power is told as a mean over a second, not quite this one.
+            assert!(each.abs_diff(once) * 100 <= each, "{each} and {once} mJ");
+        }
+    }
 }
 
 #[tokio::test]
