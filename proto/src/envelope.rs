@@ -207,9 +207,21 @@ impl Envelope {
         }
     }
 
-    /// The bytes that are stored.
+    /// The bytes that are stored: those of [`Envelope::message`], without copying its parts first.
     pub fn to_bytes(&self) -> Vec<u8> {
-        self.message().encode_to_vec()
+        let Leaves::All(tree) = &self.leaves else {
+            return self.message().encode_to_vec();
+        };
+        let parts = std::iter::once((1, self.statement.as_bytes()))
+            .chain(tree.leaves().iter().map(|leaf| (2, leaf.as_slice())))
+            .chain(std::iter::once((3, tree.seed().as_bytes().as_slice())));
+        // A tag of one byte, a length of at most three (no part has 2 MiB), and the part.
+        let room = parts.clone().map(|(_, part)| part.len() + 4).sum();
+        let mut bytes = Vec::with_capacity(room);
+        for (field, part) in parts {
+            put_field(&mut bytes, field, part);
+        }
+        bytes
     }
 
     /// The statement; not verified.
@@ -244,6 +256,18 @@ impl Envelope {
     pub fn into_parts(self) -> (Statement, Leaves) {
         (self.statement, self.leaves)
     }
+}
+
+/// Writes a field of bytes: its tag with wire type 2, its length, itself.
+fn put_field(out: &mut Vec<u8>, field: u8, part: &[u8]) {
+    out.push(field << 3 | 2);
+    let mut length = part.len();
+    while length >= 0x80 {
+        out.push(0x80 | (length & 0x7f).to_le_bytes()[0]);
+        length >>= 7;
+    }
+    out.push(length.to_le_bytes()[0]);
+    out.extend_from_slice(part);
 }
 
 /// Reads totals that travel in place of lines: an inclusion proof of leaf 0 is what a multi-proof
@@ -304,6 +328,26 @@ mod tests {
     fn an_envelope_reads_back_what_it_writes() {
         let made = sealed();
         assert_eq!(Envelope::parse(&made.to_bytes()), Ok(made));
+    }
+
+    #[test]
+    fn stored_bytes_are_those_of_the_message() {
+        for leaves in [
+            Vec::new(),
+            vec![Vec::new()],
+            vec![vec![1; 127], vec![2; 128], Vec::new(), vec![3; 4_096]],
+        ] {
+            let tree = SaltedTree::new(Seed::new([5; 16]), leaves).unwrap();
+            let body = v1::Workloads {
+                root: tree.root().as_bytes().to_vec(),
+                count: tree.count(),
+                ..Default::default()
+            };
+            let made = Envelope::join(seal(body), Some(tree)).unwrap();
+            assert_eq!(made.to_bytes(), made.message().encode_to_vec());
+        }
+        let bare = Envelope::join(seal(v1::Clock::default()), None).unwrap();
+        assert_eq!(bare.to_bytes(), bare.message().encode_to_vec());
     }
 
     #[test]

@@ -1,15 +1,16 @@
 //! What the log holds: envelopes, each standing in the tree by the digest of its statement.
 
 use affiant_proto::{
-    Digest, digest,
+    Digest, Envelope, Statement, digest,
     envelope::MAX_ENVELOPE_BYTES,
     tlog::{Hash, leaf_hash},
+    v1,
 };
 use prost::Message as _;
 
 /// An encoded envelope with the SHA-256 of the statement in it.
 ///
-/// Made by [`Entry::parse`], so the digest is that of the very bytes kept. The ledger judges no
+/// Made by [`Entry::parse`], [`Entry::of`] or [`Entry::bare`], so the digest is that of the very bytes kept. The ledger judges no
 /// more than that: whether the statement may stand in the log is for admission to say, before it
 /// is appended and again when it is replayed.
 #[derive(Clone, PartialEq, Eq)]
@@ -56,6 +57,26 @@ impl Entry {
         })
     }
 
+    /// Takes an envelope that was read: its digest is that of the very statement that is encoded.
+    pub fn of(envelope: &Envelope) -> Self {
+        Self {
+            digest: envelope.statement().digest(),
+            envelope: envelope.to_bytes(),
+        }
+    }
+
+    /// Takes a statement with nothing that stands under a root of its own.
+    pub fn bare(statement: &Statement) -> Self {
+        let envelope = v1::Envelope {
+            statement: statement.as_bytes().to_vec(),
+            ..v1::Envelope::default()
+        };
+        Self {
+            digest: statement.digest(),
+            envelope: envelope.encode_to_vec(),
+        }
+    }
+
     /// The SHA-256 of the statement: what a leaf of the tree is made of.
     pub fn digest(&self) -> &Digest {
         &self.digest
@@ -87,7 +108,7 @@ impl std::fmt::Debug for Entry {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use affiant_proto::v1;
+    use affiant_proto::{Ed25519Signer, statement::Place};
 
     #[test]
     fn lines_and_seed_do_not_change_what_the_tree_commits_to() {
@@ -105,6 +126,21 @@ mod tests {
         assert_eq!(bare.digest(), &digest(b"signed"));
         assert_eq!(bare.leaf(), full.leaf());
         assert_ne!(bare, full);
+    }
+
+    #[test]
+    fn an_envelope_that_was_read_makes_the_entry_that_its_bytes_make() {
+        let signer = Ed25519Signer::from_seed(&[1; 32]).unwrap();
+        let time = v1::Time {
+            clock: v1::ClockState::Unknown.into(),
+            ..v1::Time::default()
+        };
+        let body = v1::Clock::default().into();
+        let made = Statement::seal(body, Place::Opening, time, None, &signer).unwrap();
+        let bare = Entry::bare(&made);
+        let entry = Entry::of(&Envelope::join(made, None).unwrap());
+        assert_eq!(entry, bare);
+        assert_eq!(Entry::parse(entry.envelope().to_vec()), Ok(entry));
     }
 
     #[test]
