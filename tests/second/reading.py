@@ -4,7 +4,7 @@ import note
 import salted
 import usage
 from authority import RECORD, Authorities
-from chain import Host
+from chain import Host, opened
 from envelope import signed_root
 from evidence import joined
 from refused import Refused, due
@@ -28,6 +28,7 @@ class Reading:
     def __init__(self, entries, basis, period):
         self.basis, self.period = basis, period
         self.hosts, self.records, self.views = {}, [], []
+        self.relays = set()
         self.log = None
         self.holes = []
         self.clock = None
@@ -103,6 +104,13 @@ class Reading:
             due(host.name not in self.hosts, "past")
             self.hosts[host.name] = host
             host.shown_workloads = {}
+        elif statement.known and statement.kind == "relay-enrolment":
+            due(not self.log.refused_at(RECORD, statement.key_id, index), "revoked")
+            relay = opened(statement, self.log.genesis)
+            due(relay.name not in self.relays, "past")
+            self.relays.add(relay.name)
+        elif statement.chain in self.relays:
+            raise Refused("kind", "nothing follows in a relay's chain")
         elif statement.chain in self.hosts:
             due(not self.log.refused_at(RECORD, statement.key_id, index), "revoked")
             self._host(index, self.hosts[statement.chain], statement, shown)

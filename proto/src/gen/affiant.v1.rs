@@ -518,18 +518,28 @@ pub struct ChainRestart {
     #[prost(string, tag = "6")]
     pub reason: ::prost::alloc::string::String,
 }
+/// Opens a relay's chain, in which nothing follows; signed by the key that it names.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct RelayEnrolment {
     #[prost(message, optional, tag = "1")]
     pub header: ::core::option::Option<Header>,
+    /// Digest of the log's genesis: binds the chain to one deployment.
     #[prost(bytes = "vec", tag = "2")]
     pub genesis: ::prost::alloc::vec::Vec<u8>,
     #[prost(string, tag = "3")]
     pub relay: ::prost::alloc::string::String,
+    /// Ed25519 public key that signs this statement and requests for renewal.
     #[prost(bytes = "vec", tag = "4")]
     pub relay_key: ::prost::alloc::vec::Vec<u8>,
+    /// The site whose hosts it may carry: those whose enrolment names the same.
     #[prost(string, tag = "5")]
     pub site: ::prost::alloc::string::String,
+    /// SHA-256 of the SubjectPublicKeyInfo of the relay's TLS key.
+    #[prost(bytes = "vec", tag = "6")]
+    pub identity_key: ::prost::alloc::vec::Vec<u8>,
+    /// SHA-256 of the one-use token that admitted the relay.
+    #[prost(bytes = "vec", tag = "7")]
+    pub token: ::prost::alloc::vec::Vec<u8>,
 }
 /// A signed request that is answered, not logged: certificate renewal.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

@@ -73,6 +73,15 @@ pub fn all() -> Value {
     let other = seal(other, Place::Opening, 3_000, None, 13);
     let hosts = [example.enrolment.digest(), other.digest()];
     log.take(alone(other));
+    let relay = v1::RelayEnrolment {
+        genesis: genesis.digest().as_bytes().to_vec(),
+        relay: "relay-a".into(),
+        relay_key: public(14),
+        site: "hall-2".into(),
+        identity_key: stand_in("example identity key of a relay"),
+        ..Default::default()
+    };
+    log.take(alone(seal(relay, Place::Opening, 3_500, None, 14)));
     log.take(example.inventory.clone());
     log.take(example.workloads.clone());
     log.call(601_000);
@@ -92,7 +101,7 @@ pub fn all() -> Value {
     log.call(2_401_000);
     log.call(3_001_000);
     json!({
-        "what": "the statements of a log in its order, and what each roll call in it has to say: host-b is silent, then in maintenance, then silent again; host-a is silent, then retired",
+        "what": "the statements of a log in its order, and what each roll call in it has to say: host-b is silent, then in maintenance, then silent again; host-a is silent, then retired; a relay is none of them",
         "hosts": { "host-a": hosts[0].to_string(), "host-b": hosts[1].to_string() },
         "log": log.statements,
         "roll_calls": log.calls,

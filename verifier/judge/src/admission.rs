@@ -173,6 +173,24 @@ impl Refusal {
     }
 }
 
+/// Admits the statement that opens a relay's chain, which must cite `genesis`. Nothing follows it
+/// there: a relay carries what others say, and says nothing itself.
+pub fn open_relay(
+    statement: Statement,
+    genesis: Digest,
+    revocations: &Revocations,
+) -> Result<(ChainState, Admitted), Refusal> {
+    match statement.body() {
+        Body::RelayEnrolment(body) if body.genesis == genesis.as_bytes() => {}
+        Body::RelayEnrolment(_) => return Err(Refusal::Deployment),
+        _ => return Err(Refusal::Kind(statement.kind().name())),
+    }
+    revocations.trusts(KeyUse::Record, &statement.key())?;
+    let (state, verified) = ChainState::open(statement)?;
+    let content = Content::Body;
+    Ok((state, Admitted { verified, content }))
+}
+
 /// A table that usage lines point into.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct InForce {
@@ -292,6 +310,11 @@ impl HostChain {
     /// Refuses everything from now on: two statements were signed at `sequence`.
     pub fn freeze(&mut self, sequence: u64) {
         self.frozen.get_or_insert(sequence);
+    }
+
+    /// The sequence at which two statements were signed, where any were.
+    pub fn frozen(&self) -> Option<u64> {
+        self.frozen
     }
 
     /// The chain's head and key.

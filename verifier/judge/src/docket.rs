@@ -2,14 +2,14 @@
 //!
 //! The auditor reads evidence through it, the verifier its own log when it starts.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use affiant_proto::{Authorities, Body, Broken, Digest, Disclosure, Envelope, Statement, v1};
 use serde::Serialize;
 
 use crate::{
     Judge,
-    admission::{Admitted, Content, HostChain, Refusal, Sources},
+    admission::{Admitted, Content, HostChain, Refusal, Sources, open_relay},
     roll_call::{Book, Tally},
 };
 
@@ -17,6 +17,7 @@ use crate::{
 pub struct Docket {
     authorities: Authorities,
     hosts: BTreeMap<Digest, HostChain>,
+    relays: BTreeSet<Digest>,
     seen: BTreeMap<Digest, Seen>,
     sources: Sources,
     book: Book,
@@ -52,6 +53,7 @@ impl Docket {
         let mut docket = Self {
             authorities,
             hosts: BTreeMap::new(),
+            relays: BTreeSet::new(),
             seen: BTreeMap::new(),
             sources,
             book: Book::default(),
@@ -152,6 +154,20 @@ impl Docket {
             self.hosts.insert(host.state().chain(), host);
             return Ok(admitted);
         }
+        if matches!(statement.body(), Body::RelayEnrolment(_)) {
+            let (genesis, revocations) =
+                (self.authorities.genesis(), self.authorities.revocations());
+            let (relay, admitted) = open_relay(statement, genesis, revocations)?;
+            if !self.relays.insert(relay.chain()) {
+                return Err(Broken::Past { due: 1, got: 0 }.into());
+            }
+            return Ok(admitted);
+        }
+        if let Some(chain) = statement.header().chain()
+            && self.relays.contains(&chain)
+        {
+            return Err(Refusal::Kind(statement.kind().name()));
+        }
         let admitted: Admitted = self
             .authorities
             .admit(Some(index), statement, shown)?
@@ -216,6 +232,7 @@ pub fn hear(judge: &mut Judge, index: u64, admitted: &Admitted) {
         (Body::Succession(body), _) => judge.succession(index, body),
         (Body::Revocation(body), _) => judge.revocation(index, body),
         (Body::Officer(body), _) => judge.officer(index, chain, body),
+        (Body::RelayEnrolment(_), _) => judge.relay(chain),
         // An observation whose rule these rules do not know is counted, not skipped.
         (Body::Observation(body), _) if judge.observation(index, chain, body) => {}
         // These carry proof, not facts to judge.

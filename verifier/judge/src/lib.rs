@@ -105,6 +105,8 @@ pub struct Judge {
     forks: BTreeMap<[u8; 32], (u64, u64, u64)>,
     signers: Signers,
     officers: BTreeMap<[u8; 32], Admission>,
+    /// Chains of relays: these are no hosts.
+    relays: BTreeSet<[u8; 32]>,
     episodes: Episodes,
     answers: BTreeMap<String, Answer>,
     records: u64,
@@ -164,6 +166,7 @@ impl Judge {
             forks: BTreeMap::new(),
             signers: Signers::default(),
             officers: BTreeMap::new(),
+            relays: BTreeSet::new(),
             answers: BTreeMap::new(),
             records: 0,
             lines_withheld: 0,
@@ -197,6 +200,11 @@ impl Judge {
             self.windows.generation(&genesis.origin, 0);
             self.genesis = Some(genesis.clone());
         }
+    }
+
+    /// Takes the enrolment of a relay. What it carries its hosts have signed, so nothing rests on it.
+    pub fn relay(&mut self, chain: [u8; 32]) {
+        self.relays.insert(chain);
     }
 
     /// Takes a party, edge, tenant or change of state, signed by an officer.

@@ -42,6 +42,10 @@ impl Judge {
             self.note(format!("host event at index {index} names no chain"));
             return;
         };
+        if self.relays.contains(&chain) {
+            self.note(format!("host event at index {index} names a relay"));
+            return;
+        }
         let state = match kind {
             HostEventKind::Unspecified => {
                 self.note(format!(

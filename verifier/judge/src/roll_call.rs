@@ -242,6 +242,10 @@ impl Book {
 
     fn follow(&mut self, index: u64, admitted: &Admitted) {
         let verified = admitted.verified();
+        if matches!(verified.body(), Body::RelayEnrolment(_)) {
+            // A relay says nothing of its own that could be held back.
+            return;
+        }
         let statement = verified.statement();
         let chain = *verified.chain().as_bytes();
         let key = match verified.body() {

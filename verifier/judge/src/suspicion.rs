@@ -44,6 +44,9 @@ impl Judge {
         let Some(signed) = self.signers.by(&key) else {
             return;
         };
+        if self.relays.contains(&signed.chain) {
+            return;
+        }
         let speaks = usage == KeyUse::Record && signed.next.is_none();
         if speaks && self.hosts.of(signed.chain).state.is_live() {
             self.thaw(signed.chain);

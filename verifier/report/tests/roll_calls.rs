@@ -4,7 +4,7 @@
 mod support;
 
 use affiant_judge::{
-    Docket, Judge, Parameters,
+    Docket, Judge, Parameters, Rule,
     admission::{Refusal, Sources},
     roll_call::{MAX_NAMED, Tally, Untrue},
 };
@@ -357,4 +357,42 @@ fn roll_calls_that_cease_are_missed_and_a_late_one_is_not() {
     }
     let told = world.roll_calls();
     assert_eq!((told.checked, told.unchecked, told.missed), (2, 0, 6));
+}
+
+#[test]
+fn a_relay_is_no_host_says_nothing_and_leaves_no_trace_in_what_is_judged() {
+    let mut world = two_hosts();
+    let relay = world.enrol_relay("relay-1");
+    let observation = v1::Observation {
+        rule: "test".into(),
+        ..v1::Observation::default()
+    };
+    let hosts_event = v1::HostEvent {
+        host_chain: relay.chain().as_bytes().to_vec(),
+        kind: HostEventKind::Retire.into(),
+        ..v1::HostEvent::default()
+    };
+    let roll = ten_minutes(&mut world, &[0, 1]);
+    assert_eq!(
+        (roll.count, roll.silent_count),
+        (5, 0),
+        "operator, officers, hosts"
+    );
+    for body in [Body::from(observation), hosts_event.clone().into()] {
+        let refused = world.relay_says("relay-1", &relay, body);
+        assert_eq!(refused.code(), "kind");
+    }
+    world.operator(hosts_event);
+    world.operator(v1::Revocation {
+        key_id: relay.key().id().as_bytes().to_vec(),
+        from_index: 1,
+        r#use: v1::KeyUse::Record.into(),
+        reason: "stolen".into(),
+        ..v1::Revocation::default()
+    });
+    let next = ten_minutes(&mut world, &[0, 1]);
+    assert_eq!((next.count, next.silent_count), (5, 0));
+    let findings = world.judge().findings();
+    assert!(findings.iter().all(|it| it.rule != Rule::KeySuspect));
+    assert_eq!(world.roll_calls().checked, 2);
 }

@@ -141,7 +141,26 @@ pub fn keys() -> Vec<Refused> {
         &small,
         "key",
     ));
+    out.push(relay_opening(
+        "a relay-enrolment whose relay key is of small order",
+        unhex(SMALL_ORDER[1]),
+        "key",
+    ));
     out
+}
+
+fn relay_opening(fault: &str, relay_key: Vec<u8>, refusal: &'static str) -> Refused {
+    let body = affiant_proto::v1::RelayEnrolment {
+        header: v1_enrolment().header,
+        genesis: v1_enrolment().genesis,
+        relay: "relay-a".into(),
+        relay_key,
+        site: "hall-2".into(),
+        ..Default::default()
+    };
+    let payload = prost::Message::encode_to_vec(&body);
+    let made = statement("relay-enrolment", &payload, &signer(5));
+    Refused::new(fault, ReadAs::Opening, made, refusal)
 }
 
 fn v1_enrolment() -> affiant_proto::v1::Enrolment {
@@ -245,6 +264,11 @@ pub fn signatures() -> Vec<Refused> {
         opening(
             "signed by another key than the one that it brings",
             under(&head, 6),
+        ),
+        relay_opening(
+            "a relay-enrolment signed by another key than its relay key",
+            public(6),
+            "signature",
         ),
         opening(
             "names another key than the one that it brings",

@@ -51,6 +51,11 @@ pub fn signer(seed: u8) -> Ed25519Signer {
     Ed25519Signer::from_seed(&[seed; 32]).unwrap()
 }
 
+/// The key of a relay.
+fn relay_signer(name: &str) -> Ed25519Signer {
+    Ed25519Signer::from_seed(digest(name.as_bytes()).as_bytes()).unwrap()
+}
+
 pub fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
@@ -247,6 +252,43 @@ impl World {
         };
         let made = Statement::seal(body.into(), Place::Opening, time, None, &signer).unwrap();
         self.append(Envelope::join(made, None).unwrap());
+    }
+
+    /// A relay is enrolled.
+    pub fn enrol_relay(&mut self, name: &str) -> ChainState {
+        let body = v1::RelayEnrolment {
+            genesis: self.genesis().as_bytes().to_vec(),
+            relay: name.into(),
+            relay_key: relay_signer(name).public_key().as_bytes().to_vec(),
+            site: "hall-2".into(),
+            ..v1::RelayEnrolment::default()
+        };
+        let made = self.relay_seals(name, body, Place::Opening);
+        let (state, _) = ChainState::open(made.clone()).unwrap();
+        self.append(Envelope::join(made, None).unwrap());
+        state
+    }
+
+    /// Why a relay may not say this.
+    pub fn relay_says(&mut self, name: &str, relay: &ChainState, body: impl Into<Body>) -> Refusal {
+        let made = self.relay_seals(name, body, relay.next_place());
+        let envelope = Envelope::join(made, None).unwrap();
+        let index = self.log.len() as u64;
+        self.docket.take_whole(index, envelope).unwrap_err()
+    }
+
+    fn relay_seals(&self, name: &str, body: impl Into<Body>, place: Place) -> Statement {
+        let time = v1::Time {
+            unix_ms: self.now,
+            clock: v1::ClockState::Synchronized.into(),
+            max_error_ms: None,
+        };
+        Statement::seal(body.into(), place, time, None, &relay_signer(name)).unwrap()
+    }
+
+    /// The judge that heard all of it.
+    pub fn judge(&self) -> &Judge {
+        self.docket.judge()
     }
 
     /// A second passes and a segment begins.
@@ -762,6 +804,7 @@ pub fn played() -> (World, Period) {
     world.clock();
     world.enrol("gpu-a", &[H100, H100], v1::SourceKind::Nvml);
     world.enrol("gpu-b", &[A100], v1::SourceKind::Nvml);
+    world.enrol_relay("relay-1");
     let quiet: &[&[Use<'_>]] = &[&[(0, "acme", 10_000)], &[]];
     world.tick(quiet);
     world.tick(quiet);
