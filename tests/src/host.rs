@@ -7,15 +7,15 @@ use affiant_proto::{
     chain::key_change_bytes, digest, predecessor::reenrolment_bytes, statement::Place, v1,
 };
 use prost::Message as _;
-use rcgen::{CertificateParams, KeyPair, PublicKeyData as _};
+use rcgen::{KeyPair, PublicKeyData as _};
 use ring::rand::{SecureRandom as _, SystemRandom};
 use tokio::sync::mpsc;
-use tonic::{
-    Status,
-    transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Identity},
-};
+use tonic::{Status, transport::Identity};
 
-use crate::rpc::{admission_client::AdmissionClient, intake_client::IntakeClient};
+use crate::{
+    rpc::{admission_client::AdmissionClient, intake_client::IntakeClient},
+    tls::{self, connect},
+};
 
 /// Milliseconds of every interval.
 pub const INTERVAL_MS: u64 = 10_000;
@@ -63,7 +63,18 @@ pub struct Host {
 impl Host {
     /// Enrols with a token; gives the verifier's refusal when there is one.
     pub async fn enrol(name: &str, address: &str, ca: &Path, token: &str) -> Result<Self, Status> {
-        Self::enrol_after(name, address, ca, token, None).await
+        Self::enrol_after((name, ""), address, ca, token, None).await
+    }
+
+    /// Enrols as a host of a site.
+    pub async fn enrol_at(
+        site: &str,
+        name: &str,
+        address: &str,
+        ca: &Path,
+        token: &str,
+    ) -> Result<Self, Status> {
+        Self::enrol_after((name, site), address, ca, token, None).await
     }
 
     /// Enrols anew in the place of this chain; `proved` by its key, or only said.
@@ -74,11 +85,11 @@ impl Host {
         token: &str,
         proved: bool,
     ) -> Result<Self, Status> {
-        Self::enrol_after(&self.name, address, ca, token, Some((self, proved))).await
+        Self::enrol_after((&self.name, ""), address, ca, token, Some((self, proved))).await
     }
 
     async fn enrol_after(
-        name: &str,
+        (name, site): (&str, &str),
         address: &str,
         ca: &Path,
         token: &str,
@@ -88,10 +99,7 @@ impl Host {
         SystemRandom::new().fill(&mut random).unwrap();
         let signer = Ed25519Signer::from_seed(&random).unwrap();
         let tls = KeyPair::generate().unwrap();
-        let csr = CertificateParams::new(Vec::new())
-            .unwrap()
-            .serialize_request(&tls)
-            .unwrap();
+        let csr = tls::request(&tls);
         let channel = connect(address, ca, None)
             .await
             .map_err(|e| Status::unavailable(e.to_string()))?;
@@ -109,7 +117,7 @@ impl Host {
             identity_key: digest(&tls.subject_public_key_info()).as_bytes().to_vec(),
             agent_version: "test".into(),
             token: digest(token.as_bytes()).as_bytes().to_vec(),
-            site: String::new(),
+            site: site.into(),
             predecessor: old.map(|(old, proved)| {
                 let (sequence, head) = (old.state.sequence(), old.state.head());
                 let place = (old.chain(), sequence, head);
@@ -131,7 +139,7 @@ impl Host {
         let asked = v1::EnrolRequest {
             token: token.into(),
             enrolment: enrolment.clone(),
-            csr: csr.der().to_vec(),
+            csr,
         };
         let reply = admission.enrol(asked).await?.into_inner();
         let (state, _) = ChainState::open(statement).unwrap();
@@ -236,8 +244,7 @@ impl Host {
 
     /// Its request for a certificate.
     pub fn csr(&self) -> Vec<u8> {
-        let params = CertificateParams::new(Vec::new()).unwrap();
-        params.serialize_request(&self.tls).unwrap().der().to_vec()
+        tls::request(&self.tls)
     }
 
     /// Asks to be enrolled by these bytes, whatever they are.
@@ -282,6 +289,11 @@ impl Host {
     /// Shows these certificates from now on, wherever they come from.
     pub fn show(&mut self, certificates: Vec<Vec<u8>>) {
         self.certificates = certificates;
+    }
+
+    /// Takes this TLS key, wherever it comes from.
+    pub fn use_tls_key(&mut self, key: KeyPair) {
+        self.tls = key;
     }
 
     /// Takes another TLS key; it counts from the next renewal on.
@@ -577,16 +589,8 @@ impl Host {
     }
 
     /// Certificate and key for TLS, once it has them.
-    fn identity(&self) -> Option<Identity> {
-        let pem = |der: &Vec<u8>| {
-            use base64::{Engine as _, engine::general_purpose::STANDARD};
-            format!(
-                "-----BEGIN CERTIFICATE-----\n{}\n-----END CERTIFICATE-----\n",
-                STANDARD.encode(der)
-            )
-        };
-        let chain: String = self.certificates.iter().map(pem).collect();
-        (!chain.is_empty()).then(|| Identity::from_pem(chain, self.tls.serialize_pem()))
+    pub fn identity(&self) -> Option<Identity> {
+        tls::identity(&self.certificates, &self.tls)
     }
 
     fn note(&mut self, included: Option<v1::Included>) {
@@ -627,26 +631,7 @@ pub async fn describe(address: &str, ca: &Path) -> v1::DescribeReply {
     reply.unwrap().into_inner()
 }
 
-async fn connect(
-    address: &str,
-    ca: &Path,
-    identity: Option<Identity>,
-) -> Result<Channel, tonic::transport::Error> {
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let mut tls = ClientTlsConfig::new()
-        .ca_certificate(Certificate::from_pem(std::fs::read(ca).unwrap()))
-        .domain_name("localhost");
-    if let Some(identity) = identity {
-        tls = tls.identity(identity);
-    }
-    Endpoint::from_shared(format!("https://{address}"))?
-        .tls_config(tls)?
-        .connect_timeout(Duration::from_secs(5))
-        .connect()
-        .await
-}
-
-fn now() -> v1::Time {
+pub(crate) fn now() -> v1::Time {
     let since = std::time::SystemTime::now()
         .duration_since(std::time::UNIX_EPOCH)
         .unwrap();

@@ -8,12 +8,15 @@ pub mod backlog;
 pub mod host;
 pub mod machine;
 mod process;
+pub mod relay;
+mod tls;
 mod verifier;
 
 pub use agent::Agent;
 pub use audit::Audit;
 pub use host::{Host, Loot, Outcome};
 pub use process::{Running, binary, copy, until};
+pub use relay::{Carrier, Relay};
 pub use verifier::{Deployment, log_entries};
 
 /// gRPC client stubs: the very ones that the agent speaks with.

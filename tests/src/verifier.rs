@@ -275,6 +275,14 @@ impl Deployment {
         fs::read_to_string(out).unwrap().trim().to_owned()
     }
 
+    /// Issues a token for a relay of a site.
+    pub fn relay_token(&self, relay: &str, site: &str) -> String {
+        let out = self.path(&format!("{relay}-{}.token", rand_suffix()));
+        let place = ["--out", out.to_str().unwrap()];
+        self.succeed(&[&["token", "--relay", relay, "--site", site], &place[..]].concat());
+        fs::read_to_string(out).unwrap().trim().to_owned()
+    }
+
     /// The CA's certificate file.
     pub fn ca(&self) -> PathBuf {
         DataDir::at(&self.data()).ca_certificate()

@@ -19,6 +19,7 @@ use crate::{
     ledger::Reader,
     lines,
     live::Live,
+    pki::Role,
     registry::Registry,
     report::Reports,
     rotation::{Rotation, not_logged},
@@ -125,12 +126,20 @@ impl Admin for AdminService {
                 "a token lasts from a second to 30 days",
             ));
         }
+        let role = if asked.relays {
+            Role::Relay
+        } else {
+            Role::Host
+        };
+        if asked.relays && asked.site.is_empty() {
+            return Err(Status::invalid_argument("a relay is of a site: name it"));
+        }
         let expires = self.clock.now_ms().saturating_add(asked.valid_ms);
         let issued = self
             .tokens
             .lock()
             .await
-            .issue(&asked.hosts, &asked.site, expires);
+            .issue_for(role, &asked.hosts, &asked.site, expires);
         let tokens = issued.map_err(|error| Status::internal(error.to_string()))?;
         tracing::info!(count = tokens.len(), "tokens issued");
         Ok(Response::new(rpc::IssueTokensReply { tokens }))
@@ -143,6 +152,15 @@ impl Admin for AdminService {
         use rpc::list_request::What;
         let json = match request.into_inner().what() {
             What::Hosts => json(&self.gate.hosts.lines())?,
+            What::Relays => json(
+                &self
+                    .gate
+                    .hosts
+                    .relays()
+                    .iter()
+                    .map(|relay| relay.line())
+                    .collect::<Vec<_>>(),
+            )?,
             What::Findings => json(&self.live.judge().findings())?,
             What::Figures => json(&self.live.judge().figures())?,
             What::Tenants => json(&lines::tenants(self.live.judge().registry()))?,

@@ -46,7 +46,7 @@ pub enum Command {
     Status(Json),
     /// Issue one-use enrolment tokens, each into a file of its own
     #[command(
-        after_help = "Examples:\n  affiant-verifier token --host gpu-01 --out gpu-01.token\n  affiant-verifier token --hosts fleet.txt --out-dir tokens/ --valid 72h"
+        after_help = "Examples:\n  affiant-verifier token --host gpu-01 --out gpu-01.token\n  affiant-verifier token --hosts fleet.txt --out-dir tokens/ --valid 72h\n  affiant-verifier token --relay relay-1 --site hall-2 --out relay-1.token"
     )]
     Token(Token),
     /// List hosts, approve, evict, ban, retire or transfer one, announce maintenance
@@ -55,6 +55,12 @@ pub enum Command {
         after_help = "Examples:\n  affiant-verifier host list\n  affiant-verifier host approve gpu-01 --reason \"new mainboard, ticket 4711\""
     )]
     Host(Host),
+    /// List relays
+    #[command(
+        subcommand,
+        after_help = "Example:\n  affiant-verifier relay list\n\nA relay is enrolled by a token of its own (token --relay), and ends when its key is revoked\n(key revoke --use record)."
+    )]
+    Relay(ListOnly),
     /// List keys, change the operator's or the authority, revoke one that was stolen
     #[command(
         subcommand,
@@ -245,11 +251,14 @@ pub struct Json {
 
 /// `token`
 #[derive(Debug, Args)]
-#[command(group = clap::ArgGroup::new("which").required(true).args(["host", "hosts", "reader"]))]
+#[command(group = clap::ArgGroup::new("which").required(true).args(["host", "hosts", "reader", "relay"]))]
 pub struct Token {
     /// One host
     #[arg(long, value_name = "NAME", requires = "out")]
     pub host: Option<String>,
+    /// One relay, which may carry the records of all hosts of --site
+    #[arg(long, value_name = "NAME", requires = "out", requires = "site")]
+    pub relay: Option<String>,
     /// A file with one host name a line
     #[arg(long, value_name = "FILE", requires = "out_dir")]
     pub hosts: Option<PathBuf>,
@@ -257,7 +266,7 @@ pub struct Token {
     /// names it
     #[arg(long, value_name = "NAME", requires = "out", conflicts_with_all = ["valid", "site"])]
     pub reader: Option<String>,
-    /// Where the token of --host or --reader is written, mode 0600
+    /// Where the token of --host, --relay or --reader is written, mode 0600
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
     /// Directory for the tokens of --hosts, one file each
@@ -266,9 +275,9 @@ pub struct Token {
     /// How long it works: 90s, 15m, 24h or 7d
     #[arg(long, default_value = "24h", value_parser = crate::wording::parse_duration_ms)]
     pub valid: u64,
-    /// Site, for the operator's own books
-    #[arg(long, default_value = "")]
-    pub site: String,
+    /// Site: of a host for the operator's own books, of a relay what it may carry
+    #[arg(long)]
+    pub site: Option<String>,
 }
 
 /// `host …`

@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use affiant_judge::admission::HostChain;
+use affiant_judge::admission::{Admitted, HostChain, open_relay};
 use affiant_proto::{Body, ChainState, Digest, Envelope, Statement, digest, v1};
 use arc_swap::ArcSwap;
+use rustls_pki_types::CertificateDer;
 use tokio::sync::{Mutex, watch};
 use tonic::{Request, Response, Status};
 
@@ -14,8 +15,9 @@ use crate::{
     gate::Gate,
     hosts::{Host, Standing},
     lineage::Lineage,
-    opening::Openings,
-    pki::HostRequest,
+    opening::{Opening, Openings},
+    pki::{HostRequest, PkiError, Role},
+    relay::Relay,
     rpc::admission_server::Admission,
     token::{BadToken, Tokens},
     writer::{NotLogged, Published, Submit},
@@ -25,6 +27,7 @@ use crate::{
 const NO_TOKEN: &str = "token is not accepted: unknown, expired, used, or another host's";
 
 /// The service.
+#[derive(Clone)]
 pub struct AdmissionService {
     /// All hosts, and whose keys are trusted.
     pub gate: Gate,
@@ -78,13 +81,17 @@ impl Admission for AdmissionService {
             Status::invalid_argument(why.to_string())
         };
         let statement = Statement::parse(&asked.enrolment).map_err(|e| refused(&e))?;
-        let Body::Enrolment(body) = statement.body().clone() else {
-            return Err(refused(&"not an enrolment statement"));
-        };
         let csr = HostRequest::parse(&asked.csr).map_err(|e| refused(&e))?;
         self.gate
             .tls_key(&csr.key_digest())
             .map_err(|e| refused(&e))?;
+        let body = match statement.body().clone() {
+            Body::Enrolment(body) => body,
+            Body::RelayEnrolment(body) => {
+                return self.enrol_relay(asked, statement, body, &csr).await;
+            }
+            _ => return Err(refused(&"not an enrolment statement")),
+        };
         if body.identity_key != csr.key_digest().as_bytes() {
             return Err(refused(
                 &"certificate request is for another key than the enrolment names",
@@ -115,7 +122,7 @@ impl Admission for AdmissionService {
                 return self.answer(&host, &csr);
             }
             self.may_enrol(&tokens, &asked.token, &body)?;
-            let old = self.before(&body).await;
+            let old = self.before(&body);
             let newest = self.gate.authorities.borrow().clone();
             let opened = HostChain::open(
                 statement.clone(),
@@ -127,21 +134,7 @@ impl Admission for AdmissionService {
             let opening = self.openings.begin(named, spent, body.record_key.clone());
             (opening, chain, admitted)
         };
-        let envelope = Envelope::join(statement, None).map_err(|e| refused(&e))?;
-        let submit = self.submit.clone();
-        // A task of its own: whoever asked may go, the statement is on its way all the same.
-        let logged = tokio::spawn(async move {
-            let logged = submit.logged(admitted, &envelope, Some(chain)).await;
-            drop(opening);
-            logged
-        });
-        let index = logged
-            .await
-            .map_err(|_| Status::internal("enrolment was interrupted"))?
-            .map_err(|error| match error {
-                NotLogged::Refused(refusal) => refused(&refusal),
-                NotLogged::Closed(closed) => Status::unavailable(closed.to_string()),
-            })?;
+        let index = self.log(statement, admitted, Some(chain), opening).await?;
         let host = self.known(named)?;
         tracing::info!(host = host.name(), index, standing = ?host.standing(), "host enrolled");
         self.answer(&host, &csr)
@@ -158,16 +151,14 @@ impl Admission for AdmissionService {
         };
         let statement = Statement::parse(&asked.request).map_err(|e| refused(&e))?;
         let chain = statement.header().chain();
+        let relay = chain.and_then(|chain| self.gate.hosts.relay(&chain));
         let host = chain.and_then(|chain| self.gate.hosts.get(&chain));
-        let host = host.ok_or_else(|| refused(&"host is not enrolled here"))?;
-        let verified = host
-            .admission
-            .lock()
-            .await
-            .chain
-            .state()
-            .vouch(statement)
-            .map_err(|e| refused(&e))?;
+        let verified = match (&relay, &host) {
+            (Some(relay), _) => relay.state().vouch(statement),
+            (None, Some(host)) => host.admission().chain.state().vouch(statement),
+            (None, None) => return Err(refused(&"host is not enrolled here")),
+        };
+        let verified = verified.map_err(|e| refused(&e))?;
         match verified.body() {
             Body::Request(body) if body.csr == digest(&asked.csr).as_bytes() => {}
             _ => return Err(refused(&"not a request over this certificate request")),
@@ -176,11 +167,142 @@ impl Admission for AdmissionService {
         self.gate
             .tls_key(&csr.key_digest())
             .map_err(|e| refused(&e))?;
-        self.answer(&host, &csr)
+        match (relay, host) {
+            (Some(relay), _) => self.answer_relay(&relay, &csr),
+            (None, Some(host)) => self.answer(&host, &csr),
+            (None, None) => Err(refused(&"host is not enrolled here")),
+        }
     }
 }
 
 impl AdmissionService {
+    /// Enrols a relay: as a host, but for its site, which is the token's to give.
+    async fn enrol_relay(
+        &self,
+        asked: v1::EnrolRequest,
+        statement: Statement,
+        body: v1::RelayEnrolment,
+        csr: &HostRequest,
+    ) -> Result<Response<v1::EnrolReply>, Status> {
+        let refused = |why: &dyn std::fmt::Display| {
+            tracing::warn!(%why, "enrolment of a relay refused");
+            Status::invalid_argument(why.to_string())
+        };
+        if body.identity_key != csr.key_digest().as_bytes() {
+            return Err(refused(
+                &"certificate request is for another key than the enrolment names",
+            ));
+        }
+        let (named, spent) = (statement.digest(), digest(asked.token.as_bytes()));
+        if body.token != spent.as_bytes() {
+            return Err(Status::permission_denied(NO_TOKEN));
+        }
+        let (opening, admitted) = {
+            let tokens = self.tokens.lock().await;
+            if let Some(mut over) = self.openings.under_way(&named) {
+                drop(tokens);
+                let _ = over.changed().await;
+                return self.answer_relay(&*self.known_relay(named)?, csr);
+            }
+            if let Some(relay) = self.gate.hosts.relay(&named) {
+                // The same statement again: the answer to the first was lost.
+                return self.answer_relay(&relay, csr);
+            }
+            let now = self.clock.now_ms();
+            let admits = tokens.admits_as(Role::Relay, &asked.token, &body.relay, now);
+            let used = self.openings.spends(spent) || self.gate.hosts.spent(spent);
+            match admits {
+                Ok((_, site)) if !used && site == body.site => {}
+                found => {
+                    let why = found.err().unwrap_or(BadToken::Used);
+                    tracing::warn!(relay = body.relay, %why, "enrolment of a relay refused");
+                    return Err(Status::permission_denied(NO_TOKEN));
+                }
+            }
+            if self.openings.has_key(&body.relay_key) || self.gate.hosts.has_key(&body.relay_key) {
+                return Err(refused(
+                    &"relay key opened a chain before; a key has one use",
+                ));
+            }
+            let newest = self.gate.authorities.borrow().clone();
+            let opened = open_relay(statement.clone(), self.genesis, newest.revocations());
+            let (_, admitted) = opened.map_err(|e| refused(&e))?;
+            let opening = self.openings.begin(named, spent, body.relay_key.clone());
+            (opening, admitted)
+        };
+        let index = self.log(statement, admitted, None, opening).await?;
+        let relay = self.known_relay(named)?;
+        tracing::info!(
+            relay = relay.name(),
+            site = relay.site(),
+            index,
+            "relay enrolled"
+        );
+        self.answer_relay(&relay, csr)
+    }
+
+    /// Has an enrolment logged; gives its index.
+    async fn log(
+        &self,
+        statement: Statement,
+        admitted: Admitted,
+        opens: Option<HostChain>,
+        opening: Opening,
+    ) -> Result<u64, Status> {
+        let refused = |why: &dyn std::fmt::Display| {
+            tracing::warn!(%why, "enrolment refused");
+            Status::invalid_argument(why.to_string())
+        };
+        let envelope = Envelope::join(statement, None).map_err(|e| refused(&e))?;
+        let submit = self.submit.clone();
+        // A task of its own: whoever asked may go, the statement is on its way all the same.
+        let logged = tokio::spawn(async move {
+            let logged = submit.logged(admitted, &envelope, opens).await;
+            drop(opening);
+            logged
+        });
+        logged
+            .await
+            .map_err(|_| Status::internal("enrolment was interrupted"))?
+            .map_err(|error| match error {
+                NotLogged::Refused(refusal) => refused(&refusal),
+                NotLogged::Closed(closed) => Status::unavailable(closed.to_string()),
+            })
+    }
+
+    /// The relay whose enrolment was just logged.
+    fn known_relay(&self, chain: Digest) -> Result<Arc<Relay>, Status> {
+        let relay = self.gate.hosts.relay(&chain);
+        relay.ok_or_else(|| Status::unavailable("enrolment was not logged; send it again"))
+    }
+
+    fn answer_relay(
+        &self,
+        relay: &Relay,
+        csr: &HostRequest,
+    ) -> Result<Response<v1::EnrolReply>, Status> {
+        self.gate.relay_key(relay)?;
+        let lifetime = self.config.load().certificate_life;
+        let ca = self.gate.ca.load();
+        let made = ca.issue_relay(csr, relay.chain(), lifetime, self.clock.now_ms());
+        self.certified(made)
+    }
+
+    fn certified(
+        &self,
+        made: Result<Vec<CertificateDer<'static>>, PkiError>,
+    ) -> Result<Response<v1::EnrolReply>, Status> {
+        let made = made.map_err(|error| {
+            tracing::error!(%error, "could not issue a certificate");
+            Status::internal("certificate could not be made")
+        })?;
+        let certificates = made.iter().map(|der| der.to_vec()).collect();
+        Ok(Response::new(v1::EnrolReply {
+            certificates,
+            pending: false,
+        }))
+    }
+
     /// Tells whether the token, the record key and the name are free for this enrolment.
     fn may_enrol(&self, tokens: &Tokens, token: &str, body: &v1::Enrolment) -> Result<(), Status> {
         let spent = digest(token.as_bytes());
@@ -208,10 +330,10 @@ impl AdmissionService {
     }
 
     /// The chain that an enrolment says it continues, as it stands.
-    async fn before(&self, body: &v1::Enrolment) -> Option<ChainState> {
+    fn before(&self, body: &v1::Enrolment) -> Option<ChainState> {
         let chain = body.predecessor.as_ref()?.chain.as_slice();
         let host = self.gate.hosts.get(&Digest::try_from(chain).ok()?)?;
-        let head = host.admission.lock().await;
+        let head = host.admission();
         Some(head.chain.state().clone())
     }
 
@@ -235,15 +357,7 @@ impl AdmissionService {
         let lifetime = self.config.load().certificate_life;
         let ca = self.gate.ca.load();
         let made = ca.issue_host(csr, host.chain(), lifetime, self.clock.now_ms());
-        let made = made.map_err(|error| {
-            tracing::error!(%error, "could not issue a certificate");
-            Status::internal("certificate could not be made")
-        })?;
-        let certificates = made.iter().map(|der| der.to_vec()).collect();
-        Ok(Response::new(v1::EnrolReply {
-            certificates,
-            pending: false,
-        }))
+        self.certified(made)
     }
 }
 

@@ -14,7 +14,8 @@ use tonic::Status;
 
 use crate::{
     hosts::{Host, Hosts},
-    pki::{Ca, Peer},
+    pki::{Ca, Peer, Role},
+    relay::Relay,
 };
 
 /// The newest state of operator and officers, as the writer has it.
@@ -34,6 +35,11 @@ pub struct Gate {
 impl Gate {
     /// Lets a host through, or says why not.
     pub fn pass(&self, peer: &Peer) -> Result<Arc<Host>, Status> {
+        if peer.role != Role::Host {
+            return Err(Status::permission_denied(
+                "certificate is a relay's: it carries what hosts sign, and sends nothing of its own",
+            ));
+        }
         self.certificate(peer)?;
         let host = self.hosts.get(&peer.chain).ok_or_else(|| {
             Status::permission_denied("host is not enrolled here: run `affiant-agent enroll`")
@@ -41,6 +47,45 @@ impl Gate {
         host.standing().may_send()?;
         self.record_key(&host)?;
         Ok(host)
+    }
+
+    /// Lets a relay through, or says why not.
+    pub fn pass_relay(&self, peer: &Peer) -> Result<Arc<Relay>, Status> {
+        if peer.role != Role::Relay {
+            return Err(Status::permission_denied(
+                "certificate is a host's: a relay enrols with a token of its own",
+            ));
+        }
+        self.certificate(peer)?;
+        let relay = self.hosts.relay(&peer.chain);
+        let relay = relay.ok_or_else(|| Status::permission_denied("relay is not enrolled here"))?;
+        self.relay_key(&relay)?;
+        Ok(relay)
+    }
+
+    /// Tells whether the key that asks for a relay's certificates is trusted.
+    pub fn relay_key(&self, relay: &Relay) -> Result<(), Status> {
+        let trusted = self.trusts(KeyUse::Record, &relay.key().id());
+        trusted.map_err(|why| refused(&why, "enrol the relay anew, with a new key"))
+    }
+
+    /// Lets a host or a relay through: both may ask for proofs.
+    pub fn pass_any(&self, peer: &Peer) -> Result<(), Status> {
+        match peer.role {
+            Role::Host => self.pass(peer).map(drop),
+            Role::Relay => self.pass_relay(peer).map(drop),
+        }
+    }
+
+    /// Tells whether a relay may carry a host.
+    pub fn carries(&self, relay: &Relay, host: &Host) -> Result<(), Status> {
+        if host.site() != relay.site() {
+            return Err(Status::permission_denied(
+                "host is enrolled for another site than the relay",
+            ));
+        }
+        host.standing().may_send()?;
+        self.record_key(host)
     }
 
     /// Tells whether the key that opens a connection is trusted.

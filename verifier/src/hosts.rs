@@ -13,10 +13,9 @@ use std::{
 use affiant_judge::admission::{Admitted, Content, HostChain};
 use affiant_proto::{Body, Digest, PublicKey, authority::KeyRevoked, predecessor::Reenrolment, v1};
 use serde::Serialize;
-use tokio::sync::{Mutex as AsyncMutex, Notify, futures::Notified};
 use tonic::Status;
 
-use crate::{presence::Presence, trail::Trail};
+use crate::{bell::Bell, presence::Presence, relay::Relay, trail::Trail};
 
 /// Whether a host may send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -81,10 +80,21 @@ pub struct Host {
     pub presence: Presence,
     /// Held while a statement is admitted and handed to the writer, so that order is kept. Nobody
     /// waits for room in the writer's queue with it: who comes would wait too.
-    pub admission: AsyncMutex<Head>,
+    admission: Mutex<Head>,
     included: Mutex<Option<Watermark>>,
-    changed: Notify,
+    /// The stream that carries it now.
+    stream: Mutex<Option<Stream>>,
     session: AtomicU64,
+}
+
+/// Where a host is carried.
+struct Stream {
+    bell: Arc<Bell>,
+    place: u32,
+    /// Whether it is a relay's, and not of the host's own connection.
+    relayed: bool,
+    /// Whether the bell has the place noted already.
+    noted: bool,
 }
 
 /// What the next statement of a chain is judged by.
@@ -126,7 +136,21 @@ pub struct Hosts {
 #[derive(Default)]
 struct Roll {
     by_chain: BTreeMap<Digest, Arc<Host>>,
+    /// The chains of each name.
+    by_name: BTreeMap<String, Vec<Digest>>,
+    /// Every record key that a chain has or had.
+    keys: BTreeSet<Vec<u8>>,
     spent: BTreeSet<Vec<u8>>,
+    /// Relays, by chain.
+    relays: BTreeMap<Digest, Arc<Relay>>,
+}
+
+impl Roll {
+    /// The chains of a name, by chain.
+    fn named<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a Arc<Host>> {
+        let chains = self.by_name.get(name).into_iter().flatten();
+        chains.filter_map(|chain| self.by_chain.get(chain))
+    }
 }
 
 /// One line of `host list`.
@@ -158,6 +182,14 @@ impl Head {
     /// Remembers a statement that the chain has just admitted.
     pub fn remember(&mut self, sequence: u64, digest: Digest) {
         self.trail.add(sequence, digest, self.chain.state().key());
+    }
+}
+
+impl Stream {
+    /// Notes the place at the bell, once; gives the bell when it is to be rung.
+    fn note(&mut self) -> Option<Arc<Bell>> {
+        let first = !std::mem::replace(&mut self.noted, true) && self.bell.note(self.place);
+        first.then(|| self.bell.clone())
     }
 }
 
@@ -193,10 +225,36 @@ impl Host {
         self.spoilt.get()
     }
 
-    /// Has the session look again whether it may go on.
-    fn wake(&self) {
-        self.changed.notify_waiters();
-        self.changed.notify_one();
+    /// Has the stream that carries it look again whether it may go on.
+    pub fn wake(&self) {
+        if let Some(bell) = self.note() {
+            bell.ring();
+        }
+    }
+
+    /// Notes at the stream's bell that something changed; gives the bell when it is to be rung.
+    fn note(&self) -> Option<Arc<Bell>> {
+        lock(&self.stream).as_mut()?.note()
+    }
+
+    /// The stream has taken its note and will look now.
+    pub fn heed(&self, session: u64) {
+        let mut stream = lock(&self.stream);
+        if self.session.load(Ordering::SeqCst) == session
+            && let Some(stream) = stream.as_mut()
+        {
+            stream.noted = false;
+        }
+    }
+
+    /// Its chain, held: whoever admits a statement hands it to the writer before letting go.
+    pub fn admission(&self) -> MutexGuard<'_, Head> {
+        lock(&self.admission)
+    }
+
+    /// Its site, as its enrolment says.
+    pub fn site(&self) -> &str {
+        &self.site
     }
 
     /// Its name.
@@ -209,11 +267,49 @@ impl Host {
         *self.standing.read().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Begins a session; an earlier one of the same host ends when it next looks.
-    pub fn begin_session(&self) -> u64 {
+    /// Begins a session on the host's own connection; an earlier one, a relay's too, is told to look,
+    /// and ends.
+    pub fn begin_session(&self, bell: &Arc<Bell>) -> u64 {
+        let stream = Stream {
+            bell: bell.clone(),
+            place: 0,
+            relayed: false,
+            noted: false,
+        };
+        self.begin(&mut lock(&self.stream), stream)
+    }
+
+    /// Begins a session at a place of a relay's stream, in the place of another relay's; nothing
+    /// while the host is connected itself: no relay can shut it out.
+    pub fn begin_relayed(&self, bell: &Arc<Bell>, place: u32) -> Option<u64> {
+        let mut held = lock(&self.stream);
+        if held.as_ref().is_some_and(|stream| !stream.relayed) {
+            return None;
+        }
+        let stream = Stream {
+            bell: bell.clone(),
+            place,
+            relayed: true,
+            noted: false,
+        };
+        Some(self.begin(&mut held, stream))
+    }
+
+    fn begin(&self, held: &mut Option<Stream>, stream: Stream) -> u64 {
         let session = self.session.fetch_add(1, Ordering::SeqCst) + 1;
-        self.changed.notify_waiters();
+        let old = held.replace(stream);
+        if let Some(bell) = old.and_then(|mut old| old.note()) {
+            bell.ring();
+        }
         session
+    }
+
+    /// The stream lets the host go, which nobody carries then unless somebody else does already.
+    pub fn end_session(&self, session: u64) {
+        let mut stream = lock(&self.stream);
+        if self.session.load(Ordering::SeqCst) == session {
+            *stream = None;
+        }
     }
 
     /// Tells whether `session` is still the newest and the host may send.
@@ -228,17 +324,10 @@ impl Host {
         *lock(&self.included)
     }
 
-    /// Completes when the watermark, the standing or the session changed.
-    ///
-    /// What changes after the call counts, even before it is first awaited.
-    pub fn changed(&self) -> Notified<'_> {
-        self.changed.notified()
-    }
-
-    /// Moves the watermark and tells the session.
-    pub fn include(&self, watermark: Watermark) {
+    /// Moves the watermark; gives the bell that is to be rung once all hosts have theirs.
+    pub fn include(&self, watermark: Watermark) -> Option<Arc<Bell>> {
         *lock(&self.included) = Some(watermark);
-        self.wake();
+        self.note()
     }
 
     fn set_standing(&self, standing: Standing) {
@@ -251,8 +340,8 @@ impl Host {
 }
 
 impl Hosts {
-    /// Takes note of the admitted statement at `index`: an enrolment adds a host, a host event or a
-    /// change of key changes one.
+    /// Takes note of the admitted statement at `index`: an enrolment adds a host or a relay, a host
+    /// event or a change of key changes a host.
     ///
     /// Returns the host that an enrolment added.
     pub fn hear(&self, index: u64, admitted: &Admitted, opens: Option<Head>) -> Option<Arc<Host>> {
@@ -262,9 +351,20 @@ impl Hosts {
                 self.change(index, event);
                 None
             }
+            (Body::RelayEnrolment(body), _) => {
+                if let Some(relay) = Relay::new(admitted.verified()) {
+                    let mut roll = self.all.write().unwrap_or_else(PoisonError::into_inner);
+                    roll.spent.insert(body.token.clone());
+                    roll.keys.insert(body.relay_key.clone());
+                    roll.relays.insert(relay.chain(), Arc::new(relay));
+                }
+                None
+            }
             (Body::Key(change), _) => {
                 let host = self.get(&admitted.verified().chain());
                 if let (Some(host), Ok(key)) = (host, PublicKey::ed25519(&change.new_key)) {
+                    let mut roll = self.all.write().unwrap_or_else(PoisonError::into_inner);
+                    roll.keys.insert(change.new_key.clone());
                     let mut keys = host.keys.write().unwrap_or_else(PoisonError::into_inner);
                     keys.push(key);
                 }
@@ -279,13 +379,14 @@ impl Hosts {
         let continues = continues.and_then(|p| Digest::try_from(p.chain.as_slice()).ok());
         let mut roll = self.all.write().unwrap_or_else(PoisonError::into_inner);
         let before = continues.and_then(|chain| roll.by_chain.get(&chain).cloned());
-        let mut open = roll.by_chain.values().filter(|host| {
-            (host.name == body.host || Some(host.chain) == continues)
-                && host.standing().keeps_name()
-        });
+        let cited = before.iter().filter(|host| host.name != body.host);
+        let same = roll.named(&body.host).chain(cited);
+        let mut open = same.filter(|host| host.standing().keeps_name());
+        let (first, second) = (open.next().cloned(), open.next().cloned());
+        drop(open);
         // The key of a chain that may send speaks for its successor; it speaks for no other chain.
         let proved = *admitted.content() == Content::Enrolled(Reenrolment::Proved);
-        let standing = match (open.next(), open.next()) {
+        let standing = match (first, second) {
             (None, _) => Standing::Active,
             (Some(host), None)
                 if proved
@@ -311,12 +412,17 @@ impl Hosts {
             maintenance: Mutex::default(),
             spoilt: OnceLock::new(),
             presence: Presence::default(),
-            admission: AsyncMutex::new(head),
+            admission: Mutex::new(head),
             included: Mutex::new(None),
-            changed: Notify::new(),
+            stream: Mutex::new(None),
             session: AtomicU64::new(0),
         });
         roll.spent.insert(body.token.clone());
+        roll.keys.insert(body.record_key.clone());
+        let same = roll.by_name.entry(body.host.clone()).or_default();
+        if let Err(place) = same.binary_search(&host.chain) {
+            same.insert(place, host.chain);
+        }
         roll.by_chain.insert(host.chain, host.clone());
         host
     }
@@ -375,14 +481,22 @@ impl Hosts {
             .cloned()
     }
 
+    /// The relay of a chain.
+    pub fn relay(&self, chain: &Digest) -> Option<Arc<Relay>> {
+        let roll = self.all.read().unwrap_or_else(PoisonError::into_inner);
+        roll.relays.get(chain).cloned()
+    }
+
+    /// Every relay, by chain.
+    pub fn relays(&self) -> Vec<Arc<Relay>> {
+        let roll = self.all.read().unwrap_or_else(PoisonError::into_inner);
+        roll.relays.values().cloned().collect()
+    }
+
     /// All chains that a name ever had.
     pub fn named(&self, name: &str) -> Vec<Arc<Host>> {
         let roll = self.all.read().unwrap_or_else(PoisonError::into_inner);
-        roll.by_chain
-            .values()
-            .filter(|host| host.name == name)
-            .cloned()
-            .collect()
+        roll.named(name).cloned().collect()
     }
 
     /// Finds the one chain that `name` means: a chain in hexadecimal, or a host's name; of
@@ -420,11 +534,13 @@ impl Hosts {
     /// Tells whether any chain has or had this record key.
     pub fn has_key(&self, record_key: &[u8]) -> bool {
         let roll = self.all.read().unwrap_or_else(PoisonError::into_inner);
-        let had = |host: &Arc<Host>| {
-            let keys = host.keys.read().unwrap_or_else(PoisonError::into_inner);
-            keys.iter().any(|key| key.as_bytes() == record_key)
-        };
-        roll.by_chain.values().any(had)
+        roll.keys.contains(record_key)
+    }
+
+    /// Has every stream look again whether it may go on: a key or an authority changed.
+    pub fn wake_all(&self) {
+        let roll = self.all.read().unwrap_or_else(PoisonError::into_inner);
+        roll.by_chain.values().for_each(|host| host.wake());
     }
 
     /// How many chains there are.

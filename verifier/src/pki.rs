@@ -34,6 +34,9 @@ const MAX_CSR_BYTES: usize = 4_096;
 /// The URI in a host's certificate: `affiant:host:<chain>`.
 const HOST_URI: &str = "affiant:host:";
 
+/// The same in a relay's.
+const RELAY_URI: &str = "affiant:relay:";
+
 /// Why no certificate was made or read.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -217,9 +220,30 @@ impl Ca {
         lifetime: Duration,
         now_ms: u64,
     ) -> Result<Vec<CertificateDer<'static>>, PkiError> {
+        self.issue(request, (Role::Host, chain), lifetime, now_ms)
+    }
+
+    /// Makes one for the relay of `chain`.
+    pub fn issue_relay(
+        &self,
+        request: &HostRequest,
+        chain: Digest,
+        lifetime: Duration,
+        now_ms: u64,
+    ) -> Result<Vec<CertificateDer<'static>>, PkiError> {
+        self.issue(request, (Role::Relay, chain), lifetime, now_ms)
+    }
+
+    fn issue(
+        &self,
+        request: &HostRequest,
+        (role, chain): (Role, Digest),
+        lifetime: Duration,
+        now_ms: u64,
+    ) -> Result<Vec<CertificateDer<'static>>, PkiError> {
         let mut params = CertificateParams::new(Vec::new())?;
         params.distinguished_name = named("affiant-agent");
-        let uri = format!("{HOST_URI}{chain}").as_str().try_into()?;
+        let uri = format!("{}{chain}", role.uri()).as_str().try_into()?;
         params.subject_alt_names = vec![SanType::URI(uri)];
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
         (params.not_before, params.not_after) = validity(now_ms, lifetime)?;
@@ -267,10 +291,30 @@ impl HostRequest {
     }
 }
 
+/// What a certificate lets its holder do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// Send its own records.
+    Host,
+    /// Carry those of the hosts of its site.
+    Relay,
+}
+
+impl Role {
+    fn uri(self) -> &'static str {
+        match self {
+            Self::Host => HOST_URI,
+            Self::Relay => RELAY_URI,
+        }
+    }
+}
+
 /// What a client certificate says, once TLS has verified it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Peer {
-    /// The chain of the host.
+    /// What it lets its holder do.
+    pub role: Role,
+    /// The chain of the host or relay.
     pub chain: Digest,
     /// SHA-256 of its SubjectPublicKeyInfo.
     pub key: Digest,
@@ -281,7 +325,7 @@ pub struct Peer {
 }
 
 impl Peer {
-    /// Reads the identity out of a host's certificate.
+    /// Reads the identity out of a host's or relay's certificate.
     pub fn read(certificate: &[u8]) -> Result<Self, PkiError> {
         let (_, parsed) = X509Certificate::from_der(certificate).map_err(|_| PkiError::Identity)?;
         let names = parsed
@@ -294,11 +338,15 @@ impl Peer {
             .general_names
             .iter()
             .filter_map(|name| match name {
-                GeneralName::URI(uri) => uri.strip_prefix(HOST_URI)?.parse().ok(),
+                GeneralName::URI(uri) => [Role::Host, Role::Relay].into_iter().find_map(|role| {
+                    let chain = uri.strip_prefix(role.uri())?.parse().ok()?;
+                    Some((role, chain))
+                }),
                 _ => None,
             });
         match (chains.next(), chains.next()) {
-            (Some(chain), None) => Ok(Self {
+            (Some((role, chain)), None) => Ok(Self {
+                role,
                 chain,
                 key: digest(parsed.public_key().raw),
                 issuer: parsed.issuer().as_raw().to_vec(),
@@ -391,7 +439,11 @@ mod tests {
             .issue_host(&asked, chain, Duration::from_secs(60), NOW)
             .unwrap();
         let peer = Peer::read(&made[0]).unwrap();
-        assert_eq!((peer.chain, peer.key), (chain, asked.key_digest()));
+        assert_eq!((peer.role, peer.chain), (Role::Host, chain));
+        assert_eq!(peer.key, asked.key_digest());
+        let made = ca.issue_relay(&asked, chain, Duration::from_secs(60), NOW);
+        let relay = Peer::read(&made.unwrap()[0]).unwrap();
+        assert_eq!((relay.role, relay.chain), (Role::Relay, chain));
         assert_eq!(ca.named(&peer.issuer), Some(digest(ca.certificate())));
         assert!(
             Peer::read(ca.certificate()).is_err(),

@@ -1,10 +1,12 @@
 //! Whether a host is connected, and what it says of itself. Kept in memory alone: what follows for
 //! the record is for the judge to say, from the log.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use affiant_proto::v1;
 use serde::Serialize;
+
+use crate::{clock::Clock, hosts::Host};
 
 /// What is known of a host's connections since this verifier started.
 #[derive(Default)]
@@ -22,7 +24,7 @@ pub struct Known {
     /// Sequence of the newest statement that the host said it has on its disk.
     pub told_sequence: Option<u64>,
     /// Most statements of one session that were on their way into the log at one time.
-    pub most_in_flight: usize,
+    pub most_in_flight: u64,
     /// When the certificate of the last session ends.
     pub certificate_ends_unix_ms: Option<u64>,
     /// How the host's spool stands, by its own word.
@@ -51,12 +53,12 @@ impl Presence {
     }
 
     /// A session began, under a certificate that ends then, whose hello gave the head of the host's
-    /// disk.
-    pub fn begin(&self, now_ms: u64, sequence: u64, certificate_ends_unix_ms: Option<u64>) {
+    /// disk; a relay gives none.
+    fn begin(&self, now_ms: u64, sequence: Option<u64>, certificate_ends_unix_ms: Option<u64>) {
         let mut known = self.lock();
         known.sessions = known.sessions.saturating_add(1);
         known.began_unix_ms = Some(now_ms);
-        known.told_sequence = Some(sequence);
+        known.told_sequence = sequence.or(known.told_sequence);
         known.certificate_ends_unix_ms = certificate_ends_unix_ms;
     }
 
@@ -72,14 +74,14 @@ impl Presence {
     }
 
     /// The host showed a statement of its own, with which so many are on their way.
-    pub fn tell(&self, sequence: u64, in_flight: usize) {
+    pub fn tell(&self, sequence: u64, in_flight: u64) {
         let mut known = self.lock();
         known.told_sequence = known.told_sequence.max(Some(sequence));
         known.most_in_flight = known.most_in_flight.max(in_flight);
     }
 
     /// A session ended.
-    pub fn end(&self, now_ms: u64) {
+    fn end(&self, now_ms: u64) {
         let mut known = self.lock();
         known.sessions = known.sessions.saturating_sub(1);
         known.ended_unix_ms = Some(now_ms);
@@ -87,5 +89,37 @@ impl Presence {
 
     fn lock(&self) -> MutexGuard<'_, Known> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A session of a host; over when dropped.
+pub struct Here {
+    host: Arc<Host>,
+    clock: Clock,
+}
+
+impl Here {
+    /// A session began, under a certificate that ends then, whose hello gave the head of the host's
+    /// disk; neither where a relay carries it.
+    pub fn begin(
+        host: Arc<Host>,
+        clock: Clock,
+        sequence: Option<u64>,
+        certificate_ends_unix_ms: Option<u64>,
+    ) -> Self {
+        host.presence
+            .begin(clock.now_ms(), sequence, certificate_ends_unix_ms);
+        Self { host, clock }
+    }
+
+    /// The host told how its spool stands.
+    pub fn tell_spool(&self, spool: v1::SpoolState) {
+        self.host.presence.tell_spool(self.clock.now_ms(), spool);
+    }
+}
+
+impl Drop for Here {
+    fn drop(&mut self) {
+        self.host.presence.end(self.clock.now_ms());
     }
 }

@@ -1,9 +1,14 @@
 //! The registry: a projection of the log into SQLite, for people and tools that ask in SQL.
 //!
-//! Nothing is decided from it. It is written at most once a second, in multi-row statements, and
+//! Nothing is decided from it. It is written at most once a second and for at most a fiftieth of the
+//! time, in multi-row statements, and
 //! [`Registry::rebuild`] makes it again from the log: the same rows, by the same digest.
 
-use std::{path::Path, sync::Arc, time::Duration};
+use std::{
+    path::Path,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use affiant_judge::{Judge, Parameters, admission::Sources};
 use affiant_proto::{Digest, digest};
@@ -21,6 +26,10 @@ use crate::{
 
 /// How often the projection follows the judge, at most.
 const EVERY: Duration = Duration::from_secs(1);
+
+/// How many times as long as it took to write it rests before it is written again: with 125,000
+/// hosts all rows take a second or two, and intake needs that time more.
+const REST: u32 = 50;
 
 /// How long to wait for a segment to be judged.
 const STILL: Duration = Duration::from_millis(20);
@@ -115,7 +124,7 @@ impl Registry {
     pub async fn follow(self, live: Live, hosts: Arc<Hosts>, stop: CancellationToken) {
         let mut written = None;
         loop {
-            let heard = live.heard();
+            let (heard, begun) = (live.heard(), Instant::now());
             if written != Some(heard) {
                 let rows = rows(&live.judge(), &hosts);
                 match async { self.write(rows?).await }.await {
@@ -125,7 +134,7 @@ impl Registry {
             }
             tokio::select! {
                 () = stop.cancelled() => return,
-                () = tokio::time::sleep(EVERY) => {}
+                () = tokio::time::sleep(EVERY.max(begun.elapsed() * REST)) => {}
             }
         }
     }

@@ -117,7 +117,7 @@ pub fn replay(
         }
         match verified.body() {
             Body::Clock(_) => logged_unix_ms = verified.statement().header().time().unix_ms,
-            Body::Enrolment(_) | Body::HostEvent(_) | Body::Key(_) => {
+            Body::Enrolment(_) | Body::RelayEnrolment(_) | Body::HostEvent(_) | Body::Key(_) => {
                 events.push((index, admitted));
             }
             Body::Cosigned(body) => cosigned = Some(body.note.clone()),
@@ -136,7 +136,8 @@ pub fn replay(
         if let Some(host) = hosts.hear(*index, event, head)
             && let Some(watermark) = watermarks.get(&host.chain())
         {
-            host.include(*watermark);
+            // Nobody is connected yet.
+            let _ = host.include(*watermark);
         }
     }
     Ok(Replayed {

@@ -6,6 +6,7 @@ use affiant_judge::admission::Sources;
 use arc_swap::ArcSwap;
 use tokio::{
     net::TcpListener,
+    runtime::Handle,
     signal::unix::{SignalKind, signal},
     sync::{Notify, watch},
 };
@@ -23,13 +24,13 @@ use crate::{
     data::DataDir,
     http::{self, Limits, Readers, Site},
     ledger::LocalDisk,
-    open::{Opened, agents_server, failed},
+    open::{Opened, failed},
     registry::Registry,
     report::Reports,
     rotation::Rotation,
     rpc::admin::admin_server::AdminServer,
     status::StatusSource,
-    tls,
+    threads::Threads,
     witness::{Answers, Rounds, Witnessed},
     writer,
 };
@@ -81,6 +82,7 @@ async fn bind(
 pub struct Verifier {
     stop: CancellationToken,
     tasks: TaskTracker,
+    threads: Threads,
     writer: std::thread::JoinHandle<()>,
     ended: writer::Ended,
     dead: Arc<Notify>,
@@ -121,7 +123,7 @@ impl Verifier {
         let api = bind("api", config.api).await?;
 
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
-        let (admission, intake) = opened.services(sources, &clock);
+        let (admission, intake) = opened.services(sources, &clock, Some(Handle::current()));
         let Opened {
             gate,
             credentials,
@@ -186,13 +188,9 @@ impl Verifier {
             reader: reader.clone(),
             clock: clock.clone(),
         };
-        let agents = ReceiverStream::new(tls::accept(listener, credentials.tls(), stop.clone()));
-        tasks.spawn(agents_server(
-            admission,
-            intake,
-            agents,
-            stop.clone().cancelled_owned(),
-        ));
+        let services = (&admission, &intake);
+        let threads = Threads::start(listener, &credentials.tls(), services, &tasks, &stop);
+        let threads = threads.map_err(failed("agents' threads"))?;
         let commands = ReceiverStream::new(admin::accept(socket));
         tasks.spawn(
             Server::builder()
@@ -232,6 +230,7 @@ impl Verifier {
         Ok(Self {
             stop,
             tasks,
+            threads,
             writer,
             ended,
             dead,
@@ -301,9 +300,12 @@ impl Verifier {
         {
             tracing::info!("sessions were still open; agents will resend what is not INCLUDED");
         }
-        // Sessions that outlast the grace still hold the queue: what is in it is written first.
-        self.dead.notify_waiters();
-        let written = tokio::task::spawn_blocking(move || self.writer.join());
+        // What is in the queue is written; it ends once no session holds it any more.
+        let (threads, writer) = (self.threads, self.writer);
+        let written = tokio::task::spawn_blocking(move || {
+            threads.end();
+            writer.join()
+        });
         let _ = tokio::time::timeout(GRACE, written).await;
         match self.ended.reason() {
             Some(fatal) => Err(ServeError {

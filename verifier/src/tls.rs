@@ -9,7 +9,7 @@ use rustls::{
     client::danger::HandshakeSignatureValid,
     crypto::{CryptoProvider, ring},
     server::{
-        WebPkiClientVerifier,
+        NoServerSessionStorage, WebPkiClientVerifier,
         danger::{ClientCertVerified, ClientCertVerifier},
     },
 };
@@ -32,7 +32,10 @@ const HANDSHAKE: Duration = Duration::from_secs(5);
 
 /// Handshakes at one time. Each costs some 0.3 ms of CPU and 20 KiB: 256 bound a reconnecting
 /// fleet to what two cores do, and 5 MiB.
-const HANDSHAKES: usize = 256;
+pub const HANDSHAKES: usize = 256;
+
+/// Connections given to a thread that it has not taken yet; more wait in the kernel.
+const GIVEN: usize = 16;
 
 /// Connections that are through their handshake and wait to be served.
 const READY: usize = 256;
@@ -79,6 +82,10 @@ pub fn server_config(
         .with_single_cert(identity.chain, identity.key)
         .map_err(|e| TlsError(e.to_string()))?;
     config.alpn_protocols = vec![b"h2".to_vec()];
+    // Every connection shows its certificate anew, and nothing is kept of those that are gone: a
+    // session that is resumed would not be held against revocations.
+    config.send_tls13_tickets = 0;
+    config.session_storage = Arc::new(NoServerSessionStorage {});
     Ok(config)
 }
 
@@ -169,14 +176,74 @@ impl Listen for TcpListener {
     }
 }
 
-/// Accepts connections and hands on those that finish their handshake in time.
+/// Connections that the listener's thread gave to this one. A socket belongs to the thread that
+/// registered it, so it comes here before.
+pub struct Given(mpsc::Receiver<(std::net::TcpStream, std::net::SocketAddr)>);
+
+impl Listen for Given {
+    type Socket = TcpStream;
+
+    async fn accept(&mut self) -> std::io::Result<(TcpStream, std::net::SocketAddr)> {
+        match self.0.recv().await {
+            Some((socket, peer)) => Ok((TcpStream::from_std(socket)?, peer)),
+            // The listener is gone: nothing more comes.
+            None => std::future::pending().await,
+        }
+    }
+}
+
+/// Gives connections to threads in turn, before their handshake; one that has no room holds the
+/// others up, and then the kernel's queue does.
+pub async fn spread(
+    listener: TcpListener,
+    threads: Vec<mpsc::Sender<(std::net::TcpStream, std::net::SocketAddr)>>,
+) {
+    for thread in threads.iter().cycle() {
+        let Ok(place) = thread.reserve().await else {
+            return;
+        };
+        loop {
+            let accepted = TcpListener::accept(&listener)
+                .await
+                .and_then(|(socket, peer)| {
+                    // A record must not wait for a full packet.
+                    socket.set_nodelay(true)?;
+                    Ok((socket.into_std()?, peer))
+                });
+            match accepted {
+                Ok(accepted) => break place.send(accepted),
+                Err(error) => refused(&error).await,
+            }
+        }
+    }
+}
+
+/// What one thread is given by [`spread`].
+pub fn given() -> (
+    mpsc::Sender<(std::net::TcpStream, std::net::SocketAddr)>,
+    Given,
+) {
+    let (give, given) = mpsc::channel(GIVEN);
+    (give, Given(given))
+}
+
+/// A connection could not be accepted.
+async fn refused(error: &std::io::Error) {
+    // Out of file descriptors, most likely: give others time to close.
+    tracing::warn!(%error, "could not accept a connection");
+    tokio::time::sleep(Duration::from_millis(100)).await;
+}
+
+/// Accepts connections and hands on those that finish their handshake in time, at most `at_once` of
+/// them at one time.
 pub fn accept<L: Listen>(
     mut listener: L,
     config: Arc<ArcSwap<ServerConfig>>,
+    at_once: usize,
     stop: CancellationToken,
 ) -> mpsc::Receiver<std::io::Result<TlsStream<L::Socket>>> {
     let (ready, served) = mpsc::channel(READY);
-    let room = Arc::new(Semaphore::new(HANDSHAKES));
+    let room = Arc::new(Semaphore::new(at_once));
     tokio::spawn(async move {
         loop {
             let Ok(permit) = room.clone().acquire_owned().await else {
@@ -188,9 +255,7 @@ pub fn accept<L: Listen>(
                 accepted = listener.accept() => match accepted {
                     Ok(accepted) => accepted,
                     Err(error) => {
-                        // Out of file descriptors, most likely: give others time to close.
-                        tracing::warn!(%error, "could not accept a connection");
-                        tokio::time::sleep(Duration::from_millis(100)).await;
+                        refused(&error).await;
                         continue;
                     }
                 },

@@ -1,4 +1,4 @@
-//! Enrolment tokens: one use, one host, an end.
+//! Enrolment tokens: one use, one host or relay, an end.
 //!
 //! Only digests are kept. Whether a token is used follows from the log, where each enrolment
 //! cites the digest of its token; so a restored token file cannot let a token work twice.
@@ -15,6 +15,8 @@ use affiant_proto::{Digest, digest};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use ring::rand::{SecureRandom, SystemRandom};
 use serde::{Deserialize, Serialize};
+
+use crate::pki::Role;
 
 /// Most tokens that are kept: a fleet of 125,000 hosts, eight times over.
 const MAX_TOKENS: usize = 1_000_000;
@@ -35,8 +37,8 @@ pub enum BadToken {
     /// Past its end.
     #[error("token has expired; ask the operator for a new one")]
     Expired,
-    /// Issued for another host.
-    #[error("token was issued for another host")]
+    /// Issued for another host, or for a relay.
+    #[error("token was issued for another host or relay")]
     OtherHost,
     /// An enrolment has spent it.
     #[error("token was used already; ask the operator for a new one")]
@@ -79,6 +81,9 @@ struct Issued {
     host: String,
     site: String,
     expires_unix_ms: u64,
+    /// Whether a relay of that name may enrol by it, and no host.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    relay: bool,
 }
 
 /// All tokens issued.
@@ -127,6 +132,17 @@ impl Tokens {
         site: &str,
         expires_unix_ms: u64,
     ) -> Result<Vec<String>, TokenFileError> {
+        self.issue_for(Role::Host, hosts, site, expires_unix_ms)
+    }
+
+    /// The same for hosts, or for relays of a site.
+    pub fn issue_for(
+        &mut self,
+        role: Role,
+        hosts: &[String],
+        site: &str,
+        expires_unix_ms: u64,
+    ) -> Result<Vec<String>, TokenFileError> {
         if self.issued.len() + hosts.len() > MAX_TOKENS {
             return Err(TokenFileError::TooMany(self.issued.len()));
         }
@@ -144,6 +160,7 @@ impl Tokens {
                 host: host.clone(),
                 site: site.to_owned(),
                 expires_unix_ms,
+                relay: role == Role::Relay,
             };
             serde_json::to_writer(&mut lines, &entry).map_err(|e| TokenFileError::Io {
                 path: self.path.clone(),
@@ -168,13 +185,25 @@ impl Tokens {
     }
 
     /// Tells whether `token` lets `host` enrol at `now_ms`; gives its digest and site.
+    pub fn admits(&self, token: &str, host: &str, now_ms: u64) -> Result<(Digest, &str), BadToken> {
+        self.admits_as(Role::Host, token, host, now_ms)
+    }
+
+    /// Tells whether `token` lets the host or relay `name` enrol at `now_ms`; gives its digest and
+    /// site.
     ///
     /// Looked up by digest, so the time that it takes says nothing of a token's bytes. Whether it
     /// was used is for the log to say.
-    pub fn admits(&self, token: &str, host: &str, now_ms: u64) -> Result<(Digest, &str), BadToken> {
+    pub fn admits_as(
+        &self,
+        role: Role,
+        token: &str,
+        name: &str,
+        now_ms: u64,
+    ) -> Result<(Digest, &str), BadToken> {
         let named = digest(token.as_bytes());
         let entry = self.issued.get(&named).ok_or(BadToken::Unknown)?;
-        if entry.host != host {
+        if entry.host != name || entry.relay != (role == Role::Relay) {
             return Err(BadToken::OtherHost);
         }
         if now_ms >= entry.expires_unix_ms {
@@ -211,6 +240,26 @@ mod tests {
             !kept.contains(&issued[0]),
             "the file must not hold the token itself"
         );
+    }
+
+    #[test]
+    fn a_hosts_token_makes_no_relay_and_a_relays_no_host() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("tokens");
+        let mut tokens = Tokens::open(&path).unwrap();
+        let name = ["a".to_owned()];
+        let host = tokens.issue(&name, "hall", 100).unwrap().remove(0);
+        let relay = tokens.issue_for(Role::Relay, &name, "hall", 100).unwrap();
+        let relay = &relay[0];
+        let tokens = Tokens::open(&path).unwrap();
+        assert_eq!(
+            tokens.admits_as(Role::Relay, relay, "a", 1).unwrap().1,
+            "hall"
+        );
+        assert!(tokens.admits(&host, "a", 1).is_ok());
+        assert_eq!(tokens.admits(relay, "a", 1), Err(BadToken::OtherHost));
+        let as_relay = tokens.admits_as(Role::Relay, &host, "a", 1);
+        assert_eq!(as_relay, Err(BadToken::OtherHost));
     }
 
     #[test]

@@ -24,7 +24,7 @@ use affiant_proto::{
     v1,
 };
 use tokio::{
-    sync::{Notify, mpsc, oneshot, watch},
+    sync::{Notify, mpsc, mpsc::error::TrySendError, oneshot, watch},
     time::Instant,
 };
 
@@ -32,7 +32,7 @@ use crate::{
     behind::Behind,
     clock::Clock,
     growth::Growth,
-    hosts::{Head, Hosts, Watermark},
+    hosts::{Head, Host, Hosts, Watermark},
     ledger::{AppendError, Entry, Ledger, MAX_SEGMENT_BYTES, MAX_SEGMENT_ENTRIES},
     lineage::Lineage,
 };
@@ -47,7 +47,8 @@ const GROUP: usize = 4_096;
 /// Bytes of one append: a quarter of what a segment holds, so that no group bursts one.
 const PIECE_BYTES: usize = MAX_SEGMENT_BYTES / 4;
 
-/// How long the first of a group waits for others.
+/// How long the first of a group waits for others. Until then the writer sleeps: woken for each of
+/// them, it would take a task switch for every record.
 const GROUP_WAIT: Duration = Duration::from_millis(50);
 
 /// How long a segment stays open.
@@ -65,12 +66,21 @@ pub type Segment = Vec<(u64, Arc<Admitted>)>;
 
 /// Something to log.
 pub enum Submission {
-    /// A statement that was admitted.
+    /// A statement of a host's chain that was admitted.
+    Record {
+        /// The host.
+        host: Arc<Host>,
+        /// The proof of that.
+        admitted: Arc<Admitted>,
+        /// What is stored.
+        entry: Entry,
+    },
+    /// Another statement that was admitted.
     Admitted {
         /// The proof of that.
         admitted: Arc<Admitted>,
-        /// The envelope's bytes.
-        envelope: Vec<u8>,
+        /// What is stored.
+        entry: Entry,
         /// The chain that an enrolment opens.
         opens: Option<Box<HostChain>>,
         /// Told the index once it is in a published tree.
@@ -230,9 +240,27 @@ pub async fn write(parts: Parts, queue: mpsc::Receiver<Submission>) -> Result<()
 
 struct Waiting {
     index: u64,
+    statement: Ready,
+}
+
+/// What is ready to be written, or is durable already.
+struct Ready {
     admitted: Arc<Admitted>,
+    /// Whose chain it continues.
+    host: Option<Arc<Host>>,
     opens: Option<HostChain>,
     logged: Option<Tell>,
+}
+
+impl From<Arc<Admitted>> for Ready {
+    fn from(admitted: Arc<Admitted>) -> Self {
+        Self {
+            admitted,
+            host: None,
+            opens: None,
+            logged: None,
+        }
+    }
 }
 
 struct Writer {
@@ -259,13 +287,11 @@ impl Writer {
                 return Ok(());
             }
             if !group.is_empty() && group.len() < GROUP {
-                let until = Instant::now() + GROUP_WAIT;
-                while group.len() < GROUP {
-                    let room = GROUP - group.len();
-                    match tokio::time::timeout_at(until, queue.recv_many(&mut group, room)).await {
-                        Ok(more) if more > 0 => {}
-                        _ => break,
-                    }
+                tokio::time::sleep(GROUP_WAIT).await;
+                while group.len() < GROUP
+                    && let Ok(more) = queue.try_recv()
+                {
+                    group.push(more);
                 }
             }
             let idle = group.is_empty() && self.opened.is_none();
@@ -291,7 +317,9 @@ impl Writer {
         let mut group = VecDeque::from(group);
         while let Some(submission) = group.pop_front() {
             let size = match &submission {
-                Submission::Admitted { envelope, .. } => envelope.len(),
+                Submission::Record { entry, .. } | Submission::Admitted { entry, .. } => {
+                    entry.envelope().len()
+                }
                 Submission::Operator { .. } | Submission::Handover { .. } => MAX_STATEMENT_BYTES,
                 Submission::Officers { .. } => 0,
             };
@@ -329,17 +357,14 @@ impl Writer {
         let mut found = Vec::with_capacity(statements.len());
         let mut waiting = Vec::with_capacity(statements.len());
         for (number, statement) in (1..).zip(statements) {
-            let envelope = v1::Envelope {
-                statement: statement.as_bytes().to_vec(),
-                ..Default::default()
-            };
+            let entry = Entry::bare(&statement);
             match next.admit(index, statement, false) {
                 Ok(act) => {
                     let (logged, index) = oneshot::channel();
                     waiting.push(index);
                     found.push(Submission::Admitted {
                         admitted: Arc::new(act.into()),
-                        envelope: prost::Message::encode_to_vec(&envelope),
+                        entry,
                         opens: None,
                         logged: Some(logged),
                     });
@@ -357,10 +382,11 @@ impl Writer {
         found
     }
 
-    /// Shows who speaks for the deployment now.
+    /// Shows who speaks for the deployment now, and has every stream look whether it may go on.
     fn show(&self) {
         let newest = Arc::new(self.parts.authorities.clone());
         self.parts.newest.send_replace(newest);
+        self.parts.hosts.wake_all();
     }
 
     /// The index that the next entry gets.
@@ -371,17 +397,22 @@ impl Writer {
 
     /// Refuses what was admitted before a revocation that the log now has first: admitted again
     /// from the log, it would be refused.
-    fn still_stands(&self, admitted: &Admitted, opens: Option<&HostChain>) -> Result<(), Refusal> {
+    fn still_stands(
+        &self,
+        admitted: &Admitted,
+        host: Option<&Host>,
+        opens: Option<&HostChain>,
+    ) -> Result<(), Refusal> {
         let trusts = |key: &KeyId| {
             let revocations = self.parts.authorities.revocations();
             revocations.trusts(v1::KeyUse::Record, key)
         };
         let verified = admitted.verified();
-        let host = self.parts.hosts.get(&verified.chain());
-        if host.is_none() && opens.is_none() {
+        let opens_relay = matches!(verified.body(), Body::RelayEnrolment(_));
+        if host.is_none() && opens.is_none() && !opens_relay {
             return Ok(());
         }
-        let spoilt = host.as_ref().and_then(|host| host.spoilt().cloned());
+        let spoilt = host.and_then(|host| host.spoilt().cloned());
         let mut stands = spoilt.map_or(Ok(()), Err);
         stands = stands.and_then(|()| trusts(&verified.statement().key()));
         match verified.body() {
@@ -431,34 +462,42 @@ impl Writer {
             let (admitted, entry) = clock.map_err(Fatal::Chain)?;
             self.enter(entries.len(), &admitted)?;
             entries.push(entry);
-            waiting.push((admitted, None, None));
+            waiting.push(Ready::from(admitted));
             if let Some(call) = self.parts.book.due() {
                 let call = self.operators(call.into(), entries.len())?;
                 let (admitted, entry) = call.map_err(Fatal::Chain)?;
                 self.enter(entries.len(), &admitted)?;
                 entries.push(entry);
-                waiting.push((admitted, None, None));
+                waiting.push(Ready::from(admitted));
             }
         }
         for submission in piece {
-            let (made, opens, logged) = match submission {
+            let (made, host, opens, logged) = match submission {
+                Submission::Record {
+                    host,
+                    admitted,
+                    entry,
+                } => {
+                    let stands = self.still_stands(&admitted, Some(&host), None);
+                    (stands.map(|()| (admitted, entry)), Some(host), None, None)
+                }
                 Submission::Admitted {
                     admitted,
-                    envelope,
+                    entry,
                     opens,
                     logged,
                 } => {
-                    let made = match self.still_stands(&admitted, opens.as_deref()) {
-                        Ok(()) => Ok((admitted, entry(envelope)?)),
-                        Err(refusal) => Err(refusal),
-                    };
-                    (made, opens.map(|chain| *chain), logged)
+                    let stands = self.still_stands(&admitted, None, opens.as_deref());
+                    let made = stands.map(|()| (admitted, entry));
+                    (made, None, opens.map(|chain| *chain), logged)
                 }
                 Submission::Operator { body, logged } => {
-                    (self.operators(*body, entries.len())?, None, logged)
+                    let made = self.operators(*body, entries.len())?;
+                    (made, None, None, logged)
                 }
                 Submission::Handover { signer, logged } => {
-                    (self.handover(*signer, entries.len())?, None, Some(logged))
+                    let made = self.handover(*signer, entries.len())?;
+                    (made, None, None, Some(logged))
                 }
                 // Taken apart before it comes here.
                 Submission::Officers { .. } => continue,
@@ -467,7 +506,12 @@ impl Writer {
                 (Ok((admitted, entry)), logged) => {
                     self.enter(entries.len(), &admitted)?;
                     entries.push(entry);
-                    waiting.push((admitted, opens, logged));
+                    waiting.push(Ready {
+                        admitted,
+                        host,
+                        opens,
+                        logged,
+                    });
                 }
                 // Nobody may stop the log by asking for what cannot be said.
                 (Err(refusal), logged) => {
@@ -496,16 +540,9 @@ impl Writer {
         self.open_bytes += bytes;
         let written = entries.iter().map(|entry| entry.envelope().len() as u64);
         self.parts.growth.appended(written.sum());
-        self.open.extend(
-            range
-                .zip(waiting)
-                .map(|(index, (admitted, opens, logged))| Waiting {
-                    index,
-                    admitted,
-                    opens,
-                    logged,
-                }),
-        );
+        let waiting = range.zip(waiting);
+        let waiting = waiting.map(|(index, statement)| Waiting { index, statement });
+        self.open.extend(waiting);
         Ok(())
     }
 
@@ -538,41 +575,44 @@ impl Writer {
         });
         self.parts.growth.segment(&self.parts.clock);
         let mut judged = Vec::with_capacity(self.open.len());
-        let mut last: std::collections::BTreeMap<Digest, Watermark> = Default::default();
-        for Waiting {
-            index,
-            admitted,
-            opens,
-            logged,
-        } in self.open.drain(..)
-        {
-            self.parts
-                .hosts
-                .hear(index, &admitted, opens.map(Head::new));
-            let sequence = admitted.verified().statement().header().sequence();
+        // In the log's order: the same run tells the same hosts first.
+        let mut bells = Vec::new();
+        for Waiting { index, statement } in self.open.drain(..) {
+            let Ready {
+                admitted,
+                host,
+                opens,
+                logged,
+            } = statement;
             let watermark = Watermark {
-                sequence,
+                sequence: admitted.verified().statement().header().sequence(),
                 index,
                 logged_unix_ms: self.clock_ms,
             };
-            last.insert(admitted.verified().chain(), watermark);
-            self.parts.lineage.send_if_modified(|lineage| {
-                Arc::make_mut(lineage).hear(&self.parts.authorities, &admitted)
-            });
+            let hosts = &self.parts.hosts;
+            let host = match host {
+                Some(host) => {
+                    if matches!(admitted.verified().body(), Body::Key(_)) {
+                        hosts.hear(index, &admitted, None);
+                    }
+                    Some(host)
+                }
+                None => {
+                    self.parts.lineage.send_if_modified(|lineage| {
+                        Arc::make_mut(lineage).hear(&self.parts.authorities, &admitted)
+                    });
+                    hosts.hear(index, &admitted, opens.map(Head::new))
+                }
+            };
+            bells.extend(host.and_then(|host| host.include(watermark)));
             judged.push((index, admitted));
             if let Some(logged) = logged {
                 // Whoever asked may be gone; the statement is logged all the same.
                 let _ = logged.send(Ok(index));
             }
         }
-        // In the log's order, not by digest: the same run tells the same hosts first.
-        let mut last: Vec<_> = last.into_iter().collect();
-        last.sort_by_key(|(_, watermark)| watermark.index);
-        for (chain, watermark) in last {
-            if let Some(host) = self.parts.hosts.get(&chain) {
-                host.include(watermark);
-            }
-        }
+        // Now that each host has its watermark, each stream is woken once.
+        bells.iter().for_each(|bell| bell.ring());
         // The judge's end is the process's: nobody is left to tell.
         let _ = self.parts.judge.send(judged).await;
         Ok(())
@@ -614,10 +654,7 @@ impl Writer {
             }
             Err(error) => return Err(error.into()),
         };
-        let envelope = v1::Envelope {
-            statement: made.as_bytes().to_vec(),
-            ..Default::default()
-        };
+        let entry = Entry::bare(&made);
         let index = self.next_index().saturating_add(ahead as u64);
         let admitted: Admitted = match self.parts.authorities.admit(Some(index), made, false) {
             Ok(act) => act.into(),
@@ -630,7 +667,6 @@ impl Writer {
         if lasting {
             self.show();
         }
-        let entry = entry(prost::Message::encode_to_vec(&envelope))?;
         Ok(Ok((Arc::new(admitted), entry)))
     }
 
@@ -662,10 +698,6 @@ impl Writer {
     }
 }
 
-fn entry(envelope: Vec<u8>) -> Result<Entry, Fatal> {
-    Entry::parse(envelope).map_err(|error| Fatal::Ledger(error.to_string()))
-}
-
 /// Hands statements to the writer.
 #[derive(Clone)]
 pub struct Submit(pub mpsc::Sender<Submission>);
@@ -687,10 +719,20 @@ pub enum NotLogged {
 }
 
 impl Submit {
-    /// Waits while the queue is full, then keeps one place in it.
+    /// Waits while the queue is full, then keeps one place in it. Before a statement is admitted:
+    /// what the chain in memory has taken must reach the log, and then nothing is left to wait for.
     pub async fn room(&self) -> Result<Room, Closed> {
         let place = self.0.clone().reserve_owned().await;
         place.map(Room).map_err(|_| Closed)
+    }
+
+    /// Keeps a place in the queue, if there is one now.
+    pub fn room_now(&self) -> Result<Option<Room>, Closed> {
+        match self.0.clone().try_reserve_owned() {
+            Ok(place) => Ok(Some(Room(place))),
+            Err(TrySendError::Full(_)) => Ok(None),
+            Err(TrySendError::Closed(_)) => Err(Closed),
+        }
     }
 
     /// Queues an admitted envelope and waits until it is in a published tree; gives its index.
@@ -701,11 +743,11 @@ impl Submit {
         opens: Option<HostChain>,
     ) -> Result<u64, NotLogged> {
         let (logged, index) = oneshot::channel();
-        let (admitted, envelope) = (Arc::new(admitted), envelope.to_bytes());
+        let (admitted, entry) = (Arc::new(admitted), Entry::of(envelope));
         let opens = opens.map(Box::new);
         let it = Submission::Admitted {
             admitted,
-            envelope,
+            entry,
             opens,
             logged: Some(logged),
         };
@@ -768,13 +810,12 @@ impl Submit {
 pub struct Room(mpsc::OwnedPermit<Submission>);
 
 impl Room {
-    /// Queues an admitted envelope.
-    pub fn admitted(self, admitted: Admitted, envelope: Vec<u8>) {
-        self.0.send(Submission::Admitted {
+    /// Queues an admitted statement of a host's chain.
+    pub fn record(self, host: Arc<Host>, admitted: Admitted, entry: Entry) {
+        self.0.send(Submission::Record {
+            host,
             admitted: Arc::new(admitted),
-            envelope,
-            opens: None,
-            logged: None,
+            entry,
         });
     }
 

@@ -282,6 +282,30 @@ pub mod intake_client {
             req.extensions_mut().insert(GrpcMethod::new("affiant.v1.Intake", "Upload"));
             self.inner.streaming(req, path, codec).await
         }
+        /// Carries many hosts of one site; needs the certificate of a relay.
+        pub async fn relay(
+            &mut self,
+            request: impl tonic::IntoStreamingRequest<
+                Message = ::affiant_proto::v1::RelayRequest,
+            >,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<::affiant_proto::v1::RelayReply>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static("/affiant.v1.Intake/Relay");
+            let mut req = request.into_streaming_request();
+            req.extensions_mut().insert(GrpcMethod::new("affiant.v1.Intake", "Relay"));
+            self.inner.streaming(req, path, codec).await
+        }
         /// Proves that the log holds a statement.
         pub async fn prove(
             &mut self,

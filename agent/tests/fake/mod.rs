@@ -305,6 +305,14 @@ impl Admission for Service {
 #[tonic::async_trait]
 impl Intake for Service {
     type UploadStream = ReceiverStream<Result<v1::UploadReply, Status>>;
+    type RelayStream = ReceiverStream<Result<v1::RelayReply, Status>>;
+
+    async fn relay(
+        &self,
+        _: Request<Streaming<v1::RelayRequest>>,
+    ) -> Result<Response<Self::RelayStream>, Status> {
+        Err(Status::permission_denied("an agent is no relay"))
+    }
 
     async fn upload(
         &self,

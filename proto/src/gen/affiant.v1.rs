@@ -1465,6 +1465,114 @@ pub struct Refused {
     #[prost(bool, tag = "4")]
     pub permanent: bool,
 }
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RelayRequest {
+    #[prost(oneof = "relay_request::Body", tags = "1, 2, 3")]
+    pub body: ::core::option::Option<relay_request::Body>,
+}
+/// Nested message and enum types in `RelayRequest`.
+pub mod relay_request {
+    #[derive(Clone, PartialEq, Eq, Hash, ::prost::Oneof)]
+    pub enum Body {
+        /// Always first.
+        #[prost(message, tag = "1")]
+        Hello(super::RelayHello),
+        #[prost(message, tag = "2")]
+        Join(super::RelayJoin),
+        #[prost(message, tag = "3")]
+        Record(super::RelayRecord),
+    }
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RelayHello {
+    /// The relay's own chain.
+    #[prost(bytes = "vec", tag = "1")]
+    pub chain: ::prost::alloc::vec::Vec<u8>,
+    #[prost(string, tag = "2")]
+    pub version: ::prost::alloc::string::String,
+}
+/// Hosts that the stream carries from now on. Each gets the next place of the stream, counted from
+/// 0: from then on it is named by that.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RelayJoin {
+    #[prost(bytes = "vec", repeated, tag = "1")]
+    pub chains: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
+}
+/// The next statement of the host at a place.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RelayRecord {
+    #[prost(uint32, tag = "1")]
+    pub place: u32,
+    #[prost(message, optional, tag = "2")]
+    pub envelope: ::core::option::Option<Envelope>,
+}
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct RelayReply {
+    #[prost(oneof = "relay_reply::Body", tags = "1, 2, 3")]
+    pub body: ::core::option::Option<relay_reply::Body>,
+}
+/// Nested message and enum types in `RelayReply`.
+pub mod relay_reply {
+    #[derive(Clone, PartialEq, ::prost::Oneof)]
+    pub enum Body {
+        #[prost(message, tag = "1")]
+        Joined(super::RelayJoined),
+        #[prost(message, tag = "2")]
+        Included(super::RelayIncluded),
+        #[prost(message, tag = "3")]
+        Refused(super::RelayRefused),
+    }
+}
+/// The answer to one `join`, host by host.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct RelayJoined {
+    /// Place of the first of them.
+    #[prost(uint32, tag = "1")]
+    pub first: u32,
+    #[prost(message, repeated, tag = "2")]
+    pub places: ::prost::alloc::vec::Vec<RelayPlace>,
+}
+/// The verifier's head for a host's chain, and how much of it is INCLUDED; or why it is not carried.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RelayPlace {
+    #[prost(uint64, tag = "1")]
+    pub sequence: u64,
+    #[prost(bytes = "vec", tag = "2")]
+    pub head: ::prost::alloc::vec::Vec<u8>,
+    #[prost(uint64, optional, tag = "3")]
+    pub included: ::core::option::Option<u64>,
+    #[prost(uint64, tag = "4")]
+    pub index: u64,
+    #[prost(string, tag = "5")]
+    pub refused: ::prost::alloc::string::String,
+}
+/// Cumulative, one a stream and checkpoint: every statement up to each mark is in its tree. A host
+/// that did not move since it was told has no mark.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct RelayIncluded {
+    #[prost(bytes = "vec", tag = "1")]
+    pub checkpoint: ::prost::alloc::vec::Vec<u8>,
+    #[prost(message, repeated, tag = "2")]
+    pub marks: ::prost::alloc::vec::Vec<RelayMark>,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RelayMark {
+    #[prost(uint32, tag = "1")]
+    pub place: u32,
+    #[prost(uint64, tag = "2")]
+    pub sequence: u64,
+    #[prost(uint64, tag = "3")]
+    pub index: u64,
+}
+/// The host at a place is not carried any more; what was sent after the statement refused is not
+/// looked at. It may be joined again, and gets another place.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RelayRefused {
+    #[prost(uint32, tag = "1")]
+    pub place: u32,
+    #[prost(message, optional, tag = "2")]
+    pub refused: ::core::option::Option<Refused>,
+}
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ProveRequest {
     #[prost(uint64, tag = "1")]

@@ -129,9 +129,10 @@ impl Machine {
         let agents = ReceiverStream::new(tls::accept(
             Wires::listen().await?,
             opened.credentials.tls(),
+            tls::HANDSHAKES,
             stop.clone(),
         ));
-        let (admission, intake) = opened.services(SOURCES, &clock);
+        let (admission, intake) = opened.services(SOURCES, &clock, None);
         let serving = agents_server(admission, intake, agents, stop.cancelled_owned());
         tokio::spawn(serving);
         let writing = tokio::spawn(writer::write(writing.parts, writing.queue));

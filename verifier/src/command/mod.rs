@@ -155,6 +155,9 @@ pub async fn run(command: Command, context: Context) -> Result<ExitCode, Failure
     match command {
         Command::Status(options) => screen::status(&context, options.json).await,
         Command::Key(command) => keys::run(&context, command).await,
+        Command::Relay(ListOnly::List(options)) => {
+            listing::list(&context, What::Relays, options.json).await
+        }
         Command::Token(options) => tokens::issue(&context, &options).await,
         Command::Host(Host::List(options)) => {
             listing::list(&context, What::Hosts, options.json).await

@@ -44,7 +44,8 @@ pub(super) async fn issue(context: &Context, options: &cli::Token) -> Result<Exi
         let request = rpc::IssueTokensRequest {
             hosts: piece.iter().map(|(host, _)| host.clone()).collect(),
             valid_ms: options.valid,
-            site: options.site.clone(),
+            site: options.site.clone().unwrap_or_default(),
+            relays: options.relay.is_some(),
         };
         let tokens = client
             .calls()
@@ -68,6 +69,10 @@ pub(super) async fn issue(context: &Context, options: &cli::Token) -> Result<Exi
     } else {
         String::new()
     };
+    if options.relay.is_some() {
+        println!("wrote {first}; the relay enrols with it");
+        return Ok(ExitCode::SUCCESS);
+    }
     println!(
         "wrote {first}{others}; give each to its host, and then\n  affiant-agent enroll --token-file FILE"
     );
@@ -75,8 +80,9 @@ pub(super) async fn issue(context: &Context, options: &cli::Token) -> Result<Exi
 }
 
 fn wanted(options: &cli::Token) -> Result<Vec<(String, PathBuf)>, Failure> {
-    if let (Some(host), Some(out)) = (&options.host, &options.out) {
-        return Ok(vec![(host.clone(), out.clone())]);
+    let one = options.host.as_ref().or(options.relay.as_ref());
+    if let (Some(name), Some(out)) = (one, &options.out) {
+        return Ok(vec![(name.clone(), out.clone())]);
     }
     let (Some(hosts), Some(dir)) = (&options.hosts, &options.out_dir) else {
         return Err(Failure::usage(

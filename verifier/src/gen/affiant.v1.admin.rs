@@ -18,6 +18,9 @@ pub struct IssueTokensRequest {
     pub valid_ms: u64,
     #[prost(string, tag = "3")]
     pub site: ::prost::alloc::string::String,
+    /// For relays of that site, in place of hosts.
+    #[prost(bool, tag = "4")]
+    pub relays: bool,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct IssueTokensReply {
@@ -54,6 +57,7 @@ pub mod list_request {
         Findings = 6,
         Figures = 7,
         Keys = 8,
+        Relays = 9,
     }
     impl What {
         /// String value of the enum field names used in the ProtoBuf definition.
@@ -71,6 +75,7 @@ pub mod list_request {
                 Self::Findings => "WHAT_FINDINGS",
                 Self::Figures => "WHAT_FIGURES",
                 Self::Keys => "WHAT_KEYS",
+                Self::Relays => "WHAT_RELAYS",
             }
         }
         /// Creates an enum from field names used in the ProtoBuf definition.
@@ -85,6 +90,7 @@ pub mod list_request {
                 "WHAT_FINDINGS" => Some(Self::Findings),
                 "WHAT_FIGURES" => Some(Self::Figures),
                 "WHAT_KEYS" => Some(Self::Keys),
+                "WHAT_RELAYS" => Some(Self::Relays),
                 _ => None,
             }
         }

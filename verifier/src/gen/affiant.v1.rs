@@ -314,6 +314,20 @@ pub mod intake_server {
             &self,
             request: tonic::Request<tonic::Streaming<::affiant_proto::v1::UploadRequest>>,
         ) -> std::result::Result<tonic::Response<Self::UploadStream>, tonic::Status>;
+        /// Server streaming response type for the Relay method.
+        type RelayStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<
+                    ::affiant_proto::v1::RelayReply,
+                    tonic::Status,
+                >,
+            >
+            + std::marker::Send
+            + 'static;
+        /// Carries many hosts of one site; needs the certificate of a relay.
+        async fn relay(
+            &self,
+            request: tonic::Request<tonic::Streaming<::affiant_proto::v1::RelayRequest>>,
+        ) -> std::result::Result<tonic::Response<Self::RelayStream>, tonic::Status>;
         /// Proves that the log holds a statement.
         async fn prove(
             &self,
@@ -441,6 +455,54 @@ pub mod intake_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = UploadSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.streaming(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/affiant.v1.Intake/Relay" => {
+                    #[allow(non_camel_case_types)]
+                    struct RelaySvc<T: Intake>(pub Arc<T>);
+                    impl<
+                        T: Intake,
+                    > tonic::server::StreamingService<::affiant_proto::v1::RelayRequest>
+                    for RelaySvc<T> {
+                        type Response = ::affiant_proto::v1::RelayReply;
+                        type ResponseStream = T::RelayStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<
+                                tonic::Streaming<::affiant_proto::v1::RelayRequest>,
+                            >,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Intake>::relay(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = RelaySvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

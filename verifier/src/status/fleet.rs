@@ -22,7 +22,7 @@ pub struct Fleet {
     /// Connected now.
     pub connected: usize,
     /// Most statements of one stream that were on their way into the log at one time.
-    pub most_in_flight: usize,
+    pub most_in_flight: u64,
     /// Active and silent.
     pub silent_count: usize,
     /// Of those, excused by planned maintenance.
