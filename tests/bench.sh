@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
 # Measures the real verifier under a paced fleet, and the real agent on a simulated NVML library.
 #
-#   tests/bench.sh                       a table, after some four minutes (and the release build)
+#   tests/bench.sh                       a table, after some ten minutes (and the release build)
 #   tests/bench.sh --json                one JSON object on standard output, the table on the other
 #   tests/bench.sh --hosts 3000 --rate 300 --seconds 60
+#   tests/bench.sh --relayed-hosts 20000 --relayed-rate 2000
+#   tests/bench.sh --direct-only         without relays
 #   tests/bench.sh --dir DIR             keeps data, keys and enrolments there for the next run
 #
 # Everything runs on the loopback of this machine, in a temporary folder, and ends with the script.
@@ -12,13 +14,14 @@
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 
-json= hosts=64 rate=2000 seconds=30 agent_seconds=90 dir=
-usage() { sed -n '2,11s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2; exit 64; }
+json= hosts=9000 rate=12500 relays=16 relayed_hosts=125000 relayed_rate=12500 seconds=30 agent_seconds=90 dir=
+usage() { sed -n '2,13s/^# \{0,1\}//p' "${BASH_SOURCE[0]}" >&2; exit 64; }
 number() { [[ $2 =~ ^[1-9][0-9]*$ ]] || { printf '%s wants a whole number above 0, not `%s`\n' "$1" "$2" >&2; exit 64; }; }
 while [ $# -gt 0 ]; do
     case $1 in
         --json) json=1 ;;
-        --hosts | --rate | --seconds | --agent-seconds)
+        --direct-only) relayed_hosts=0 ;;
+        --hosts | --rate | --relays | --relayed-hosts | --relayed-rate | --seconds | --agent-seconds)
             number "$1" "${2:-}"
             name=${1#--}
             printf -v "${name//-/_}" %s "$2"
@@ -46,7 +49,7 @@ if [ -n "$dir" ]; then
 else
     play=$(mktemp -d -t affiant-bench.XXXXXX)
 fi
-mkdir -p "$play/journal" "$play/tokens" "$play/out"
+mkdir -p "$play/journal" "$play/out"
 
 running=()
 finish() {
@@ -102,31 +105,44 @@ say "building in release (first time: some five minutes on two cores)"
 follow env -C "$root" cargo build --locked --quiet --release -p affiant-verifier -p affiant-agent -p affiant-audit \
     -p affiant-fleet -p affiant-nvml-sim
 bin=${CARGO_TARGET_DIR:-$root/target}/release
-verifier() { "$bin/affiant-verifier" "$@" --config "$play/verifier.toml"; }
+verifier() { "$bin/affiant-verifier" "$@" --config "$place/verifier.toml"; }
 SECONDS=0
 
-# ---- a verifier with two officers, a vetted tenant and tokens ----
+# ---- a verifier with two officers, a fleet and a vetted tenant ----
 
 # A connection is a file.
 ulimit -n "$(ulimit -Hn)" 2>/dev/null || true
-if [ ! -d "$play/verifier" ]; then
-    for name in alice bob; do
-        [ -e "$play/$name.key" ] || "$bin/affiant-verifier" officer new --name "$name" --out "$play/$name.key" >/dev/null
-    done
-    "$bin/affiant-verifier" init --data "$play/verifier" --origin bench.example/affiant/1 --operator "Bench Cloud" \
-        --officer "$play/alice.pub" --officer "$play/bob.pub" >/dev/null
-    fresh=1
-fi
-printf 'data = "%s"\nlisten = "127.0.0.1:0"\nhttp = "none"\napi = "none"\n' "$play/verifier" >"$play/verifier.toml"
-rm -f "$play/address"
-launch verifier "$bin/affiant-verifier" serve --accept-recorded --config "$play/verifier.toml" --address-file "$play/address"
-verifier_pid=$launched
-wait_for 60 "the verifier" test -s "$play/address"
-address=$(head -n 1 "$play/address")
 
-# The load's workloads belong to a vetted tenant, so that the judge does what it does all day.
-if [ -n "${fresh:-}" ]; then
-    cat >"$play/registry.toml" <<'TOML'
+# Serves a log of its own, in which a fleet is enrolled: deploy NAME HOSTS CONNECTIONS RELAYS
+deploy() {
+    local name=$1 fresh=
+    place=$play/$name
+    data=$place/verifier
+    mkdir -p "$place"
+    if [ ! -d "$data" ]; then
+        for officer in alice bob; do
+            [ -e "$place/$officer.key" ] || "$bin/affiant-verifier" officer new --name "$officer" --out "$place/$officer.key" >/dev/null
+        done
+        "$bin/affiant-verifier" init --data "$data" --origin bench.example/affiant/1 --operator "Bench Cloud" \
+            --officer "$place/alice.pub" --officer "$place/bob.pub" >/dev/null
+        say "$name: enrolling $2 hosts in its log"
+        follow "$bin/affiant-fleet" enrol --data "$data" --state "$place/fleet" --hosts "$2" --connections "$3" \
+            --relays "$4" >/dev/null || fail "the fleet could not be enrolled"
+        fresh=1
+    fi
+    printf 'data = "%s"\nlisten = "127.0.0.1:0"\nhttp = "none"\napi = "none"\n' "$data" >"$place/verifier.toml"
+    rm -f "$place/address"
+    local began=$SECONDS
+    launch "verifier-$name" "$bin/affiant-verifier" serve --accept-recorded --config "$place/verifier.toml" \
+        --address-file "$place/address"
+    verifier_pid=$launched
+    # Of 125,000 hosts it reads 375,000 statements first.
+    wait_for 300 "the verifier" test -s "$place/address"
+    start_s=$((SECONDS - began))
+    address=$(head -n 1 "$place/address")
+    # The load's workloads belong to a vetted tenant, so that the judge does what it does all day.
+    [ -n "$fresh" ] || return 0
+    cat >"$place/registry.toml" <<'TOML'
 [[party]]
 id = "bench-labs"
 names = ["Bench Labs Inc."]
@@ -154,34 +170,49 @@ id = "bench-service"
 tenant = "bench-labs"
 unit = "bench-inference.service"
 TOML
-    verifier tenant apply "$play/registry.toml" --key "$play/alice.key" >/dev/null
-    for officer in alice bob; do verifier tenant approve bench-labs --key "$play/$officer.key" >/dev/null; done
-fi
+    verifier tenant apply "$place/registry.toml" --key "$place/alice.key" >/dev/null
+    for officer in alice bob; do verifier tenant approve bench-labs --key "$place/$officer.key" >/dev/null; done
+}
 
-# Tokens for hosts that have neither token nor identity from an earlier run.
-for n in $(seq -f %06g "$hosts"); do
-    [ -e "$play/tokens/gpu-$n.token" ] || [ -e "$play/fleet/gpu-$n.json" ] || printf 'gpu-%s\n' "$n"
-done >"$play/wanted"
-if [ -s "$play/wanted" ]; then verifier token --hosts "$play/wanted" --out-dir "$play/tokens" >/dev/null 2>&1; fi
+# Ends the verifier that runs.
+undeploy() {
+    kill "$verifier_pid"
+    wait "$verifier_pid" || true
+}
 
 # ---- the load ----
 
 primitive() { "$bin/affiant-fleet" primitive --json >"$play/out/$1"; }
-primitive primitive-before
-say "loading: $hosts hosts (a new one enrols in about a second), $rate records/s for $seconds s"
-begun=$(date -u +%FT%TZ)
-load=$play/out/load
-follow "$bin/affiant-fleet" load --verifier "https://$address" --ca "$play/verifier/ca.pem" --tokens "$play/tokens" \
-    --state "$play/fleet" --hosts "$hosts" --gpus 8 --interval-ms 10000 --rate "$rate" --seconds "$seconds" \
-    --pid "$verifier_pid" --data "$play/verifier/log" --json >"$load" 2>"$play/journal/load" ||
-    fail "the load did not come through"
-primitive primitive-after
 
-before=$(field "$play/out/primitive-before" verify_us)
-after=$(field "$play/out/primitive-after" verify_us)
-verify=$(calculate "($before + $after) / 2")
-cpu=$(field "$load" cpu_us_per_record)
-intake_ratio=$(calculate "$cpu / $verify")
+# Loads the verifier that runs: load NAME HOSTS RATE
+load() {
+    say "$1: $2 hosts, $3 records/s for $seconds s, signed before"
+    primitive "$1-before"
+    follow "$bin/affiant-fleet" load --verifier "https://$address" --ca "$data/ca.pem" \
+        --shape "$1" --relays "$relays" --state "$place/fleet" --hosts "$2" --interval-ms 10000 --rate "$3" \
+        --seconds "$seconds" --pid "$verifier_pid" --data "$data/log" --json >"$play/out/$1" 2>"$play/journal/load" ||
+        fail "the load did not come through"
+    primitive "$1-after"
+}
+
+# One bare verification in the same minutes: verify_us NAME
+verify_us() { calculate "($(field "$play/out/$1-before" verify_us) + $(field "$play/out/$1-after" verify_us)) / 2"; }
+ratio() { calculate "$(field "$play/out/$1" cpu_us_per_record) / $(verify_us "$1")"; }
+
+relayed_start=
+if [ "$relayed_hosts" -gt 0 ]; then
+    deploy relayed "$relayed_hosts" 0 "$relays"
+    relayed_start=$start_s
+    load relayed "$relayed_hosts" "$relayed_rate"
+    undeploy
+fi
+deploy direct "$hosts" "$hosts" 0
+begun=$(date -u +%FT%TZ)
+load direct "$hosts" "$rate"
+load=$play/out/direct
+
+verify=$(verify_us direct)
+intake_ratio=$(ratio direct)
 intake_rate=$(calculate "$(field "$load" rate)" 0)
 gpu_day=$(calculate "$(field "$load" bytes_per_gpu_day)" 0)
 # `findings` exits 1 when there are any, grep when there are none.
@@ -211,7 +242,7 @@ if [ -x "$bin/affiant-audit" ] && "$bin/affiant-audit" verify --help >/dev/null 
     report_begun=$(date +%s.%N)
     if follow verifier report --from "$begun" --to "$(date -u -d '+1 day' +%FT%TZ)" --out "$play/report" >"$play/journal/report" 2>&1; then
         report_s=$(calculate "$(date +%s.%N) - $report_begun")
-        sed 's/^accept_recorded = false/accept_recorded = true/' "$play/verifier/trust.toml" >"$play/trust"
+        sed 's/^accept_recorded = false/accept_recorded = true/' "$data/trust.toml" >"$play/trust"
         audit_begun=$(date +%s.%N)
         code=0
         follow "$bin/affiant-audit" verify "$play/report" --trust "$play/trust" --json >"$play/out/audit" 2>"$play/journal/audit" || code=$?
@@ -237,7 +268,7 @@ if [ -x "$bin/affiant-agent" ]; then
     mkdir "$play/agent"
     cat >"$play/agent.toml" <<TOML
 verifier = "https://$address"
-ca = "$play/verifier/ca.pem"
+ca = "$data/ca.pem"
 data = "$play/agent/data"
 host = "agent-$(date +%s)"
 interval = 10
@@ -266,22 +297,39 @@ fi
 
 # ---- what came out ----
 
-ms() { calculate "$(grep -o "\"$1\":{[^}]*}" "$load" | grep -o "\"$2\":[0-9.]*" | cut -d: -f2)" 0; }
-row() { printf '%-22s %12s   %s\n' "$@"; }
+# A percentile in ms of what was measured: ms NAME KIND WHICH
+ms() { calculate "$(grep -o "\"$2\":{[^}]*}" "$play/out/$1" | grep -o "\"$3\":[0-9.]*" | cut -d: -f2)" 0; }
+row() { printf '%-30s %10s   %s\n' "$@"; }
 smaller=smaller; [ "$hosts" -lt 9000 ] || [ "$rate" -lt 12500 ] || smaller="not smaller"
+# The rows of one load: loaded NAME RATE PREFIX
+loaded() {
+    local of=$play/out/$1 per_s
+    per_s=$(calculate "$(field "$of" rate)" 0)
+    row "$3records_per_s" "$per_s" "$(field "$of" records) records, all INCLUDED, $(field "$of" receipts) receipts; generator beside: $(calculate "$(field "$of" generator_cpu_us)" 0) µs a record"
+    row "$3ratio" "$(ratio "$1")" "$(calculate "$(field "$of" cpu_us_per_record)" 1) µs of verifier CPU a record ($(field "$of" user_s | xargs printf %.2f) s user, $(field "$of" system_s | xargs printf %.2f) s system) / $(verify_us "$1") µs a bare verify ($(calculate "$(field "$play/out/$1-before" verify_us)" 1) before, $(calculate "$(field "$play/out/$1-after" verify_us)" 1) after)"
+    row "" "" "sent to INCLUDED: p50 $(ms "$1" latency p50_ms) ms, p99 $(ms "$1" latency p99_ms) ms; sent late: p99 $(ms "$1" lateness p99_ms) ms"
+    row "" "" "verifier $(calculate "$(field "$of" resident_mib_alone)" 1) MiB resident alone, $(calculate "$(field "$of" resident_mib_before)" 1) connected, $(calculate "$(field "$of" resident_mib_after)" 1) after the load"
+    row "" "" "stored: $(calculate "$(field "$of" bytes_per_record)" 0) bytes a record of $(calculate "$(field "$of" envelope_bytes)" 0) bytes of envelope"
+    [ "$(calculate "$per_s < 0.97 * $2" 0)" = 0 ] ||
+        printf '    The fleet fell behind the asked %s/s: give it less or an idle machine.\n' "$2"
+    [ "$(grep -o '"quiet":[a-z]*' "$of")" = '"quiet":true' ] ||
+        printf '    The verifier was still busy after the load: its CPU time is higher than shown.\n'
+}
 table() {
     local model
     model=$(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1)
-    printf 'machine      %s cores, %s; data on %s\n' "$cores" "${model:-unknown}" "$(stat -f -c %T "$play")"
-    printf 'load         %s hosts × 8 GPUs, one mTLS connection each, %s records/s asked, %s s\n' "$hosts" "$rate" "$seconds"
+    printf 'machine      %s cores, %s; data on %s; load average %s\n' "$cores" "${model:-unknown}" \
+        "$(stat -f -c %T "$play")" "$(cut -d' ' -f1-3 /proc/loadavg)"
+    printf 'direct       %s hosts × 8 GPUs, one mTLS connection each, %s records/s asked, %s s\n' "$hosts" "$rate" "$seconds"
     printf '             %s than the design'\''s 9,000 connections and 12,500 records/s' "$smaller"
     [ "$hosts" -ge $((rate * 10)) ] || printf ';\n             a host sends every %s s a record that says 10 s' "$(calculate "$hosts / $rate" 3)"
-    printf '\n             generator in its own process on the same cores: %s µs of CPU a record\n\n' "$(calculate "$(field "$load" generator_cpu_us)" 0)"
-    row "intake_records_per_s" "$intake_rate" "$(field "$load" records) records, all INCLUDED; $findings findings"
-    row "intake_ratio" "$intake_ratio" "$(calculate "$cpu" 1) µs of verifier CPU a record ($(field "$load" user_s | xargs printf %.2f) s user, $(field "$load" system_s | xargs printf %.2f) s system) / $verify µs a bare verify ($(calculate "$before" 1) before, $(calculate "$after" 1) after)"
-    row "" "" "sent to INCLUDED: p50 $(ms latency p50_ms) ms, p99 $(ms latency p99_ms) ms; sent late: p99 $(ms lateness p99_ms) ms"
-    row "" "" "verifier $(calculate "$(field "$load" resident_mib_alone)" 1) MiB resident alone, $(calculate "$(field "$load" resident_mib_before)" 1) connected, $(calculate "$(field "$load" resident_mib_after)" 1) after the load"
-    row "bytes_per_gpu_day" "$gpu_day" "$(calculate "$(field "$load" bytes_per_record)" 0) bytes a record, 8,640 records a day; envelopes are $(calculate "$(field "$load" envelope_bytes)" 0) bytes"
+    [ "$relayed_hosts" = 0 ] ||
+        printf '\nrelayed      %s hosts × 8 GPUs over %s streams, %s records/s asked; the verifier started in %s s' \
+            "$relayed_hosts" "$relays" "$relayed_rate" "$relayed_start"
+    printf '\n             the generator is a process of its own on the same cores\n\n'
+    loaded direct "$rate" intake_
+    [ "$relayed_hosts" = 0 ] || loaded relayed "$relayed_rate" intake_relayed_
+    row "bytes_per_gpu_day" "$gpu_day" "direct, 8,640 records a day; $findings findings"
     row "audit_ratio" "$audit_ratio" "$audit_said"
     row "report" "" "$report_said"
     row "agent_rss_mib" "${agent_rss:-absent}" "$agent_said"
@@ -289,15 +337,14 @@ table() {
     row "nvml_busy_percent" "absent" "a simulated library answers at once: measured on a real GPU only"
     row "report_seconds" "absent" "for 10,000 GPUs and a month: not yet"
     row "screening_seconds" "absent" "not yet built"
-    [ "$(calculate "$intake_rate < 0.97 * $rate" 0)" = 0 ] ||
-        printf '\nThe fleet fell behind the asked rate: give it more hosts, less rate or an idle machine.\n'
-    [ "$(grep -o '"quiet":[a-z]*' "$load")" = '"quiet":true' ] ||
-        printf '\nThe verifier was still busy after the load: its CPU time is higher than shown.\n'
     printf '\ntook %s s\n' "$SECONDS"
 }
 if [ -n "$json" ]; then
     table >&2
     printf '{"intake_ratio":%s,"intake_records_per_s":%s,"bytes_per_gpu_day":%s' "$intake_ratio" "$intake_rate" "$gpu_day"
+    printf ',"included_p50_ms":%s,"included_p99_ms":%s' "$(ms direct latency p50_ms)" "$(ms direct latency p99_ms)"
+    [ "$relayed_hosts" = 0 ] || printf ',"intake_relayed_ratio":%s,"intake_relayed_records_per_s":%s,"included_relayed_p50_ms":%s,"included_relayed_p99_ms":%s' \
+        "$(ratio relayed)" "$(calculate "$(field "$play/out/relayed" rate)" 0)" "$(ms relayed latency p50_ms)" "$(ms relayed latency p99_ms)"
     printf ',"audit_ratio":%s' "$audit_ratio"
     [ -z "$agent_rss" ] || printf ',"agent_rss_mib":%s,"agent_cpu_percent":%s' "$agent_rss" "$agent_cpu"
     printf ',"conditions":{"cores":%s,"hosts":%s,"rate":%s,"seconds":%s,"verify_us":%s,"smaller_than_design":%s}}\n' \

@@ -2,10 +2,11 @@
 
 use std::{error::Error, fmt::Write as _, path::PathBuf, time::Duration};
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 use rustix::process::{Resource, getrlimit, setrlimit};
 
 use crate::{
+    enrol::{self, Enrolments},
     load::{self, Load, LoadError},
     outcome::Outcome,
     prepared::Prepared,
@@ -26,10 +27,15 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Enrol hosts, send their records at a pace, and see that all of them are INCLUDED
+    /// Write the enrolments of a fleet into the log of a verifier that does not run yet
+    #[command(
+        after_help = "Example:\n  affiant-fleet enrol --data verifier/ --state fleet/ --hosts 9000"
+    )]
+    Enrol(EnrolArgs),
+    /// Send the records of a fleet at a pace, and see that all of them are INCLUDED
     #[command(
         after_help = "Example:\n  affiant-fleet load --verifier https://127.0.0.1:7443 --ca ca.pem \
-                      --tokens tokens/ --state fleet/ \\\n    --hosts 64 --rate 500 --seconds 30"
+                      --state fleet/ \\\n    --hosts 64 --rate 500 --seconds 30"
     )]
     Load(LoadArgs),
     /// Make the log of a fleet without a verifier, to measure what reads logs
@@ -54,18 +60,18 @@ struct LoadArgs {
     /// Certificate of its authority
     #[arg(long, value_name = "FILE")]
     ca: PathBuf,
-    /// Tokens, one file HOST.token each, for hosts that are not yet enrolled
-    #[arg(long, value_name = "DIR")]
-    tokens: PathBuf,
-    /// Where keys and certificates of enrolled hosts are kept for the next run
+    /// Where the fleet is kept
     #[arg(long, value_name = "DIR")]
     state: PathBuf,
-    /// Hosts, each with a connection of its own
+    /// How records come: each host over its own connection, or relays carry all
+    #[arg(long, value_enum, default_value_t = Shape::Direct)]
+    shape: Shape,
+    /// Relays, in the shape relayed
+    #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=256))]
+    relays: u16,
+    /// Hosts
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=200_000))]
     hosts: u32,
-    /// Devices of each host
-    #[arg(long, default_value_t = 8)]
-    gpus: u32,
     /// Length of a record's interval
     #[arg(long, default_value_t = 10_000, value_name = "MS")]
     interval_ms: u64,
@@ -90,6 +96,40 @@ struct LoadArgs {
     /// Print JSON
     #[arg(long)]
     json: bool,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Shape {
+    Direct,
+    Relayed,
+}
+
+#[derive(Debug, Args)]
+struct EnrolArgs {
+    /// The data directory of the verifier, as `affiant-verifier init` made it
+    #[arg(long, value_name = "DIR")]
+    data: PathBuf,
+    /// Where keys and certificates of the fleet are kept
+    #[arg(long, value_name = "DIR")]
+    state: PathBuf,
+    /// Hosts
+    #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u32).range(1..=200_000))]
+    hosts: u32,
+    /// How many of them get a certificate, to connect by themselves; all, if not given
+    #[arg(long)]
+    connections: Option<u32>,
+    /// Relays of their site
+    #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u16).range(0..=256))]
+    relays: u16,
+    /// Devices of each host
+    #[arg(long, default_value_t = 8)]
+    gpus: u32,
+    /// Threads that sign
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=256))]
+    threads: u16,
+    /// Seed of all figures
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
 }
 
 #[derive(Debug, Args)]
@@ -144,6 +184,7 @@ impl Cli {
     /// Does what is asked; gives the text to print.
     pub fn run(self) -> Result<String, Box<dyn Error>> {
         match self.command {
+            Command::Enrol(args) => args.run(),
             Command::Load(args) => args.run(),
             Command::Prepare(args) => {
                 let prepared = Prepared {
@@ -181,19 +222,43 @@ impl Cli {
     }
 }
 
+impl EnrolArgs {
+    fn run(self) -> Result<String, Box<dyn Error>> {
+        let hosts = self.hosts as usize;
+        let connections = self.connections.map_or(hosts, |count| count as usize);
+        let entries = enrol::enrol(&Enrolments {
+            data: self.data,
+            state: self.state,
+            hosts,
+            connections: connections.min(hosts),
+            relays: self.relays.into(),
+            gpus: self.gpus,
+            threads: self.threads.into(),
+            seed: self.seed,
+        });
+        let entries = entries.map_err(|error| -> Box<dyn Error> { error })?;
+        Ok(format!(
+            "{hosts} hosts are enrolled; the log has {entries} entries"
+        ))
+    }
+}
+
 impl LoadArgs {
     fn run(self) -> Result<String, Box<dyn Error>> {
         raise_open_files();
         let load = Load {
             verifier: self.verifier,
             ca: self.ca,
-            tokens: self.tokens,
             state: self.state,
+            shape: match self.shape {
+                Shape::Direct => load::Shape::Direct,
+                Shape::Relayed => load::Shape::Relayed(self.relays),
+            },
             hosts: self.hosts,
-            gpus: self.gpus,
             interval_ms: self.interval_ms,
             rate: self.rate,
             window: Duration::from_secs(self.seconds),
+            threads: self.threads,
             seed: self.seed,
             pid: self.pid,
             data: self.data,
@@ -233,10 +298,10 @@ fn print(outcome: &Outcome) -> Result<String, std::fmt::Error> {
     )?;
     writeln!(
         out,
-        "enrolled    {} in {:.1} s",
-        o.enrolled, o.enrol_seconds
+        "connected   in {:.1} s; signed ahead in {:.1} s",
+        o.connect_seconds, o.seal_seconds
     )?;
-    writeln!(out, "connected   in {:.1} s", o.connect_seconds)?;
+    writeln!(out, "receipts    {}", o.receipts)?;
     writeln!(
         out,
         "records     {} sent, all INCLUDED, in {:.1} s: {:.0}/s (asked {:.0}/s)",
@@ -313,8 +378,6 @@ mod tests {
             "https://127.0.0.1:1",
             "--ca",
             "/nonexistent/ca.pem",
-            "--tokens",
-            "/nonexistent",
             "--state",
             "/nonexistent",
             "--rate",

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint, Error, Identity};
+use tonic::transport::{Channel, ClientTlsConfig, Endpoint, Error, Identity};
 
-use crate::rpc::{admission_client::AdmissionClient, intake_client::IntakeClient};
+use crate::roster::Certificate;
 
 /// How long a connection may take, TLS handshake included: as long as a verifier allows.
 const CONNECT: Duration = Duration::from_secs(5);
@@ -13,7 +13,7 @@ const CONNECT: Duration = Duration::from_secs(5);
 #[derive(Clone, Debug)]
 pub struct Verifier {
     url: String,
-    ca: Certificate,
+    ca: tonic::transport::Certificate,
 }
 
 /// A verifier that could not be reached.
@@ -35,29 +35,18 @@ impl Verifier {
     pub fn new(url: &str, ca_pem: &str) -> Self {
         Self {
             url: url.trim_end_matches('/').to_owned(),
-            ca: Certificate::from_pem(ca_pem),
+            ca: tonic::transport::Certificate::from_pem(ca_pem),
         }
     }
 
-    /// Connects without a client certificate, for enrolment.
-    pub(crate) async fn admission(&self) -> Result<AdmissionClient<Channel>, Unreachable> {
-        Ok(AdmissionClient::new(self.connect(None).await?))
-    }
-
-    /// Connects as the host of this certificate and key, both PEM.
-    pub(crate) async fn intake(
+    /// Connects, as the one of this certificate where one is given.
+    pub(crate) async fn connect(
         &self,
-        certificates_pem: &str,
-        key_pem: &str,
-    ) -> Result<IntakeClient<Channel>, Unreachable> {
-        let identity = Identity::from_pem(certificates_pem, key_pem);
-        Ok(IntakeClient::new(self.connect(Some(identity)).await?))
-    }
-
-    async fn connect(&self, identity: Option<Identity>) -> Result<Channel, Unreachable> {
+        certificate: Option<&Certificate>,
+    ) -> Result<Channel, Unreachable> {
         let mut tls = ClientTlsConfig::new().ca_certificate(self.ca.clone());
-        if let Some(identity) = identity {
-            tls = tls.identity(identity);
+        if let Some(own) = certificate {
+            tls = tls.identity(Identity::from_pem(&own.certificates, &own.key));
         }
         let endpoint = Endpoint::from_shared(self.url.clone())
             .and_then(|endpoint| endpoint.connect_timeout(CONNECT).tls_config(tls))

@@ -1,28 +1,35 @@
 //! A fleet of simulated hosts: the load under which a verifier is measured.
 //!
-//! Each host has its own record key, TLS identity, connection and stream (the shape *direct*), and
-//! signs each record when it is due, so the generator's process bears what agents would bear.
+//! The fleet is enrolled before the verifier starts, and all records of a window are signed before
+//! it begins, so that what is measured is the verifier and not the generator beside it. Each host
+//! has its own record key, TLS identity, connection and stream: the shape *direct*. Or hosts have
+//! their keys alone, and a few relays carry what they signed: the shape *relayed*.
 //!
 //! ```text
-//! token ─ enrol ─▶ Identity ─ Session::open ─▶ Session ─ run ─▶ every record INCLUDED ─ prove
-//!                  (kept in --state)           inventory,        paced by Pace
-//!                                              workloads
+//! enrol ─▶ log, Roster   ─ Session::open, seal ─▶ Session ─ run ─▶ every record INCLUDED ─ prove
+//!            (kept in --state)                               paced by Pace
 //! ```
 
 pub mod cli;
 pub mod connection;
+pub mod deployment;
 pub mod enrol;
 pub mod gauge;
-pub mod identity;
 pub mod latency;
 pub mod load;
 pub mod outcome;
 pub mod pace;
 pub mod prepared;
+
 pub mod primitive;
 pub mod random;
+mod raw;
+pub mod relayed;
+pub mod roster;
+pub mod sealed;
 pub mod session;
 pub mod stored;
+mod streams;
 pub mod usage;
 pub mod watch;
 

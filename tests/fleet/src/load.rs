@@ -1,33 +1,29 @@
-//! One run of load: enrol, connect, send at the asked pace, see that all of it is INCLUDED.
+//! One run of load: connect, sign ahead, send at the asked pace, see that all of it is INCLUDED.
 
 use std::{
-    collections::BTreeSet,
     path::{Path, PathBuf},
-    sync::Arc,
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, Instant},
 };
 
-use tokio::{
-    sync::Semaphore,
-    task::{JoinError, JoinSet},
-};
+use tokio::task::JoinError;
 
 use crate::{
     connection::Verifier,
-    enrol::{self, Deployment, EnrolError},
+    deployment::{Deployment, NotDescribed},
+    enrol::unix_ms,
     gauge,
-    identity::{self, Identity, IdentityError},
     outcome::{Outcome, Preparation, Reading, Readings, Total},
     pace::Pace,
     random::Random,
-    session::{Session, SessionError},
+    roster::{Roster, RosterError},
+    session::SessionError,
     stored,
-    usage::{HostModel, NotAHost},
+    streams::{self, Phase},
+    usage::NotAHost,
 };
 
-/// Connections that are opened at one time: a verifier bounds handshakes to 256, of which this
-/// leaves most to others.
-const CONNECTING: usize = 64;
+/// CPU time of making and signing one record, in microseconds: to guess when the window begins.
+const SIGNING_US: u64 = 120;
 
 /// How long the verifier gets to finish what follows INCLUDED (judging, the registry).
 const SETTLE: Duration = Duration::from_secs(15);
@@ -38,6 +34,15 @@ const QUIET: Duration = Duration::from_millis(1_500);
 /// CPU seconds within [`QUIET`] that count as quiet: 2 % of a core.
 const QUIET_CPU_S: f64 = 0.03;
 
+/// How records come to the verifier.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// Each host has a connection of its own.
+    Direct,
+    /// So many relays carry the records of all.
+    Relayed(u16),
+}
+
 /// What is asked of a run.
 #[derive(Clone, Debug)]
 pub struct Load {
@@ -45,20 +50,20 @@ pub struct Load {
     pub verifier: String,
     /// Its authority's certificate.
     pub ca: PathBuf,
-    /// One token per host that is not yet enrolled, as HOST.token.
-    pub tokens: PathBuf,
-    /// Where identities are kept.
+    /// Where the fleet is kept.
     pub state: PathBuf,
+    /// How their records come.
+    pub shape: Shape,
     /// How many hosts.
     pub hosts: u32,
-    /// Devices of each.
-    pub gpus: u32,
     /// Length of a record, milliseconds.
     pub interval_ms: u64,
     /// Records a second of the whole fleet.
     pub rate: f64,
     /// Length of the paced window.
     pub window: Duration,
+    /// Threads of the generator.
+    pub threads: u16,
     /// Seed of all figures and phases.
     pub seed: u64,
     /// The verifier's process, when it is to be measured.
@@ -82,12 +87,12 @@ pub enum LoadError {
         /// What the file system said.
         source: std::io::Error,
     },
-    /// Enrolment.
+    /// The verifier.
     #[error(transparent)]
-    Enrol(#[from] EnrolError),
-    /// Kept identities.
+    Deployment(#[from] NotDescribed),
+    /// The fleet.
     #[error(transparent)]
-    Identity(#[from] IdentityError),
+    Roster(#[from] RosterError),
     /// A host's stream.
     #[error(transparent)]
     Session(#[from] SessionError),
@@ -115,36 +120,40 @@ pub async fn run(load: &Load) -> Result<Outcome, LoadError> {
         move |source| LoadError::Io { path, source }
     };
     let ca = std::fs::read_to_string(&load.ca).map_err(io(&load.ca))?;
-    std::fs::create_dir_all(&load.state).map_err(io(&load.state))?;
     let paces = paces(load)?;
+    let mut roster = Roster::open(&load.state)?;
     let verifier = Verifier::new(&load.verifier, &ca);
     let deployment = Deployment::describe(&verifier).await?;
 
-    let begun = Instant::now();
-    let names = names(load)?;
-    let fleet = enrol::fleet(&verifier, &deployment, &names, &load.tokens, &load.state).await;
-    let (fleet, enrolled) = fleet?;
-    let enrol_seconds = begun.elapsed().as_secs_f64();
-
     let alone = Reading::take(load.pid, load.data.as_deref())?;
     let begun = Instant::now();
-    let mut sessions = open(load, &verifier, &deployment, fleet, &paces).await?;
+    let streams = streams::open(load, &verifier, &deployment, &mut roster, &paces).await?;
     let connect_seconds = begun.elapsed().as_secs_f64();
+
+    // Signed for a window that begins once all is signed: a host's clock may be a little ahead.
+    let begun = Instant::now();
+    let records = paces
+        .iter()
+        .map(|pace| u64::from(pace.count()))
+        .sum::<u64>();
+    let signing = Duration::from_micros(SIGNING_US * records / u64::from(load.threads.max(1)));
+    let start_unix_ms = unix_ms() + u64::try_from(signing.as_millis()).unwrap_or(0);
+    let mut streams = streams::seal(load, streams, start_unix_ms).await?;
+    let seal_seconds = begun.elapsed().as_secs_f64();
 
     let before = Reading::take(load.pid, load.data.as_deref())?;
     let start = Instant::now();
-    sessions = each(sessions, Phase::Run(start)).await?;
+    streams = streams::each(streams, Phase::Run(start)).await?;
     let (quiet, after) = settled(load).await?;
-    sessions = each(sessions, Phase::Prove).await?;
+    streams = streams::each(streams, Phase::Prove).await?;
 
     let mut total = Total::new(load.window);
-    for (session, _) in sessions {
-        total.add(session.close(), start);
+    for stream in streams {
+        total.add(stream.close(), start);
     }
     let preparation = Preparation {
-        enrolled,
-        enrol_seconds,
         connect_seconds,
+        seal_seconds,
     };
     Ok(Outcome::of(
         load,
@@ -156,6 +165,7 @@ pub async fn run(load: &Load) -> Result<Outcome, LoadError> {
             after,
             quiet,
         },
+        roster.fleet().gpus,
     ))
 }
 
@@ -176,29 +186,6 @@ async fn settled(load: &Load) -> Result<(bool, Reading), LoadError> {
     Ok((quiet, Reading { own, ..last }))
 }
 
-/// The hosts that are enrolled already, then those that have a token, by name.
-fn names(load: &Load) -> Result<Vec<String>, LoadError> {
-    let known: BTreeSet<String> = identity::kept(&load.state)?.into_iter().collect();
-    let mut names: Vec<String> = known.iter().cloned().collect();
-    if names.len() < load.hosts as usize {
-        let tokens: BTreeSet<String> = identity::stems(&load.tokens, "token")?
-            .into_iter()
-            .collect();
-        names.extend(tokens.difference(&known).cloned());
-    }
-    names.truncate(load.hosts as usize);
-    if names.len() < load.hosts as usize {
-        return Err(LoadError::Usage(format!(
-            "--hosts {}: {} has tokens and {} identities for {} only",
-            load.hosts,
-            load.tokens.display(),
-            load.state.display(),
-            names.len()
-        )));
-    }
-    Ok(names)
-}
-
 fn paces(load: &Load) -> Result<Vec<Pace>, LoadError> {
     let mut random = Random::new(load.seed, u64::MAX);
     (0..load.hosts)
@@ -209,73 +196,4 @@ fn paces(load: &Load) -> Result<Vec<Pace>, LoadError> {
             let what = "--hosts, --rate and --seconds: no record would be due; ask for more";
             LoadError::Usage(what.into())
         })
-}
-
-async fn open(
-    load: &Load,
-    verifier: &Verifier,
-    deployment: &Deployment,
-    fleet: Vec<Identity>,
-    paces: &[Pace],
-) -> Result<Vec<(Session, Pace)>, LoadError> {
-    let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
-    let now = u64::try_from(now.unwrap_or_default().as_millis()).unwrap_or(0);
-    let (room, mut running) = (Arc::new(Semaphore::new(CONNECTING)), JoinSet::new());
-    for ((identity, pace), stream) in fleet.into_iter().zip(paces).zip(0..) {
-        let identity = identity.booted();
-        // Before anything is sent: a boot that was used must never be used again.
-        identity.save(&load.state)?;
-        // The first record ends when it is sent. Where fewer hosts than the rate asks for send
-        // faster than time passes, what they claim runs ahead of the log's clock.
-        let first = u64::try_from(pace.due(0).unwrap_or_default().as_millis()).unwrap_or(0);
-        let wall_ms = (now + first).saturating_sub(load.interval_ms);
-        let random = Random::new(load.seed ^ u64::from(identity.boots()), stream);
-        let (gpus, interval, boots) = (load.gpus, load.interval_ms, identity.boots());
-        let model = HostModel::new(gpus, interval, boots, wall_ms, random)?;
-        let (verifier, deployment) = (verifier.clone(), deployment.clone());
-        let (room, pace) = (room.clone(), *pace);
-        running.spawn(async move {
-            // Never closed, so this only waits.
-            let permit = room.acquire().await;
-            let mut session = Session::open(&verifier, &deployment, &identity, model).await?;
-            drop(permit);
-            session.introduce().await?;
-            Ok::<_, SessionError>((session, pace))
-        });
-    }
-    collect(running).await
-}
-
-/// What all sessions do at once.
-#[derive(Clone, Copy)]
-enum Phase {
-    Run(Instant),
-    Prove,
-}
-
-async fn each(
-    sessions: Vec<(Session, Pace)>,
-    phase: Phase,
-) -> Result<Vec<(Session, Pace)>, LoadError> {
-    let mut running = JoinSet::new();
-    for (mut session, pace) in sessions {
-        running.spawn(async move {
-            match phase {
-                Phase::Run(start) => session.run(&pace, start).await?,
-                Phase::Prove => session.prove().await?,
-            }
-            Ok::<_, SessionError>((session, pace))
-        });
-    }
-    collect(running).await
-}
-
-async fn collect<T: 'static>(
-    mut running: JoinSet<Result<T, SessionError>>,
-) -> Result<Vec<T>, LoadError> {
-    let mut done = Vec::with_capacity(running.len());
-    while let Some(next) = running.join_next().await {
-        done.push(next??);
-    }
-    Ok(done)
 }

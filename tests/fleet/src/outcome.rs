@@ -27,7 +27,7 @@ const NOT_SIGNED: f64 = 68.0 - 13.0;
 /// host was proved to be in the log.
 #[derive(Clone, Debug, Serialize)]
 pub struct Outcome {
-    /// Hosts, each with a connection of its own.
+    /// Hosts.
     pub hosts: u32,
     /// Devices of each.
     pub gpus: u32,
@@ -41,12 +41,12 @@ pub struct Outcome {
     pub seconds: f64,
     /// Records sent in the window, all INCLUDED.
     pub records: u64,
-    /// Hosts enrolled in this run, and how long that took.
-    pub enrolled: usize,
-    /// Seconds of enrolment.
-    pub enrol_seconds: f64,
-    /// Seconds until all were connected with inventory and workloads INCLUDED.
+    /// Receipts for them: one a stream and checkpoint.
+    pub receipts: u64,
+    /// Seconds until all were connected and welcomed.
     pub connect_seconds: f64,
+    /// Seconds in which all records were signed, before the window.
+    pub seal_seconds: f64,
     /// From sending a record to INCLUDED.
     pub latency: Option<Percentiles>,
     /// From when a record was due to when it was sent: how well the generator kept up.
@@ -121,9 +121,8 @@ pub(crate) struct Readings {
 
 /// What came before the window.
 pub(crate) struct Preparation {
-    pub(crate) enrolled: usize,
-    pub(crate) enrol_seconds: f64,
     pub(crate) connect_seconds: f64,
+    pub(crate) seal_seconds: f64,
 }
 
 /// What all hosts sent.
@@ -155,6 +154,7 @@ impl Total {
     pub(crate) fn add(&mut self, sent: Sent, start: Instant) {
         let total = &mut self.sent;
         total.records += sent.records;
+        total.receipts += sent.receipts;
         total.statement_bytes += sent.statement_bytes;
         total.envelope_bytes += sent.envelope_bytes;
         total.waits.merge(sent.waits);
@@ -170,6 +170,7 @@ impl Outcome {
         preparation: Preparation,
         total: Total,
         readings: Readings,
+        gpus: u32,
     ) -> Self {
         let Total { sent, sending } = total;
         let records = float(sent.records);
@@ -177,15 +178,15 @@ impl Outcome {
         let own_s = readings.after.own.cpu_s() - readings.before.own.cpu_s();
         Self {
             hosts: load.hosts,
-            gpus: load.gpus,
+            gpus,
             interval_ms: load.interval_ms,
             rate_asked: load.rate,
             rate: records / sending.as_secs_f64(),
             seconds: sending.as_secs_f64(),
             records: sent.records,
-            enrolled: preparation.enrolled,
-            enrol_seconds: preparation.enrol_seconds,
+            receipts: sent.receipts,
             connect_seconds: preparation.connect_seconds,
+            seal_seconds: preparation.seal_seconds,
             latency: sent.waits.percentiles(),
             lateness: sent.lateness.percentiles(),
             statement_bytes,
@@ -193,7 +194,7 @@ impl Outcome {
             envelope_bytes: float(sent.envelope_bytes) / records,
             generator_cpu_us: own_s * 1e6 / records,
             process: ProcessCost::of(&readings, records),
-            log: LogCost::of(&readings, records, load.gpus),
+            log: LogCost::of(&readings, records, gpus),
         }
     }
 }

@@ -1,4 +1,5 @@
-//! One host's stream: it sends what is due and hears how much of it is INCLUDED.
+//! One host's stream over its own connection: it sends what is due and hears how much of it is
+//! INCLUDED.
 
 use std::{
     collections::VecDeque,
@@ -6,24 +7,25 @@ use std::{
 };
 
 use affiant_proto::{
-    Body, Digest, Ed25519Signer, Envelope, SaltedTree, Statement,
-    envelope::BadEnvelope,
-    salted::BadLeaves,
-    statement::{Place, SealError},
+    Digest, Ed25519Signer,
     tlog::{Checkpoint, Hash, NoteKey, leaf_hash, verify_inclusion},
     v1::{self, upload_reply, upload_request},
 };
+use prost::Message as _;
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::{Streaming, transport::Channel};
+use tonic::{Streaming, client::Grpc, codegen::http::uri::PathAndQuery, transport::Channel};
 
 use crate::{
     connection::{Unreachable, Verifier},
-    enrol::{Deployment, agent_version, now},
-    identity::{Identity, IdentityError},
+    deployment::Deployment,
+    enrol::agent_version,
     latency::Waits,
     pace::Pace,
+    raw::Raw,
+    roster::Certificate,
     rpc::intake_client::IntakeClient,
+    sealed::{Chain, NotSealed},
     usage::HostModel,
 };
 
@@ -32,10 +34,7 @@ use crate::{
 const IN_FLIGHT: usize = 128;
 
 /// How long a verifier may leave a host without the word that it waits for.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-/// How often a host adopts a new checkpoint, as agents do: at most once a minute.
-const ADOPT: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A session that did not go as it must.
 #[derive(Debug, thiserror::Error)]
@@ -44,9 +43,6 @@ pub enum SessionError {
     /// No connection.
     #[error(transparent)]
     Unreachable(#[from] Unreachable),
-    /// Keys.
-    #[error(transparent)]
-    Identity(#[from] IdentityError),
     /// The stream ended.
     #[error("{host}: stream ended: {text}")]
     Ended {
@@ -83,18 +79,12 @@ pub enum SessionError {
         /// The first that is not.
         sequence: u64,
     },
-    /// A statement could not be signed.
+    /// A record could not be made.
     #[error(transparent)]
-    Seal(#[from] SealError),
-    /// Lines that cannot stand under a root.
-    #[error(transparent)]
-    Leaves(#[from] BadLeaves),
-    /// An envelope that cannot be.
-    #[error(transparent)]
-    Envelope(#[from] BadEnvelope),
+    NotSealed(#[from] NotSealed),
 }
 
-/// What one host's window came to.
+/// What one stream's window came to.
 #[derive(Debug, Default)]
 pub struct Sent {
     /// Records sent; all of them are INCLUDED.
@@ -103,6 +93,8 @@ pub struct Sent {
     pub statement_bytes: u64,
     /// Bytes of their envelopes.
     pub envelope_bytes: u64,
+    /// Receipts that came for them.
+    pub receipts: u64,
     /// From sending to INCLUDED.
     pub waits: Waits,
     /// From when a record was due to when it was sent.
@@ -111,22 +103,28 @@ pub struct Sent {
     pub last: Option<Instant>,
 }
 
+/// Who a host is.
+pub struct Identity {
+    /// Its name.
+    pub host: String,
+    /// Its chain.
+    pub chain: Digest,
+    /// Its record key.
+    pub signer: Ed25519Signer,
+    /// Its certificate.
+    pub certificate: Certificate,
+}
+
 /// An open stream of one host.
 pub struct Session {
     host: String,
-    model: HostModel,
-    signer: Ed25519Signer,
     key: NoteKey,
     client: IntakeClient<Channel>,
-    outbound: mpsc::Sender<v1::UploadRequest>,
+    outbound: mpsc::Sender<Vec<u8>>,
     inbound: Streaming<v1::UploadReply>,
-    chain: Digest,
+    chain: Chain,
+    /// Sequence of the newest statement that was sent.
     sequence: u64,
-    head: Digest,
-    inventory: u64,
-    workloads: u64,
-    checkpoint: Option<v1::CheckpointRef>,
-    adopted: Instant,
     included: Option<u64>,
     index: u64,
     pending: VecDeque<(u64, Instant)>,
@@ -140,13 +138,16 @@ impl Session {
     pub async fn open(
         verifier: &Verifier,
         deployment: &Deployment,
-        identity: &Identity,
+        identity: Identity,
         model: HostModel,
     ) -> Result<Self, SessionError> {
-        let host = identity.host().to_owned();
-        let chain = identity.chain()?;
-        let (certificates, tls_key) = identity.tls();
-        let mut client = verifier.intake(certificates, tls_key).await?;
+        let Identity {
+            host,
+            chain,
+            signer,
+            certificate,
+        } = identity;
+        let channel = verifier.connect(Some(&certificate)).await?;
         // One place more than can be in flight, for the hello: sending never has to wait.
         let (outbound, messages) = mpsc::channel(IN_FLIGHT + 1);
         let hello = v1::Hello {
@@ -161,50 +162,52 @@ impl Session {
         };
         let first = message(upload_request::Body::Hello(hello));
         outbound.try_send(first).map_err(|error| ended(&error))?;
-        let opened = client.upload(ReceiverStream::new(messages));
-        let opened = tokio::time::timeout(PATIENCE, opened).await;
-        let opened = opened.map_err(|_| ended(&"no answer in 60 s"))?;
-        let inbound = opened
-            .map_err(|status| ended(&status.message()))?
-            .into_inner();
-        let mut session = Self {
-            signer: identity.signer()?,
+        let inbound = open::<v1::UploadReply>(&channel, "/affiant.v1.Intake/Upload", messages);
+        let mut inbound = inbound.await.map_err(|status| ended(&status.message()))?;
+        let reply = tokio::time::timeout(PATIENCE, inbound.message()).await;
+        let reply = reply.map_err(|_| ended(&"no welcome in 60 s"))?;
+        let reply = reply.map_err(|status| ended(&status.message()))?;
+        let Some(upload_reply::Body::Welcome(welcome)) = reply.and_then(|reply| reply.body) else {
+            return Err(ended(&"no welcome"));
+        };
+        let head = Digest::try_from(welcome.head.as_slice());
+        let head = head.map_err(|error| ended(&error))?;
+        let included = welcome.included.unwrap_or_default();
+        let checkpoint = reference(&included.checkpoint, deployment.key());
+        let checkpoint = checkpoint.map_err(|error| ended(&error))?;
+        Ok(Self {
+            chain: Chain::new(
+                (chain, signer),
+                model,
+                (welcome.sequence, head),
+                Some(checkpoint),
+            ),
             key: deployment.key().clone(),
             host,
-            model,
-            client,
+            client: IntakeClient::new(channel),
             outbound,
             inbound,
-            chain,
-            sequence: 0,
-            head: chain,
-            inventory: 0,
-            workloads: 0,
-            checkpoint: None,
-            adopted: Instant::now(),
-            included: None,
-            index: 0,
+            sequence: welcome.sequence,
+            included: included.sequence,
+            index: included.index,
             pending: VecDeque::new(),
             sent: Sent::default(),
-        };
-        session.hear(true).await?;
-        Ok(session)
+        })
     }
 
-    /// Has inventory and workloads INCLUDED: what usage points into.
-    pub async fn introduce(&mut self) -> Result<(), SessionError> {
-        let (body, tree) = self.model.inventory()?;
-        self.inventory = self.send(body.into(), tree)?;
-        let (body, tree) = self.model.workloads()?;
-        self.workloads = self.send(body.into(), tree)?;
-        self.drain().await?;
-        self.sent = Sent::default();
-        Ok(())
+    /// Seals all that `pace` will have due.
+    pub fn seal(&mut self, pace: &Pace, begin_unix_ms: u64) -> Result<(), SessionError> {
+        let due = (0..pace.count()).filter_map(|index| pace.due(index));
+        let wrap = |envelope| message(upload_request::Body::Envelope(envelope));
+        Ok(self.chain.seal(begin_unix_ms, due, wrap)?)
     }
 
-    /// Sends what `pace` has due from `start` on, and waits until all of it is INCLUDED. The host
-    /// must be introduced.
+    /// Sends what was sealed when `pace` has it due from `start` on, and waits until all of it is
+    /// INCLUDED.
     pub async fn run(&mut self, pace: &Pace, start: Instant) -> Result<(), SessionError> {
+        self.sent.records = self.chain.left();
+        self.sent.statement_bytes = self.chain.statement_bytes;
+        self.sent.envelope_bytes = self.chain.envelope_bytes;
         let mut next = 0;
         while let Some(due) = pace.due(next) {
             let due = start + due;
@@ -212,35 +215,26 @@ impl Session {
             tokio::select! {
                 () = tokio::time::sleep_until(due.into()), if !full => {
                     self.sent.lateness.add(due.elapsed());
-                    let (body, tree) = self.model.usage(self.inventory, self.workloads)?;
-                    self.send(body.into(), tree)?;
+                    self.send()?;
                     next += 1;
                 }
                 heard = self.hear(full) => heard?,
             }
         }
-        self.drain().await
+        while !self.pending.is_empty() {
+            self.hear(true).await?;
+        }
+        Ok(())
     }
 
     /// Has the newest statement's inclusion proved; the chain carries the proof to all before it.
     pub async fn prove(&mut self) -> Result<(), SessionError> {
-        let request = v1::ProveRequest {
-            index: self.index,
-            size: 0,
-        };
-        let reply = tokio::time::timeout(PATIENCE, self.client.prove(request)).await;
-        let reply = reply.map_err(|_| self.ended(&"no proof in 60 s"))?;
-        let reply = reply
-            .map_err(|status| self.ended(&status.message()))?
-            .into_inner();
-        let signed = Checkpoint::open(&reply.checkpoint, &self.key);
-        let signed = signed.map_err(|error| self.unsound(&error))?;
-        let hash = |bytes: &Vec<u8>| Some(Hash::from_bytes(bytes.as_slice().try_into().ok()?));
-        let path: Option<Vec<Hash>> = reply.path.iter().map(hash).collect();
-        let path = path.ok_or_else(|| self.unsound(&"a hash of the proof is not 32 bytes"))?;
-        let (claim, leaf) = (signed.checkpoint(), leaf_hash(self.head.as_bytes()));
-        verify_inclusion(&leaf, self.index, claim.size(), claim.root(), &path)
-            .map_err(|error| self.unsound(&error))
+        let (head, sequence) = self.chain.head();
+        if self.included != Some(sequence) {
+            return Err(self.unsound(&"the newest record is not INCLUDED"));
+        }
+        let proved = prove(&mut self.client, &self.key, (self.index, head)).await;
+        proved.map_err(|text| self.unsound(&text))
     }
 
     /// Closes the stream; gives what was sent in the window.
@@ -248,36 +242,17 @@ impl Session {
         self.sent
     }
 
-    async fn drain(&mut self) -> Result<(), SessionError> {
-        while !self.pending.is_empty() {
-            self.hear(true).await?;
-        }
-        Ok(())
-    }
-
-    /// Seals the next statement of the chain and hands it to the stream; gives its sequence.
-    fn send(&mut self, body: Body, tree: SaltedTree) -> Result<u64, SessionError> {
-        let sequence = self.sequence + 1;
-        let place = Place::Link {
-            chain: self.chain,
-            sequence,
-            previous: self.head,
+    fn send(&mut self) -> Result<(), SessionError> {
+        let Some(message) = self.chain.pop() else {
+            return Ok(());
         };
-        let statement = Statement::seal(body, place, now(), self.checkpoint.clone(), &self.signer)?;
-        self.head = statement.digest();
-        self.sequence = sequence;
-        let envelope = Envelope::join(statement, Some(tree))?.message();
-        self.sent.records += 1;
-        self.sent.statement_bytes += envelope.statement.len() as u64;
-        self.sent.envelope_bytes += prost::Message::encoded_len(&envelope) as u64;
-        let message = message(upload_request::Body::Envelope(envelope));
+        self.sequence += 1;
         let now = Instant::now();
         self.sent.last = Some(now);
-        self.pending.push_back((sequence, now));
+        self.pending.push_back((self.sequence, now));
         self.outbound
             .try_send(message)
-            .map_err(|_| self.ended(&"the verifier takes no more"))?;
-        Ok(sequence)
+            .map_err(|_| self.ended(&"the verifier takes no more"))
     }
 
     /// Takes one reply; waits no longer than [`PATIENCE`] when one is due.
@@ -294,28 +269,14 @@ impl Session {
         let reply = reply.map_err(|status| self.ended(&status.message()))?;
         let reply = reply.ok_or_else(|| self.ended(&"closed by the verifier"))?;
         match reply.body {
-            Some(upload_reply::Body::Welcome(welcome)) => {
-                let head = Digest::try_from(welcome.head.as_slice());
-                self.head = head.map_err(|error| self.unsound(&error))?;
-                self.sequence = welcome.sequence;
-                let included = welcome.included.unwrap_or_default();
-                self.checkpoint = Some(self.read(&included.checkpoint)?);
-                self.include(&included)
-            }
-            Some(upload_reply::Body::Included(included)) => {
-                if self.adopted.elapsed() >= ADOPT {
-                    self.checkpoint = Some(self.read(&included.checkpoint)?);
-                    self.adopted = Instant::now();
-                }
-                self.include(&included)
-            }
+            Some(upload_reply::Body::Included(included)) => self.include(&included),
             Some(upload_reply::Body::Refused(refused)) => Err(SessionError::Refused {
                 host: self.host.clone(),
                 sequence: refused.sequence,
                 code: refused.code,
                 text: refused.text,
             }),
-            None => Err(self.unsound(&"a reply of a kind that is not known")),
+            _ => Err(self.unsound(&"a reply that is not due")),
         }
     }
 
@@ -323,11 +284,12 @@ impl Session {
         let Some(sequence) = included.sequence else {
             return Ok(());
         };
-        if sequence > self.sequence || self.included.is_some_and(|before| sequence < before) {
-            return Err(self.unsound(&"a watermark fell back, or is ahead of what was sent"));
+        if sequence > self.sequence || self.included.is_some_and(|before| sequence <= before) {
+            return Err(self.unsound(&"a watermark that is not ahead, or ahead of what was sent"));
         }
         self.included = Some(sequence);
         self.index = included.index;
+        self.sent.receipts += 1;
         while let Some((_, at)) = self
             .pending
             .pop_front_if(|(pending, _)| *pending <= sequence)
@@ -335,16 +297,6 @@ impl Session {
             self.sent.waits.add(at.elapsed());
         }
         Ok(())
-    }
-
-    fn read(&self, note: &[u8]) -> Result<v1::CheckpointRef, SessionError> {
-        let signed = Checkpoint::open(note, &self.key).map_err(|error| self.unsound(&error))?;
-        let claim = signed.checkpoint();
-        Ok(v1::CheckpointRef {
-            origin: claim.origin().as_str().to_owned(),
-            size: claim.size(),
-            root: claim.root().as_bytes().to_vec(),
-        })
     }
 
     fn ended(&self, text: &dyn ToString) -> SessionError {
@@ -362,9 +314,62 @@ impl Session {
     }
 }
 
-fn message(body: upload_request::Body) -> v1::UploadRequest {
+/// Opens a stream whose messages are sent as they are.
+pub(crate) async fn open<R: prost::Message + Default + Send + 'static>(
+    channel: &Channel,
+    path: &'static str,
+    messages: mpsc::Receiver<Vec<u8>>,
+) -> Result<Streaming<R>, tonic::Status> {
+    let mut grpc = Grpc::new(channel.clone());
+    let unavailable = |text: String| tonic::Status::unavailable(text);
+    let opened = async {
+        let ready = grpc.ready().await;
+        ready.map_err(|error| unavailable(error.to_string()))?;
+        let request = tonic::Request::new(ReceiverStream::new(messages));
+        let path = PathAndQuery::from_static(path);
+        grpc.streaming(request, path, Raw::<R>::default()).await
+    };
+    let opened = tokio::time::timeout(PATIENCE, opened).await;
+    let opened = opened.map_err(|_| unavailable("no answer in 60 s".into()))?;
+    Ok(opened?.into_inner())
+}
+
+/// Has a statement's inclusion proved against a checkpoint of the log's key; says why not.
+pub(crate) async fn prove(
+    client: &mut IntakeClient<Channel>,
+    key: &NoteKey,
+    (index, statement): (u64, Digest),
+) -> Result<(), String> {
+    let asked = client.prove(v1::ProveRequest { index, size: 0 });
+    let reply = tokio::time::timeout(PATIENCE, asked).await;
+    let reply = reply.map_err(|_| "no proof in 60 s")?;
+    let reply = reply
+        .map_err(|status| status.message().to_owned())?
+        .into_inner();
+    let signed = Checkpoint::open(&reply.checkpoint, key).map_err(|error| error.to_string())?;
+    let hash = |bytes: &Vec<u8>| Some(Hash::from_bytes(bytes.as_slice().try_into().ok()?));
+    let path: Option<Vec<Hash>> = reply.path.iter().map(hash).collect();
+    let path = path.ok_or("a hash of the proof is not 32 bytes")?;
+    let (claim, leaf) = (signed.checkpoint(), leaf_hash(statement.as_bytes()));
+    verify_inclusion(&leaf, index, claim.size(), claim.root(), &path)
+        .map_err(|error| error.to_string())
+}
+
+/// Reads a checkpoint as a header names it.
+pub(crate) fn reference(note: &[u8], key: &NoteKey) -> Result<v1::CheckpointRef, String> {
+    let signed = Checkpoint::open(note, key).map_err(|error| error.to_string())?;
+    let claim = signed.checkpoint();
+    Ok(v1::CheckpointRef {
+        origin: claim.origin().as_str().to_owned(),
+        size: claim.size(),
+        root: claim.root().as_bytes().to_vec(),
+    })
+}
+
+fn message(body: upload_request::Body) -> Vec<u8> {
     v1::UploadRequest {
         body: Some(body),
         spool: None,
     }
+    .encode_to_vec()
 }
