@@ -234,11 +234,6 @@ impl Envelope {
         self.statement.attest(key)
     }
 
-    /// Takes its caller's word for the signature; see [`Statement::attested_before`], which says who may.
-    pub fn attested_before(&mut self, key: PublicKey) {
-        self.statement.attested_before(key);
-    }
-
     /// What it brings of its leaves.
     pub fn leaves(&self) -> &Leaves {
         &self.leaves

@@ -29,7 +29,9 @@ pub struct KeyId([u8; 16]);
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PublicKey {
     algorithm: Algorithm,
-    bytes: Vec<u8>,
+    /// As many as the algorithm has, then zeroes: in place, for keys are copied with every chain.
+    bytes: [u8; P256_BYTES],
+    id: KeyId,
 }
 
 /// Why bytes are not accepted as a public key.
@@ -51,6 +53,12 @@ pub enum BadKey {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("signature does not match the key {0}")]
 pub struct BadSignature(pub KeyId);
+
+/// Bytes of an Ed25519 key.
+const ED25519_BYTES: usize = 32;
+
+/// Bytes of an uncompressed P-256 point.
+const P256_BYTES: usize = 65;
 
 /// 2^255 − 19, little-endian: the field of Ed25519.
 const FIELD: [u8; 32] = {
@@ -102,27 +110,43 @@ impl PublicKey {
         if SMALL_ORDER.contains(&y) {
             return Err(BadKey::SmallOrder);
         }
-        Ok(Self {
-            algorithm: Algorithm::Ed25519,
-            bytes: bytes.to_vec(),
-        })
+        Ok(Self::of(Algorithm::Ed25519, bytes))
     }
 
     /// Accepts an uncompressed P-256 point (SEC 1, 65 bytes); that it lies on the curve is
     /// checked when it verifies.
     pub fn esp256(bytes: &[u8]) -> Result<Self, BadKey> {
-        if bytes.len() != 65 || bytes.first() != Some(&4) {
+        if bytes.len() != P256_BYTES || bytes.first() != Some(&4) {
             return Err(BadKey::Length(bytes.len()));
         }
-        Ok(Self {
-            algorithm: Algorithm::Esp256,
-            bytes: bytes.to_vec(),
-        })
+        Ok(Self::of(Algorithm::Esp256, bytes))
+    }
+
+    /// Keeps public bytes, whose length was checked, with their name.
+    fn of(algorithm: Algorithm, public: &[u8]) -> Self {
+        let mut bytes = [0; P256_BYTES];
+        bytes
+            .iter_mut()
+            .zip(public)
+            .for_each(|(kept, byte)| *kept = *byte);
+        let mut named = sha::Context::new(&sha::SHA256);
+        named.update(&[algorithm.cose().to_be_bytes()[0]]);
+        named.update(public);
+        let mut id = [0; 16];
+        id.copy_from_slice(&named.finish().as_ref()[..16]);
+        Self {
+            algorithm,
+            bytes,
+            id: KeyId(id),
+        }
     }
 
     /// Gives the public bytes: 32 for Ed25519, 65 for P-256.
     pub fn as_bytes(&self) -> &[u8] {
-        &self.bytes
+        match self.algorithm {
+            Algorithm::Ed25519 => &self.bytes[..ED25519_BYTES],
+            Algorithm::Esp256 => &self.bytes,
+        }
     }
 
     /// Tells what the key signs with.
@@ -132,26 +156,21 @@ impl PublicKey {
 
     /// Names the key.
     pub fn id(&self) -> KeyId {
-        let mut named = sha::Context::new(&sha::SHA256);
-        named.update(&[self.algorithm.cose().to_be_bytes()[0]]);
-        named.update(&self.bytes);
-        let mut id = [0; 16];
-        id.copy_from_slice(&named.finish().as_ref()[..16]);
-        KeyId(id)
+        self.id
     }
 
     /// Verifies one signature, strictly: ring, never in a batch, and no high S.
     pub fn verify(&self, message: &[u8], signature: &[u8; 64]) -> Result<(), BadSignature> {
-        let bad = |_| BadSignature(self.id());
+        let bad = |_| BadSignature(self.id);
         match self.algorithm {
-            Algorithm::Ed25519 => UnparsedPublicKey::new(&ED25519, &self.bytes)
+            Algorithm::Ed25519 => UnparsedPublicKey::new(&ED25519, self.as_bytes())
                 .verify(message, signature)
                 .map_err(bad),
             Algorithm::Esp256 => {
                 if signature[32..] > P256_HALF_ORDER[..] {
-                    return Err(BadSignature(self.id()));
+                    return Err(BadSignature(self.id));
                 }
-                UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, &self.bytes)
+                UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, self.as_bytes())
                     .verify(message, signature)
                     .map_err(bad)
             }

@@ -111,33 +111,13 @@ pub struct SaltedTree {
 impl SaltedTree {
     /// Puts `leaves` under a root; errors when there are too many or one is too long.
     pub fn new(seed: Seed, leaves: Vec<Vec<u8>>) -> Result<Self, BadLeaves> {
-        if leaves.len() > MAX_LEAVES {
-            return Err(BadLeaves::TooMany(leaves.len()));
-        }
-        for (index, leaf) in (0..).zip(&leaves) {
-            if leaf.len() > MAX_LEAF_BYTES {
-                return Err(BadLeaves::TooLong {
-                    index,
-                    bytes: leaf.len(),
-                });
-            }
-        }
+        bounded(&leaves)?;
         Ok(Self { seed, leaves })
     }
 
     /// Checks that the leaves are those that a statement signed.
     pub fn matches(&self, root: &[u8], count: u32) -> Result<(), BadLeaves> {
-        if u32::try_from(self.leaves.len()) != Ok(count) {
-            return Err(BadLeaves::Count {
-                signed: count,
-                given: self.leaves.len(),
-            });
-        }
-        if self.root().as_bytes() != root {
-            Err(BadLeaves::Root)
-        } else {
-            Ok(())
-        }
+        stand_under(root, count, &self.seed, &self.leaves)
     }
 
     /// The root over all leaves.
@@ -186,10 +166,49 @@ impl SaltedTree {
     }
 
     fn hashes(&self) -> impl Iterator<Item = Hash> + '_ {
-        let salts = self.seed.salts();
-        (0..)
-            .zip(&self.leaves)
-            .map(move |(index, leaf)| salted_leaf(&salts.salt(index), leaf))
+        hashes(&self.seed, &self.leaves)
+    }
+}
+
+fn hashes(seed: &Seed, leaves: &[impl AsRef<[u8]>]) -> impl Iterator<Item = Hash> {
+    let salts = seed.salts();
+    (0..)
+        .zip(leaves)
+        .map(move |(index, leaf)| salted_leaf(&salts.salt(index), leaf.as_ref()))
+}
+
+/// Checks that leaves are few and short enough to stand under a root.
+pub(crate) fn bounded(leaves: &[impl AsRef<[u8]>]) -> Result<(), BadLeaves> {
+    if leaves.len() > MAX_LEAVES {
+        return Err(BadLeaves::TooMany(leaves.len()));
+    }
+    for (index, leaf) in (0..).zip(leaves) {
+        let bytes = leaf.as_ref().len();
+        if bytes > MAX_LEAF_BYTES {
+            return Err(BadLeaves::TooLong { index, bytes });
+        }
+    }
+    Ok(())
+}
+
+/// Checks that leaves, salted from `seed`, are those that a statement signed.
+pub(crate) fn stand_under(
+    root: &[u8],
+    count: u32,
+    seed: &Seed,
+    leaves: &[impl AsRef<[u8]>],
+) -> Result<(), BadLeaves> {
+    if u32::try_from(leaves.len()) != Ok(count) {
+        return Err(BadLeaves::Count {
+            signed: count,
+            given: leaves.len(),
+        });
+    }
+    let hashes: Vec<_> = hashes(seed, leaves).collect();
+    if tlog::root_of(&hashes).as_bytes() != root {
+        Err(BadLeaves::Root)
+    } else {
+        Ok(())
     }
 }
 

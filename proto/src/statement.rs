@@ -3,13 +3,15 @@
 //! The layout has no freedom, so it is written and read here as a fixed template; a test holds it
 //! against an independent COSE implementation.
 
+use std::ops::Range;
+
 use prost::Message as _;
 
 use crate::{
     digest::{Digest, digest},
     keys::{Algorithm, BadSignature, KeyId, PublicKey, SignError, Signer},
     tlog::Origin,
-    v1,
+    v1, wire,
 };
 
 /// Most bytes of one statement.
@@ -62,17 +64,29 @@ macro_rules! kinds {
         }
 
         impl Body {
-            fn read(kind: &Kind, payload: &[u8]) -> Result<(Self, v1::Header), Malformed> {
+            fn read(kind: &Kind, payload: &[u8]) -> Result<(Self, Header), Malformed> {
+                // Nearly all of a log, read in one pass; what is wrong with another is said below.
+                if matches!(kind, Kind::Usage)
+                    && let Some(read) = wire::usage(payload)
+                {
+                    let header = read.header.as_ref();
+                    let header = Header::check(header.ok_or(Malformed::Header("is missing"))?)?;
+                    return Ok((Self::Usage(read), header));
+                }
                 match kind {
                     $(Kind::$variant => {
                         let read = v1::$variant::decode(payload).map_err(|_| Malformed::Payload)?;
                         if read.encode_to_vec() != payload {
                             return Err(Malformed::Respelled);
                         }
-                        let header = read.header.clone().ok_or(Malformed::Header("is missing"))?;
+                        let header = read.header.as_ref();
+                        let header = Header::check(header.ok_or(Malformed::Header("is missing"))?)?;
                         Ok((Self::$variant(read), header))
                     })+
-                    Kind::Unknown(_) => Ok((Self::Unknown(payload.to_vec()), leading_header(payload)?)),
+                    Kind::Unknown(_) => {
+                        let header = Header::check(&leading_header(payload)?)?;
+                        Ok((Self::Unknown(payload.to_vec()), header))
+                    }
                 }
             }
 
@@ -209,7 +223,8 @@ pub struct Statement {
     key: KeyId,
     header: Header,
     body: Body,
-    signed: Vec<u8>,
+    /// Where in the bytes protected header and payload lie, which are what is signed.
+    spans: (Range<usize>, Range<usize>),
     signature: [u8; 64],
     /// The key by which the signature was verified.
     attested: Option<PublicKey>,
@@ -268,9 +283,16 @@ impl Statement {
         }
         let mut rest = Reader { rest: bytes };
         rest.literal(&[0x84], "not an untagged array of four")?;
+        // Where the string lies that was just read.
+        let span = |rest: &Reader<'_>, part: &[u8]| {
+            let end = bytes.len() - rest.rest.len();
+            end - part.len()..end
+        };
         let protected = rest.byte_string("protected header")?;
+        let protected_span = span(&rest, protected);
         rest.literal(&[0xa0], "unprotected header is not empty")?;
         let payload = rest.byte_string("payload")?;
+        let payload_span = span(&rest, payload);
         let signature = rest.byte_string("signature")?;
         let signature = signature
             .try_into()
@@ -284,9 +306,9 @@ impl Statement {
             kind,
             algorithm,
             key,
-            header: Header::check(header)?,
+            header,
             body,
-            signed: signed_bytes(protected, payload),
+            spans: (protected_span, payload_span),
             signature,
             attested: None,
         })
@@ -318,7 +340,9 @@ impl Statement {
         if key.id() != self.key || key.algorithm() != self.algorithm {
             return Err(BadSignature(key.id()));
         }
-        key.verify(&self.signed, &self.signature)
+        let part = |span: &Range<usize>| self.bytes.get(span.clone()).unwrap_or_default();
+        let signed = signed_bytes(part(&self.spans.0), part(&self.spans.1));
+        key.verify(&signed, &self.signature)
     }
 
     /// The exact bytes.
@@ -406,7 +430,7 @@ impl Header {
         }
     }
 
-    fn check(header: v1::Header) -> Result<Self, Malformed> {
+    fn check(header: &v1::Header) -> Result<Self, Malformed> {
         let digest =
             |bytes: &[u8], what| Digest::try_from(bytes).map_err(|_| Malformed::Header(what));
         let place = match (
@@ -429,7 +453,7 @@ impl Header {
             return Err(Malformed::Header("has a clock state that is not defined"));
         }
         if let Some(seen) = &header.checkpoint {
-            if seen.origin.parse::<Origin>().is_err() || seen.size == 0 {
+            if !Origin::is_spelled(&seen.origin) || seen.size == 0 {
                 return Err(Malformed::Header("has a checkpoint without origin or size"));
             }
             digest(
@@ -440,7 +464,7 @@ impl Header {
         Ok(Self {
             place,
             time,
-            checkpoint: header.checkpoint,
+            checkpoint: header.checkpoint.clone(),
         })
     }
 }

@@ -3,9 +3,10 @@
 //! The agent checks its own records with this before it signs, the verifier before it admits,
 //! the auditor before it counts.
 
-use prost::Message as _;
-
-use crate::v1::{self, LineKind, Reason};
+use crate::{
+    v1::{self, LineKind, Reason},
+    wire,
+};
 
 /// Most devices of one host: 8 GPUs cut into 7 MIG instances each are 56; 64 is the next power.
 pub const MAX_DEVICES: usize = 64;
@@ -182,15 +183,15 @@ impl Ended {
 
 /// Reads leaf 0.
 pub fn read_totals(leaf: &[u8], devices: u32, interval_ms: u64) -> Result<v1::Totals, BadUsage> {
-    let totals = v1::Totals::decode(leaf).map_err(|_| BadUsage::Totals)?;
-    if totals.encode_to_vec() != leaf {
-        return Err(BadUsage::Totals);
-    }
-    if u32::try_from(totals.devices.len()) != Ok(devices) {
-        return Err(BadUsage::Devices {
-            due: devices,
-            got: totals.devices.len(),
-        });
+    totals_of(leaf, Some(devices), interval_ms)
+}
+
+/// Reads leaf 0 of a record of as many devices as are said, or as it has.
+fn totals_of(leaf: &[u8], devices: Option<u32>, interval_ms: u64) -> Result<v1::Totals, BadUsage> {
+    let totals = wire::totals(leaf).ok_or(BadUsage::Totals)?;
+    if let Some(due) = devices.filter(|due| *due as usize != totals.devices.len()) {
+        let got = totals.devices.len();
+        return Err(BadUsage::Devices { due, got });
     }
     for (device, parts) in totals.devices.iter().enumerate() {
         let sum = [
@@ -215,26 +216,8 @@ pub fn read_line(
     devices: u32,
     workloads: u32,
 ) -> Result<v1::UsageLine, BadUsage> {
-    let line = v1::UsageLine::decode(leaf).map_err(|_| BadUsage::Line(index))?;
-    if line.encode_to_vec() != leaf {
-        return Err(BadUsage::Line(index));
-    }
-    if line.device >= devices {
-        return Err(BadUsage::Pointer {
-            line: index,
-            what: "device",
-            index: line.device,
-            count: devices,
-        });
-    }
-    if let Some(workload) = line.workload.filter(|w| *w >= workloads) {
-        return Err(BadUsage::Pointer {
-            line: index,
-            what: "workload",
-            index: workload,
-            count: workloads,
-        });
-    }
+    let line = wire::usage_line(leaf).ok_or(BadUsage::Line(index))?;
+    points(&line, index, devices, workloads)?;
     let kind = LineKind::try_from(line.kind).unwrap_or_default();
     let reason = Reason::try_from(line.reason).map_err(|_| BadUsage::Undefined("reason"))?;
     let wrong = |fault| Err(BadUsage::Contradiction { line: index, fault });
@@ -271,6 +254,74 @@ pub fn read_line(
     Ok(line)
 }
 
+/// Checks that a line points at what there is.
+fn points(
+    line: &v1::UsageLine,
+    index: usize,
+    devices: u32,
+    workloads: u32,
+) -> Result<(), BadUsage> {
+    let nowhere = |what, place, count| {
+        Err(BadUsage::Pointer {
+            line: index,
+            what,
+            index: place,
+            count,
+        })
+    };
+    if line.device >= devices {
+        return nowhere("device", line.device, devices);
+    }
+    match line.workload {
+        Some(workload) if workload >= workloads => nowhere("workload", workload, workloads),
+        _ => Ok(()),
+    }
+}
+
+/// Totals and lines of one record that hold together: every leaf in its one spelling, lines in order
+/// and none that contradicts itself, their sums those of the totals, and these the interval.
+///
+/// All that is left to be known are the tables that lines point into, which the chain before the
+/// record says: [`Lines::fit`]. Made by [`Lines::read`] only.
+///
+/// ```compile_fail
+/// # use affiant_proto::{usage::Lines, v1};
+/// fn forge(totals: v1::Totals) -> Lines {
+///     Lines { totals, lines: Vec::new() }
+/// }
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct Lines {
+    totals: v1::Totals,
+    lines: Vec<v1::UsageLine>,
+}
+
+impl Lines {
+    /// Reads the leaves of a record; none where something is wrong with them whatever the tables
+    /// are, and [`read_leaves`] says what.
+    pub fn read(leaves: &[impl AsRef<[u8]>], usage: &v1::Usage) -> Option<Self> {
+        let interval_ms = check_interval(usage).ok()?;
+        let (totals, lines) = all_of(leaves, None, interval_ms).ok()?;
+        Some(Self { totals, lines })
+    }
+
+    /// Holds them against the tables in force, by their counts: gives what [`read_leaves`] does.
+    pub fn fit(
+        self,
+        devices: u32,
+        workloads: u32,
+    ) -> Result<(v1::Totals, Vec<v1::UsageLine>), BadUsage> {
+        let got = self.totals.devices.len();
+        if got != devices as usize {
+            return Err(BadUsage::Devices { due: devices, got });
+        }
+        for (line, index) in self.lines.iter().zip(1..) {
+            points(line, index, devices, workloads)?;
+        }
+        Ok((self.totals, self.lines))
+    }
+}
+
 /// Reads all leaves and checks that the lines sum to the totals line.
 pub fn read_leaves(
     leaves: &[Vec<u8>],
@@ -278,11 +329,27 @@ pub fn read_leaves(
     workloads: u32,
     interval_ms: u64,
 ) -> Result<(v1::Totals, Vec<v1::UsageLine>), BadUsage> {
+    all_of(leaves, Some((devices, workloads)), interval_ms)
+}
+
+/// Reads all leaves by tables of those counts; of tables that are not known yet, as many devices are
+/// taken for granted as the totals have, and any number of workloads.
+fn all_of(
+    leaves: &[impl AsRef<[u8]>],
+    tables: Option<(u32, u32)>,
+    interval_ms: u64,
+) -> Result<(v1::Totals, Vec<v1::UsageLine>), BadUsage> {
     let (first, rest) = leaves.split_first().ok_or(BadUsage::Totals)?;
-    let totals = read_totals(first, devices, interval_ms)?;
+    let totals = totals_of(
+        first.as_ref(),
+        tables.map(|(devices, _)| devices),
+        interval_ms,
+    )?;
+    let here = || u32::try_from(totals.devices.len()).unwrap_or(u32::MAX);
+    let (devices, workloads) = tables.unwrap_or_else(|| (here(), u32::MAX));
     let mut lines: Vec<v1::UsageLine> = Vec::with_capacity(rest.len());
     for (leaf, index) in rest.iter().zip(1..) {
-        let line = read_line(leaf, index, devices, workloads)?;
+        let line = read_line(leaf.as_ref(), index, devices, workloads)?;
         if lines.last().is_some_and(|last| order(last) >= order(&line)) {
             return Err(BadUsage::Order(index));
         }
@@ -400,6 +467,8 @@ fn check_sums(totals: &v1::Totals, lines: &[v1::UsageLine]) -> Result<(), BadUsa
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
+    use prost::Message as _;
+
     use super::*;
 
     fn line(kind: LineKind, time_ms: u64) -> v1::UsageLine {

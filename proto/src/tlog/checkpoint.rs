@@ -27,6 +27,11 @@ pub struct Origin(String);
 pub struct NotAnOrigin(pub String);
 
 impl Origin {
+    /// Tells whether text is an origin.
+    pub fn is_spelled(text: &str) -> bool {
+        is_name(text, MAX_ORIGIN_BYTES)
+    }
+
     /// Gives the origin as text.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -55,7 +60,7 @@ impl FromStr for Origin {
     type Err = NotAnOrigin;
 
     fn from_str(text: &str) -> Result<Self, NotAnOrigin> {
-        if !is_name(text, MAX_ORIGIN_BYTES) {
+        if !Self::is_spelled(text) {
             return Err(NotAnOrigin(text.chars().take(80).collect()));
         }
         Ok(Self(text.to_owned()))

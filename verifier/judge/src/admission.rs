@@ -4,12 +4,13 @@
 //! [`Admitted`] is made here only.
 
 use affiant_proto::{
-    Body, Broken, ChainState, Digest, Disclosure, Envelope, Reenrolment, Statement, Verified,
+    Body, Broken, ChainState, Digest, Disclosure, Opened, Reenrolment, Statement, Verified,
     authority::{Act, KeyRevoked, Refused, Revocations},
     envelope::{self, BadEnvelope},
+    opened::Matter,
     salted::BadLeaves,
     statement::Place,
-    usage::{self, BadUsage, Ended},
+    usage::{self, BadUsage, Ended, Lines},
     v1::{self, KeyUse},
 };
 use prost::Message;
@@ -191,6 +192,19 @@ pub fn open_relay(
     Ok((state, Admitted { verified, content }))
 }
 
+/// What stands under a statement's root: leaves, none for one that is not shown, or the lines of a
+/// usage record that were read before.
+enum Under {
+    Leaves(Vec<Option<Vec<u8>>>),
+    Lines(Lines),
+}
+
+impl From<Vec<Option<Vec<u8>>>> for Under {
+    fn from(leaves: Vec<Option<Vec<u8>>>) -> Self {
+        Self::Leaves(leaves)
+    }
+}
+
 /// A table that usage lines point into.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct InForce {
@@ -249,11 +263,11 @@ impl HostChain {
     /// refusal the chain is as before.
     pub fn admit(
         &mut self,
-        envelope: Envelope,
+        entry: impl Into<Opened>,
         sources: Sources,
         revocations: &Revocations,
     ) -> Result<Admitted, Refusal> {
-        let (statement, leaves) = envelope.into_parts();
+        let (statement, matter) = entry.into().into_parts();
         let count = envelope::root(statement.body()).map_or(0, |(_, count)| count);
         let mut next = self.clone();
         revocations.trusts(KeyUse::Record, &statement.key())?;
@@ -267,7 +281,11 @@ impl HostChain {
         };
         self.lost(&verified)?;
         next.hands_over(&verified, revocations)?;
-        let content = next.content(&verified, leaves.contents(count), sources)?;
+        let leaves = match matter {
+            Matter::Leaves(leaves) => leaves.contents(count).into(),
+            Matter::Lines(lines) => Under::Lines(lines),
+        };
+        let content = next.content(&verified, leaves, sources)?;
         *self = next;
         Ok(Admitted { verified, content })
     }
@@ -302,7 +320,7 @@ impl HostChain {
         let verified = next.state.skip_to(statement)?;
         self.lost(&verified)?;
         next.hands_over(&verified, revocations)?;
-        let content = next.content(&verified, shown, sources)?;
+        let content = next.content(&verified, shown.into(), sources)?;
         *self = next;
         Ok(Admitted { verified, content })
     }
@@ -365,7 +383,7 @@ impl HostChain {
     fn content(
         &mut self,
         verified: &Verified,
-        leaves: Vec<Option<Vec<u8>>>,
+        leaves: Under,
         sources: Sources,
     ) -> Result<Content, Refusal> {
         if let Some(sequence) = self.frozen {
@@ -383,7 +401,7 @@ impl HostChain {
                     },
                     body.source,
                 ));
-                Ok(Content::Devices(entries(&leaves)?))
+                Ok(Content::Devices(entries(leaves)?))
             }
             Body::Workloads(body) => {
                 bounded("workloads", body.count, usage::MAX_WORKLOADS)?;
@@ -391,7 +409,7 @@ impl HostChain {
                     sequence,
                     count: body.count,
                 };
-                Ok(Content::Workloads(entries(&leaves)?))
+                Ok(Content::Workloads(entries(leaves)?))
             }
             Body::Usage(body) => self.usage(body, leaves, sources),
             Body::Gap(_) => {
@@ -415,7 +433,7 @@ impl HostChain {
     fn usage(
         &mut self,
         body: &v1::Usage,
-        leaves: Vec<Option<Vec<u8>>>,
+        leaves: Under,
         sources: Sources,
     ) -> Result<Content, Refusal> {
         let interval = usage::check_interval(body)?;
@@ -447,6 +465,16 @@ impl HostChain {
             boot: body.boot,
             end_ms: body.end_ms,
         });
+        let leaves = match leaves {
+            Under::Lines(lines) => {
+                let (totals, lines) = lines.fit(devices, workloads)?;
+                return Ok(Content::Usage(
+                    totals,
+                    lines.into_iter().map(Some).collect(),
+                ));
+            }
+            Under::Leaves(leaves) => leaves,
+        };
         if leaves.iter().all(Option::is_some) {
             let leaves: Vec<Vec<u8>> = leaves.into_iter().flatten().collect();
             let (totals, lines) = usage::read_leaves(&leaves, devices, workloads, interval)?;
@@ -547,7 +575,12 @@ fn bounded(what: &'static str, count: u32, limit: usize) -> Result<(), BadUsage>
     }
 }
 
-fn entries<M: Message + Default>(leaves: &[Option<Vec<u8>>]) -> Result<Vec<Option<M>>, Refusal> {
+/// Reads the entries of a table. Lines are of no table, and there are none of a statement that has one.
+fn entries<M: Message + Default>(leaves: Under) -> Result<Vec<Option<M>>, Refusal> {
+    let leaves = match leaves {
+        Under::Leaves(leaves) => leaves,
+        Under::Lines(_) => return Err(Refusal::Entry(0)),
+    };
     let read = |(index, leaf): (usize, &Option<Vec<u8>>)| {
         let Some(leaf) = leaf else { return Ok(None) };
         let message = M::decode(leaf.as_slice()).map_err(|_| Refusal::Entry(index))?;

@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use affiant_proto::{Authorities, Body, Broken, Digest, Disclosure, Envelope, Statement, v1};
+use affiant_proto::{Authorities, Body, Broken, Digest, Disclosure, Opened, Statement, v1};
 use serde::Serialize;
 
 use crate::{
@@ -66,11 +66,16 @@ impl Docket {
     }
 
     /// Admits entry `index` with all that stands under its root.
-    pub fn take_whole(&mut self, index: u64, envelope: Envelope) -> Result<Admitted, Refusal> {
-        let chain = envelope.statement().header().chain();
+    pub fn take_whole(
+        &mut self,
+        index: u64,
+        entry: impl Into<Opened>,
+    ) -> Result<Admitted, Refusal> {
+        let entry = entry.into();
+        let chain = entry.statement().header().chain();
         let admitted = match chain.and_then(|chain| self.hosts.get_mut(&chain)) {
-            Some(host) => host.admit(envelope, self.sources, self.authorities.revocations())?,
-            None => self.admit_other(index, envelope.into_parts().0, false)?,
+            Some(host) => host.admit(entry, self.sources, self.authorities.revocations())?,
+            None => self.admit_other(index, entry.into_parts().0, false)?,
         };
         self.book.take(index, &admitted)?;
         self.note(&admitted);

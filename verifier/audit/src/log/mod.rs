@@ -219,10 +219,10 @@ impl<'a> Reading<'a> {
     }
 
     fn frame(&mut self, frame: Frame) -> Result<(), (&'static str, Wrong)> {
-        for envelope in frame.entries {
+        for entry in frame.entries {
             let taken = match &mut self.log {
-                Some(log) => log.take(envelope, |made| self.tiles.full(made)),
-                None => self.open(envelope),
+                Some(log) => log.take(entry, |made| self.tiles.full(made)),
+                None => self.open(entry),
             };
             taken.map_err(|unsound| {
                 let text = format!("{}: {unsound}", self.now);
@@ -234,7 +234,7 @@ impl<'a> Reading<'a> {
 
     fn open(
         &mut self,
-        genesis: affiant_proto::Envelope,
+        genesis: affiant_proto::Opened,
     ) -> Result<(), affiant_report::reading::Unsound> {
         let (store, public) = (self.store, self.places.public());
         let leaves = move |index| {

@@ -1,9 +1,9 @@
-//! All cores: workers read segments, unpack frames, read envelopes and verify signatures; the caller
+//! All cores: workers read segments, unpack frames, open entries and verify signatures; the caller
 //! gets the frames in the order of the log.
 //!
 //! ```text
-//! segments ─ open, hash ─▶ frames ─ unpack, parse, leaves, signature ─▶ in order ─▶ one judge
-//!            └──────── any worker, several at once ────────────────┘
+//! segments ─ open, hash ─▶ frames ─ unpack, spelling, lines, signature ─▶ in order ─▶ one judge
+//!            └──────── any worker, several at once ──────────────────┘
 //! ```
 
 use std::{
@@ -15,7 +15,7 @@ use std::{
     thread,
 };
 
-use affiant_proto::{Envelope, envelope::BadEnvelope};
+use affiant_proto::{Opened, envelope::BadEnvelope};
 use affiant_report::segment::{BadSegment, MAX_FILE_BYTES, Segment, SegmentName, fields::split};
 
 use super::{
@@ -59,8 +59,8 @@ pub enum Fault {
 
 /// The entries of one frame, as far as they could be read.
 pub struct Frame {
-    /// Envelopes from the first on.
-    pub entries: Vec<Envelope>,
+    /// Entries from the first on.
+    pub entries: Vec<Opened>,
     /// What is wrong with the one after them.
     pub fault: Option<Fault>,
 }
@@ -303,10 +303,10 @@ impl Line<'_> {
         let mut entries = Vec::with_capacity(parts.len());
         let mut fault = None;
         for (part, index) in parts.into_iter().zip(first..) {
-            match Envelope::parse(part) {
-                Ok(envelope) => {
-                    self.keys.learn(envelope.statement());
-                    entries.push(envelope);
+            match Opened::parse(part) {
+                Ok(entry) => {
+                    self.keys.learn(entry.statement());
+                    entries.push(entry);
                 }
                 Err(source) => {
                     let path = self.work.segments.get(number);
@@ -321,15 +321,15 @@ impl Line<'_> {
             }
         }
         let known = self.work.resume.is_some_and(|it| it.knows(segment.name()));
-        for envelope in &mut entries {
-            let Some(key) = self.keys.get(&envelope.statement().key()) else {
+        for entry in &mut entries {
+            let Some(key) = self.keys.get(&entry.statement().key()) else {
                 continue;
             };
             if known {
-                envelope.attested_before(key);
+                entry.attested_before(key);
             } else {
                 // What does not verify is refused, with its reason, when it is admitted.
-                let _ = envelope.attest(&key);
+                let _ = entry.attest(&key);
             }
         }
         Frame { entries, fault }

@@ -1,6 +1,6 @@
 //! Verifying a whole log: every entry, in its order, by the code that admitted it.
 //!
-//! Whoever has the files gives envelopes from the genesis on; how they are stored, and whether a
+//! Whoever has the files gives entries from the genesis on; how they are stored, and whether a
 //! signature was verified on another thread before, makes no difference here.
 
 mod conclusion;
@@ -13,7 +13,7 @@ use affiant_judge::{
     Docket, Judge,
     admission::{Admitted, Sources},
 };
-use affiant_proto::{Authorities, Body, Digest, Envelope, Statement, statement::Place};
+use affiant_proto::{Authorities, Body, Digest, Opened, Statement, statement::Place};
 
 use crate::{
     edge::{Edge, Made},
@@ -45,11 +45,11 @@ impl<'a> WholeLog<'a> {
     /// `leaves` gives the stored bytes of a full tile of level 0, which are checked before they are
     /// used: only for a host that saw the log at a size at which no segment ends.
     pub fn open(
-        genesis: Envelope,
+        genesis: impl Into<Opened>,
         trust: Option<&'a Trust>,
         leaves: impl Fn(u64) -> Option<Vec<u8>> + 'a,
     ) -> Result<Self, Unsound> {
-        let statement = genesis.into_parts().0;
+        let statement = genesis.into().into_parts().0;
         if !matches!(statement.body(), Body::Genesis(_)) {
             return Err(Unsound::NoGenesis);
         }
@@ -82,11 +82,16 @@ impl<'a> WholeLog<'a> {
     }
 
     /// Admits and judges the next entry; `full` gets each tile and bundle that it fills.
-    pub fn take(&mut self, envelope: Envelope, mut full: impl FnMut(&Made)) -> Result<(), Unsound> {
+    pub fn take(
+        &mut self,
+        entry: impl Into<Opened>,
+        mut full: impl FnMut(&Made),
+    ) -> Result<(), Unsound> {
         let index = self.edge.size();
-        let leaf = envelope.statement().digest();
-        let place = envelope.statement().header().place();
-        let taken = self.docket.take_whole(index, envelope);
+        let entry = entry.into();
+        let leaf = entry.statement().digest();
+        let place = entry.statement().header().place();
+        let taken = self.docket.take_whole(index, entry);
         let admitted = taken.map_err(|source| {
             let place = self.spell(place);
             Unsound::Refused {
