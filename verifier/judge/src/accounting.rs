@@ -5,12 +5,17 @@
 //! where the host let lines go, from the totals of their records.
 //! Attribution is as known when a record was logged; no later event moves a figure.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+};
 
 use affiant_proto::v1;
 use serde::{Deserialize, Serialize};
 
-use crate::{bare::Parts, devices::Class};
+use crate::{bare::Parts, chains::ByChain, devices::Class};
+
+type Chain = [u8; 32];
 
 /// The largest integer that every JSON reader keeps exact: 2^53 − 1.
 const MAX_JSON_INTEGER: u128 = (1 << 53) - 1;
@@ -50,6 +55,10 @@ impl TryFrom<Spelled> for Amount {
 impl Amount {
     fn add(&mut self, more: u64) {
         self.0 = self.0.saturating_add(more.into());
+    }
+
+    fn join(&mut self, more: Self) {
+        self.0 = self.0.saturating_add(more.0);
     }
 }
 
@@ -115,13 +124,82 @@ pub struct ClassUse {
     pub device_records: u64,
 }
 
-/// Where one shown line's time goes.
+/// Where the time of lines goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Share<'a> {
     Tenant(&'a str),
     Unattributed,
     Idle,
     NotObserved { planned: bool },
+}
+
+/// What lines of one record sum to that are of one class and one share.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Sum {
+    lines: u64,
+    time_ms: Amount,
+    samples: Amount,
+    samples_missing: Amount,
+    /// Each with the lines that do not tell it.
+    allocated_ms: (Amount, u64),
+    busy_ms: (Amount, u64),
+    energy_mj: (Amount, u64),
+    places: Places,
+}
+
+/// Places of devices in an inventory.
+#[derive(Clone, Debug, Default)]
+struct Places {
+    /// The first 64, which are all that an inventory may have, as bits.
+    near: u64,
+    /// What else lines may point at.
+    far: BTreeSet<u32>,
+}
+
+impl Places {
+    fn add(&mut self, place: u32) {
+        match 1_u64.checked_shl(place) {
+            Some(bit) => self.near |= bit,
+            None => {
+                self.far.insert(place);
+            }
+        }
+    }
+
+    fn iter(&self) -> impl Iterator<Item = u32> {
+        let near = (0..u64::BITS).filter(|place| self.near & 1 << place != 0);
+        near.chain(self.far.iter().copied())
+    }
+}
+
+impl Sum {
+    /// Adds one shown line.
+    pub(crate) fn add(&mut self, line: &v1::UsageLine) {
+        self.lines = self.lines.saturating_add(1);
+        self.time_ms.add(line.time_ms);
+        self.samples.add(line.samples.into());
+        self.samples_missing.add(line.missing.into());
+        for ((amount, missing), value) in [
+            (&mut self.allocated_ms, line.allocated_ms),
+            (&mut self.busy_ms, line.busy_ms),
+            (&mut self.energy_mj, line.energy_mj),
+        ] {
+            match value {
+                Some(value) => amount.add(value),
+                None => *missing = missing.saturating_add(1),
+            }
+        }
+        self.places.add(line.device);
+    }
+}
+
+/// The record of which lines are booked.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct At {
+    pub(crate) index: u64,
+    pub(crate) chain: Chain,
+    /// The inventory that it cites, and how many its host has stated.
+    pub(crate) inventory: (u64, u64),
 }
 
 /// The books.
@@ -137,8 +215,32 @@ pub(crate) struct Accounts {
 struct Books {
     used: TenantUse,
     devices: BTreeSet<String>,
+    /// Of each chain the places of its inventory whose devices are in that set: they are named once
+    /// and not with every record. 64 bytes a host that the tenant used.
+    booked: ByChain<((u64, u64), u64)>,
     /// The last record that was booked.
     last: Option<u64>,
+}
+
+impl Books {
+    /// Takes the devices of lines, which `named` gives by their place.
+    fn on<'a>(&mut self, at: At, places: &Places, named: impl Fn(u32) -> Cow<'a, str>) {
+        let none = (at.inventory, 0);
+        let booked = self.booked.entry(at.chain).or_insert(none);
+        if booked.0 != at.inventory {
+            *booked = none;
+        }
+        if places.near & !booked.1 == 0 && places.far.is_empty() {
+            return;
+        }
+        booked.1 |= places.near;
+        for place in places.iter() {
+            let device = named(place);
+            if !self.devices.contains(device.as_ref()) {
+                self.devices.insert(device.into_owned());
+            }
+        }
+    }
 }
 
 impl Accounts {
@@ -159,26 +261,28 @@ impl Accounts {
         }
     }
 
-    /// Books one shown line of the record at `index`.
-    pub(crate) fn line(
+    /// Books shown lines of one record that have class and share in common.
+    pub(crate) fn lines<'a>(
         &mut self,
-        index: u64,
+        at: At,
         class: Class,
-        device: &str,
         share: Share<'_>,
-        line: &v1::UsageLine,
+        sum: &Sum,
+        named: impl Fn(u32) -> Cow<'a, str>,
     ) {
         let books = self.classes.entry(class).or_default();
         match share {
-            Share::Unattributed => books.unattributed_ms.add(line.time_ms),
-            Share::Idle => books.idle_ms.add(line.time_ms),
+            Share::Unattributed => books.unattributed_ms.join(sum.time_ms),
+            Share::Idle => books.idle_ms.join(sum.time_ms),
             Share::NotObserved { planned } => {
-                books.not_observed_ms.add(line.time_ms);
-                books.planned_ms.add(if planned { line.time_ms } else { 0 });
+                books.not_observed_ms.join(sum.time_ms);
+                if planned {
+                    books.planned_ms.join(sum.time_ms);
+                }
             }
             Share::Tenant(tenant) => {
-                books.tenants_ms.add(line.time_ms);
-                self.tenant(index, class, device, tenant, line);
+                books.tenants_ms.join(sum.time_ms);
+                self.tenant(at, class, tenant, sum, named);
             }
         }
     }
@@ -232,52 +336,53 @@ impl Accounts {
         complete.collect()
     }
 
-    fn tenant(
+    fn tenant<'a>(
         &mut self,
-        index: u64,
+        at: At,
         class: Class,
-        device: &str,
         tenant: &str,
-        line: &v1::UsageLine,
+        sum: &Sum,
+        named: impl Fn(u32) -> Cow<'a, str>,
     ) {
-        if !self.tenants.contains_key(tenant) {
-            self.tenants.insert(tenant.to_owned(), BTreeMap::new());
+        match self.tenants.get_mut(tenant) {
+            Some(classes) => classes.entry(class).or_default().book(at, sum, named),
+            None => {
+                let classes = self.tenants.entry(tenant.to_owned()).or_default();
+                classes.entry(class).or_default().book(at, sum, named);
+            }
         }
-        let Some(classes) = self.tenants.get_mut(tenant) else {
-            return;
-        };
-        let books = classes.entry(class).or_default();
-        if !books.devices.contains(device) {
-            books.devices.insert(device.to_owned());
-        }
-        let again = books.last.replace(index) == Some(index);
-        let books = &mut books.used;
+    }
+}
+
+impl Books {
+    fn book<'a>(&mut self, at: At, sum: &Sum, named: impl Fn(u32) -> Cow<'a, str>) {
+        self.on(at, &sum.places, named);
+        let again = self.last.replace(at.index) == Some(at.index);
+        let books = &mut self.used;
         books.records = books.records.saturating_add(u64::from(!again));
-        books.lines = books.lines.saturating_add(1);
-        books.attributed_ms.add(line.time_ms);
-        books.samples.add(line.samples.into());
-        books.samples_missing.add(line.missing.into());
-        for (amount, missing, value) in [
+        books.lines = books.lines.saturating_add(sum.lines);
+        books.attributed_ms.join(sum.time_ms);
+        books.samples.join(sum.samples);
+        books.samples_missing.join(sum.samples_missing);
+        for (amount, missing, (more, without)) in [
             (
                 &mut books.allocated_ms,
                 &mut books.lines_without_allocated,
-                line.allocated_ms,
+                sum.allocated_ms,
             ),
             (
                 &mut books.busy_ms,
                 &mut books.lines_without_busy,
-                line.busy_ms,
+                sum.busy_ms,
             ),
             (
                 &mut books.energy_mj,
                 &mut books.lines_without_energy,
-                line.energy_mj,
+                sum.energy_mj,
             ),
         ] {
-            match value {
-                Some(value) => amount.add(value),
-                None => *missing = missing.saturating_add(1),
-            }
+            amount.join(more);
+            *missing = missing.saturating_add(without);
         }
     }
 }
@@ -295,6 +400,49 @@ mod tests {
         }
     }
 
+    /// Books one line of device `g`, number 0 of its host, or `h`, number 1.
+    fn book(accounts: &mut Accounts, share: Share<'_>, line: &v1::UsageLine) {
+        let at = At {
+            index: 1,
+            chain: [7; 32],
+            inventory: (1, 1),
+        };
+        let mut sum = Sum::default();
+        sum.add(line);
+        let named = |place| if place == 0 { "g" } else { "h" }.into();
+        accounts.lines(at, Class::A, share, &sum, named);
+    }
+
+    #[test]
+    fn a_device_counts_once_however_often_and_wherever_it_is_listed() {
+        let mut accounts = Accounts::default();
+        let mut sum = Sum::default();
+        for device in [0, 63, 64, u32::MAX, 0] {
+            sum.add(&v1::UsageLine { device, ..line(1) });
+        }
+        let named = |place: u32| format!("device {place}").into();
+        let other = |place: u32| format!("other {place}").into();
+        let at = |index, chain, inventory| At {
+            index,
+            chain,
+            inventory,
+        };
+        let devices = |accounts: &Accounts| accounts.tenants().pop().unwrap().devices;
+        let mut book = |at, named: &dyn Fn(u32) -> Cow<'static, str>| {
+            accounts.lines(at, Class::A, Share::Tenant("t"), &sum, named);
+            devices(&accounts)
+        };
+        assert_eq!(book(at(1, [7; 32], (1, 1)), &named), 4);
+        assert_eq!(book(at(2, [7; 32], (1, 1)), &named), 4);
+        assert_eq!(book(at(3, [8; 32], (1, 1)), &named), 4, "carried over");
+        assert_eq!(
+            book(at(4, [7; 32], (9, 2)), &other),
+            8,
+            "others in their place"
+        );
+        assert_eq!(book(at(5, [7; 32], (1, 3)), &named), 8);
+    }
+
     #[test]
     fn the_parts_of_a_class_make_up_its_total_and_what_is_not_shown_is_withheld() {
         let mut accounts = Accounts::default();
@@ -306,8 +454,8 @@ mod tests {
             energy_mj: Some(5),
         };
         accounts.device(Class::A, &totals);
-        accounts.line(1, Class::A, "g", Share::Tenant("t"), &line(4_000));
-        accounts.line(1, Class::A, "g", Share::Unattributed, &line(1_000));
+        book(&mut accounts, Share::Tenant("t"), &line(4_000));
+        book(&mut accounts, Share::Unattributed, &line(1_000));
         let class = accounts.classes().pop().unwrap();
         assert_eq!(class.total_ms, Amount(10_000));
         assert_eq!(class.tenants_ms, Amount(4_000));
@@ -318,17 +466,13 @@ mod tests {
     #[test]
     fn a_missing_figure_is_counted_as_missing_and_never_as_zero() {
         let mut accounts = Accounts::default();
-        accounts.line(1, Class::A, "g", Share::Tenant("t"), &line(10));
-        accounts.line(
-            1,
-            Class::A,
-            "h",
-            Share::Tenant("t"),
-            &v1::UsageLine {
-                busy_ms: Some(0),
-                ..line(10)
-            },
-        );
+        book(&mut accounts, Share::Tenant("t"), &line(10));
+        let measured = v1::UsageLine {
+            device: 1,
+            busy_ms: Some(0),
+            ..line(10)
+        };
+        book(&mut accounts, Share::Tenant("t"), &measured);
         let tenant = accounts.tenants().pop().unwrap();
         assert_eq!(
             (tenant.lines, tenant.lines_without_busy, tenant.records),
@@ -354,7 +498,7 @@ mod tests {
     fn sums_beyond_64_bits_stay_exact() {
         let mut accounts = Accounts::default();
         for _ in 0..3 {
-            accounts.line(1, Class::A, "g", Share::Tenant("t"), &line(u64::MAX));
+            book(&mut accounts, Share::Tenant("t"), &line(u64::MAX));
         }
         let tenant = accounts.tenants().pop().unwrap();
         assert_eq!(tenant.attributed_ms.0, 3 * u128::from(u64::MAX));

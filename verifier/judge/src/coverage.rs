@@ -11,9 +11,9 @@
 //! the latest until the host is back: until a record that comes after it had fallen silent or
 //! after a hole. Holes and silence within a window are planned and counted apart.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use crate::parameters::Parameters;
+use crate::{chains::ByChain, parameters::Parameters};
 
 type Chain = [u8; 32];
 
@@ -97,6 +97,8 @@ struct Watch {
     covered_to_ms: u64,
     index: u64,
     due_ms: Option<u64>,
+    /// When it is looked at next: no later than its record is due.
+    queued_ms: Option<u64>,
     excused: bool,
     /// Whether it has yet to report for the first time.
     new: bool,
@@ -157,8 +159,10 @@ pub(crate) struct Coverage {
     from_ms: u64,
     to_ms: u64,
     now_ms: Option<u64>,
-    watches: BTreeMap<Chain, Watch>,
-    due: BTreeSet<(u64, Chain)>,
+    watches: ByChain<Watch>,
+    /// When to look at whom. A host that reports is left where it stands: it is put further back
+    /// when its turn comes, and not with every record.
+    queue: BTreeSet<(u64, Chain)>,
 }
 
 impl Coverage {
@@ -171,8 +175,8 @@ impl Coverage {
             from_ms,
             to_ms,
             now_ms: None,
-            watches: BTreeMap::new(),
-            due: BTreeSet::new(),
+            watches: ByChain::default(),
+            queue: BTreeSet::new(),
         }
     }
 
@@ -189,11 +193,20 @@ impl Coverage {
         let leap = self.now_ms.map_or(0, |now| unix_ms.saturating_sub(now));
         self.now_ms = self.now_ms.max(Some(unix_ms));
         let now = self.now();
-        while let Some((due, chain)) = self.due.first().copied().filter(|(due, _)| *due < now) {
-            self.due.remove(&(due, chain));
+        let turn = |queue: &BTreeSet<(u64, Chain)>| {
+            let first = queue.first().copied();
+            first.filter(|(queued, _)| *queued < now)
+        };
+        while let Some((queued, chain)) = turn(&self.queue) {
+            self.queue.remove(&(queued, chain));
             let Some(watch) = self.watches.get_mut(&chain) else {
                 continue;
             };
+            watch.queued_ms = None;
+            if watch.due_ms.is_none_or(|due| due >= now) {
+                enqueue(&mut self.queue, watch, chain);
+                continue;
+            }
             watch.due_ms = None;
             if let Some(window) = watch.windows.iter().find(|window| window.holds(now)) {
                 watch.resting = true;
@@ -211,7 +224,7 @@ impl Coverage {
                 watch.resting = false;
                 watch.silent = true;
             }
-            self.due.extend(watch.due_ms.map(|due| (due, chain)));
+            enqueue(&mut self.queue, watch, chain);
         }
     }
 
@@ -272,11 +285,8 @@ impl Coverage {
         if watch.resting {
             let end = watch.windows.last().filter(|last| last.holds(now));
             let end = end.map_or(Some(now), |last| last.until_ms);
-            if let Some(due) = watch.due_ms.take() {
-                self.due.remove(&(due, chain));
-            }
             watch.due_ms = end.map(|until| until.saturating_add(grace));
-            self.due.extend(watch.due_ms.map(|due| (due, chain)));
+            enqueue(&mut self.queue, watch, chain);
         }
         gap
     }
@@ -294,9 +304,7 @@ impl Coverage {
         let Some(watch) = self.watches.get_mut(&chain) else {
             return Heard::default();
         };
-        if let Some(due) = watch.due_ms.take() {
-            self.due.remove(&(due, chain));
-        }
+        watch.due_ms = None;
         let Some(since) = watch.since_ms.take() else {
             return Heard::default();
         };
@@ -427,7 +435,9 @@ impl Coverage {
         heard.covered_to_ms = watch.covered_to_ms;
         if watch.since_ms.is_some() {
             let said = self.now_ms.map_or(end_ms, |_| now);
-            self.wait(chain, said, self.grace_ms);
+            watch.excused = false;
+            watch.due_ms = Some(said.saturating_add(self.grace_ms));
+            enqueue(&mut self.queue, watch, chain);
         }
         heard
     }
@@ -498,14 +508,26 @@ impl Coverage {
         let Some(watch) = self.watches.get_mut(&chain) else {
             return;
         };
-        if let Some(due) = watch.due_ms.take() {
-            self.due.remove(&(due, chain));
-        }
         watch.excused = false;
-        let due = heard_ms.saturating_add(grace_ms);
-        watch.due_ms = Some(due);
-        self.due.insert((due, chain));
+        watch.due_ms = Some(heard_ms.saturating_add(grace_ms));
+        enqueue(&mut self.queue, watch, chain);
     }
+}
+
+/// Makes sure that a host is looked at when its record is due.
+fn enqueue(queue: &mut BTreeSet<(u64, Chain)>, watch: &mut Watch, chain: Chain) {
+    let Some(due) = watch.due_ms else {
+        return;
+    };
+    match watch.queued_ms {
+        Some(queued) if queued <= due => return,
+        Some(queued) => {
+            queue.remove(&(queued, chain));
+        }
+        None => {}
+    }
+    watch.queued_ms = Some(due);
+    queue.insert((due, chain));
 }
 
 #[cfg(test)]

@@ -1,28 +1,45 @@
 //! The hearing of one usage record: each line's owner, each use's breaches, each device's darkness.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
-use affiant_proto::v1::{self, LineKind};
+use affiant_proto::{
+    Digest,
+    v1::{self, LineKind},
+};
 
 use crate::{
     Answer, Judge,
-    accounting::Share,
+    accounting::{At, Share, Sum},
     bare::Parts,
     coverage::Heard,
     devices::Class,
     episodes::{Episode, Key},
     findings::{Known, Rule, Subject},
-    matching::Match,
+    matching::{Bindings, Match},
     record::{Owner, Record, is_use, words},
     registry::Standing,
     rules,
     timeline::Moment,
     uses,
-    whereabouts::Stay,
+    whereabouts::Sighting,
 };
 
-/// What says whose a line is: its kind and its workload.
-type Kind = (i32, Option<u32>);
+/// What says whose a line is, and where its time goes: kind, workload, reason and class.
+type Kind = (i32, Option<u32>, i32, Class);
+
+/// Shown lines of one owner and class, all planned or none.
+#[derive(Clone, Debug)]
+struct Heap {
+    owner: Owner,
+    class: Class,
+    planned: bool,
+    sum: Sum,
+    /// Whether any of them is use.
+    used: bool,
+}
 
 impl Judge {
     /// Takes a usage record with its totals and its lines from leaf 1 on, `None` for one that is
@@ -43,12 +60,14 @@ impl Judge {
         let interval = (usage.wall_start_ms, usage.wall_end_ms);
         let heard = self.coverage.record(chain, index, interval.0, interval.1);
         self.heard(chain, index, &heard);
-        if !self.hosts.of(chain).state.is_live() {
+        let host = self.hosts.share(chain);
+        if !host.state.is_live() {
             // A late record of a host that is over makes no further one due.
             self.coverage.end(chain, index);
         }
         let record = Record {
-            host: self.hosts.share(chain),
+            host: &host,
+            placed: host.inventory(usage.inventory),
             chain,
             index,
             usage,
@@ -59,52 +78,48 @@ impl Judge {
         let withheld = lines.iter().filter(|line| line.is_none()).count();
         self.lines_withheld = self.lines_withheld.saturating_add(withheld as u64);
 
-        let mut classes: BTreeMap<Class, Parts> = BTreeMap::new();
         for (place, parts) in (0_u32..).zip(&totals.devices) {
-            let class = record.class(place);
-            self.accounts.device(class, parts);
-            classes.entry(class).or_default().add(Parts::of(parts));
+            self.accounts.device(record.class(place), parts);
         }
         if withheld > 0 && withheld == lines.len() {
+            let mut classes: BTreeMap<Class, Parts> = BTreeMap::new();
+            for (place, parts) in (0_u32..).zip(&totals.devices) {
+                let class = record.class(place);
+                classes.entry(class).or_default().add(Parts::of(parts));
+            }
             let place = (sequence, index);
             self.bare
                 .add(chain, place, interval, withheld as u64, classes);
         }
         self.dark(&record, totals, lines, &heard);
-        let mut used: BTreeMap<String, BTreeSet<Class>> = BTreeMap::new();
+        let mut used: BTreeMap<Arc<str>, BTreeSet<Class>> = BTreeMap::new();
         let mut nobodys: Option<Episode> = None;
-        // Whose a workload is is the same on every line of one record, and dear to find.
-        let mut known: BTreeMap<Kind, Owner> = BTreeMap::new();
-        for line in lines.iter().flatten() {
-            let class = record.class(line.device);
-            let kind = (line.kind, line.workload);
-            let owner = known.entry(kind);
-            let owner = &*owner.or_insert_with(|| self.owner(&record, line));
-            let share = match owner {
+        let at = At {
+            index,
+            chain,
+            inventory: (usage.inventory, host.listed()),
+        };
+        for heap in self.heaps(&record, lines) {
+            let share = match &heap.owner {
                 Owner::Tenant(tenant) => Share::Tenant(tenant),
                 Owner::Nobody(_) => Share::Unattributed,
                 Owner::Idle => Share::Idle,
                 Owner::NotObserved => Share::NotObserved {
-                    planned: rules::is_planned(line.reason()),
+                    planned: heap.planned,
                 },
                 Owner::NotShown => continue,
             };
-            self.accounts
-                .line(index, class, &record.device(line.device), share, line);
-            match owner {
-                Owner::Tenant(tenant) if is_use(line) => match used.get_mut(tenant) {
-                    Some(classes) => {
-                        classes.insert(class);
-                    }
-                    None => {
-                        used.insert(tenant.clone(), BTreeSet::from([class]));
-                    }
-                },
-                Owner::Nobody(why) if is_use(line) => {
+            let named = |place| record.device(place);
+            self.accounts.lines(at, heap.class, share, &heap.sum, named);
+            match heap.owner {
+                Owner::Tenant(tenant) if heap.used => {
+                    used.entry(tenant).or_default().insert(heap.class);
+                }
+                Owner::Nobody(why) if heap.used => {
                     let new = || record.observed(self.clock_ms);
                     nobodys
                         .get_or_insert_with(new)
-                        .tell(why, &record.host.name, Some(class));
+                        .tell(&why, &record.host.name, Some(heap.class));
                 }
                 _ => {}
             }
@@ -120,54 +135,56 @@ impl Judge {
         }
     }
 
-    /// Follows the devices of a record to where they were before.
-    fn locate(&mut self, record: &Record<'_>) {
-        let stay = Stay {
-            from_ms: record.usage.wall_start_ms,
-            to_ms: record.usage.wall_end_ms,
-            first_index: record.index,
-            last_index: record.index,
-            host: record.host.name.clone(),
-            chain: record.chain,
-        };
-        let listed = || record.host.uuids(record.usage.inventory);
-        for met in self
-            .whereabouts
-            .record(record.usage.inventory, stay, listed)
-        {
-            let (key, episode) = self.meeting(&met);
-            self.episodes.add(key, episode);
+    /// Puts lines together that have owner and class in common.
+    fn heaps(&mut self, record: &Record<'_>, lines: &[Option<v1::UsageLine>]) -> Vec<Heap> {
+        let workloads = record.usage.workloads;
+        let moment = (record.index, record.instant());
+        let known = self
+            .ownership
+            .of(record.chain, workloads, &self.bindings, moment);
+        let mut heaps: Vec<Heap> = Vec::with_capacity(4);
+        // Whose a workload is is the same on every line of one record, and dear to find.
+        let mut kinds: BTreeMap<Kind, usize> = BTreeMap::new();
+        let mut owners: BTreeMap<(Owner, Class, bool), usize> = BTreeMap::new();
+        for line in lines.iter().flatten() {
+            let class = record.class(line.device);
+            let kind = (line.kind, line.workload, line.reason, class);
+            let place = *kinds.entry(kind).or_insert_with(|| {
+                let owner = owner(record, line, &self.bindings, known);
+                let planned = rules::is_planned(line.reason());
+                let shared = owners.entry((owner.clone(), class, planned));
+                *shared.or_insert_with(|| {
+                    heaps.push(Heap {
+                        owner,
+                        class,
+                        planned,
+                        sum: Sum::default(),
+                        used: false,
+                    });
+                    heaps.len() - 1
+                })
+            });
+            if let Some(heap) = heaps.get_mut(place) {
+                heap.sum.add(line);
+                heap.used |= is_use(line);
+            }
         }
+        heaps
     }
 
-    /// Says whose the time of a line is. Not shown is nobody's to tell, and so withheld.
-    fn owner(&self, record: &Record<'_>, line: &v1::UsageLine) -> Owner {
-        match LineKind::try_from(line.kind).unwrap_or_default() {
-            LineKind::Idle => return Owner::Idle,
-            LineKind::NotObserved => return Owner::NotObserved,
-            LineKind::Unattributed => {
-                return Owner::Nobody("the agent could not place the processes".to_owned());
-            }
-            LineKind::Unspecified | LineKind::Attributed => {}
-        }
-        let Some(workload) = record.workload(line) else {
-            return Owner::NotShown;
+    /// Follows the devices of a record to where they were before.
+    fn locate(&mut self, record: &Record<'_>) {
+        let seen = Sighting {
+            chain: record.chain,
+            inventory: record.usage.inventory,
+            from_ms: record.usage.wall_start_ms,
+            to_ms: record.usage.wall_end_ms,
+            index: record.index,
         };
-        let host = record.host.name.as_str();
-        match self
-            .bindings
-            .find(workload, host, record.index, record.usage.wall_end_ms)
-        {
-            Match::Tenant(tenant) => Owner::Tenant(tenant),
-            Match::None => Owner::Nobody(format!("no binding for {}", words(workload))),
-            Match::Ambiguous(tenants) => {
-                let tenants: Vec<_> = tenants.into_iter().collect();
-                Owner::Nobody(format!(
-                    "bindings of {} all match {}",
-                    tenants.join(", "),
-                    words(workload)
-                ))
-            }
+        let listed = || record.host.uuids(record.usage.inventory);
+        for met in self.whereabouts.record(seen, &record.host.name, listed) {
+            let (key, episode) = self.meeting(&met);
+            self.episodes.add(key, episode);
         }
     }
 
@@ -192,14 +209,18 @@ impl Judge {
             let broken: BTreeSet<_> = breaches.into_iter().map(|breach| breach.rule).collect();
             all.insert(class, broken.clone());
             let key = uses::Key {
-                tenant: tenant.to_owned(),
                 class,
-                chain: record.chain,
+                chain: Digest::new(record.chain),
                 broken,
             };
             let interval = (record.usage.wall_start_ms, record.usage.wall_end_ms);
-            self.uses
-                .add(key, record.index, interval, self.registry.revision());
+            self.uses.add(
+                tenant,
+                key,
+                record.index,
+                interval,
+                self.registry.revision(),
+            );
         }
         for (rule, episode) in found {
             self.observe(rule, Subject::Tenant(tenant.to_owned()), episode);
@@ -207,14 +228,14 @@ impl Judge {
         all
     }
 
-    fn standing(&mut self, tenant: &str, index: u64, instant: u64) -> Standing {
+    fn standing(&mut self, tenant: &str, index: u64, instant: u64) -> Arc<Standing> {
         let revision = self.registry.revision();
         let holds = |answer: &&Answer| {
             let (from, to) = answer.steady;
             answer.revision == revision && from <= instant && instant < to
         };
         if let Some(answer) = self.answers.get(tenant).filter(holds) {
-            return answer.standing.clone();
+            return Arc::clone(&answer.standing);
         }
         let standing = self
             .registry
@@ -225,10 +246,11 @@ impl Judge {
             ));
         }
         let steady = self.registry.steady(instant);
+        let standing = Arc::new(standing);
         let answer = Answer {
             revision,
             steady,
-            standing: standing.clone(),
+            standing: Arc::clone(&standing),
         };
         self.answers.insert(tenant.to_owned(), answer);
         standing
@@ -317,4 +339,38 @@ impl Judge {
             episode,
         );
     }
+}
+
+/// Says whose the time of a line is, by what is `known` of its host's workloads where that is there.
+/// Not shown is nobody's to tell, and so withheld.
+fn owner(
+    record: &Record<'_>,
+    line: &v1::UsageLine,
+    bindings: &Bindings,
+    known: &mut BTreeMap<u32, Owner>,
+) -> Owner {
+    match LineKind::try_from(line.kind).unwrap_or_default() {
+        LineKind::Idle => return Owner::Idle,
+        LineKind::NotObserved => return Owner::NotObserved,
+        LineKind::Unattributed => {
+            return Owner::Nobody("the agent could not place the processes".into());
+        }
+        LineKind::Unspecified | LineKind::Attributed => {}
+    }
+    let (Some(place), Some(workload)) = (line.workload, record.workload(line)) else {
+        return Owner::NotShown;
+    };
+    let found = || {
+        let host = record.host.name.as_str();
+        match bindings.find(workload, host, record.index, record.usage.wall_end_ms) {
+            Match::Tenant(tenant) => Owner::Tenant(tenant.into()),
+            Match::None => Owner::Nobody(format!("no binding for {}", words(workload)).into()),
+            Match::Ambiguous(tenants) => {
+                let tenants: Vec<_> = tenants.into_iter().collect();
+                let all = tenants.join(", ");
+                Owner::Nobody(format!("bindings of {all} all match {}", words(workload)).into())
+            }
+        }
+    };
+    known.entry(place).or_insert_with(found).clone()
 }

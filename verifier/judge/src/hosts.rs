@@ -8,7 +8,7 @@ use std::{
 use affiant_proto::{Digest, Reenrolment, v1};
 use serde::{Deserialize, Serialize};
 
-use crate::{darkness::Name, devices::Class};
+use crate::{chains::ByChain, darkness::Name, devices::Class};
 
 /// Inventories, and as many lists of workloads, kept of one chain. Records point at the newest;
 /// eight leave room for statements that were sealed before one that they follow.
@@ -59,6 +59,8 @@ pub(crate) struct Host {
     /// The chain that it says it continues, and why.
     predecessor: Option<([u8; 32], String)>,
     inventories: BTreeMap<u64, Vec<Option<Placed>>>,
+    /// How many inventories it has stated.
+    listed: u64,
     workloads: BTreeMap<u64, Vec<Option<v1::Workload>>>,
 }
 
@@ -74,13 +76,25 @@ impl Host {
             lost_ms: 0,
             predecessor: None,
             inventories: BTreeMap::new(),
+            listed: 0,
             workloads: BTreeMap::new(),
         }
     }
 
+    #[cfg(test)]
     pub(crate) fn device(&self, inventory: u64, place: u32) -> Option<&Placed> {
         let place = usize::try_from(place).ok()?;
-        self.inventories.get(&inventory)?.get(place)?.as_ref()
+        self.inventory(inventory).get(place)?.as_ref()
+    }
+
+    /// The devices of an inventory by their places; none of one that is not kept.
+    pub(crate) fn inventory(&self, inventory: u64) -> &[Option<Placed>] {
+        self.inventories.get(&inventory).map_or(&[], Vec::as_slice)
+    }
+
+    /// How many inventories it has stated: while no other comes, a place is one device's.
+    pub(crate) fn listed(&self) -> u64 {
+        self.listed
     }
 
     pub(crate) fn workload(&self, workloads: u64, place: u32) -> Option<&v1::Workload> {
@@ -141,7 +155,7 @@ impl HostState {
 /// All hosts, by chain.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Hosts {
-    chains: BTreeMap<[u8; 32], Arc<Host>>,
+    chains: ByChain<Arc<Host>>,
     named: BTreeMap<String, BTreeSet<[u8; 32]>>,
 }
 
@@ -230,7 +244,9 @@ impl Hosts {
         sequence: u64,
         devices: Vec<Option<Placed>>,
     ) {
-        keep(&mut self.of(chain).inventories, sequence, devices);
+        let host = self.of(chain);
+        host.listed += 1;
+        keep(&mut host.inventories, sequence, devices);
     }
 
     pub(crate) fn workloads(

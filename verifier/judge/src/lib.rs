@@ -11,7 +11,10 @@
 //!       └ accounting ─▶ figures
 //! ```
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
 
 use affiant_proto::v1;
 
@@ -19,6 +22,7 @@ pub mod accounting;
 pub mod admission;
 pub mod approval;
 mod bare;
+mod chains;
 mod coverage;
 mod custody;
 mod darkness;
@@ -31,6 +35,7 @@ mod hearing;
 mod hosts;
 mod lateness;
 pub mod matching;
+mod ownership;
 pub mod parameters;
 pub mod parties;
 mod record;
@@ -64,6 +69,7 @@ use darkness::Darkness;
 use episodes::Episodes;
 use hosts::{Hosts, Placed};
 use lateness::Spreads;
+use ownership::Ownership;
 use registry::Standing;
 use signers::Signers;
 use timeline::Stamp;
@@ -91,6 +97,7 @@ pub struct Judge {
     genesis: Option<v1::Genesis>,
     registry: Registry,
     bindings: Bindings,
+    ownership: Ownership,
     hosts: Hosts,
     coverage: Coverage,
     darkness: Darkness,
@@ -131,7 +138,7 @@ struct Admission {
 struct Answer {
     revision: u64,
     steady: (u64, u64),
-    standing: Standing,
+    standing: Arc<Standing>,
 }
 
 impl Judge {
@@ -157,6 +164,7 @@ impl Judge {
             genesis: None,
             registry: Registry::default(),
             bindings: Bindings::default(),
+            ownership: Ownership::default(),
             hosts: Hosts::default(),
             accounts: Accounts::default(),
             bare: Bare::default(),
@@ -265,6 +273,7 @@ impl Judge {
         sequence: u64,
         workloads: Vec<Option<v1::Workload>>,
     ) {
+        self.ownership.forget(&chain);
         self.hosts.workloads(chain, sequence, workloads);
     }
 

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use affiant_proto::v1;
 
-use crate::timeline::Stamp;
+use crate::timeline::{Stamp, steady};
 
 /// Selectors of a binding, the most telling first: it is filed under the first that it gives.
 const SELECTORS: usize = 8;
@@ -34,6 +34,11 @@ pub struct Bindings {
     filed: BTreeMap<(usize, String), BTreeSet<String>>,
     /// Bindings without any selector: they match everything.
     open: BTreeSet<String>,
+    /// Instants at which an answer about the same knowledge may change.
+    instants: BTreeSet<u64>,
+    /// How often what is known has changed, and the log index of the newest change.
+    revision: u64,
+    newest: Option<u64>,
 }
 
 impl Bindings {
@@ -42,6 +47,12 @@ impl Bindings {
         let Some(binding) = &event.binding else {
             return;
         };
+        self.learn(stamp.index);
+        self.instants.insert(stamp.permits_from());
+        self.instants.extend(binding.from_unix_ms);
+        // At the last instant itself it still binds.
+        let end = binding.to_unix_ms.map(|to| to.saturating_add(1));
+        self.instants.extend(end);
         let acts = self.acts.entry(officer).or_default();
         acts.insert(stamp.index, binding.id.clone());
         let given = selectors(binding)
@@ -70,6 +81,7 @@ impl Bindings {
         officer: [u8; 32],
         (first, last): (u64, u64),
     ) -> Vec<String> {
+        self.learn(index);
         let acts = self.acts.get(&officer).into_iter();
         let mut said = Vec::new();
         for (act, binding) in acts.flat_map(|acts| acts.range(first..=last)) {
@@ -79,6 +91,27 @@ impl Bindings {
             ));
         }
         said
+    }
+
+    /// How often what is known has changed.
+    pub(crate) fn revision(&self) -> u64 {
+        self.revision
+    }
+
+    /// The log index of the newest change; nothing that stands before it may rest on it.
+    pub(crate) fn newest(&self) -> Option<u64> {
+        self.newest
+    }
+
+    /// The span of instants around `instant`, end excluded, in which the same knowledge gives the
+    /// same answer.
+    pub(crate) fn steady(&self, instant: u64) -> (u64, u64) {
+        steady(&self.instants, instant)
+    }
+
+    fn learn(&mut self, index: u64) {
+        self.revision += 1;
+        self.newest = self.newest.max(Some(index));
     }
 
     /// All bindings as last stated, by id, with whether they are withdrawn.

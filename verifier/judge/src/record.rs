@@ -4,22 +4,30 @@ use std::{borrow::Cow, sync::Arc};
 
 use affiant_proto::v1;
 
-use crate::{darkness::Name, devices::Class, episodes::Episode, findings::Subject, hosts::Host};
+use crate::{
+    darkness::Name,
+    devices::Class,
+    episodes::Episode,
+    findings::Subject,
+    hosts::{Host, Placed},
+};
 
 /// A record to be judged.
 pub(crate) struct Record<'a> {
-    pub(crate) host: Arc<Host>,
+    pub(crate) host: &'a Host,
+    /// Devices of the inventory that it cites.
+    pub(crate) placed: &'a [Option<Placed>],
     pub(crate) chain: [u8; 32],
     pub(crate) index: u64,
     pub(crate) usage: &'a v1::Usage,
 }
 
 /// Whose the time of one line is.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Owner {
-    Tenant(String),
+    Tenant(Arc<str>),
     /// Nobody's, and why.
-    Nobody(String),
+    Nobody(Arc<str>),
     Idle,
     NotObserved,
     /// Its workload is not shown: it counts with what is withheld.
@@ -27,16 +35,20 @@ pub(crate) enum Owner {
 }
 
 impl Record<'_> {
+    fn placed(&self, place: u32) -> Option<&Placed> {
+        let place = usize::try_from(place).ok()?;
+        self.placed.get(place)?.as_ref()
+    }
+
     /// The class of a device of the record's inventory.
     pub(crate) fn class(&self, place: u32) -> Class {
-        let placed = self.host.device(self.usage.inventory, place);
-        placed.map_or(Class::NotShown, |placed| placed.class)
+        self.placed(place)
+            .map_or(Class::NotShown, |placed| placed.class)
     }
 
     /// The uuid of a device, or its place when it is not shown.
     pub(crate) fn device(&self, place: u32) -> Cow<'_, str> {
-        let placed = self.host.device(self.usage.inventory, place);
-        placed.map_or_else(
+        self.placed(place).map_or_else(
             || format!("number {place}").into(),
             |placed| placed.device.uuid.as_str().into(),
         )
@@ -44,7 +56,7 @@ impl Record<'_> {
 
     /// How a device is known beyond this record.
     pub(crate) fn name(&self, place: u32) -> Name {
-        match self.host.device(self.usage.inventory, place) {
+        match self.placed(place) {
             Some(placed) if !placed.device.uuid.is_empty() => {
                 Name::Uuid(placed.device.uuid.clone())
             }

@@ -14,7 +14,7 @@ use crate::{
     approval::{Approval, Change, NoEffect, Vetting},
     parameters::Country,
     parties::Parties,
-    timeline::{Doubt, Moment, Stamp, Timeline},
+    timeline::{Doubt, Moment, Stamp, Timeline, steady},
 };
 
 /// All that officers stated about who uses the fleet.
@@ -267,16 +267,7 @@ impl Registry {
     /// The span of instants around `instant`, end excluded, in which the same knowledge gives the
     /// same answer.
     pub(crate) fn steady(&self, instant: u64) -> (u64, u64) {
-        let from = self
-            .instants
-            .range(..=instant)
-            .next_back()
-            .copied()
-            .unwrap_or(0);
-        let next = instant
-            .checked_add(1)
-            .and_then(|next| self.instants.range(next..).next().copied());
-        (from, next.unwrap_or(u64::MAX))
+        steady(&self.instants, instant)
     }
 
     /// The earliest instant to which an event after `index` claims to reach back.

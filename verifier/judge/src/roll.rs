@@ -25,6 +25,7 @@ impl Judge {
         enrolment: &v1::Enrolment,
         before: Reenrolment,
     ) {
+        self.ownership.forget(&chain);
         if self.hosts.enrol(chain, enrolment, before) == HostState::Enrolled {
             self.open(
                 chain,
@@ -82,7 +83,9 @@ impl Judge {
 
     /// A record of a chain that was not free to report says that it is, as far as is shown.
     pub(crate) fn succeed(&mut self, chain: [u8; 32], index: u64) {
-        if self.hosts.of(chain).state == HostState::Pending {
+        let state = self.hosts.get(&chain).map(|host| host.state);
+        // One that nobody has told of is pending too.
+        if state.is_none_or(|state| state == HostState::Pending) {
             self.open(
                 chain,
                 index,
@@ -138,6 +141,9 @@ impl Judge {
 
     /// Takes what coverage found at log index `index`.
     pub(crate) fn heard(&mut self, chain: [u8; 32], index: u64, heard: &Heard) {
+        if heard.gaps.is_empty() && heard.planned.is_empty() && !heard.back {
+            return;
+        }
         for gap in &heard.gaps {
             let episode = self.gap_episode(chain, gap);
             self.episodes.add(self.gap_key(chain), episode);

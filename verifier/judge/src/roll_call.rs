@@ -4,7 +4,7 @@
 //! It shows silence, not its author: a host that sent nothing and one whose records were held back
 //! look alike.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use affiant_proto::{
     Body, Digest, KeyId, PublicKey, Reenrolment,
@@ -14,6 +14,7 @@ use affiant_proto::{
 
 use crate::{
     admission::{Admitted, Content},
+    chains::ByChain,
     hosts::{HostState, Hosts},
 };
 
@@ -103,7 +104,7 @@ struct Line {
 /// The chains of a log by now: what the next roll call has to say.
 #[derive(Clone, Debug, Default)]
 pub struct Book {
-    lines: BTreeMap<Chain, Line>,
+    lines: ByChain<Line>,
     hosts: Hosts,
     /// Record keys that were revoked.
     revoked: BTreeSet<KeyId>,

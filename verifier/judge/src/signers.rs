@@ -27,10 +27,15 @@ pub(crate) struct Signed {
     pub(crate) next: Option<KeyId>,
 }
 
+fn number(key: KeyId) -> u128 {
+    u128::from_be_bytes(key)
+}
+
 /// All signers of the log.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Signers {
-    keys: BTreeMap<KeyId, Signed>,
+    /// By the key's name as a number, which is compared at once.
+    keys: BTreeMap<u128, Signed>,
     /// The keys of each chain in order.
     chains: BTreeMap<[u8; 32], VecDeque<KeyId>>,
     marks: VecDeque<(u64, u64)>,
@@ -39,7 +44,7 @@ pub(crate) struct Signers {
 impl Signers {
     /// Takes note of the statement at `index`, which `key` signed in `chain`.
     pub(crate) fn signed(&mut self, index: u64, chain: [u8; 32], key: KeyId) {
-        if let Some(signed) = self.keys.get_mut(&key) {
+        if let Some(signed) = self.keys.get_mut(&number(key)) {
             signed.last = signed.last.max(index);
             return;
         }
@@ -49,22 +54,25 @@ impl Signers {
             last: index,
             next: None,
         };
-        self.keys.insert(key, new);
+        self.keys.insert(number(key), new);
         let keys = self.chains.entry(chain).or_default();
-        if let Some(before) = keys.back().and_then(|before| self.keys.get_mut(before)) {
+        if let Some(before) = keys
+            .back()
+            .and_then(|before| self.keys.get_mut(&number(*before)))
+        {
             before.next = Some(key);
         }
         keys.push_back(key);
         if keys.len() > KEYS
             && let Some(old) = keys.pop_front()
         {
-            self.keys.remove(&old);
+            self.keys.remove(&number(old));
         }
     }
 
     /// What a key signed; `None` for one that signed nothing that is shown.
     pub(crate) fn by(&self, key: &KeyId) -> Option<Signed> {
-        self.keys.get(key).copied()
+        self.keys.get(&number(*key)).copied()
     }
 
     /// Takes the log's clock at `index`.

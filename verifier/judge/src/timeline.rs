@@ -26,6 +26,14 @@ impl Stamp {
     }
 }
 
+/// The span around `instant`, end excluded, in which none of `instants` lies but its beginning.
+pub(crate) fn steady(instants: &BTreeSet<u64>, instant: u64) -> (u64, u64) {
+    let from = instants.range(..=instant).next_back().copied().unwrap_or(0);
+    let next = instant.checked_add(1);
+    let next = next.and_then(|next| instants.range(next..).next().copied());
+    (from, next.unwrap_or(u64::MAX))
+}
+
 /// A use to be judged: where it stands in the log, when it was, and what may be known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Moment {

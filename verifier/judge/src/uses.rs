@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use affiant_proto::Digest;
+
 use crate::{devices::Class, findings::Rule};
 
 /// Most records of one span. 360 × 10 s is an hour, to which the evidence of a finding that
@@ -30,25 +32,37 @@ pub(crate) struct Span {
     revision: u64,
 }
 
-/// What the records of a span have in common.
+/// What the records of a span have in common beside their tenant.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Key {
-    pub(crate) tenant: String,
     pub(crate) class: Class,
-    pub(crate) chain: [u8; 32],
+    pub(crate) chain: Digest,
     /// The rules that were broken as known then.
     pub(crate) broken: BTreeSet<Rule>,
 }
 
-/// All uses by tenants.
+/// All uses, by tenant; found without copying his name, as this is asked with every record.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Uses(BTreeMap<Key, VecDeque<Span>>);
+pub(crate) struct Uses(BTreeMap<String, BTreeMap<Key, VecDeque<Span>>>);
 
 impl Uses {
     /// Adds one record.
-    pub(crate) fn add(&mut self, key: Key, index: u64, interval_ms: (u64, u64), revision: u64) {
+    pub(crate) fn add(
+        &mut self,
+        tenant: &str,
+        key: Key,
+        index: u64,
+        interval_ms: (u64, u64),
+        revision: u64,
+    ) {
         let (from_ms, to_ms) = interval_ms;
-        let spans = self.0.entry(key).or_default();
+        let spans = match self.0.get_mut(tenant) {
+            Some(uses) => uses.entry(key).or_default(),
+            None => {
+                let uses = self.0.entry(tenant.to_owned()).or_default();
+                uses.entry(key).or_default()
+            }
+        };
         let fits = |last: &&mut Span| {
             last.revision == revision
                 && last.records < SPAN_RECORDS
@@ -81,11 +95,14 @@ impl Uses {
         }
     }
 
-    /// All spans with what their records have in common.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (&Key, &Span)> {
-        self.0
-            .iter()
-            .flat_map(|(key, spans)| spans.iter().map(move |span| (key, span)))
+    /// All spans with their tenant and what else their records have in common.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &Key, &Span)> {
+        let all = self.0.iter();
+        let all =
+            all.flat_map(|(tenant, uses)| uses.iter().map(move |(key, it)| (tenant, key, it)));
+        all.flat_map(|(tenant, key, spans)| {
+            spans.iter().map(move |span| (tenant.as_str(), key, span))
+        })
     }
 }
 
@@ -95,9 +112,8 @@ mod tests {
 
     fn key() -> Key {
         Key {
-            tenant: "t".into(),
             class: Class::A,
-            chain: [0; 32],
+            chain: Digest::new([0; 32]),
             broken: BTreeSet::new(),
         }
     }
@@ -106,11 +122,12 @@ mod tests {
     fn abutting_records_grow_one_span_until_the_registry_changes_or_time_is_missing() {
         let mut uses = Uses::default();
         for (index, from, revision) in [(1, 0, 1), (2, 10, 1), (3, 20, 2), (4, 50, 2)] {
-            uses.add(key(), index, (from * 1_000, (from + 10) * 1_000), revision);
+            let interval = (from * 1_000, (from + 10) * 1_000);
+            uses.add("t", key(), index, interval, revision);
         }
         let spans: Vec<_> = uses
             .iter()
-            .map(|(_, span)| (span.first_index, span.records))
+            .map(|(_, _, span)| (span.first_index, span.records))
             .collect();
         assert_eq!(spans, [(1, 2), (3, 1), (4, 1)]);
     }
@@ -119,15 +136,16 @@ mod tests {
     fn spans_stay_bounded_and_no_record_is_forgotten() {
         let mut uses = Uses::default();
         for index in 0..5_000 {
-            uses.add(key(), index, (index * 20_000, index * 20_000 + 10_000), 1);
+            let interval = (index * 20_000, index * 20_000 + 10_000);
+            uses.add("t", key(), index, interval, 1);
         }
         assert_eq!(uses.iter().count(), SPANS);
         assert_eq!(
-            uses.iter().map(|(_, span)| span.records).sum::<u64>(),
+            uses.iter().map(|(_, _, span)| span.records).sum::<u64>(),
             5_000
         );
         assert_eq!(
-            uses.iter().next().map(|(_, span)| span.first_index),
+            uses.iter().next().map(|(_, _, span)| span.first_index),
             Some(0)
         );
     }

@@ -45,10 +45,10 @@ impl Judge {
             let (key, episode) = self.meeting(&met);
             episodes.add(key, episode);
         }
-        for (key, span) in self.uses.iter() {
+        for (tenant, key, span) in self.uses.iter() {
             let reach = self.registry.reaches_back_to(span.last_index);
             if reach.is_some_and(|reach| reach <= span.last_from_ms) {
-                self.judge_again(&mut episodes, key, span);
+                self.judge_again(&mut episodes, (tenant, key), span);
             }
         }
         episodes.findings(self.clock_ms.min(self.period.1))
@@ -176,10 +176,15 @@ impl Judge {
     /// Judges a span again, by all that the log came to say; the rules that were broken as known
     /// then stand already. What was logged later counts for records that began after it took
     /// effect: where it falls into a record, the order of the log decides.
-    fn judge_again(&self, episodes: &mut Episodes, key: &uses::Key, span: &uses::Span) {
+    fn judge_again(
+        &self,
+        episodes: &mut Episodes,
+        (tenant, key): (&str, &uses::Key),
+        span: &uses::Span,
+    ) {
         let breaches = |instant| {
             let at = Moment::as_known_now(span.first_index, instant);
-            let standing = self.registry.standing(&key.tenant, at);
+            let standing = self.registry.standing(tenant, at);
             let mut breaches = rules::judge(&standing, key.class, &self.parameters);
             breaches.retain(|breach| !key.broken.contains(&breach.rule));
             breaches
@@ -192,10 +197,10 @@ impl Judge {
             };
             let from = first(span.from_ms, span.last_from_ms, breaks);
             let indices = (span.first_index, span.last_index);
-            let subject = Subject::Tenant(key.tenant.clone());
+            let subject = Subject::Tenant(tenant.to_owned());
             let host = self
                 .hosts
-                .get(&key.chain)
+                .get(key.chain.as_bytes())
                 .map_or("", |host| host.name.as_str());
             let episode = Episode::new(indices, (from, span.to_ms), self.clock_ms, span.records);
             let episode = episode.with(&breach.detail, host, Some(key.class));

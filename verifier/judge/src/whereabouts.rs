@@ -6,6 +6,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use crate::chains::ByChain;
+
 type Chain = [u8; 32];
 
 /// Most closed stays kept of one device: it is carried over, or its host is away, that often
@@ -34,11 +36,21 @@ impl Stay {
         (span.1.saturating_sub(span.0) > grace_ms).then_some(span)
     }
 
-    fn grow(&mut self, other: &Self) {
-        self.from_ms = self.from_ms.min(other.from_ms);
-        self.to_ms = self.to_ms.max(other.to_ms);
-        self.last_index = self.last_index.max(other.last_index);
+    fn grow(&mut self, record: &Sighting) {
+        self.from_ms = self.from_ms.min(record.from_ms);
+        self.to_ms = self.to_ms.max(record.to_ms);
+        self.last_index = self.last_index.max(record.index);
     }
+}
+
+/// One record, which says that the devices of its inventory are in its host.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sighting {
+    pub(crate) chain: Chain,
+    pub(crate) inventory: u64,
+    pub(crate) from_ms: u64,
+    pub(crate) to_ms: u64,
+    pub(crate) index: u64,
 }
 
 /// Two stays of one device in two hosts.
@@ -88,7 +100,7 @@ struct Run {
 #[derive(Clone, Debug)]
 pub(crate) struct Whereabouts {
     grace_ms: u64,
-    runs: BTreeMap<Chain, Run>,
+    runs: ByChain<Run>,
     /// Chains whose run has the device.
     now: BTreeMap<String, BTreeSet<Chain>>,
     past: BTreeMap<String, VecDeque<Stay>>,
@@ -101,36 +113,43 @@ impl Whereabouts {
     pub(crate) fn new(grace_ms: u64) -> Self {
         Self {
             grace_ms,
-            runs: BTreeMap::new(),
+            runs: ByChain::default(),
             now: BTreeMap::new(),
             past: BTreeMap::new(),
             followed: BTreeMap::new(),
         }
     }
 
-    /// Takes a record that cites an inventory, `devices` giving the uuids in it; gives the
-    /// meetings that are certain now.
+    /// Takes a record of `host`, `devices` giving the uuids of the inventory that it cites; gives
+    /// the meetings that are certain now.
     pub(crate) fn record(
         &mut self,
-        inventory: u64,
-        stay: Stay,
+        seen: Sighting,
+        host: &str,
         devices: impl FnOnce() -> BTreeSet<String>,
     ) -> Vec<Meeting> {
         let grace = self.grace_ms;
         let goes_on = |run: &&mut Run| {
-            let after = stay.from_ms <= run.stay.to_ms.saturating_add(grace);
-            let before = run.stay.from_ms <= stay.to_ms.saturating_add(grace);
-            run.inventory == inventory && after && before
+            let after = seen.from_ms <= run.stay.to_ms.saturating_add(grace);
+            let before = run.stay.from_ms <= seen.to_ms.saturating_add(grace);
+            run.inventory == seen.inventory && after && before
         };
-        if let Some(run) = self.runs.get_mut(&stay.chain).filter(goes_on) {
-            run.stay.grow(&stay);
+        if let Some(run) = self.runs.get_mut(&seen.chain).filter(goes_on) {
+            run.stay.grow(&seen);
             return Vec::new();
         }
-        let mut met = self.close(stay.chain);
+        let mut met = self.close(seen.chain);
         let run = Run {
-            inventory,
+            inventory: seen.inventory,
             devices: devices(),
-            stay,
+            stay: Stay {
+                from_ms: seen.from_ms,
+                to_ms: seen.to_ms,
+                first_index: seen.index,
+                last_index: seen.index,
+                host: host.to_owned(),
+                chain: seen.chain,
+            },
         };
         for device in &run.devices {
             self.follow(run.stay.chain, device);
@@ -273,17 +292,15 @@ mod tests {
         fn works(&mut self, host: u8, from: u64, to: u64, devices: &[&str]) {
             for start in (from..to).step_by(10) {
                 self.1 += 1;
-                let stay = Stay {
+                let seen = Sighting {
+                    chain: [host; 32],
+                    inventory: u64::try_from(devices.len()).unwrap_or(0),
                     from_ms: start * S,
                     to_ms: (start + 10) * S,
-                    first_index: self.1,
-                    last_index: self.1,
-                    host: format!("host-{host}"),
-                    chain: [host; 32],
+                    index: self.1,
                 };
                 let listed = || devices.iter().map(|one| (*one).to_owned()).collect();
-                let inventory = u64::try_from(devices.len()).unwrap_or(0);
-                let met = self.0.record(inventory, stay, listed);
+                let met = self.0.record(seen, &format!("host-{host}"), listed);
                 self.2.extend(met);
             }
         }
@@ -348,16 +365,15 @@ mod tests {
     fn a_host_enrolled_anew_is_the_same_place() {
         let mut fleet = Fleet::new();
         fleet.works(1, 0, 100, &["g"]);
-        let stay = Stay {
+        let seen = Sighting {
+            chain: [9; 32],
+            inventory: 1,
             from_ms: 50 * S,
             to_ms: 200 * S,
-            first_index: 99,
-            last_index: 99,
-            host: "host-1".into(),
-            chain: [9; 32],
+            index: 99,
         };
         let listed = || BTreeSet::from(["g".to_owned()]);
-        assert_eq!(fleet.0.record(1, stay, listed), []);
+        assert_eq!(fleet.0.record(seen, "host-1", listed), []);
         assert_eq!(fleet.met(), []);
     }
 

@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 
 use affiant_proto::v1;
 
+use crate::chains::ByChain;
+
 type Chain = [u8; 32];
 
 /// Most clocks that are kept: 36 hours of one a second, 24 bytes each, 3 MiB. Of the older half
@@ -74,7 +76,7 @@ pub(crate) struct Windows {
     marks: Vec<Mark>,
     heard: Option<u64>,
     generations: Vec<Generation>,
-    chains: BTreeMap<Chain, Begin>,
+    chains: ByChain<Begin>,
     /// The newest statement of a host.
     current: Option<(u64, Window)>,
     /// Of each chain the furthest claim since the last clock.

@@ -123,11 +123,19 @@ fn full_tile(kind: TileKind, index: u64, bytes: Vec<u8>, full: &mut impl FnMut(M
 }
 
 fn tile_bytes(hashes: &[Hash]) -> Vec<u8> {
-    hashes.iter().flat_map(|hash| *hash.as_bytes()).collect()
+    let mut bytes = Vec::with_capacity(32 * hashes.len());
+    for hash in hashes {
+        bytes.extend(hash.as_bytes());
+    }
+    bytes
 }
 
 /// Each entry is two bytes of length, 00 20, and a digest.
 fn bundle_bytes(digests: &[Digest]) -> Vec<u8> {
-    let entry = |digest: &Digest| [&[0, 32], digest.as_bytes().as_slice()].concat();
-    digests.iter().flat_map(entry).collect()
+    let mut bytes = Vec::with_capacity(34 * digests.len());
+    for digest in digests {
+        bytes.extend([0, 32]);
+        bytes.extend(digest.as_bytes());
+    }
+    bytes
 }
