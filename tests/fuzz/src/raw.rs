@@ -1,7 +1,7 @@
 //! Bytes as they come.
 
 use affiant_proto::{
-    Envelope, PublicKey, Statement,
+    Envelope, Opened, PublicKey, Statement,
     envelope::Leaves,
     statement::Place,
     tlog::{
@@ -34,10 +34,16 @@ pub fn statement(bytes: &[u8]) {
     }
 }
 
-/// An envelope: what is read is written as the same bytes, and its leaves hash to the root.
+/// An envelope: what is read is written as the same bytes, and its leaves hash to the root. Opened
+/// where it lies, it is the same or refused for the same reason.
 pub fn envelope(bytes: &[u8]) {
-    let Ok(read) = Envelope::parse(bytes) else {
-        return;
+    let opened = Opened::parse(bytes);
+    let read = match (Envelope::parse(bytes), &opened) {
+        (Ok(read), Ok(opened)) => {
+            assert_eq!(read.statement(), opened.statement());
+            read
+        }
+        (read, _) => return assert_eq!(read.err(), opened.err()),
     };
     assert_eq!(read.to_bytes(), bytes);
     let less = read.clone().without_lines();

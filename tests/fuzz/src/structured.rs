@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use affiant_judge::admission::{HostChain, Sources};
 use affiant_proto::{
-    Body, Digest, Ed25519Signer, Envelope, SaltedTree, Seed, Statement,
+    Body, Digest, Ed25519Signer, Envelope, Opened, SaltedTree, Seed, Statement,
     authority::Revocations,
     digest,
     statement::Place,
@@ -268,8 +268,13 @@ fn send(chain: &mut HostChain, body: Body, tree: Option<SaltedTree>, sources: So
     let before = chain.clone();
     let less = envelope.clone().without_lines();
     let revoked = Revocations::default();
-    let taken = chain.admit(envelope, sources, &revoked).is_ok();
+    let opened = Opened::parse(&envelope.to_bytes()).unwrap();
+    let admitted = chain.admit(envelope, sources, &revoked);
+    let taken = admitted.is_ok();
     assert!(taken || *chain == before, "a refusal changed the chain");
+    let mut other = before.clone();
+    assert_eq!(other.admit(opened, sources, &revoked), admitted);
+    assert_eq!(other, *chain, "opened, it changed the chain otherwise");
     let mut other = before;
     let taken_less = other.admit(less, sources, &revoked).is_ok();
     assert!(
