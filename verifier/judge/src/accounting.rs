@@ -223,6 +223,38 @@ struct Books {
 }
 
 impl Books {
+    /// Books lines of one record.
+    fn book<'a>(&mut self, at: At, sum: &Sum, named: impl Fn(u32) -> Cow<'a, str>) {
+        self.on(at, &sum.places, named);
+        let again = self.last.replace(at.index) == Some(at.index);
+        let books = &mut self.used;
+        books.records = books.records.saturating_add(u64::from(!again));
+        books.lines = books.lines.saturating_add(sum.lines);
+        books.attributed_ms.join(sum.time_ms);
+        books.samples.join(sum.samples);
+        books.samples_missing.join(sum.samples_missing);
+        for (amount, missing, (more, without)) in [
+            (
+                &mut books.allocated_ms,
+                &mut books.lines_without_allocated,
+                sum.allocated_ms,
+            ),
+            (
+                &mut books.busy_ms,
+                &mut books.lines_without_busy,
+                sum.busy_ms,
+            ),
+            (
+                &mut books.energy_mj,
+                &mut books.lines_without_energy,
+                sum.energy_mj,
+            ),
+        ] {
+            amount.join(more);
+            *missing = missing.saturating_add(without);
+        }
+    }
+
     /// Takes the devices of lines, which `named` gives by their place.
     fn on<'a>(&mut self, at: At, places: &Places, named: impl Fn(u32) -> Cow<'a, str>) {
         let none = (at.inventory, 0);
@@ -350,39 +382,6 @@ impl Accounts {
                 let classes = self.tenants.entry(tenant.to_owned()).or_default();
                 classes.entry(class).or_default().book(at, sum, named);
             }
-        }
-    }
-}
-
-impl Books {
-    fn book<'a>(&mut self, at: At, sum: &Sum, named: impl Fn(u32) -> Cow<'a, str>) {
-        self.on(at, &sum.places, named);
-        let again = self.last.replace(at.index) == Some(at.index);
-        let books = &mut self.used;
-        books.records = books.records.saturating_add(u64::from(!again));
-        books.lines = books.lines.saturating_add(sum.lines);
-        books.attributed_ms.join(sum.time_ms);
-        books.samples.join(sum.samples);
-        books.samples_missing.join(sum.samples_missing);
-        for (amount, missing, (more, without)) in [
-            (
-                &mut books.allocated_ms,
-                &mut books.lines_without_allocated,
-                sum.allocated_ms,
-            ),
-            (
-                &mut books.busy_ms,
-                &mut books.lines_without_busy,
-                sum.busy_ms,
-            ),
-            (
-                &mut books.energy_mj,
-                &mut books.lines_without_energy,
-                sum.energy_mj,
-            ),
-        ] {
-            amount.join(more);
-            *missing = missing.saturating_add(without);
         }
     }
 }

@@ -300,12 +300,21 @@ impl Line<'_> {
             let end = first.saturating_add(count.into());
             return nothing(Fault::all(segment.miscounted(), first, end));
         };
+        let known = self.work.resume.is_some_and(|it| it.knows(segment.name()));
         let mut entries = Vec::with_capacity(parts.len());
         let mut fault = None;
         for (part, index) in parts.into_iter().zip(first..) {
             match Opened::parse(part) {
-                Ok(entry) => {
+                Ok(mut entry) => {
                     self.keys.learn(entry.statement());
+                    if let Some(key) = self.keys.get(&entry.statement().key()) {
+                        if known {
+                            entry.attested_before(key);
+                        } else {
+                            // What does not verify is refused, with its reason, when it is admitted.
+                            let _ = entry.attest(&key);
+                        }
+                    }
                     entries.push(entry);
                 }
                 Err(source) => {
@@ -318,18 +327,6 @@ impl Line<'_> {
                     });
                     break;
                 }
-            }
-        }
-        let known = self.work.resume.is_some_and(|it| it.knows(segment.name()));
-        for entry in &mut entries {
-            let Some(key) = self.keys.get(&entry.statement().key()) else {
-                continue;
-            };
-            if known {
-                entry.attested_before(key);
-            } else {
-                // What does not verify is refused, with its reason, when it is admitted.
-                let _ = entry.attest(&key);
             }
         }
         Frame { entries, fault }
