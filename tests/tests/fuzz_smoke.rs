@@ -133,7 +133,7 @@ fn segment_of(content: &[u8]) -> Vec<u8> {
     let entry = Entry::parse(prost::Message::encode_to_vec(&envelope)).unwrap();
     let mut builder = Builder::new(0, 1).unwrap();
     builder.push(&entry).unwrap();
-    builder.finish(None).unwrap().1
+    builder.finish(0).unwrap().1
 }
 
 fn strings(json: &serde_json::Value, out: &mut Vec<Vec<u8>>) {

@@ -22,6 +22,7 @@ use crate::{
     pki::Role,
     registry::Registry,
     report::Reports,
+    retention::Shared,
     rotation::{Rotation, not_logged},
     rpc::admin::{self as rpc, admin_server::Admin},
     status::StatusSource,
@@ -59,6 +60,8 @@ pub struct AdminService {
     pub registry: Registry,
     /// The published log.
     pub reader: Reader,
+    /// What was erased, and what is held.
+    pub retention: Shared,
     /// The wall clock.
     pub clock: Clock,
 }
@@ -168,6 +171,7 @@ impl Admin for AdminService {
             What::Bindings => json(&lines::bindings(self.live.judge().bindings()))?,
             What::Officers => json(&lines::officers(&self.gate.authorities.borrow()))?,
             What::Keys => json(&lines::keys(&self.gate.authorities.borrow()))?,
+            What::Holds => json(&lines::holds(self.retention.lock().holds()))?,
             What::Unspecified => return Err(Status::invalid_argument("nothing to list")),
         };
         Ok(Response::new(rpc::ListReply { json }))

@@ -27,7 +27,7 @@ use crate::{
     data::DataDir,
     ledger::{
         Access, Disk as _, Idle, LocalDisk, NotHeld, NotKept, PublishedNote, SegmentName,
-        published_segments,
+        published_segments, rewritten,
     },
 };
 
@@ -105,7 +105,7 @@ pub struct Manifest {
     size: u64,
     /// The published checkpoint that the backup goes up to.
     checkpoint: String,
-    /// The newest segment; each names the one before.
+    /// The newest segment; those before it go back to the first entry.
     segment: String,
     files: Vec<Kept>,
 }
@@ -209,13 +209,35 @@ pub(crate) fn segments(backup: &Path) -> PathBuf {
 
 /// Makes a backup of `data` in `to`, or brings the one that is there up to date.
 ///
-/// The verifier may run: segments never change once they have their name, and the lock leads from
-/// the newest to all. `progress` is told how many of how many segments are done.
+/// The verifier may run: segments never change once they have their name, and the lock names the
+/// newest. What was rewritten since the last backup takes the place of what it was: lines that were
+/// erased do not outlive it here. `progress` is told how many of how many segments are done.
 pub fn backup(
     data: &DataDir,
     to: &Path,
     options: Options,
     mut progress: impl FnMut(usize, usize),
+) -> Result<Done, BackupError> {
+    for _ in 1..TRIES {
+        match once(data, to, options, &mut progress) {
+            // Rewritten between being named and being read: named anew.
+            Err(BackupError::Io { path, source })
+                if source.kind() == io::ErrorKind::NotFound && is_segment(data, &path) => {}
+            done => return done,
+        }
+    }
+    once(data, to, options, &mut progress)
+}
+
+fn is_segment(data: &DataDir, path: &Path) -> bool {
+    path.parent() == Some(&segments(&data.ledger()))
+}
+
+fn once(
+    data: &DataDir,
+    to: &Path,
+    options: Options,
+    progress: &mut impl FnMut(usize, usize),
 ) -> Result<Done, BackupError> {
     let Seen {
         log: (published, names),
@@ -233,7 +255,8 @@ pub fn backup(
     let before = Manifest::read(to)?;
     if let Some(before) = &before
         && let Some((_, segment)) = before.parts()
-        && names.binary_search(&segment).is_err()
+        && !names.contains(&segment)
+        && !rewritten(&segments(to), &segment, &segments(&data.ledger()), &names)
     {
         return Err(BackupError::Other {
             path: to.to_owned(),
@@ -244,7 +267,7 @@ pub fn backup(
     let mut added = 0;
     for (number, name) in (1..).zip(&names) {
         let (from, into) = (
-            data.ledger().join("segments").join(name.to_string()),
+            segments(&data.ledger()).join(name.to_string()),
             segments(to).join(name.to_string()),
         );
         if !is_there(&from, &into)? {
@@ -272,7 +295,7 @@ pub fn backup(
     LocalDisk
         .replace(&path, &text, Access::Private)
         .map_err(BackupError::io(&path))?;
-    forget(to, &manifest)?;
+    forget(to, &manifest, &names)?;
     Ok(Done {
         size: manifest.size,
         segments: names.len(),
@@ -390,14 +413,16 @@ fn put_files(beside: &[Beside], to: &Path) -> Result<Vec<Kept>, BackupError> {
     Ok(kept)
 }
 
-/// Removes files that only an earlier backup named.
-fn forget(to: &Path, manifest: &Manifest) -> Result<(), BackupError> {
-    let named: BTreeSet<&str> = manifest.files.iter().map(|f| f.sha256.as_str()).collect();
-    let at = files(to);
-    for found in fs::read_dir(&at).map_err(BackupError::io(&at))? {
-        let found = found.map_err(BackupError::io(&at))?;
-        if !named.contains(found.file_name().to_string_lossy().as_ref()) {
-            fs::remove_file(found.path()).map_err(BackupError::io(&found.path()))?;
+/// Removes what only an earlier backup named.
+fn forget(to: &Path, manifest: &Manifest, segments: &[SegmentName]) -> Result<(), BackupError> {
+    let kept: BTreeSet<String> = manifest.files.iter().map(|f| f.sha256.clone()).collect();
+    let rewritten: BTreeSet<String> = segments.iter().map(ToString::to_string).collect();
+    for (at, named) in [(files(to), kept), (self::segments(to), rewritten)] {
+        for found in fs::read_dir(&at).map_err(BackupError::io(&at))? {
+            let found = found.map_err(BackupError::io(&at))?;
+            if !named.contains(found.file_name().to_string_lossy().as_ref()) {
+                fs::remove_file(found.path()).map_err(BackupError::io(&found.path()))?;
+            }
         }
     }
     Ok(())

@@ -79,6 +79,12 @@ pub enum Command {
         after_help = "Example:\n  affiant-verifier tenant apply tenants.toml --key alice.key"
     )]
     Tenant(Tenant),
+    /// Keep lines of usage records from being erased
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  affiant-verifier hold place --reason \"inquiry 17\" --key alice.key\n  affiant-verifier hold list"
+    )]
+    Hold(Hold),
     /// List parties
     #[command(
         subcommand,
@@ -369,6 +375,34 @@ pub struct HostChange {
     pub host: String,
     /// Logged with the event
     #[arg(long, default_value = "")]
+    pub reason: String,
+}
+
+/// `hold …`
+#[derive(Debug, Subcommand)]
+pub enum Hold {
+    /// Place a hold: every hour of the log with an entry in its range stays whole
+    Place(HoldChange),
+    /// Release a hold of the same range that the same officer placed
+    Release(HoldChange),
+    /// List the holds that stand
+    List(Json),
+}
+
+/// Which range, who says so, and why.
+#[derive(Debug, Args)]
+pub struct HoldChange {
+    /// First log index
+    #[arg(long, value_name = "INDEX", default_value_t = 0)]
+    pub first: u64,
+    /// Last log index; all to come unless given
+    #[arg(long, value_name = "INDEX", default_value_t = u64::MAX, hide_default_value = true)]
+    pub last: u64,
+    /// The officer's private key
+    #[arg(long, value_name = "FILE")]
+    pub key: PathBuf,
+    /// Logged with it
+    #[arg(long)]
     pub reason: String,
 }
 

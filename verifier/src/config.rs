@@ -19,6 +19,9 @@ use crate::{
 /// Where the configuration lies unless `--config` says otherwise.
 pub const DEFAULT_PATH: &str = "/etc/affiant/verifier.toml";
 
+/// Most days that lines may be kept for: a hundred years. For longer, name no number.
+const MOST_DAYS: u64 = 36_525;
+
 /// Where the data lies unless the configuration says otherwise.
 pub const DEFAULT_DATA: &str = "/var/lib/affiant";
 
@@ -31,6 +34,7 @@ struct File {
     api: String,
     names: Vec<String>,
     enrolment: Enrolment,
+    retention: Retained,
     judge: Option<PathBuf>,
     witness: Vec<WitnessEntry>,
     reader: Vec<ReaderEntry>,
@@ -42,6 +46,12 @@ struct File {
 #[serde(deny_unknown_fields, default)]
 struct Enrolment {
     certificate_hours: u64,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Retained {
+    lines_days: Option<u64>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -78,6 +88,7 @@ impl Default for File {
             api: "127.0.0.1:7481".into(),
             names: vec!["localhost".into(), "127.0.0.1".into()],
             enrolment: Enrolment::default(),
+            retention: Retained::default(),
             judge: None,
             witness: Vec::new(),
             reader: Vec::new(),
@@ -106,6 +117,7 @@ impl File {
         take(&mut table, "api", &mut file.api, &mut faults);
         take(&mut table, "names", &mut file.names, &mut faults);
         take(&mut table, "enrolment", &mut file.enrolment, &mut faults);
+        take(&mut table, "retention", &mut file.retention, &mut faults);
         take(&mut table, "witness", &mut file.witness, &mut faults);
         take(&mut table, "reader", &mut file.reader, &mut faults);
         take(&mut table, "log", &mut file.log, &mut faults);
@@ -152,6 +164,8 @@ pub struct Config {
     pub names: Vec<String>,
     /// Life of a host's certificate.
     pub certificate_life: Duration,
+    /// After how many days of log time the lines of usage records are erased; `None` keeps them.
+    pub lines_days: Option<u64>,
     /// What the judge goes by.
     pub parameters: Parameters,
     /// Witnesses asked to cosign. Not trusted: what they sign is checked.
@@ -256,6 +270,10 @@ impl Config {
         if !(1..=24 * 90).contains(&file.enrolment.certificate_hours) {
             faults.push("enrolment.certificate_hours: not from 1 to 2160".into());
         }
+        let lines_days = file.retention.lines_days;
+        if lines_days.is_some_and(|days| !(1..=MOST_DAYS).contains(&days)) {
+            faults.push(format!("retention.lines_days: not from 1 to {MOST_DAYS}"));
+        }
         let mut witnesses = Vec::new();
         for (n, entry) in file.witness.iter().enumerate() {
             let url = entry.url.trim_end_matches('/');
@@ -300,6 +318,7 @@ impl Config {
                 api,
                 names: file.names,
                 certificate_life: Duration::from_secs(file.enrolment.certificate_hours * 3_600),
+                lines_days,
                 parameters,
                 witnesses,
                 readers,
@@ -366,7 +385,7 @@ mod tests {
     #[test]
     fn all_faults_are_reported_at_once() {
         let error =
-            load("listen = \"x\"\ndata = \"here\"\nnames = []\nhttp = \"7480\"\nfrob = 1\nlog = 7\nlog_level = \"loud\"\n[enrolment]\ncertificate_hours = 0")
+            load("listen = \"x\"\ndata = \"here\"\nnames = []\nhttp = \"7480\"\nfrob = 1\nretention.lines_days = 0\nlog = 7\nlog_level = \"loud\"\n[enrolment]\ncertificate_hours = 0")
                 .unwrap_err()
                 .to_string();
         for key in [
@@ -375,6 +394,7 @@ mod tests {
             "names",
             "http",
             "certificate_hours",
+            "lines_days",
             "frob",
             "log",
             "log_level",

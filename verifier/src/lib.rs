@@ -39,6 +39,7 @@ pub mod relay;
 pub mod replay;
 pub mod report;
 pub mod restore;
+pub mod retention;
 pub mod rotation;
 pub mod serve;
 pub mod status;

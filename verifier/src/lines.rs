@@ -1,7 +1,8 @@
 //! What the registry's listings say, a line each.
 
-use affiant_judge::{Bindings, Registry};
+use affiant_judge::{Bindings, Registry, retention::Holds};
 use affiant_proto::{
+    Digest,
     authority::{Authorities, certifier_id},
     v1::KeyUse,
 };
@@ -44,6 +45,25 @@ pub struct BindingLine {
     tenant: String,
     selects: String,
     withdrawn: bool,
+}
+
+/// One line of `hold list`.
+#[derive(Serialize)]
+pub struct HoldLine {
+    first_index: u64,
+    last_index: u64,
+    /// Chain of the officer, or of the operator, who placed it.
+    chain: String,
+}
+
+/// The holds that stand.
+pub fn holds(holds: &Holds) -> Vec<HoldLine> {
+    let line = |(chain, first, last): &([u8; 32], u64, u64)| HoldLine {
+        first_index: *first,
+        last_index: *last,
+        chain: Digest::new(*chain).to_string(),
+    };
+    holds.iter().map(line).collect()
 }
 
 /// The officers whose chains are open; those of the genesis who never signed have none.

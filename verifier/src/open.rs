@@ -29,6 +29,7 @@ use crate::{
     live::{self, Live},
     opening::Openings,
     replay::{self, Replayed},
+    retention::Shared,
     rotation,
     rpc::{admission_server::AdmissionServer, intake_server::IntakeServer},
     token::Tokens,
@@ -100,6 +101,8 @@ pub struct Opened {
     pub lineage: watch::Receiver<Arc<Lineage>>,
     /// How fast the log grows.
     pub growth: Growth,
+    /// What was erased, and what is held.
+    pub retention: Shared,
     /// Epoch of the lock.
     pub epoch: u64,
     /// The genesis statement.
@@ -140,6 +143,7 @@ impl Opened {
             hosts,
             judge,
             book,
+            retention,
             genesis,
             cosigned,
             lineage,
@@ -170,6 +174,7 @@ impl Opened {
             note: published.note().to_string().into_bytes().into(),
             logged_unix_ms: ledger.clock(),
         });
+        let retention = Shared::new(retention);
         let (hosts, live) = (Arc::new(hosts), Live::new(judge, size));
         let (segments, judged) = mpsc::channel(live::BACKLOG);
         let (submissions, queue) = mpsc::channel(writer::QUEUE);
@@ -190,6 +195,7 @@ impl Opened {
             origin,
             authorities,
             book,
+            retention: retention.clone(),
             newest,
             lineage: tell,
             signer,
@@ -210,6 +216,7 @@ impl Opened {
             log_key,
             lineage,
             growth,
+            retention,
             epoch,
             genesis,
             cosigned,

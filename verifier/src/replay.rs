@@ -6,6 +6,8 @@ use affiant_judge::{
     Judge, Parameters,
     admission::{Admitted, Refusal, Sources},
     docket::Docket,
+    docket::Parts,
+    retention::Retention,
     roll_call::Book,
 };
 use affiant_proto::{
@@ -58,6 +60,8 @@ pub struct Replayed {
     pub judge: Judge,
     /// The chains, for the next roll call.
     pub book: Book,
+    /// What was erased, and what is held.
+    pub retention: Retention,
     /// The genesis statement.
     pub genesis: Vec<u8>,
     /// The newest `cosigned` note with the index that it was logged at.
@@ -125,7 +129,13 @@ pub fn replay(
         }
         size = index + 1;
     }
-    let (authorities, mut chains, book, judge) = docket.ok_or(BadLog::Empty)?.into_parts();
+    let Parts {
+        authorities,
+        hosts: mut chains,
+        book,
+        retention,
+        judge,
+    } = docket.ok_or(BadLog::Empty)?.into_parts();
     let hosts = Hosts::default();
     for (index, event) in &events {
         let named = event.verified().chain();
@@ -145,6 +155,7 @@ pub fn replay(
         hosts,
         judge,
         book,
+        retention,
         genesis,
         cosigned,
         lineage,

@@ -23,10 +23,11 @@ use crate::{
     credentials::Credentials,
     data::DataDir,
     http::{self, Limits, Readers, Site},
-    ledger::LocalDisk,
+    ledger::{Eraser, LocalDisk},
     open::{Opened, failed},
     registry::Registry,
     report::Reports,
+    retention,
     rotation::Rotation,
     rpc::admin::admin_server::AdminServer,
     status::StatusSource,
@@ -134,6 +135,7 @@ impl Verifier {
             reader,
             log_key,
             growth,
+            retention,
             epoch,
             genesis,
             cosigned,
@@ -186,6 +188,7 @@ impl Verifier {
             reports,
             registry: registry.clone(),
             reader: reader.clone(),
+            retention: retention.clone(),
             clock: clock.clone(),
         };
         let services = (&admission, &intake);
@@ -197,6 +200,7 @@ impl Verifier {
                 .add_service(AdminServer::new(admin).max_decoding_message_size(128 * 1024 * 1024))
                 .serve_with_incoming_shutdown(commands, stop.clone().cancelled_owned()),
         );
+        let judged = live.clone();
         tasks.spawn(registry.follow(live, hosts, stop.clone()));
         let addresses = Addresses {
             agents: address,
@@ -213,6 +217,14 @@ impl Verifier {
                 tasks.spawn(http::serve(site, socket, Limits::default(), stop.clone()));
             }
         }
+        let erasing = retention::Rounds {
+            retention,
+            config: config.clone(),
+            live: judged,
+            submit: submit.clone(),
+            eraser: Eraser::new(reader.clone(), Arc::new(LocalDisk)),
+        };
+        tasks.spawn(erasing.run(stop.clone()));
         let rounds = Rounds {
             config: config.clone(),
             reader,

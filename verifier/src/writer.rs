@@ -35,6 +35,7 @@ use crate::{
     hosts::{Head, Host, Hosts, Watermark},
     ledger::{AppendError, Entry, Ledger, MAX_SEGMENT_BYTES, MAX_SEGMENT_ENTRIES},
     lineage::Lineage,
+    retention::Shared,
 };
 
 /// What waits in the channel: a second of a million-GPU fleet is 12,500 records of some 600
@@ -154,6 +155,8 @@ pub struct Parts {
     pub authorities: Authorities,
     /// The chains as the log has them, for the next roll call.
     pub book: Book,
+    /// What was erased, and what is held.
+    pub retention: Shared,
     /// Shown the newest of them, but for the head of the operator's chain, which moves each second.
     pub newest: watch::Sender<Arc<Authorities>>,
     /// Told of the statements by which trust passes on.
@@ -353,17 +356,27 @@ impl Writer {
         admitted: oneshot::Sender<Result<Vec<Logged>, (usize, Refusal)>>,
     ) -> Vec<Submission> {
         let mut next = self.parts.authorities.clone();
+        let mut holds = self.parts.retention.lock().holds().clone();
         let index = Some(self.next_index());
         let mut found = Vec::with_capacity(statements.len());
         let mut waiting = Vec::with_capacity(statements.len());
         for (number, statement) in (1..).zip(statements) {
             let entry = Entry::bare(&statement);
-            match next.admit(index, statement, false) {
+            let act = next.admit(index, statement, false);
+            let act = act.map_err(Refusal::from).and_then(|act| {
+                let admitted = Admitted::from(act);
+                let verified = admitted.verified();
+                if let Body::Hold(hold) = verified.body() {
+                    holds.take(*verified.chain().as_bytes(), hold)?;
+                }
+                Ok(admitted)
+            });
+            match act {
                 Ok(act) => {
                     let (logged, index) = oneshot::channel();
                     waiting.push(index);
                     found.push(Submission::Admitted {
-                        admitted: Arc::new(act.into()),
+                        admitted: Arc::new(act),
                         entry,
                         opens: None,
                         logged: Some(logged),
@@ -371,7 +384,7 @@ impl Writer {
                 }
                 Err(refused) => {
                     // Nobody is left to tell when the asker has gone.
-                    let _ = admitted.send(Err((number, refused.into())));
+                    let _ = admitted.send(Err((number, refused)));
                     return Vec::new();
                 }
             }
@@ -550,6 +563,9 @@ impl Writer {
     fn enter(&mut self, ahead: usize, admitted: &Admitted) -> Result<(), Fatal> {
         let index = self.next_index().saturating_add(ahead as u64);
         let entered = self.parts.book.take(index, admitted);
+        entered.map_err(|untrue| Fatal::Chain(untrue.into()))?;
+        // Of usage records only the totals count, and these a record has with its lines and without.
+        let entered = self.parts.retention.lock().take(index, admitted, true);
         entered.map_err(|untrue| Fatal::Chain(untrue.into()))
     }
 
@@ -629,6 +645,15 @@ impl Writer {
         body: Body,
         ahead: usize,
     ) -> Result<Result<(Arc<Admitted>, Entry), Refusal>, Fatal> {
+        let index = self.next_index().saturating_add(ahead as u64);
+        // Before it is signed: what is signed and not logged leaves a hole in the chain.
+        let untrue = match &body {
+            Body::Erasure(erasure) => self.parts.retention.lock().check(index, erasure),
+            _ => Ok(()),
+        };
+        if let Err(untrue) = untrue {
+            return Ok(Err(untrue.into()));
+        }
         // The operator speaks with the log's time, which advances even when the wall clock does not.
         let unix_ms = match body {
             Body::Clock(_) => self.clock_ms,
@@ -655,7 +680,6 @@ impl Writer {
             Err(error) => return Err(error.into()),
         };
         let entry = Entry::bare(&made);
-        let index = self.next_index().saturating_add(ahead as u64);
         let admitted: Admitted = match self.parts.authorities.admit(Some(index), made, false) {
             Ok(act) => act.into(),
             Err(refused) => return Ok(Err(refused.into())),

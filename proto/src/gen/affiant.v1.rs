@@ -123,31 +123,41 @@ pub struct Fork {
     #[prost(bytes = "vec", tag = "5")]
     pub second: ::prost::alloc::vec::Vec<u8>,
 }
+/// Keeps the lines of an hour of the log from being erased while it stands.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Hold {
     #[prost(message, optional, tag = "1")]
     pub header: ::core::option::Option<Header>,
+    /// Every hour that has an entry from this one on
     #[prost(uint64, tag = "2")]
     pub first_index: u64,
+    /// to this one is held.
     #[prost(uint64, tag = "3")]
     pub last_index: u64,
     #[prost(string, tag = "4")]
     pub reason: ::prost::alloc::string::String,
+    /// True: releases the hold of the same range that this chain placed.
     #[prost(bool, tag = "5")]
     pub released: bool,
 }
+/// Says that the lines and seeds of usage records go, before they do. What it counts follows from the
+/// log before it (FORMAT.md).
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Erasure {
     #[prost(message, optional, tag = "1")]
     pub header: ::core::option::Option<Header>,
+    /// The first entry of the first hour.
     #[prost(uint64, tag = "2")]
     pub first_index: u64,
+    /// The last entry of the last hour.
     #[prost(uint64, tag = "3")]
     pub last_index: u64,
+    /// Usage records in the hours that are neither held nor were erased before.
     #[prost(uint64, tag = "4")]
     pub count: u64,
-    #[prost(bytes = "vec", tag = "5")]
-    pub sums: ::prost::alloc::vec::Vec<u8>,
+    /// What the totals of all their devices sum to; 2^64 - 1 where it would be more.
+    #[prost(message, optional, tag = "5")]
+    pub sums: ::core::option::Option<DeviceTotals>,
     #[prost(string, tag = "6")]
     pub reason: ::prost::alloc::string::String,
 }

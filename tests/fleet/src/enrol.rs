@@ -106,7 +106,6 @@ pub fn enrol(asked: &Enrolments) -> Result<u64, Failed> {
         log.write(&entries)?;
     }
     Roster::create(&asked.state, fleet, chains, certificates, relays)?;
-    drop(log);
     Ok(ledger.reader().size())
 }
 

@@ -449,7 +449,7 @@ impl Writing {
 
     fn write(&mut self, next: Builder) -> Result<(), NotPrepared> {
         let done = std::mem::replace(&mut self.builder, next);
-        let (name, bytes) = done.finish(self.previous.as_ref()).map_err(wrong)?;
+        let (name, bytes) = done.finish(0).map_err(wrong)?;
         self.file(&format!("segments/{name}"), &bytes)?;
         self.previous = Some(name);
         self.closed = Some(v1::CheckpointRef {

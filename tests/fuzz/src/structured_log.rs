@@ -250,9 +250,7 @@ pub fn segment(bytes: &[u8]) {
         builder.push(&entry).unwrap();
         entries.push(entry);
     }
-    let before = format!("0-{start}-{}.seg", digest(b"before"));
-    let previous = (start > 0).then(|| before.parse().unwrap());
-    let (name, file) = builder.finish(previous.as_ref()).unwrap();
+    let (name, file) = builder.finish(choices.number()).unwrap();
     let whole = Segment::read(PathBuf::new(), &name, file.clone()).unwrap();
     whole.verify().unwrap();
     let read: Vec<Entry> = (0..whole.frames())

@@ -15,7 +15,7 @@ use affiant_proto::{
 };
 use prost::Message;
 
-use crate::roll_call::Untrue;
+use crate::{retention, roll_call::Untrue};
 
 /// Which sources of measurement are believed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -143,6 +143,9 @@ pub enum Refusal {
     /// A roll call that the log before it does not make.
     #[error("roll call {0}")]
     RollCall(#[from] Untrue),
+    /// An erasure or a hold that does not follow from the log before it.
+    #[error("erasure or hold {0}")]
+    Retention(#[from] retention::Untrue),
     /// Two histories were signed; nothing of the chain is taken until an operator decides.
     #[error("chain is frozen: two statements were signed at sequence {0}")]
     Frozen(u64),
@@ -169,6 +172,7 @@ impl Refusal {
             Self::Gap(_) => "gap",
             Self::Restart(_) => "restart",
             Self::RollCall(_) => "roll-call",
+            Self::Retention(_) => "erasure",
             Self::Frozen(_) => "frozen",
         }
     }

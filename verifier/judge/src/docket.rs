@@ -10,6 +10,7 @@ use serde::Serialize;
 use crate::{
     Judge,
     admission::{Admitted, Content, HostChain, Refusal, Sources, open_relay},
+    retention::Retention,
     roll_call::{Book, Tally},
 };
 
@@ -21,7 +22,22 @@ pub struct Docket {
     seen: BTreeMap<Digest, Seen>,
     sources: Sources,
     book: Book,
+    retention: Retention,
     judge: Judge,
+}
+
+/// A docket, taken apart.
+pub struct Parts {
+    /// The operator and the officers.
+    pub authorities: Authorities,
+    /// The hosts' chains.
+    pub hosts: BTreeMap<Digest, HostChain>,
+    /// What the next roll call has to say.
+    pub book: Book,
+    /// What was erased, and what is held.
+    pub retention: Retention,
+    /// What the judge holds.
+    pub judge: Judge,
 }
 
 /// What was seen of one chain.
@@ -57,9 +73,11 @@ impl Docket {
             seen: BTreeMap::new(),
             sources,
             book: Book::default(),
+            retention: Retention::default(),
             judge,
         };
         docket.book.take(index, &admitted)?;
+        docket.retention.take(index, &admitted, true)?;
         docket.note(&admitted);
         hear(&mut docket.judge, index, &admitted);
         Ok((docket, admitted))
@@ -78,6 +96,7 @@ impl Docket {
             None => self.admit_other(index, entry.into_parts().0, false)?,
         };
         self.book.take(index, &admitted)?;
+        self.retention.take(index, &admitted, true)?;
         self.note(&admitted);
         hear(&mut self.judge, index, &admitted);
         Ok(admitted)
@@ -99,6 +118,7 @@ impl Docket {
             None => self.admit_other(index, statement, true)?,
         };
         self.book.take(index, &admitted)?;
+        self.retention.take(index, &admitted, false)?;
         self.note(&admitted);
         hear(&mut self.judge, index, &admitted);
         Ok(admitted)
@@ -134,9 +154,20 @@ impl Docket {
         self.book.tally()
     }
 
+    /// What was erased, what is held, and what is gone without a word.
+    pub fn retention(&self) -> &Retention {
+        &self.retention
+    }
+
     /// Gives up the parts, for a server that goes on from here.
-    pub fn into_parts(self) -> (Authorities, BTreeMap<Digest, HostChain>, Book, Judge) {
-        (self.authorities, self.hosts, self.book, self.judge)
+    pub fn into_parts(self) -> Parts {
+        Parts {
+            authorities: self.authorities,
+            hosts: self.hosts,
+            book: self.book,
+            retention: self.retention,
+            judge: self.judge,
+        }
     }
 
     fn admit_other(
@@ -242,7 +273,8 @@ pub fn hear(judge: &mut Judge, index: u64, admitted: &Admitted) {
         (Body::Observation(body), _) if judge.observation(index, chain, body) => {}
         // These carry proof, not facts to judge.
         (Body::Key(_) | Body::Cosigned(_) | Body::ReportIssued(_) | Body::RollCall(_), _) => {}
-        // Holds and erasures among them: nobody judges yet whether they are true.
+        // Held against the log before them when they were taken.
+        (Body::Hold(_) | Body::Erasure(_), _) => {}
         _ => judge.not_judged(index, &verified.statement().kind().name()),
     }
 }

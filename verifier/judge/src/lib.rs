@@ -40,6 +40,7 @@ pub mod parameters;
 pub mod parties;
 mod record;
 pub mod registry;
+pub mod retention;
 mod roll;
 pub mod roll_call;
 pub mod rules;

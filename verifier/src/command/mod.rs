@@ -1,6 +1,7 @@
 //! The commands beside `serve`: clients of the running server.
 
 mod backups;
+mod holds;
 mod keys;
 mod listing;
 mod officers;
@@ -200,6 +201,7 @@ pub async fn run(command: Command, context: Context) -> Result<ExitCode, Failure
             listing::list(&context, What::Officers, options.json).await
         }
         Command::Tenant(command) => tenant(&context, command).await,
+        Command::Hold(command) => holds::run(&context, command).await,
         Command::Party(ListOnly::List(options)) => {
             listing::list(&context, What::Parties, options.json).await
         }

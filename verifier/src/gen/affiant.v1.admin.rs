@@ -58,6 +58,7 @@ pub mod list_request {
         Figures = 7,
         Keys = 8,
         Relays = 9,
+        Holds = 10,
     }
     impl What {
         /// String value of the enum field names used in the ProtoBuf definition.
@@ -76,6 +77,7 @@ pub mod list_request {
                 Self::Figures => "WHAT_FIGURES",
                 Self::Keys => "WHAT_KEYS",
                 Self::Relays => "WHAT_RELAYS",
+                Self::Holds => "WHAT_HOLDS",
             }
         }
         /// Creates an enum from field names used in the ProtoBuf definition.
@@ -91,6 +93,7 @@ pub mod list_request {
                 "WHAT_FIGURES" => Some(Self::Figures),
                 "WHAT_KEYS" => Some(Self::Keys),
                 "WHAT_RELAYS" => Some(Self::Relays),
+                "WHAT_HOLDS" => Some(Self::Holds),
                 _ => None,
             }
         }

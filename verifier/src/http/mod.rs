@@ -31,9 +31,9 @@ use crate::ledger::{ReadError, Reader};
 
 /// A tile or segment that was once published never changes (RFC 8246).
 const FOR_EVER: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
-/// As [`FOR_EVER`], for what is not everybody's.
-const FOR_EVER_PRIVATE: HeaderValue =
-    HeaderValue::from_static("private, max-age=31536000, immutable");
+/// For what is not everybody's: it never changes, but its lines may be erased, and are then to be gone
+/// from caches too.
+const FOR_AN_HOUR_PRIVATE: HeaderValue = HeaderValue::from_static("private, max-age=3600");
 /// The log publishes a checkpoint a second.
 const FOR_A_SECOND: HeaderValue = HeaderValue::from_static("public, max-age=1");
 /// What was refused today may be there tomorrow.
@@ -161,7 +161,7 @@ impl Site {
             }
             Resource::Statement(index) => {
                 let envelope = self.log.entry(index)?;
-                envelope.map(|bytes| (bytes.into(), BYTES, FOR_EVER_PRIVATE))
+                envelope.map(|bytes| (bytes.into(), BYTES, FOR_AN_HOUR_PRIVATE))
             }
             Resource::Segments => {
                 let names: String = self
@@ -174,7 +174,7 @@ impl Site {
             }
             Resource::Segment(name) => {
                 let segment = self.log.segment(&name)?;
-                segment.map(|bytes| (bytes.into(), BYTES, FOR_EVER_PRIVATE))
+                segment.map(|bytes| (bytes.into(), BYTES, FOR_AN_HOUR_PRIVATE))
             }
         })
     }

@@ -7,7 +7,7 @@ use affiant_proto::tlog::{Checkpoint, MAX_NOTE_BYTES, NoteKey, SignedCheckpoint}
 use affiant_report::{
     edge::Edge,
     head::Head,
-    segment::{Entry, Segment, SegmentName},
+    segment::{Entry, Segment, SegmentName, cover},
 };
 
 use super::{
@@ -35,24 +35,28 @@ pub(super) fn probe(places: &Places, disk: &dyn Disk) -> Result<(), OpenError> {
     }
 }
 
-/// Follows the names from the newest segment back to the first; gives them in order.
-pub(super) fn chain(places: &Places, newest: SegmentName) -> Result<Vec<SegmentName>, OpenError> {
-    let mut names = Vec::new();
-    let mut next = Some(newest);
-    let mut later: Option<(SegmentName, u64)> = None;
-    // Each ends where the later one starts and none is empty, so this ends.
-    while let Some(name) = next {
-        let segment = Segment::open(&places.segments(), &name)?;
-        if let Some((later, clock)) = later
-            && clock <= segment.clock()
-        {
-            return Err(OpenError::Clock(later));
-        }
-        later = Some((name, segment.clock()));
-        names.push(name);
-        next = segment.previous().copied();
+/// Names the segments of the log in order: `newest`, and before it whatever holds all entries from
+/// the first on. That they are the right ones, their root says.
+pub(super) fn segments(
+    places: &Places,
+    newest: SegmentName,
+) -> Result<Vec<SegmentName>, OpenError> {
+    let folder = places.segments();
+    let mut found = Vec::new();
+    for file in fs::read_dir(&folder).map_err(at(&folder))? {
+        let name = file.map_err(at(&folder))?.file_name();
+        found.extend(name.to_string_lossy().parse::<SegmentName>());
     }
-    names.reverse();
+    let revision =
+        |name: &SegmentName| Segment::open(&folder, name).map(|segment| segment.revision());
+    let mut names = cover(found, newest.start(), revision)?;
+    let held = names.last().map_or(0, SegmentName::end);
+    if held != newest.start() {
+        let path = places.segments();
+        let end = newest.start();
+        return Err(OpenError::Hole { path, held, end });
+    }
+    names.push(newest);
     Ok(names)
 }
 
@@ -141,6 +145,9 @@ pub(super) fn scan(
     for name in names {
         let segment = Segment::open(&places.segments(), name)?;
         segment.verify()?;
+        if scan.edge.size() > 0 && segment.clock() <= scan.clock {
+            return Err(OpenError::Clock(*name));
+        }
         scan.clock = segment.clock();
         each_entry(&segment, |entry| {
             scan.edge.push(entry.digest(), |made| {

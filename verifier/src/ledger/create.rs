@@ -88,7 +88,7 @@ impl Ledger {
             builder.push(entry).map_err(at(&segments))?;
             edge.push(entry.digest(), |_| {});
         }
-        let (name, file) = builder.finish(None).map_err(at(&segments))?;
+        let (name, file) = builder.finish(0).map_err(at(&segments))?;
         let path = segments.join(name.to_string());
         store.disk.create(&path, &file).map_err(at(&path))?;
         store.lock.create(&Head {

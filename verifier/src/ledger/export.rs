@@ -80,6 +80,28 @@ pub fn export(
     statements: bool,
     mut progress: impl FnMut(usize, usize),
 ) -> Result<Exported, NotExported> {
+    let segments = Places::new(directory).segments();
+    for _ in 1..TRIES {
+        match once(directory, to, statements, &mut progress) {
+            // Rewritten between being named and being read: named anew.
+            Err(NotExported::Io { path, source })
+                if source.kind() == io::ErrorKind::NotFound && path.parent() == Some(&segments) => {
+            }
+            done => return done,
+        }
+    }
+    once(directory, to, statements, &mut progress)
+}
+
+/// How often the segments are named anew. They are rewritten once an hour at most.
+const TRIES: usize = 5;
+
+fn once(
+    directory: &Path,
+    to: &Path,
+    statements: bool,
+    progress: &mut impl FnMut(usize, usize),
+) -> Result<Exported, NotExported> {
     let (published, names) = published_segments(directory)?;
     let (from, into) = (Places::new(directory).public(), Public(to.to_owned()));
     let size = published.checkpoint().size();
@@ -102,7 +124,7 @@ pub fn export(
         }
     }
     if statements {
-        done.segments = segments(&Places::new(directory), to, &names, &mut progress)?;
+        done.segments = segments(&Places::new(directory), to, &names, progress)?;
     }
     let checkpoint = into.checkpoint();
     let written = LocalDisk.replace(&checkpoint, published.note(), Access::Public);
@@ -160,5 +182,13 @@ fn segments(
     let list = directory.join("index");
     let put = LocalDisk.replace(&list, index.as_bytes(), Access::Private);
     put.map_err(at(&list))?;
+    // Lines that were erased do not outlive it here.
+    for found in fs::read_dir(&directory).map_err(at(&directory))? {
+        let found = found.map_err(at(&directory))?;
+        let name = found.file_name().to_string_lossy().parse::<SegmentName>();
+        if name.is_ok_and(|name| names.binary_search(&name).is_err()) {
+            fs::remove_file(found.path()).map_err(at(&found.path()))?;
+        }
+    }
     Ok(written)
 }

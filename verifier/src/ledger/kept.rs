@@ -142,7 +142,7 @@ pub fn published_segments(directory: &Path) -> Result<(PublishedNote, Vec<Segmen
     let places = Places::new(directory);
     let lock = FileLock::new(&places.lock(), std::sync::Arc::new(LocalDisk));
     let head = lock.read()?.ok_or_else(|| NotKept::NoLock(places.lock()))?;
-    let mut names = check::chain(&places, head.segment)?;
+    let mut names = check::segments(&places, head.segment)?;
     let size = published.checkpoint.size();
     names.retain(|name| name.end() <= size);
     let ends = names.last().is_some_and(|name| name.end() == size);
@@ -178,7 +178,7 @@ impl Kept {
             let Some(newest) = name.ok().filter(|name| name.end() == checkpoint.size()) else {
                 continue;
             };
-            let names = check::chain(&places, newest)?;
+            let names = check::segments(&places, newest)?;
             let scan = check::scan(&places, &names, None)?;
             if scan.edge.root() == *checkpoint.root() {
                 let (edge, clock) = (scan.edge, scan.clock);

@@ -17,6 +17,7 @@
 mod check;
 mod create;
 mod disk;
+mod erase;
 mod export;
 mod hold;
 mod kept;
@@ -38,6 +39,7 @@ pub use affiant_report::segment::{
     NotASegmentName, NotAnEntry, SegmentName,
 };
 pub use disk::{Access, Disk, LocalDisk};
+pub use erase::{Erased, Eraser, NotErased};
 pub use export::{Exported, NotExported, export};
 pub use hold::NotHeld;
 pub use kept::{Idle, Kept, KeptEntries, NotKept, PublishedNote, published_segments};
@@ -45,6 +47,7 @@ pub use lock::{FileLock, Lock, LockError};
 pub use reader::{Entries, ReadError, Reader};
 pub use recovery::{Store, check_lock};
 pub use refusal::OpenError;
+pub use repair::rewritten;
 pub use replay::{Recovery, Replay, Replayed};
 pub use succeed::{locked_origin, put_checkpoint, settle, succeed};
 pub use wal::BadWal;

@@ -2,9 +2,9 @@
 
 use std::{
     collections::{HashMap, VecDeque},
-    io,
+    io::{self, Read as _},
     ops::Range,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock},
     vec,
 };
@@ -132,6 +132,29 @@ impl Reader {
         Arc::clone(&published)
     }
 
+    /// Where the segments lie.
+    pub(super) fn folder(&self) -> &Path {
+        &self.0.segments_at
+    }
+
+    /// Shows one segment in the place of others over the same entries; refuses where those are not
+    /// all there, one after the other.
+    pub(super) fn replace(&self, old: &[SegmentName], new: SegmentName) -> bool {
+        let segments = self.0.segments.write();
+        let mut segments = segments.unwrap_or_else(PoisonError::into_inner);
+        let place = old
+            .first()
+            .and_then(|first| segments.binary_search(first).ok());
+        let place = place.map(|from| from..from.saturating_add(old.len()));
+        match place.filter(|place| segments.get(place.clone()) == Some(old)) {
+            Some(place) => {
+                segments.splice(place, [new]);
+                true
+            }
+            None => false,
+        }
+    }
+
     /// How many entries are published.
     pub fn size(&self) -> u64 {
         self.published().edge.size()
@@ -211,13 +234,19 @@ impl Reader {
     /// Reads a published segment whole; `None` where there is none of that name.
     pub fn segment(&self, name: &SegmentName) -> Result<Option<Vec<u8>>, ReadError> {
         let path = self.0.segments_at.join(name.to_string());
+        // Held while the file is opened: a segment that was rewritten goes once nobody is shown it.
         let published = self.0.segments.read();
         let published = published.unwrap_or_else(PoisonError::into_inner);
         if published.binary_search(name).is_err() {
             return Ok(None);
         }
+        let file = std::fs::File::open(&path);
         drop(published);
-        match std::fs::read(&path) {
+        let read = file.and_then(|mut file| {
+            let mut bytes = Vec::new();
+            file.read_to_end(&mut bytes).map(|_| bytes)
+        });
+        match read {
             Ok(bytes) => Ok(Some(bytes)),
             Err(source) => Err(BadSegment::Io { path, source }.into()),
         }
@@ -230,10 +259,9 @@ impl Reader {
             .read()
             .unwrap_or_else(PoisonError::into_inner);
         let at = segments.partition_point(|name| name.end() <= index);
-        let name = segments.get(at).copied();
-        drop(segments);
-        let name = name.ok_or(ReadError::Unheld(index))?;
-        Ok(Segment::open(&self.0.segments_at, &name)?)
+        let name = segments.get(at).ok_or(ReadError::Unheld(index))?;
+        // Opened while the names are held: a segment that was rewritten goes once nobody is shown it.
+        Ok(Segment::open(&self.0.segments_at, name)?)
     }
 
     fn cache(&self) -> MutexGuard<'_, Cache> {

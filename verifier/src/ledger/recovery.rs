@@ -7,7 +7,7 @@ use affiant_proto::{Signer, tlog::NoteSigner};
 use affiant_report::head::Head;
 
 use super::{
-    check::{chain, not_ahead, probe, published, scan},
+    check::{not_ahead, probe, published, scan, segments},
     disk::{Access, Disk, LocalDisk},
     hold::Hold,
     kept::PublishedNote,
@@ -56,8 +56,7 @@ impl Ledger {
     /// Opens a ledger for writing, checks all of it, and finishes what a crash cut off.
     ///
     /// Checked: that no other process has it; that the file system keeps create-only puts; every
-    /// segment from the one that the lock names back to the start, whole, and their root against
-    /// the lock's; that no published checkpoint is ahead of the lock or disagrees; the write-ahead
+    /// segment up to the one that the lock names, whole, and their root against the lock's; that no published checkpoint is ahead of the lock or disagrees; the write-ahead
     /// file. Until all that holds, nothing in the directory is changed but the probe's file.
     ///
     /// Then: segments that the lock does not name go to `swept/` (a crash may leave one whose
@@ -106,7 +105,7 @@ pub(super) fn open(
         return Err(OpenError::NoLedger(places.directory().to_owned()));
     };
     probe(&places, &*disk)?;
-    let names = chain(&places, head.segment)?;
+    let names = segments(&places, head.segment)?;
     let published = published(&places, &head, signer.key())?;
     let scan = scan(&places, &names, published.as_ref())?;
     if scan.edge.root() != head.root {

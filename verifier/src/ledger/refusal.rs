@@ -60,6 +60,19 @@ pub enum OpenError {
     /// A segment that the lock names, itself or through later ones.
     #[error(transparent)]
     Segment(#[from] BadSegment),
+    /// Entries that no segment holds.
+    #[error(
+        "no segment under {path} holds entry {held}, and the log goes on to {end}; put the missing \
+         ones back from a copy of the log"
+    )]
+    Hole {
+        /// The directory.
+        path: PathBuf,
+        /// The first entry that is missing.
+        held: u64,
+        /// Where the newest segment begins.
+        end: u64,
+    },
     /// Segments whose clocks do not advance.
     #[error("segment {0} does not begin later than the one before it; restore the segments")]
     Clock(SegmentName),

@@ -1,11 +1,12 @@
 //! Putting a directory right once all that must hold of it does.
 
+use affiant_proto::Digest;
 use affiant_report::{
     edge::{Edge, Made},
     head::Head,
     segment::{Segment, SegmentName},
 };
-use std::{fs, io};
+use std::{collections::VecDeque, fs, io, path::Path};
 
 use super::{
     check::{Scan, each_entry},
@@ -15,7 +16,7 @@ use super::{
     replay::Recovery,
 };
 
-/// Takes away what lies among the segments and is not named by the lock.
+/// Takes away what lies among the segments and is none of the log's.
 pub(super) fn sweep(
     places: &Places,
     disk: &dyn Disk,
@@ -33,8 +34,10 @@ pub(super) fn sweep(
         if named.is_ok_and(|name| names.binary_search(&name).is_ok()) {
             continue;
         }
-        if text.ends_with(TEMPORARY) {
-            // Never had its name, so nothing can have relied on it.
+        // A temporary file never had its name, so nothing can have relied on it; and what was
+        // rewritten is here again, without the lines that are not to be kept.
+        let rewritten = || named.is_ok_and(|old| rewritten(&segments, &old, &segments, names));
+        if text.ends_with(TEMPORARY) || rewritten() {
             disk.remove(&found.path()).map_err(at(&found.path()))?;
             continue;
         }
@@ -47,6 +50,39 @@ pub(super) fn sweep(
         disk.sync_directory(&directory).map_err(at(&directory))?;
     }
     Ok(())
+}
+
+/// Tells whether the segments `names` in `folder` hold every statement of the segment `old` in `at`,
+/// at its place: then it is one of them, or was rewritten into them.
+pub fn rewritten(at: &Path, old: &SegmentName, folder: &Path, names: &[SegmentName]) -> bool {
+    let digests = |folder: &Path, name: &SegmentName| -> Result<Vec<Digest>, OpenError> {
+        let segment = Segment::open(folder, name)?;
+        segment.verify()?;
+        let mut digests = Vec::new();
+        each_entry(&segment, |entry| {
+            digests.push(*entry.digest());
+            Ok(())
+        })?;
+        Ok(digests)
+    };
+    let Ok(mut left) = digests(at, old).map(VecDeque::from) else {
+        return false;
+    };
+    let over = |name: &&SegmentName| name.start() < old.end() && old.start() < name.end();
+    for name in names.iter().filter(over) {
+        let Ok(found) = digests(folder, name) else {
+            return false;
+        };
+        let skipped = usize::try_from(old.start().saturating_sub(name.start())).unwrap_or(0);
+        for digest in found.iter().skip(skipped) {
+            match left.pop_front() {
+                Some(due) if due == *digest => {}
+                Some(_) => return false,
+                None => break,
+            }
+        }
+    }
+    left.is_empty()
 }
 
 /// Keeps the torn end of the write-ahead file: it was never answered, but it may be evidence.

@@ -45,7 +45,7 @@ pub fn succeed(
         builder.push(entry).map_err(at(&segments))?;
         edge.push(entry.digest(), |_| {});
     }
-    let (name, file) = builder.finish(kept.names.last()).map_err(at(&segments))?;
+    let (name, file) = builder.finish(0).map_err(at(&segments))?;
     let path = segments.join(name.to_string());
     match disk.create(&path, &file) {
         // Made by a run that was cut off: the name says that it holds these bytes.
@@ -84,7 +84,7 @@ pub fn settle(_idle: &Idle, directory: &Path, origin: &Origin) -> Result<(), Ope
     let Some(head) = lock.read()? else {
         return Err(OpenError::NoLedger(directory.to_owned()));
     };
-    let names = check::chain(&places, head.segment)?;
+    let names = check::segments(&places, head.segment)?;
     repair::sweep(&places, &LocalDisk, &names, &mut Recovery::default())?;
     let swept = places.swept();
     // The checkpoint goes last: until then no ledger opens here.

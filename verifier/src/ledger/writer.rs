@@ -268,7 +268,7 @@ impl Ledger {
 
     fn close(&mut self, pending: Builder) -> Result<SignedCheckpoint, Fatal> {
         let clock = pending.clock();
-        let finished = pending.finish(Some(&self.head.segment));
+        let finished = pending.finish(0);
         let (name, file) = self.step(Step::Segment, finished)?;
         let path = self.places.segments().join(name.to_string());
         self.step(Step::Segment, self.disk.create(&path, &file))?;

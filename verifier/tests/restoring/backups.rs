@@ -11,7 +11,7 @@ use affiant_verifier::{
     token::Tokens,
 };
 
-use super::fixture::{Deployment, files, grow, open};
+use super::fixture::{Deployment, entry, files, grow, open};
 
 fn quiet(_: usize, _: usize) {}
 
@@ -26,7 +26,7 @@ fn a_backup_of_a_running_log_has_what_was_published_and_a_later_one_adds_to_it()
     let mut ledger = open(&data);
     grow(&mut ledger, 5);
     // Appended and not published: not in the backup.
-    let pending = [super::fixture::entry(6)];
+    let pending = [entry(6)];
     ledger.append(&pending, ledger.clock() + 1).unwrap();
     let done = make(&deployment, Options::default()).unwrap();
     assert_eq!((done.size, done.segments, done.added), (6, 2, 2));
@@ -201,8 +201,9 @@ fn a_backup_of_a_log_that_went_back_does_not_take_the_place_of_the_newer_one() {
     );
     // Nor does one of another branch of the same length.
     let mut branch = open(&back);
-    grow(&mut branch, 2);
-    grow(&mut branch, 3);
+    let others: Vec<_> = (20..25).map(entry).collect();
+    branch.append(&others, branch.clock() + 1).unwrap();
+    branch.close_segment().unwrap();
     let refused = backup(&back, &deployment.at("backup"), Options::default(), quiet);
     assert!(
         matches!(refused, Err(BackupError::Other { .. })),

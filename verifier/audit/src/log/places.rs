@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use affiant_proto::tlog::{Checkpoint, MAX_NOTE_BYTES, Note};
 use affiant_report::{
     head::{Head, MAX_HEAD_BYTES},
-    segment::{MAX_FILE_BYTES, Segment, SegmentName},
+    segment::{MAX_FILE_BYTES, Segment, SegmentName, cover},
     verify::Checks,
 };
 
@@ -76,6 +76,9 @@ impl Places {
 /// The file in which an export names its segments, one a line.
 const INDEX: &str = "index";
 
+/// Most bytes of it: a million segments, of 110 bytes a name.
+const MAX_INDEX: usize = 128 * 1024 * 1024;
+
 /// What there is to be audited.
 pub struct Found {
     /// Where it is.
@@ -144,7 +147,20 @@ impl Found {
                 segments,
             });
         };
-        let segments = chain(store, &places, newest, &by_end)?;
+        let all = by_end.values().flatten().copied();
+        let mut segments = cover(all, newest.start(), |name| revision(store, &places, name))?;
+        match segments.last().map_or(0, SegmentName::end) {
+            held if held == newest.start() => segments.push(newest),
+            held => {
+                let text = format!(
+                    "{}: no segment holds log index {held}, and the log goes on to {}",
+                    places.segments,
+                    newest.end()
+                );
+                checks.fail("segments", text);
+                segments.clear();
+            }
+        }
         index(store, checks, &places, &segments)?;
         let before = by_end.values().flatten();
         // What comes after the newest is not yet under the lock; a verifier puts it there first.
@@ -176,35 +192,12 @@ impl Found {
     }
 }
 
-/// Follows the names from the newest segment back. Which of two that end alike is meant only the
-/// one after them says; that each names the one before is held against them when they are read.
-fn chain(
-    store: &dyn Store,
-    places: &Places,
-    newest: SegmentName,
-    by_end: &BTreeMap<u64, Vec<SegmentName>>,
-) -> Result<Vec<SegmentName>, Failure> {
-    let mut segments = vec![newest];
-    let mut at = newest;
-    // Each ends where the later one starts and none is empty, so this ends.
-    while at.start() > 0 {
-        let before = match by_end.get(&at.start()).map(Vec::as_slice) {
-            Some([only]) => Some(*only),
-            Some([first, ..]) => {
-                let path = places.segment(&at);
-                let bytes = store.read(&path, MAX_FILE_BYTES)?;
-                let read = bytes.and_then(|bytes| Segment::read(path.into(), &at, bytes).ok());
-                let named = read.and_then(|segment| segment.previous().copied());
-                named.or(Some(*first))
-            }
-            _ => None,
-        };
-        let Some(before) = before else { break };
-        segments.push(before);
-        at = before;
-    }
-    segments.reverse();
-    Ok(segments)
+/// How often a segment was rewritten, as it says; one that cannot be read counts as never.
+fn revision(store: &dyn Store, places: &Places, name: &SegmentName) -> Result<u64, Failure> {
+    let path = places.segment(name);
+    let bytes = store.read(&path, MAX_FILE_BYTES)?;
+    let read = bytes.and_then(|bytes| Segment::read(path.into(), name, bytes).ok());
+    Ok(read.map_or(0, |segment| segment.revision()))
 }
 
 /// Holds the list of an export against its segments, where it has one.
@@ -219,8 +212,9 @@ fn index(
     }
     let path = format!("{}{INDEX}", places.segments);
     let due: String = segments.iter().map(|name| format!("{name}\n")).collect();
-    let found = whole(store, checks, "files", &path, due.len())?;
-    if found.is_some_and(|found| found != due.as_bytes()) {
+    let found = whole(store, checks, "files", &path, MAX_INDEX)?;
+    // A log that is served goes on meanwhile.
+    if found.is_some_and(|found| !found.starts_with(due.as_bytes())) {
         checks.fail(
             "files",
             format!("{path} does not name the segments that make up the log"),

@@ -41,7 +41,7 @@ pub fn files_of(log: &[Envelope], signed: &SignedCheckpoint) -> Files {
                 files.insert(format!("public/{}", made.path), made.bytes);
             });
         }
-        let (name, bytes) = builder.finish(previous.as_ref()).unwrap();
+        let (name, bytes) = builder.finish(0).unwrap();
         files.insert(format!("segments/{name}"), bytes);
         previous = Some(name);
     }

@@ -142,6 +142,8 @@ pub struct Completeness {
     pub lines_withheld: u64,
     /// Part of these that their hosts let go.
     pub lines_lost: u64,
+    /// Part of these that were erased, as the log announced.
+    pub lines_erased: u64,
     /// Device time in them, milliseconds: totals − shown.
     pub withheld_ms: Amount,
 }
@@ -225,6 +227,7 @@ impl Document {
                 records: figures.records,
                 lines_withheld: figures.lines_withheld,
                 lines_lost: figures.lines_lost,
+                lines_erased: reading.retention().erasures().1.min(figures.lines_withheld),
                 withheld_ms: totals.withheld_ms,
             },
             proves: words::PROVES.to_vec(),

@@ -121,7 +121,12 @@ pub(super) fn tiles(out: &mut String, document: &Document) -> fmt::Result {
         share(totals.not_observed_ms),
         length(totals.planned_ms.0),
         share(totals.withheld_ms),
-        if document.completeness.lines_lost > 0 {
+        if document.completeness.lines_erased > 0 {
+            format!(
+                "{} lines are not shown and stand in the totals, of which {} were erased as the log announced",
+                document.completeness.lines_withheld, document.completeness.lines_erased
+            )
+        } else if document.completeness.lines_lost > 0 {
             format!(
                 "{} lines are not shown, of which hosts let go {} ({} of use)",
                 document.completeness.lines_withheld,

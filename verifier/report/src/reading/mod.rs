@@ -14,6 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use affiant_judge::{
     Docket, Judge, Parameters,
     admission::{Admitted, Content, Sources},
+    retention::Retention,
     roll_call::Tally,
 };
 use affiant_proto::{
@@ -183,6 +184,11 @@ impl Reading {
     /// What the judge makes of the period.
     pub fn judge(&self) -> &Judge {
         self.docket.judge()
+    }
+
+    /// What was erased, as far as it is shown.
+    pub fn retention(&self) -> &Retention {
+        self.docket.retention()
     }
 
     /// The roll calls that are shown, and how many of them were held against the chains.

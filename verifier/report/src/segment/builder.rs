@@ -95,21 +95,15 @@ impl Builder {
         Ok(())
     }
 
-    /// Ends the segment: its name and the bytes of its file.
-    pub fn finish(mut self, previous: Option<&SegmentName>) -> io::Result<(SegmentName, Vec<u8>)> {
+    /// Ends the segment, rewritten `revision` times: its name and the bytes of its file.
+    pub fn finish(mut self, revision: u64) -> io::Result<(SegmentName, Vec<u8>)> {
         self.close_frame()?;
         let end = self.start + self.entries as u64;
-        let zero = [0; 32];
-        let (before, before_digest) = match previous {
-            Some(name) => (name.start, name.digest.as_bytes()),
-            None => (0, &zero),
-        };
         let mut header = Vec::with_capacity(HEADER);
         header.extend_from_slice(MAGIC);
-        for number in [self.start, end, self.clock, before] {
+        for number in [self.start, end, self.clock, revision] {
             header.extend_from_slice(&number.to_be_bytes());
         }
-        header.extend_from_slice(before_digest);
         let mut file = self.file;
         file.splice(..HEADER, header);
         let table = file.len() as u64;

@@ -9,7 +9,6 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use affiant_proto::Digest;
 use ring::digest as sha;
 
 use super::{
@@ -91,7 +90,7 @@ pub struct Segment {
     length: u64,
     name: SegmentName,
     clock: u64,
-    previous: Option<SegmentName>,
+    revision: u64,
     frames: Vec<Frame>,
 }
 
@@ -117,13 +116,13 @@ impl Segment {
 
     fn of(path: PathBuf, source: Source, name: &SegmentName) -> Result<Self, BadSegment> {
         match read_layout(&source, name) {
-            Ok((length, clock, previous, frames)) => Ok(Self {
+            Ok((length, clock, revision, frames)) => Ok(Self {
                 path,
                 source,
                 length,
                 name: *name,
                 clock,
-                previous,
+                revision,
                 frames,
             }),
             Err(Fault::Io(source)) => Err(BadSegment::Io { path, source }),
@@ -148,9 +147,9 @@ impl Segment {
         self.clock
     }
 
-    /// The segment before; `None` for the first of the log.
-    pub fn previous(&self) -> Option<&SegmentName> {
-        self.previous.as_ref()
+    /// How often its entries were rewritten; see [`super::cover`].
+    pub fn revision(&self) -> u64 {
+        self.revision
     }
 
     /// How many frames it has.
@@ -263,7 +262,7 @@ impl From<io::Error> for Fault {
     }
 }
 
-type Layout = (u64, u64, Option<SegmentName>, Vec<Frame>);
+type Layout = (u64, u64, u64, Vec<Frame>);
 
 /// Reads header, footer and table; every number in them is bounded before it is used.
 fn read_layout(file: &Source, name: &SegmentName) -> Result<Layout, Fault> {
@@ -280,26 +279,14 @@ fn read_layout(file: &Source, name: &SegmentName) -> Result<Layout, Fault> {
     if header.take::<8>() != Some(*MAGIC) {
         return malformed("it does not begin as a segment of version 1");
     }
-    let (Some(start), Some(end), Some(clock), Some(before), Some(digest)) = (
-        header.u64(),
-        header.u64(),
-        header.u64(),
-        header.u64(),
-        header.take::<32>(),
-    ) else {
+    let (Some(start), Some(end), Some(clock), Some(revision)) =
+        (header.u64(), header.u64(), header.u64(), header.u64())
+    else {
         return malformed("its header is cut off");
     };
     if (start, end) != (name.start, name.end) {
         return malformed("its range is not that of its name");
     }
-    let previous = match start {
-        0 if before == 0 && digest == [0; 32] => None,
-        0 => return malformed("it is the first segment and names one before"),
-        _ => match SegmentName::new(before, start, Digest::new(digest)) {
-            Some(previous) => Some(previous),
-            None => return malformed("the segment before it is empty or runs backwards"),
-        },
-    };
     let footer = file.read(FOOTER, length - FOOTER as u64)?;
     let mut footer = Cursor(&footer);
     let (Some(table), Some(count)) = (footer.u64(), footer.u32()) else {
@@ -315,7 +302,7 @@ fn read_layout(file: &Source, name: &SegmentName) -> Result<Layout, Fault> {
     }
     let bytes = file.read(rows, table)?;
     let frames = read_table(&bytes, table, end - start)?;
-    Ok((length, clock, previous, frames))
+    Ok((length, clock, revision, frames))
 }
 
 fn read_table(bytes: &[u8], table: u64, entries: u64) -> Result<Vec<Frame>, Fault> {
@@ -379,8 +366,7 @@ mod tests {
         entries
             .iter()
             .for_each(|entry| builder.push(entry).unwrap());
-        let before = SegmentName::new(0, start, digest(b"before"));
-        let (name, file) = builder.finish(before.as_ref()).unwrap();
+        let (name, file) = builder.finish(5).unwrap();
         fs::write(dir.path().join(name.to_string()), &file).unwrap();
         (dir, name, file)
     }
@@ -392,7 +378,7 @@ mod tests {
         let segment = Segment::open(dir.path(), &name).unwrap();
         segment.verify().unwrap();
         assert_eq!((segment.frames(), segment.clock()), (3, 77));
-        assert_eq!(segment.previous().map(SegmentName::end), Some(40));
+        assert_eq!(segment.revision(), 5);
         let mut read = Vec::new();
         for number in 0..segment.frames() {
             let (first, part) = segment.frame(number).unwrap();
@@ -494,7 +480,7 @@ mod tests {
             (row + 20, 8),
             (row + 28, 4),
         ];
-        let header = [(0, 8), (8, 8), (16, 8), (32, 8)];
+        let header = [(0, 8), (8, 8), (16, 8)];
         for (at, length) in fields.into_iter().chain(header) {
             for value in [0x00, 0x7f, 0xff] {
                 if file[at..at + length].iter().all(|byte| *byte == value) {

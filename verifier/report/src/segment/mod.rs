@@ -1,7 +1,7 @@
 //! Segments: the immutable files that hold the log's entries.
 //!
-//! Not trusted: the lock names the newest segment by its SHA-256 and each names the one before, so
-//! whoever can write here can stop the verifier and never change its history.
+//! Not trusted: the lock names the newest segment by its SHA-256 and the root of the tree over all
+//! entries, so whoever can write here can stop the verifier and never change its history.
 //!
 //! # Format
 //!
@@ -16,9 +16,9 @@
 //!     16    8  end                            index after the last entry; above start
 //!     24    8  first clock                    the writer's milliseconds since 1970 UTC; later than
 //!                                             that of the segment before
-//!     32    8  start of the segment before    that segment ends at this start
-//!     40   32  SHA-256 of the segment before  both zero where this start is 0
-//!     72    …  frames, one after the other without a space
+//!     32    8  revision                       how often these entries were rewritten: of two
+//!                                             segments that start alike the higher one counts
+//!     40    …  frames, one after the other without a space
 //!      t 20·n  table: per frame  8 offset, 4 stored length, 4 content length, 4 entries
 //!  -44      8  t, the offset of the table
 //!  -36      4  n, how many frames there are
@@ -30,6 +30,7 @@
 //! of content; the entries of all frames, in order, are those of the segment, none more.
 
 mod builder;
+mod cover;
 mod entry;
 pub mod fields;
 mod file;
@@ -40,6 +41,7 @@ use affiant_proto::Digest;
 use ring::digest as sha;
 
 pub use builder::Builder;
+pub use cover::cover;
 pub use entry::{Entry, NotAnEntry, statement_of};
 pub use file::{BadSegment, Segment};
 
@@ -66,11 +68,11 @@ pub const MAX_SEGMENT_ENTRIES: usize = 1 << 17;
 const MAX_FRAMES: usize = 1024;
 
 /// Most bytes of the file: contents that do not compress, which zstd stores with less than one
-/// part in 128 more, and 1 MiB for header, table and footer (72 + 20 · 1024 + 44 bytes).
+/// part in 128 more, and 1 MiB for header, table and footer (40 + 20 · 1024 + 44 bytes).
 pub const MAX_FILE_BYTES: u64 = (MAX_SEGMENT_BYTES + MAX_SEGMENT_BYTES / 128 + 1024 * 1024) as u64;
 
 const MAGIC: &[u8; 8] = b"AFFSEG\x00\x01";
-const HEADER: usize = 72;
+const HEADER: usize = 40;
 const TABLE_ROW: usize = 20;
 const FOOTER: usize = 44;
 

@@ -23,6 +23,7 @@ pub(super) enum Stop {
 pub(super) struct Judged {
     pub(super) findings: Vec<Finding>,
     pub(super) lines_withheld: u64,
+    pub(super) lines_erased: u64,
     pub(super) withheld_ms: Amount,
     pub(super) not_judged: BTreeMap<String, u64>,
 }
@@ -160,7 +161,11 @@ impl Checks {
         let withheld = match shown.lines_withheld {
             0 => "every line of every record is shown".to_owned(),
             lines => format!(
-                "{lines} lines are withheld; their {} of device time stand in the totals",
+                "{lines} lines are withheld{}; their {} of device time stand in the totals",
+                match shown.lines_erased {
+                    0 => String::new(),
+                    erased => format!(", {erased} of them erased as the log announced"),
+                },
                 crate::calendar::length(shown.withheld_ms.0)
             ),
         };
@@ -183,6 +188,7 @@ impl Checks {
         Completeness {
             state,
             lines_withheld: shown.lines_withheld,
+            lines_erased: shown.lines_erased,
             withheld_ms: shown.withheld_ms,
             not_judged: shown.not_judged.clone(),
             text,
@@ -194,6 +200,7 @@ fn nothing_shown() -> Completeness {
     Completeness {
         state: CompletenessState::Incomplete,
         lines_withheld: 0,
+        lines_erased: 0,
         withheld_ms: Amount(0),
         not_judged: BTreeMap::new(),
         text: "not known: the evidence could not be judged".to_owned(),

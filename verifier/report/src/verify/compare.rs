@@ -40,6 +40,7 @@ pub(super) fn figures(
     checks.judged = Some(Judged {
         findings: document.findings,
         lines_withheld: document.completeness.lines_withheld,
+        lines_erased: document.completeness.lines_erased,
         withheld_ms: document.completeness.withheld_ms,
         not_judged: document.not_judged,
     });

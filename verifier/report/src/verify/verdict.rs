@@ -148,6 +148,8 @@ pub struct Completeness {
     pub state: CompletenessState,
     /// Lines that are not shown.
     pub lines_withheld: u64,
+    /// Part of these that were erased, as the log announced.
+    pub lines_erased: u64,
     /// Device time in them, milliseconds.
     pub withheld_ms: Amount,
     /// Statements that the rules do not judge, by kind.

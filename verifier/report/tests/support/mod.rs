@@ -227,6 +227,11 @@ impl World {
         self.docket.roll_calls()
     }
 
+    /// The erasure of all that was over at an instant, but for hours with spared entries.
+    pub fn due(&self, before_ms: u64, spared: &BTreeSet<u64>) -> Option<v1::Erasure> {
+        self.docket.retention().due(before_ms, spared)
+    }
+
     /// Why the operator's next statement may not say this.
     pub fn refused(mut self, body: impl Into<Body>) -> Refusal {
         let state = self.docket.authorities().operator();

@@ -3,7 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use affiant_judge::Amount;
-use affiant_proto::tlog::{Checkpoint, Hash, Note, NoteKey, SignedCheckpoint};
+use affiant_proto::{
+    Digest,
+    tlog::{Checkpoint, Hash, Note, NoteKey, SignedCheckpoint},
+};
 
 use super::WholeLog;
 use crate::{
@@ -15,6 +18,9 @@ use crate::{
         trusted::{generations, officers, trusted},
     },
 };
+
+/// Most spans of missing lines that are told one by one.
+const MAX_TOLD: usize = 8;
 
 impl WholeLog<'_> {
     /// Makes the checks that need all of the log: trust, generations, the published checkpoint,
@@ -42,7 +48,50 @@ impl WholeLog<'_> {
         if let Some(signed) = &signed {
             self.anchored(checks, signed, since);
         }
+        self.lines(checks);
         self.judged(checks, whole);
+    }
+
+    /// Says of records without lines whether they were erased, let go by their host, or withheld.
+    fn lines(&self, checks: &mut Checks) {
+        const NAME: &str = "lines";
+        let retention = self.docket.retention();
+        let (unsaid, count) = retention.unsaid();
+        for it in unsaid.iter().take(MAX_TOLD) {
+            let chain = Digest::new(it.chain);
+            let which = format!(
+                "{}, statements {} to {}, the last at log index {}",
+                self.name(&chain),
+                it.first,
+                it.last,
+                it.last_index
+            );
+            if it.withheld {
+                checks.fail(
+                    NAME,
+                    format!(
+                        "{which}: their lines are missing, which no erasure announced and their \
+                         host did not let go"
+                    ),
+                );
+            } else {
+                checks.unknown(
+                    NAME,
+                    format!("{which}: their lines are missing, and nothing says yet why"),
+                );
+            }
+        }
+        if count > 0 {
+            return;
+        }
+        let said = match retention.erasures() {
+            (0, _) => "no line is missing without a word of the host that let it go".to_owned(),
+            (erasures, lines) => format!(
+                "{lines} lines were erased, as {erasures} erasures announced; no other is missing \
+                 without a word of the host that let it go"
+            ),
+        };
+        checks.fine(NAME, said);
     }
 
     /// Holds the published checkpoint against the log's key and the tree.
@@ -162,6 +211,12 @@ impl WholeLog<'_> {
         checks.judged = Some(Judged {
             findings: self.judge().findings(),
             lines_withheld: figures.lines_withheld,
+            lines_erased: self
+                .docket
+                .retention()
+                .erasures()
+                .1
+                .min(figures.lines_withheld),
             withheld_ms: Amount(withheld.fold(0, |sum: u128, ms| sum.saturating_add(ms))),
             not_judged: figures.not_judged,
         });
