@@ -6,6 +6,7 @@ use std::{
     io::{Read as _, Write as _},
     net::TcpStream,
     path::Path,
+    process::Command,
     time::Duration,
 };
 
@@ -13,7 +14,7 @@ use affiant_proto::{
     Envelope,
     tlog::{Checkpoint, CompactRange, Hash, Note, TilePath, leaf_hash, new_tiles},
 };
-use affiant_tests::{Deployment, Host, Outcome, until};
+use affiant_tests::{Deployment, Host, Outcome, binary, until};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -213,6 +214,25 @@ async fn a_reader_with_a_token_reads_statements_until_he_is_taken_out_of_the_con
     let first = names.lines().next().unwrap();
     let segment = get_with(&site, &format!("/segments/{first}"), &bearer);
     assert_eq!((segment.status, &segment.body[..6]), (200, &b"AFFSEG"[..]));
+    // The auditor's tool reads the same: all of it with the token, nothing without.
+    let audit = |more: &[&str]| {
+        let audit = Command::new(binary("affiant-audit"))
+            .args(["log", &format!("http://{site}"), "--json"])
+            .args(more)
+            .output();
+        audit.unwrap()
+    };
+    let whole = audit(&["--token-file", out.to_str().unwrap()]);
+    let verdict: serde_json::Value = serde_json::from_slice(&whole.stdout).unwrap();
+    let checks = verdict["checks"].as_array().unwrap();
+    for name in ["segments", "statements", "tiles", "checkpoint", "lines"] {
+        let check = checks.iter().find(|check| check["name"] == name);
+        assert_eq!(check.unwrap()["ok"], true, "{name}: {verdict:#}");
+    }
+    let refused = audit(&[]);
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert_eq!(refused.status.code(), Some(74), "{said}");
+    assert!(said.contains("--token-file"), "{said}");
     let wrong = format!("authorization: Bearer {}x\r\n", &token[..token.len() - 1]);
     assert_eq!(get_with(&site, "/statement/0", &wrong).status, 401);
 

@@ -47,7 +47,8 @@ enum Command {
     /// Audit a whole log: every file, statement, signature, chain, sum and tile
     #[command(
         after_help = "Example: affiant-audit log /var/lib/affiant --trust trust.toml --since kept-checkpoint\n\n\
-                      DIR is a verifier's data directory, its log directory, or an export."
+                      DIR is a verifier's data directory, its log directory, or an export.\n\
+                      URL is an export on a web server, or a verifier's address for readers."
     )]
     Log(LogArguments),
     /// Show one record of a log, with its signature and inclusion verified
@@ -87,8 +88,12 @@ struct VerifyArguments {
 
 #[derive(clap::Args)]
 struct LogArguments {
-    /// Directory of the log
-    dir: PathBuf,
+    /// Directory of the log, or http://HOST[:PORT][/PREFIX]
+    #[arg(value_name = "DIR|URL")]
+    log: PathBuf,
+    /// A reader's token for a verifier that asks for one
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
     /// What you trust: log key, genesis, authority, officers, witnesses
     #[arg(long, value_name = "FILE")]
     trust: Option<PathBuf>,
@@ -222,7 +227,7 @@ fn audit_log(arguments: &LogArguments) -> Result<u8, Failure> {
     let trust = arguments.trust.as_deref().map(trusted).transpose()?;
     let since = arguments.since.iter().map(|path| kept(path));
     let since = since.collect::<Result<Vec<_>, _>>()?;
-    let folder = folder(&arguments.dir)?;
+    let store = store(arguments)?;
     let resume = arguments.resume.as_deref().map(|path| {
         let opened = log::Resume::open(path);
         opened.map_err(|error| io_error(format!("{}: {error}", path.display())))
@@ -234,8 +239,8 @@ fn audit_log(arguments: &LogArguments) -> Result<u8, Failure> {
         threads: arguments.threads,
         resume: resume.as_ref(),
     };
-    let verdict = log::audit(&folder, &asked, &mut log::Bar::default());
-    let verdict = verdict.map_err(|failure| no_verdict(&arguments.dir, &failure))?;
+    let verdict = log::audit(&*store, &asked, &mut log::Bar::default());
+    let verdict = verdict.map_err(|failure| no_verdict(&arguments.log, &failure))?;
     conclude(&verdict, arguments.json)
 }
 
@@ -306,6 +311,20 @@ fn not_shown(dir: &Path, error: &show::NotShown) -> Failure {
             text,
         },
     }
+}
+
+/// Most bytes of a token's file.
+const MAX_TOKEN_BYTES: u64 = 1_024;
+
+fn store(arguments: &LogArguments) -> Result<Box<dyn log::Store>, Failure> {
+    let place = arguments.log.to_string_lossy();
+    if !log::Site::is_meant(&place) {
+        return Ok(Box::new(folder(&arguments.log)?));
+    }
+    let token = arguments.token_file.as_deref();
+    let token = token.map(|path| read(path, MAX_TOKEN_BYTES)).transpose()?;
+    let site = log::Site::parse(&place, token.as_deref()).map_err(usage)?;
+    Ok(Box::new(site))
 }
 
 fn folder(dir: &Path) -> Result<log::Folder, Failure> {

@@ -9,6 +9,7 @@ mod keyring;
 mod places;
 mod progress;
 mod resume;
+mod site;
 mod store;
 mod tiles;
 mod workers;
@@ -27,6 +28,7 @@ pub use keyring::Keyring;
 pub use places::{Found, Places};
 pub use progress::{Bar, Watch};
 pub use resume::Resume;
+pub use site::{NotASite, Site};
 pub use store::{Folder, Store, Unread};
 pub use workers::{Fault, Frame, Step, Work, run};
 
