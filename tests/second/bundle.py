@@ -24,6 +24,7 @@ class Trust:
     def __init__(self, text):
         file = tomllib.loads(text)
         log = file["log"]
+        due("witness_policy" not in file, "trust", "a policy of groups, which is not read here")
         self.log = note.VerifierKey(log["key"], 1)
         due(self.log.name == log["origin"], "trust", "the key is of another origin")
         self.genesis, self.ca = bytes.fromhex(log["genesis"]), bytes.fromhex(file["ca"])

@@ -21,10 +21,10 @@ use std::{fs, path::Path};
 type Target = fn(&[u8]);
 
 /// Rounds of one target. A round is some 1 to 10 µs, of a structured one, which has a sixteenth of
-/// them, up to 10 ms: 24 targets take some five seconds.
+/// them, up to 10 ms: 25 targets take some five seconds.
 const ROUNDS: u64 = 8_000;
 
-const TARGETS: [(&str, Target); 24] = [
+const TARGETS: [(&str, Target); 25] = [
     ("add_checkpoint", raw::add_checkpoint),
     ("checkpoint", raw::checkpoint),
     ("consistency", raw::consistency),
@@ -35,6 +35,7 @@ const TARGETS: [(&str, Target); 24] = [
     ("lock", files::lock),
     ("note", raw::note),
     ("offline_proof", files::offline_proof),
+    ("policy", raw::policy),
     ("report", files::report),
     ("segment", files::segment),
     ("statement", raw::statement),
@@ -106,6 +107,16 @@ fn corpus() -> Vec<Vec<u8>> {
         }
     }
     out.extend(read_by_auditors());
+    // A policy of witnesses over a key of the vectors, which no vector is.
+    let keys = fs::read_to_string(folder().join("notes.json")).unwrap();
+    let keys: serde_json::Value = serde_json::from_str(&keys).unwrap();
+    let (log, witness) = (&keys["log_vkey"], &keys["witness_vkey"]);
+    let policy = format!(
+        "log {}\nwitness W {} http://w.example\ngroup G any W\nquorum G\n",
+        log.as_str().unwrap(),
+        witness.as_str().unwrap()
+    );
+    out.push(policy.into_bytes());
     out.sort();
     out.dedup();
     out

@@ -439,7 +439,7 @@ fn what_proves_something_can_be_made_by_its_check_alone() {
         ("proto/src/tlog/checkpoint.rs", "Checkpoint"),
         ("proto/src/tlog/checkpoint.rs", "SignedCheckpoint"),
         ("proto/src/tlog/note.rs", "Note"),
-        ("proto/src/tlog/policy.rs", "Witnessed"),
+        ("proto/src/tlog/policy/mod.rs", "Witnessed"),
         ("verifier/judge/src/admission.rs", "Admitted"),
         ("verifier/judge/src/admission.rs", "HostChain"),
         ("proto/src/authority/mod.rs", "Authorities"),

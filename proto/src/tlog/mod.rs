@@ -47,7 +47,10 @@ pub use offline::{
     Logged, MAX_EXTRA_BYTES, MAX_OFFLINE_PROOF_BYTES, MalformedOfflineProof, NotLogged,
     OfflineProof,
 };
-pub use policy::{BadPolicy, Cosigned, MAX_WITNESSES, NotWitnessed, Policy, Witnessed};
+pub use policy::{
+    BadPolicy, BadPolicyFile, Cosigned, ListedLog, ListedWitness, MAX_LOGS, MAX_POLICY_BYTES,
+    MAX_WITNESSES, NotWitnessed, Policy, PolicyFile, Witnessed,
+};
 pub use proof::ProofError;
 pub use tile::{
     MalformedTile, NodePlace, TILE_WIDTH, Tile, TileKind, TilePath, entries_path, new_tiles,

@@ -102,6 +102,11 @@ impl NoteSignature {
         self.id
     }
 
+    /// Gives the signature as it stands after the id: 1 byte or more.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
     /// Tells whether name and id are those of `key`; it may still not verify.
     pub fn claims<const ALGORITHM: u8>(&self, key: &VerifierKey<ALGORITHM>) -> bool {
         self.id == key.id() && self.name == *key.name()

@@ -18,7 +18,7 @@ pub mod structured_log;
 pub type Target = fn(&[u8]);
 
 /// Every target by its name.
-pub const TARGETS: [(&str, Target); 24] = [
+pub const TARGETS: [(&str, Target); 25] = [
     ("add_checkpoint", raw::add_checkpoint),
     ("checkpoint", raw::checkpoint),
     ("consistency", raw::consistency),
@@ -29,6 +29,7 @@ pub const TARGETS: [(&str, Target); 24] = [
     ("lock", files::lock),
     ("note", raw::note),
     ("offline_proof", files::offline_proof),
+    ("policy", raw::policy),
     ("report", files::report),
     ("segment", files::segment),
     ("statement", raw::statement),

@@ -5,8 +5,8 @@ use affiant_proto::{
     envelope::Leaves,
     statement::Place,
     tlog::{
-        self, AddCheckpoint, Checkpoint, CosignerKey, Hash, Note, NoteKey, Origin, TilePath,
-        parse_signature_lines,
+        self, AddCheckpoint, Checkpoint, CosignerKey, Hash, Note, NoteKey, Origin, PolicyFile,
+        TilePath, parse_signature_lines,
     },
     usage, v1,
 };
@@ -115,6 +115,30 @@ pub fn add_checkpoint(bytes: &[u8]) {
     if let Ok(read) = AddCheckpoint::parse(bytes) {
         assert_eq!(read.to_string().as_bytes(), bytes);
         assert!(read.proof().len() <= tlog::MAX_PROOF_LINES);
+    }
+}
+
+/// A policy of witnesses: what it asks for can be had, and never for nothing.
+pub fn policy(bytes: &[u8]) {
+    let Ok(read) = PolicyFile::parse(bytes) else {
+        return;
+    };
+    assert!(read.logs().len() <= tlog::MAX_LOGS);
+    assert!(read.witnesses().len() <= tlog::MAX_WITNESSES);
+    let Some(policy) = read.policy() else {
+        return;
+    };
+    assert_eq!(policy.witnesses().len(), read.witnesses().len());
+    assert!(policy.met(|_| true));
+    assert!(!policy.met(|_| false));
+    assert!(!policy.words().is_empty());
+    // One more cosignature never breaks a quorum.
+    let mut before = false;
+    for most in 0..=policy.witnesses().len() {
+        let first = |key: &CosignerKey| policy.witnesses()[..most].contains(key);
+        let met = policy.met(first);
+        assert!(met || !before);
+        before = met;
     }
 }
 

@@ -102,7 +102,7 @@ fn rearranged() -> Group {
     let cut = with_entries(&whole, &world, |entries| entries.truncate(count / 2));
     cases.push(Case::new("cut in the middle", cut));
     Group {
-        trust: world.trust().with_witnesses(None),
+        trust: world.trust().without_witnesses(),
         since: Some(since),
         cases,
     }
@@ -132,7 +132,7 @@ fn with_entries(whole: &Files, world: &World, change: impl FnOnce(&mut Vec<Entry
 fn insiders() -> Group {
     let (world, period) = played();
     let since = world.checkpoint().into_note();
-    let trust = world.trust().with_witnesses(None);
+    let trust = world.trust().without_witnesses();
     let is_usage = |at: &usize| matches!(world.log[*at].statement().body(), Body::Usage(_));
     let records: Vec<usize> = (0..world.log.len()).filter(is_usage).collect();
     let mut cases = Vec::new();
@@ -208,7 +208,7 @@ fn successions() -> Vec<Group> {
         for kept in [&stands, &between, &last, &never] {
             let size = kept.checkpoint().size();
             groups.push(Group {
-                trust: world.trust().with_witnesses(None),
+                trust: world.trust().without_witnesses(),
                 since: Some(kept.note().clone()),
                 cases: vec![Case::new(format!("went on, {size} kept"), files.clone())],
             });

@@ -14,6 +14,14 @@
 //! [[witness]]
 //! key = "witness.example+0011aabb+BL…"
 //!
+//! # or, in place of quorum and [[witness]], a policy of groups (C2SP tlog-policy):
+//! # witness_policy = '''
+//! # witness A a.example+0011aabb+BL…
+//! # witness B b.example+2233ccdd+BL…
+//! # group both all A B
+//! # quorum both
+//! # '''
+//!
 //! [parameters]                     # absent: the rules' parameters as shipped
 //! ```
 
@@ -23,13 +31,16 @@ use affiant_judge::Parameters;
 use affiant_proto::{
     Body, Digest, PublicKey, Statement,
     keys::BadKey,
-    tlog::{BadPolicy, CosignerKey, MalformedKey, NotAnOrigin, NoteKey, Origin, Policy},
+    tlog::{
+        BadPolicy, BadPolicyFile, CosignerKey, MalformedKey, NotAnOrigin, NoteKey, Origin, Policy,
+        PolicyFile,
+    },
     v1,
 };
 use serde::{Deserialize, Serialize};
 
-/// Most bytes of a trust file: 99 witnesses of 330 bytes, 100 officers of 70, and parameters.
-pub const MAX_TRUST_BYTES: u64 = 64 * 1024;
+/// Most bytes of a trust file: a witness policy of 64 KiB, 100 officers of 70 bytes, and parameters.
+pub const MAX_TRUST_BYTES: u64 = 128 * 1024;
 
 /// A reader's trust in one log.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,6 +50,8 @@ pub struct Trust {
     ca: Digest,
     officers: Vec<OfficerMark>,
     witnesses: Option<Policy>,
+    /// The policy's text, where it was written as one.
+    policy: Option<String>,
     parameters: Parameters,
     accept_recorded: bool,
 }
@@ -90,6 +103,17 @@ pub enum BadTrust {
     /// Witnesses and quorum.
     #[error("trust file, witnesses: {0}")]
     Policy(#[from] BadPolicy),
+    /// The text of a policy.
+    #[error("trust file, witness_policy: {0}")]
+    PolicyText(#[from] BadPolicyFile),
+    /// A policy of other logs.
+    #[error("trust file, witness_policy lists logs, and {0} is not one of them; add its log line")]
+    PolicyLog(String),
+    /// Witnesses in both forms.
+    #[error(
+        "trust file has witness_policy beside [[witness]] tables or a quorum; give one of both"
+    )]
+    TwoPolicies,
     /// A quorum without witnesses.
     #[error("trust file asks for a quorum of witnesses and lists none; add [[witness]] tables")]
     Quorum,
@@ -107,6 +131,8 @@ struct File {
     officers: Vec<String>,
     #[serde(default)]
     accept_recorded: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    witness_policy: Option<String>,
     log: Log,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     witness: Vec<Witness>,
@@ -151,13 +177,15 @@ impl Trust {
                 })
         });
         let keys = keys.collect::<Result<Vec<_>, _>>()?;
-        let witnesses = match (keys.is_empty(), file.quorum) {
-            (true, None | Some(0)) => None,
-            (false, quorum) => {
+        let witnesses = match (keys.is_empty(), file.quorum, &file.witness_policy) {
+            (true, None, Some(text)) => written(text, &log)?,
+            (_, _, Some(_)) => return Err(BadTrust::TwoPolicies),
+            (true, None | Some(0), None) => None,
+            (false, quorum, None) => {
                 let all = keys.len();
                 Some(Policy::new(keys, quorum.unwrap_or(all))?)
             }
-            (true, Some(_)) => return Err(BadTrust::Quorum),
+            (true, Some(_), None) => return Err(BadTrust::Quorum),
         };
         Ok(Self {
             log,
@@ -173,6 +201,7 @@ impl Trust {
                 .map(|text| OfficerMark::parse(text))
                 .collect::<Result<_, _>>()?,
             witnesses,
+            policy: file.witness_policy,
             parameters: file.parameters.unwrap_or_default(),
             accept_recorded: file.accept_recorded,
         })
@@ -197,6 +226,7 @@ impl Trust {
             ca: Digest::try_from(body.ca.as_slice()).map_err(|_| BadTrust::Digest("ca"))?,
             officers,
             witnesses: None,
+            policy: None,
             parameters: Parameters::default(),
             accept_recorded: false,
         })
@@ -208,10 +238,32 @@ impl Trust {
         Self { log, ..self }
     }
 
-    /// Adds the reader's witnesses, `None` takes them away.
+    /// Asks for no witness.
     #[must_use]
-    pub fn with_witnesses(self, witnesses: Option<Policy>) -> Self {
-        Self { witnesses, ..self }
+    pub fn without_witnesses(self) -> Self {
+        Self {
+            witnesses: None,
+            policy: None,
+            ..self
+        }
+    }
+
+    /// Asks for `quorum` of these witnesses.
+    pub fn with_witnesses(self, keys: Vec<CosignerKey>, quorum: usize) -> Result<Self, BadTrust> {
+        Ok(Self {
+            witnesses: Some(Policy::new(keys, quorum)?),
+            policy: None,
+            ..self
+        })
+    }
+
+    /// Asks for the witnesses of a policy's text (C2SP tlog-policy).
+    pub fn with_policy(self, text: &str) -> Result<Self, BadTrust> {
+        Ok(Self {
+            witnesses: written(text, &self.log)?,
+            policy: Some(text.to_owned()),
+            ..self
+        })
     }
 
     /// Sets the parameters by which the reader wants to see uses judged.
@@ -231,12 +283,14 @@ impl Trust {
 
     /// Writes the file that [`Trust::parse`] reads.
     pub fn print(&self) -> Result<String, toml::ser::Error> {
-        let witnesses = self.witnesses.as_ref();
+        // What was written as a policy is written as that again, word by word.
+        let witnesses = self.witnesses.as_ref().filter(|_| self.policy.is_none());
         let file = File {
-            quorum: witnesses.map(Policy::quorum),
+            quorum: witnesses.and_then(Policy::count),
             ca: self.ca.to_string(),
             officers: self.officers.iter().map(OfficerMark::print).collect(),
             accept_recorded: self.accept_recorded,
+            witness_policy: self.policy.clone(),
             log: Log {
                 origin: self.log.name().to_string(),
                 key: self.log.to_string(),
@@ -300,6 +354,16 @@ impl Trust {
     pub fn accepts_recorded(&self) -> bool {
         self.accept_recorded
     }
+}
+
+/// Reads a policy; none where it asks for no witness.
+fn written(text: &str, log: &NoteKey) -> Result<Option<Policy>, BadTrust> {
+    let file = PolicyFile::parse(text.as_bytes())?;
+    let mut logs = file.logs().iter();
+    if !file.logs().is_empty() && !logs.any(|listed| listed.key == *log) {
+        return Err(BadTrust::PolicyLog(log.to_string()));
+    }
+    Ok(file.policy())
 }
 
 /// Names the log's key as checkpoints are signed by it.
@@ -368,6 +432,7 @@ mod tests {
                 OfficerMark::Id(*key(3).id().as_bytes()),
             ],
             witnesses: Some(Policy::new(vec![witness], 1).unwrap()),
+            policy: None,
             parameters: Parameters {
                 interval_ms: 1_000,
                 ..Parameters::default()
@@ -380,14 +445,47 @@ mod tests {
     fn a_trust_file_reads_back_what_was_printed() {
         for trust in [
             trust(),
+            trust().with_policy(&policy()).unwrap(),
             trust()
-                .with_witnesses(None)
+                .without_witnesses()
                 .with_parameters(Parameters::default())
                 .with_recorded(false),
         ] {
             let text = trust.print().unwrap();
             assert_eq!(Trust::parse(&text).unwrap(), trust, "{text}");
         }
+    }
+
+    /// Three witnesses in two groups.
+    fn policy() -> String {
+        let witness = |name: &str, seed| {
+            let key = CosignerKey::new(format!("{name}.example").parse().unwrap(), key(seed));
+            format!("witness {name} {}\n", key.unwrap())
+        };
+        let listed = witness("a", 5) + &witness("b", 6) + &witness("c", 7);
+        format!(
+            "# ours\nlog {}\n{listed}group ab 1 a b\ngroup all all ab c\nquorum all\n",
+            trust().log
+        )
+    }
+
+    #[test]
+    fn a_policy_of_groups_takes_the_place_of_witnesses_and_is_of_this_log() {
+        let trust = trust().with_policy(&policy()).unwrap();
+        let rule = trust.witnesses().unwrap();
+        assert_eq!(
+            rule.words(),
+            "all of (1 of a.example, b.example), c.example"
+        );
+        let none = trust.with_policy("quorum none\n").unwrap();
+        assert_eq!(none.witnesses(), None, "asks for no witness");
+        let text = none.print().unwrap();
+        let both = text.replace("[log]", "quorum = 1\n[log]");
+        assert!(matches!(Trust::parse(&both), Err(BadTrust::TwoPolicies)));
+        let foreign = NoteKey::new("log.example/2".parse().unwrap(), key(1)).unwrap();
+        let foreign = format!("log {foreign}\nquorum none\n");
+        let refused = none.with_policy(&foreign).unwrap_err();
+        assert!(matches!(refused, BadTrust::PolicyLog(_)), "{refused}");
     }
 
     #[test]
@@ -404,7 +502,11 @@ mod tests {
             Err(BadTrust::Toml(_))
         ));
         let all = Trust::parse(&text.replace("quorum = 1\n", "")).unwrap();
-        assert_eq!(all.witnesses().unwrap().quorum(), 1, "all that are listed");
+        assert_eq!(
+            all.witnesses().unwrap().count(),
+            Some(1),
+            "all that are listed"
+        );
         let none = text.split("[[witness]]").next().unwrap();
         assert!(matches!(Trust::parse(none), Err(BadTrust::Quorum)));
         assert!(matches!(

@@ -183,7 +183,7 @@ fn a_checkpoint_that_the_reader_kept_anchors_every_later_report() {
     let kept = Note::parse(&first[files::CHECKPOINT]).unwrap();
     world.clock();
     let again = world.report(period, Scope::Tenant("acme".into()));
-    let trust = world.trust().with_witnesses(None);
+    let trust = world.trust().without_witnesses();
     let verdict = verify(&again, Some(&trust), Some(&kept)).unwrap();
     assert_eq!(failed(&verdict), BTreeMap::new());
     assert_eq!(verdict.anchor.kind, AnchorKind::Kept);

@@ -334,7 +334,7 @@ fn an_insider_who_takes_the_last_record_of_a_host_is_caught_by_what_the_reader_k
     let period = Period::new(support::T0, world.now).unwrap();
     let (bundle, faults) = world.report_anyway(period, Scope::All);
     assert_eq!(faults, []);
-    let trust = world.trust().with_witnesses(None);
+    let trust = world.trust().without_witnesses();
     let blind = verify(&bundle, Some(&trust), None).unwrap();
     assert_eq!(
         (blind.verdict, blind.anchor.kind),

@@ -67,7 +67,7 @@ fn a_log_that_went_on_by_two_officers_is_believed_and_its_loss_is_a_finding() {
             .iter()
             .any(|finding| finding.rule == Rule::LogSuccession)
     );
-    let trust = trust.with_witnesses(None);
+    let trust = trust.without_witnesses();
     let kept = |signed: &SignedCheckpoint| {
         let verdict = verify(&bundle, Some(&trust), Some(signed.note())).unwrap();
         (verdict.verdict, verdict.anchor.kind)
@@ -83,7 +83,7 @@ fn a_log_that_went_on_by_two_officers_is_believed_and_its_loss_is_a_finding() {
 fn a_succession_that_hides_what_a_reader_kept_is_broken() {
     let (mut world, period, [_, between, last]) = went_on(true);
     let bundle = world.report(period, Scope::All);
-    let trust = world.trust().with_witnesses(None);
+    let trust = world.trust().without_witnesses();
     let verdict = verify(&bundle, Some(&trust), Some(last.note())).unwrap();
     assert_eq!(verdict.verdict, Conclusion::Broken);
     assert!(detail(&verdict, "kept").contains("hides more than it declares"));
@@ -100,7 +100,7 @@ fn a_checkpoint_of_what_was_kept_under_another_root_is_broken() {
         tree.push(affiant_proto::tlog::leaf_hash(&place.to_be_bytes()));
     }
     let forged = support::checkpoint_of(&tree, support::ORIGIN, 2);
-    let trust = world.trust().with_witnesses(None);
+    let trust = world.trust().without_witnesses();
     let verdict = verify(&bundle, Some(&trust), Some(forged.note())).unwrap();
     assert_eq!(verdict.verdict, Conclusion::Broken);
     assert!(detail(&verdict, "kept").contains("rewritten"));
@@ -132,7 +132,7 @@ fn a_planned_change_of_the_logs_key_loses_nothing_and_breaks_no_rule_but_its_own
     world.succeed(reference(&last));
     world.clock();
     let bundle = world.report(period, Scope::Tenant("acme".into()));
-    let trust = world.trust().with_witnesses(None);
+    let trust = world.trust().without_witnesses();
     let verdict = verify(&bundle, Some(&trust), Some(last.note())).unwrap();
     assert_eq!(
         verdict.anchor.kind,

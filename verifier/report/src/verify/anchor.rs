@@ -50,16 +50,16 @@ pub(super) fn witnesses(
                 .collect();
             let when = utc(witnessed.by().saturating_mul(1_000));
             Found::Fine(format!(
-                "cosigned by {}, your quorum of {} by {when}",
+                "cosigned by {}; your quorum, {}, stood by {when}",
                 names.join(", "),
-                policy.quorum()
+                policy.words()
             ))
         }
-        Err(NotWitnessed::Quorum { found, quorum }) => {
+        Err(NotWitnessed::Quorum { found, due }) => {
             anchor.witnesses = witness(&found);
             Found::Unknown(format!(
-                "{} of the {quorum} witnesses due have cosigned this checkpoint; ask for a report \
-                 with a witnessed one",
+                "{} of your witnesses have cosigned this checkpoint where {due} must; ask for a \
+                 report with a witnessed one",
                 found.len()
             ))
         }

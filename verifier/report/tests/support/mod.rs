@@ -27,7 +27,7 @@ use affiant_proto::{
     digest,
     statement::Place,
     tlog::{
-        Checkpoint, Cosigner, CosignerKey, MemoryTree, Note, NoteSigner, Policy, SignedCheckpoint,
+        Checkpoint, Cosigner, CosignerKey, MemoryTree, Note, NoteSigner, SignedCheckpoint,
         leaf_hash,
     },
     v1,
@@ -735,7 +735,8 @@ impl World {
         let genesis = self.log[0].statement();
         Trust::of_genesis(genesis)
             .unwrap()
-            .with_witnesses(Some(policy()))
+            .with_witnesses(vec![witness_key()], 1)
+            .unwrap()
     }
 }
 
@@ -748,13 +749,12 @@ pub fn reference(signed: &SignedCheckpoint) -> v1::CheckpointRef {
     }
 }
 
-pub fn policy() -> Policy {
-    let key = CosignerKey::new(
+pub fn witness_key() -> CosignerKey {
+    CosignerKey::new(
         "witness.example".parse().unwrap(),
         signer(WITNESS).public_key().clone(),
     )
-    .unwrap();
-    Policy::new(vec![key], 1).unwrap()
+    .unwrap()
 }
 
 pub fn checkpoint_of(tree: &MemoryTree, origin: &str, key: u8) -> SignedCheckpoint {

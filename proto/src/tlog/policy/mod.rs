@@ -1,7 +1,16 @@
-//! Which witnesses a reader trusts, and how many of them must have cosigned.
+//! Which witnesses a reader trusts, and which of them must have cosigned.
+
+mod file;
+mod rule;
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;
 
 use std::collections::BTreeSet;
 
+pub use file::{BadPolicyFile, ListedLog, ListedWitness, MAX_LOGS, MAX_POLICY_BYTES, PolicyFile};
+
+use self::rule::Rule;
 use super::{
     checkpoint::Checkpoint,
     cosignature::{CosignerKey, verify_cosignature},
@@ -12,11 +21,12 @@ use super::{
 /// Most witnesses of a policy: as many as a note can carry beside one signature of the log.
 pub const MAX_WITNESSES: usize = MAX_SIGNATURES - 1;
 
-/// The reader's own rule: `quorum` of these witnesses.
+/// The reader's own rule over these witnesses: so many of them, or groups of groups of them
+/// (C2SP tlog-policy). It always asks for at least one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
     witnesses: Vec<CosignerKey>,
-    quorum: usize,
+    rule: Rule,
 }
 
 /// Why a policy is not accepted.
@@ -51,12 +61,12 @@ pub enum NotWitnessed {
     #[error(transparent)]
     Bad(#[from] Unverified),
     /// Too few.
-    #[error("{} of the {quorum} witnesses due have cosigned; wait for more, or ask them", .found.len())]
+    #[error("{} have cosigned where {due} must; wait for more, or ask them", .found.len())]
     Quorum {
         /// Those whose cosignatures verified.
         found: Vec<Cosigned>,
-        /// As many as are due.
-        quorum: usize,
+        /// The rule in words.
+        due: String,
     },
 }
 
@@ -79,7 +89,8 @@ pub struct Witnessed {
 }
 
 impl Policy {
-    /// Accepts a rule: each witness once, and a quorum that can be had.
+    /// Accepts the rule that `quorum` of these witnesses must have cosigned: each witness once, and
+    /// a quorum that can be had.
     pub fn new(witnesses: Vec<CosignerKey>, quorum: usize) -> Result<Self, BadPolicy> {
         if witnesses.len() > MAX_WITNESSES {
             return Err(BadPolicy::TooMany(witnesses.len()));
@@ -96,17 +107,38 @@ impl Policy {
                 return Err(BadPolicy::Repeated(key.name().clone()));
             }
         }
-        Ok(Self { witnesses, quorum })
+        let rule = Rule::count(witnesses.len(), quorum);
+        Ok(Self { witnesses, rule })
     }
 
-    /// Gives the witnesses.
+    /// Gives the witnesses, those too that the rule does not need.
     pub fn witnesses(&self) -> &[CosignerKey] {
         &self.witnesses
     }
 
-    /// Tells how many must have cosigned.
-    pub fn quorum(&self) -> usize {
-        self.quorum
+    /// Tells how many of all its witnesses must have cosigned; none where the rule is not a mere
+    /// number of them.
+    pub fn count(&self) -> Option<usize> {
+        self.rule.counts(self.witnesses.len())
+    }
+
+    /// Says the rule in words, with the names of the witnesses' keys.
+    pub fn words(&self) -> String {
+        let names: Vec<&str> = self.witnesses.iter().map(|k| k.name().as_str()).collect();
+        self.rule.words(&names)
+    }
+
+    /// Tells whether the rule is satisfied when exactly those witnesses have cosigned for which
+    /// `cosigned` says so.
+    pub fn met(&self, cosigned: impl Fn(&CosignerKey) -> bool) -> bool {
+        self.reached(|key| cosigned(key).then_some(0)).is_some()
+    }
+
+    /// Tells the least value that a quorum of witnesses does not exceed, where each has the value
+    /// that `of` gives, or none.
+    pub fn reached(&self, of: impl Fn(&CosignerKey) -> Option<u64>) -> Option<u64> {
+        let values: Vec<Option<u64>> = self.witnesses.iter().map(of).collect();
+        self.rule.since(&values)
     }
 
     /// Checks the cosignatures on the note of `checkpoint`, in the order of the policy.
@@ -122,28 +154,29 @@ impl Policy {
         if note.text() != checkpoint.to_string() {
             return Err(NotWitnessed::OtherText);
         }
-        let mut found = Vec::new();
+        let (mut found, mut times) = (Vec::new(), Vec::new());
         for key in &self.witnesses {
             match verify_cosignature(note, key) {
-                Ok(seconds) => found.push(Cosigned {
-                    witness: key.name().clone(),
-                    seconds,
-                }),
-                Err(Unverified::NotSigned(_)) => {}
+                Ok(seconds) => {
+                    times.push(Some(seconds));
+                    found.push(Cosigned {
+                        witness: key.name().clone(),
+                        seconds,
+                    });
+                }
+                Err(Unverified::NotSigned(_)) => times.push(None),
                 Err(bad) => return Err(bad.into()),
             }
         }
-        let mut times: Vec<u64> = found.iter().map(|witness| witness.seconds).collect();
-        times.sort_unstable();
-        match times.get(self.quorum.saturating_sub(1)) {
-            Some(&by) => Ok(Witnessed {
+        match self.rule.since(&times) {
+            Some(by) => Ok(Witnessed {
                 checkpoint: checkpoint.clone(),
                 cosigned: found,
                 by,
             }),
             None => Err(NotWitnessed::Quorum {
                 found,
-                quorum: self.quorum,
+                due: self.words(),
             }),
         }
     }
