@@ -193,6 +193,12 @@ fn samples() -> Vec<Vec<u8>> {
         [&length, text.as_bytes()].concat()
     };
     out.extend(host.split("\n----\n").map(framed));
+    // What a witness remembers of a log.
+    let notes = fs::read_to_string(folder().join("notes.json")).unwrap();
+    let notes: serde_json::Value = serde_json::from_str(&notes).unwrap();
+    let seen = serde_json::json!({ "note": notes["cosigned_note"] });
+    let state = serde_json::json!({ "version": 1, "logs": [seen] });
+    out.push(state.to_string().into_bytes());
     let genesis = strings_of("host.json");
     out.extend(genesis.into_iter().take(8));
     out

@@ -16,7 +16,6 @@ use affiant_agent::{
     source::recorded::Trace,
     spool::{Limits, Spool},
 };
-use affiant_proto::tlog::Origin;
 use affiant_verifier::{dossier_file, ledger, pki, token::Tokens};
 
 use super::choices::Choices;
@@ -147,10 +146,9 @@ pub fn log(bytes: &[u8]) {
 
 /// What a witness remembers.
 pub fn witness_memory(bytes: &[u8]) {
-    let origin: Origin = "log.example/1".parse().unwrap();
     with_file(bytes, |path| {
-        let first = affiant_audit::witness::FileMemory::open(path, &origin).is_ok();
-        let again = affiant_audit::witness::FileMemory::open(path, &origin).is_ok();
+        let first = affiant_audit::witness::FileMemory::open(path).is_ok();
+        let again = affiant_audit::witness::FileMemory::open(path).is_ok();
         assert_eq!(first, again);
     });
 }

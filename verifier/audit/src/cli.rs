@@ -4,12 +4,11 @@ use std::{
     ffi::OsString,
     fs::File,
     io::{self, IsTerminal as _, Read as _, Write as _},
-    net::SocketAddr,
     num::NonZeroUsize,
     path::{Path, PathBuf},
 };
 
-use affiant_proto::tlog::{KeyName, MAX_NOTE_BYTES, Note, NoteKey};
+use affiant_proto::tlog::{MAX_NOTE_BYTES, Note};
 use affiant_report::{Conclusion, Trust, Verdict, files, trust::MAX_TRUST_BYTES, verify};
 use clap::{Parser, Subcommand, error::ErrorKind};
 
@@ -63,12 +62,13 @@ enum Command {
                       DIR is a report, or a log as `log` takes it."
     )]
     Explain(ExplainArguments),
-    /// Cosign the checkpoints of a log as long as it only grows
+    /// Cosign the checkpoints of logs as long as each only grows
     #[command(
         after_help = "Example: affiant-audit witness --init --key witness.key --name witness.example\n\
-                      Then:    affiant-audit witness --listen 127.0.0.1:7490 --key witness.key --state witness.state --log VKEY"
+                      Then:    affiant-audit witness --listen 0.0.0.0:7490 --key witness.key --state witness.state --log VKEY\n\
+                      Offline: affiant-audit witness --once public/ --out cosigned.note --key witness.key --state witness.state --log VKEY"
     )]
-    Witness(WitnessArguments),
+    Witness(witness::Arguments),
 }
 
 #[derive(clap::Args)]
@@ -141,45 +141,20 @@ struct ExplainArguments {
     json: bool,
 }
 
-#[derive(clap::Args)]
-struct WitnessArguments {
-    /// Make a key, print its public half, and end
-    #[arg(long, conflicts_with_all = ["listen", "state", "log", "port_file"], requires = "name")]
-    init: bool,
-    /// Name of the key, such as your domain; with --init
-    #[arg(long, requires = "init")]
-    name: Option<KeyName>,
-    /// File of the witness's private key
-    #[arg(long, value_name = "FILE")]
-    key: PathBuf,
-    /// File that holds the newest checkpoint that was cosigned; back it up never, restore it never
-    #[arg(long, value_name = "FILE", required_unless_present = "init")]
-    state: Option<PathBuf>,
-    /// Public key of the log, name+id+base64
-    #[arg(long, value_name = "VKEY", required_unless_present = "init")]
-    log: Option<NoteKey>,
-    /// Address to listen on; port 0 takes any
-    #[arg(long, value_name = "ADDRESS", required_unless_present = "init")]
-    listen: Option<SocketAddr>,
-    /// Write the port that was taken into this file
-    #[arg(long, value_name = "FILE")]
-    port_file: Option<PathBuf>,
-}
-
 /// Why a command could not be done.
-struct Failure {
-    code: u8,
-    text: String,
+pub(crate) struct Failure {
+    pub(crate) code: u8,
+    pub(crate) text: String,
 }
 
-fn usage(text: impl ToString) -> Failure {
+pub(crate) fn usage(text: impl ToString) -> Failure {
     Failure {
         code: EX_USAGE,
         text: text.to_string(),
     }
 }
 
-fn io_error(text: impl ToString) -> Failure {
+pub(crate) fn io_error(text: impl ToString) -> Failure {
     Failure {
         code: EX_IOERR,
         text: text.to_string(),
@@ -204,8 +179,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> u8 {
         Command::Log(arguments) => audit_log(&arguments),
         Command::Record(arguments) => show_record(&arguments),
         Command::Explain(arguments) => explain(&arguments),
-        Command::Witness(arguments) if arguments.init => make_witness(&arguments),
-        Command::Witness(arguments) => run_witness(arguments),
+        Command::Witness(arguments) => witness::execute(&arguments),
     };
     done.unwrap_or_else(|failure| {
         let _ = writeln!(io::stderr(), "affiant-audit: {}", failure.text);
@@ -373,46 +347,6 @@ fn colour() -> Colour {
     }
 }
 
-fn make_witness(arguments: &WitnessArguments) -> Result<u8, Failure> {
-    let name = arguments
-        .name
-        .clone()
-        .ok_or_else(|| usage("--init needs --name, such as your domain"))?;
-    let random = ring::rand::SystemRandom::new();
-    let made = witness::make(&arguments.key, name, &random).map_err(io_error)?;
-    say(&format!("{}\n", made.key()))?;
-    Ok(0)
-}
-
-fn run_witness(arguments: WitnessArguments) -> Result<u8, Failure> {
-    let WitnessArguments {
-        key,
-        state: Some(state),
-        log: Some(log),
-        listen: Some(listen),
-        port_file,
-        ..
-    } = arguments
-    else {
-        return Err(usage(
-            "a witness needs --key, --state, --log and --listen, or --init",
-        ));
-    };
-    let cosigner = witness::read(&key).map_err(io_error)?;
-    let origin = log.name().as_str().parse().map_err(usage)?;
-    let memory = witness::FileMemory::first_or_again(&key, &state, &origin).map_err(io_error)?;
-    let witness = witness::Witness::new(log, cosigner, memory);
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build();
-    runtime
-        .map_err(io_error)?
-        .block_on(witness::run(witness, listen, port_file.as_deref()))
-        .map_err(|error| io_error(format!("{listen}: {error}")))?;
-    Ok(0)
-}
-
 fn read_text(path: &Path, limit: u64) -> io::Result<String> {
     let mut text = String::new();
     File::open(path)?
@@ -428,7 +362,7 @@ fn read_text(path: &Path, limit: u64) -> io::Result<String> {
 }
 
 /// Writes to standard output; a reader that went away is no failure of the verdict.
-fn say(text: &str) -> Result<(), Failure> {
+pub(crate) fn say(text: &str) -> Result<(), Failure> {
     let mut out = io::stdout().lock();
     match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(io_error(error)),

@@ -1,32 +1,49 @@
-//! A witness (C2SP tlog-witness): cosigns the checkpoints of one log as long as it only grows.
+//! A witness (C2SP tlog-witness): cosigns the checkpoints of logs as long as each only grows.
 //!
-//! What it must never do is cosign two trees of which neither begins the other. So the newest
-//! tree it knows is on the disk before its cosignature leaves, and one request is judged at a
-//! time.
+//! What it must never do is cosign two trees of one log of which neither begins the other. So the
+//! newest tree it knows is on the disk before its cosignature leaves, and one request is judged at
+//! a time.
 
+mod command;
 mod key;
 mod memory;
+mod once;
+mod page;
 mod server;
 
-pub use key::{BadKeyFile, make, read};
-pub use memory::{FileMemory, Forgetful, Memory, fresh};
-pub use server::{Limits, run, serve};
+use std::collections::BTreeMap;
 
 use affiant_proto::{
     Ed25519Signer,
     tlog::{
-        AddCheckpoint, Checkpoint, Cosigner, Note, NoteKey, NoteSignature, OpenError,
-        SignedCheckpoint, verify_consistency,
+        AddCheckpoint, Checkpoint, Cosigner, CosignerKey, NotAnOrigin, Note, NoteKey, OpenError,
+        Origin, SignedCheckpoint, empty_root, verify_consistency, verify_cosignature,
     },
 };
+
+pub use affiant_proto::tlog::{MAX_LOGS, NoteSignature};
+pub(crate) use command::{Arguments, execute};
+pub use key::{BadKeyFile, make, read};
+pub use memory::{Contradiction, FileMemory, Forgetful, Memory, Seen};
+pub use once::{Asked, NotAsked, once};
+pub use page::page;
+pub use server::{Limits, run, serve};
+
+use memory::beside;
+
+/// Most bytes of a checkpoint's text: an origin of 100, a size of 20 digits and a root of 44, and
+/// room for extension lines, which the specification discourages. It bounds what is remembered.
+pub const MAX_TEXT_BYTES: usize = 4 * 1024;
 
 /// What the witness answers, each with its HTTP status.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answer {
     /// 200: the checkpoint extends what the witness knew; here is its cosignature.
     Cosigned(NoteSignature),
-    /// 409: the witness knows the log at another size, or at this size with another root.
+    /// 409: the witness knows the log at another size.
     Conflict(u64),
+    /// 409: the witness knows another tree of this very size, signed by the same key.
+    Contradicted(u64),
     /// 400: not a request, or one whose sizes cannot be.
     Malformed(String),
     /// 403: the checkpoint is not signed by the log's key.
@@ -39,38 +56,116 @@ pub enum Answer {
     Forgetful(String),
 }
 
-/// The witness of one log.
+/// Why a witness cannot be put together.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum NotAWitness {
+    /// No log.
+    #[error("a witness needs a log to watch; give --log VKEY, or --logs FILE with log lines")]
+    NoLog,
+    /// Above [`MAX_LOGS`].
+    #[error("{0} logs where a witness watches {MAX_LOGS} at most; run a second one")]
+    TooMany(usize),
+    /// One origin under two keys.
+    #[error("log {0} is named twice; one key speaks for one log")]
+    Twice(Origin),
+    /// A key whose name is no origin.
+    #[error(transparent)]
+    Origin(#[from] NotAnOrigin),
+    /// What it remembers was not made by this key, or is not of this log.
+    #[error(
+        "the state holds a checkpoint of {0} that its key and this witness's did not both sign; \
+             use the key, the log key and the state that belong together"
+    )]
+    Foreign(Origin),
+}
+
+/// The witness of some logs.
 pub struct Witness<M> {
-    log: NoteKey,
+    logs: BTreeMap<Origin, NoteKey>,
     cosigner: Cosigner<Ed25519Signer>,
     memory: M,
 }
 
 impl<M: Memory> Witness<M> {
-    /// Puts a witness together; `memory` is of the log of `log`.
-    pub fn new(log: NoteKey, cosigner: Cosigner<Ed25519Signer>, memory: M) -> Self {
-        Self {
-            log,
+    /// Puts a witness together; refuses a memory that is another witness's.
+    pub fn new(
+        logs: impl IntoIterator<Item = NoteKey>,
+        cosigner: Cosigner<Ed25519Signer>,
+        memory: M,
+    ) -> Result<Self, NotAWitness> {
+        let mut keys = BTreeMap::new();
+        for key in logs {
+            let origin: Origin = key.name().as_str().parse()?;
+            if keys.insert(origin.clone(), key).is_some() {
+                return Err(NotAWitness::Twice(origin));
+            }
+        }
+        match keys.len() {
+            0 => return Err(NotAWitness::NoLog),
+            many if many > MAX_LOGS => return Err(NotAWitness::TooMany(many)),
+            _ => {}
+        }
+        for (origin, key) in &keys {
+            let Some(seen) = memory.seen(origin) else {
+                continue;
+            };
+            let signed = SignedCheckpoint::of(seen.note().clone(), key);
+            let own = verify_cosignature(seen.note(), cosigner.key());
+            if signed.is_err() || own.is_err() {
+                return Err(NotAWitness::Foreign(origin.clone()));
+            }
+        }
+        Ok(Self {
+            logs: keys,
             cosigner,
             memory,
-        }
+        })
+    }
+
+    /// Gives the key under which its cosignatures verify.
+    pub fn key(&self) -> &CosignerKey {
+        self.cosigner.key()
+    }
+
+    /// Gives the logs that it watches, and what it knows of each; nothing of one that never asked.
+    pub fn watched(&self) -> impl Iterator<Item = (&Origin, &NoteKey, Option<&Seen>)> {
+        let logs = self.logs.iter();
+        logs.map(|(origin, key)| (origin, key, self.memory.seen(origin)))
+    }
+
+    /// Tells at which size it knows a log: 0 for one that never asked; none for a stranger.
+    pub fn known(&self, origin: &str) -> Option<u64> {
+        let (origin, _) = self.logs.get_key_value(&origin.parse::<Origin>().ok()?)?;
+        Some(
+            self.memory
+                .seen(origin)
+                .map_or(0, |s| s.checkpoint().size()),
+        )
     }
 
     /// Judges one add-checkpoint request; `seconds` since 1970 is the time of the cosignature.
     pub fn add(&mut self, body: &[u8], seconds: u64) -> Answer {
-        let request = match AddCheckpoint::parse(body) {
-            Ok(request) => request,
-            Err(bad) => return Answer::Malformed(bad.to_string()),
-        };
-        if origin(request.note()) != self.log.name().as_str() {
-            return Answer::UnknownLog;
+        match AddCheckpoint::parse(body) {
+            Ok(request) => self.judge(&request, seconds),
+            Err(bad) => Answer::Malformed(bad.to_string()),
         }
-        let signed = match SignedCheckpoint::of(request.note().clone(), &self.log) {
+    }
+
+    /// Judges a request that was read.
+    pub fn judge(&mut self, request: &AddCheckpoint, seconds: u64) -> Answer {
+        let Some(key) = self.log(request.note()).cloned() else {
+            return Answer::UnknownLog;
+        };
+        let signed = match SignedCheckpoint::of(request.note().clone(), &key) {
             Ok(signed) => signed,
             Err(OpenError::Signature(bad)) => return Answer::Unsigned(bad.to_string()),
             Err(bad) => return Answer::Malformed(bad.to_string()),
         };
         let new = signed.checkpoint();
+        if signed.note().text().len() > MAX_TEXT_BYTES {
+            return Answer::Malformed(format!("a checkpoint of over {MAX_TEXT_BYTES} bytes"));
+        }
         if request.old() > new.size() {
             return Answer::Malformed(format!(
                 "the old size {} is above the checkpoint's, {}",
@@ -78,186 +173,57 @@ impl<M: Memory> Witness<M> {
                 new.size()
             ));
         }
-        let known = self.memory.newest();
-        if request.old() != known.size()
-            || (known.size() == new.size() && known.root() != new.root())
-        {
-            return Answer::Conflict(known.size());
+        let seen = self.memory.seen(new.origin());
+        let (size, root) = seen.map_or((0, empty_root()), |seen| {
+            (seen.checkpoint().size(), *seen.checkpoint().root())
+        });
+        if size == new.size() && root != *new.root() {
+            return match self.memory.accuse(&signed, &key, seconds) {
+                Ok(()) => Answer::Contradicted(size),
+                Err(bad) => Answer::Forgetful(bad.to_string()),
+            };
         }
-        let grown = verify_consistency(
-            known.size(),
-            known.root(),
-            new.size(),
-            new.root(),
-            request.proof(),
-        );
-        if let Err(bad) = grown {
-            return Answer::Inconsistent(bad.to_string());
+        if request.old() != size {
+            return Answer::Conflict(size);
         }
-        self.cosign(new.clone(), seconds)
+        let grown = verify_consistency(size, &root, new.size(), new.root(), request.proof());
+        match grown {
+            Ok(()) => self.cosign(&signed, &key, seconds),
+            Err(bad) => Answer::Inconsistent(bad.to_string()),
+        }
     }
 
-    /// Remembers, and only then cosigns.
-    fn cosign(&mut self, checkpoint: Checkpoint, seconds: u64) -> Answer {
-        if checkpoint != *self.memory.newest()
-            && let Err(bad) = self.memory.remember(&checkpoint)
-        {
-            return Answer::Forgetful(bad.to_string());
+    fn log(&self, note: &Note) -> Option<&NoteKey> {
+        let origin = note.text().split('\n').next()?;
+        self.logs.get(&origin.parse::<Origin>().ok()?)
+    }
+
+    /// Cosigns, remembers durably, and only then lets the cosignature go.
+    fn cosign(&mut self, signed: &SignedCheckpoint, log: &NoteKey, seconds: u64) -> Answer {
+        let checkpoint = signed.checkpoint();
+        let line = match self.cosigner.cosign(checkpoint, seconds) {
+            Ok(line) => line,
+            Err(bad) => return Answer::Forgetful(bad.to_string()),
+        };
+        if self.remembers(checkpoint) {
+            return Answer::Cosigned(line);
         }
-        match self.cosigner.cosign(&checkpoint, seconds) {
-            Ok(signature) => Answer::Cosigned(signature),
+        let remembered = match Seen::new(signed, log, &line) {
+            Ok(seen) => self.memory.remember(seen),
+            Err(bad) => return Answer::Malformed(bad.to_string()),
+        };
+        match remembered {
+            Ok(()) => Answer::Cosigned(line),
             Err(bad) => Answer::Forgetful(bad.to_string()),
         }
     }
-}
 
-fn origin(note: &Note) -> &str {
-    note.text().split('\n').next().unwrap_or_default()
+    /// What is the newest already is not written again: asking twice costs the disk nothing.
+    fn remembers(&self, checkpoint: &Checkpoint) -> bool {
+        let seen = self.memory.seen(checkpoint.origin());
+        seen.is_some_and(|seen| seen.checkpoint() == checkpoint)
+    }
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
-mod tests {
-    use affiant_proto::tlog::{
-        Hash, MemoryTree, NoteSigner, consistency_proof, leaf_hash, verify_cosignature,
-    };
-
-    use super::*;
-
-    const ORIGIN: &str = "log.example/1";
-
-    /// Remembers nothing durably; fails when told to.
-    struct InMemory(Checkpoint, bool);
-
-    impl Memory for InMemory {
-        fn newest(&self) -> &Checkpoint {
-            &self.0
-        }
-
-        fn remember(&mut self, checkpoint: &Checkpoint) -> Result<(), Forgetful> {
-            if self.1 {
-                return Err(Forgetful::NotACheckpoint("nowhere".into()));
-            }
-            self.0 = checkpoint.clone();
-            Ok(())
-        }
-    }
-
-    fn signer(seed: u8, name: &str) -> NoteSigner<Ed25519Signer> {
-        let key = Ed25519Signer::from_seed(&[seed; 32]).unwrap();
-        NoteSigner::new(name.parse().unwrap(), key).unwrap()
-    }
-
-    fn witness() -> Witness<InMemory> {
-        let key = Ed25519Signer::from_seed(&[9; 32]).unwrap();
-        let cosigner = Cosigner::new("witness.example".parse().unwrap(), key).unwrap();
-        let memory = InMemory(fresh(&ORIGIN.parse().unwrap()).unwrap(), false);
-        Witness::new(signer(1, ORIGIN).key().clone(), cosigner, memory)
-    }
-
-    fn tree(leaves: &[u8]) -> MemoryTree {
-        leaves.iter().map(|leaf| leaf_hash(&[*leaf])).collect()
-    }
-
-    fn request(old: u64, tree: &MemoryTree, proof: Vec<Hash>) -> String {
-        signed_request(old, tree, proof, &signer(1, ORIGIN), ORIGIN)
-    }
-
-    fn signed_request(
-        old: u64,
-        tree: &MemoryTree,
-        proof: Vec<Hash>,
-        by: &NoteSigner<Ed25519Signer>,
-        origin: &str,
-    ) -> String {
-        let size = tree.size();
-        let checkpoint = Checkpoint::new(origin.parse().unwrap(), size, tree.root(size).unwrap());
-        let note = by.sign(&checkpoint.unwrap().to_string()).unwrap();
-        AddCheckpoint::new(old, proof, note).unwrap().to_string()
-    }
-
-    fn grow(witness: &mut Witness<InMemory>, old: u64, tree: &MemoryTree) -> Answer {
-        let proof = consistency_proof(tree, old, tree.size()).unwrap();
-        witness.add(request(old, tree, proof).as_bytes(), 77)
-    }
-
-    #[test]
-    fn a_log_that_only_grows_is_cosigned() {
-        let mut witness = witness();
-        for (old, new) in [(0, 3), (3, 3), (3, 8)] {
-            let tree = tree(&[0, 1, 2, 3, 4, 5, 6, 7][..new]);
-            let Answer::Cosigned(line) = grow(&mut witness, old, &tree) else {
-                panic!("{old}")
-            };
-            let text = request(old, &tree, Vec::new());
-            let mut note = AddCheckpoint::parse(text.as_bytes())
-                .unwrap()
-                .note()
-                .clone();
-            note.add(line).unwrap();
-            assert_eq!(verify_cosignature(&note, witness.cosigner.key()), Ok(77));
-        }
-    }
-
-    #[test]
-    fn a_rolled_back_log_is_told_what_the_witness_knows() {
-        let mut witness = witness();
-        grow(&mut witness, 0, &tree(&[0, 1, 2, 3]));
-        assert_eq!(grow(&mut witness, 0, &tree(&[0, 1])), Answer::Conflict(4));
-        assert_eq!(
-            grow(&mut witness, 2, &tree(&[0, 1, 2, 3, 4])),
-            Answer::Conflict(4)
-        );
-    }
-
-    #[test]
-    fn a_forked_log_is_never_cosigned() {
-        let mut witness = witness();
-        grow(&mut witness, 0, &tree(&[0, 1, 2, 3]));
-        assert_eq!(
-            grow(&mut witness, 4, &tree(&[0, 1, 9, 3])),
-            Answer::Conflict(4)
-        );
-        let forked = grow(&mut witness, 4, &tree(&[0, 1, 9, 3, 4]));
-        assert!(matches!(forked, Answer::Inconsistent(_)), "{forked:?}");
-        assert_eq!(witness.memory.0.size(), 4, "a refusal changes nothing");
-    }
-
-    #[test]
-    fn strangers_and_nonsense_are_refused_each_in_its_own_way() {
-        let mut witness = witness();
-        let tree = tree(&[0, 1]);
-        let forged = signed_request(0, &tree, Vec::new(), &signer(2, ORIGIN), ORIGIN);
-        assert!(matches!(
-            witness.add(forged.as_bytes(), 1),
-            Answer::Unsigned(_)
-        ));
-        let other = "other.example/1";
-        let foreign = signed_request(0, &tree, Vec::new(), &signer(1, other), other);
-        assert_eq!(witness.add(foreign.as_bytes(), 1), Answer::UnknownLog);
-        assert!(matches!(
-            witness.add(b"old -1\n\n", 1),
-            Answer::Malformed(_)
-        ));
-        let ahead = request(3, &tree, Vec::new());
-        assert!(matches!(
-            witness.add(ahead.as_bytes(), 1),
-            Answer::Malformed(_)
-        ));
-        let idle = request(0, &tree, vec![leaf_hash(b"spare")]);
-        assert!(matches!(
-            witness.add(idle.as_bytes(), 1),
-            Answer::Inconsistent(_)
-        ));
-    }
-
-    #[test]
-    fn what_cannot_be_remembered_is_not_cosigned() {
-        let mut witness = witness();
-        witness.memory.1 = true;
-        assert!(matches!(
-            grow(&mut witness, 0, &tree(&[0])),
-            Answer::Forgetful(_)
-        ));
-    }
-}
+mod tests;

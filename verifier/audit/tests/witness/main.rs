@@ -1,5 +1,13 @@
-//! A witness as a process of its own, spoken to over loopback.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
+//! A witness as a process of its own, spoken to over loopback or by files.
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing
+)]
+
+mod files;
+mod kills;
 
 use std::{
     fs,
@@ -30,7 +38,7 @@ fn tree(leaves: &[u8]) -> MemoryTree {
     leaves.iter().map(|leaf| leaf_hash(&[*leaf])).collect()
 }
 
-fn note(tree: &MemoryTree) -> Note {
+fn note_of(tree: &MemoryTree) -> Note {
     let size = tree.size();
     let checkpoint =
         Checkpoint::new(ORIGIN.parse().unwrap(), size, tree.root(size).unwrap()).unwrap();
@@ -39,7 +47,7 @@ fn note(tree: &MemoryTree) -> Note {
 
 fn request(old: u64, tree: &MemoryTree) -> String {
     let proof = consistency_proof(tree, old, tree.size()).unwrap();
-    AddCheckpoint::new(old, proof, note(tree))
+    AddCheckpoint::new(old, proof, note_of(tree))
         .unwrap()
         .to_string()
 }
@@ -70,6 +78,31 @@ fn init(folder: &Path) -> CosignerKey {
         .unwrap()
 }
 
+/// Sends a body; gives status, the lower-case head and the body of the answer, or nothing where the
+/// witness went away before all of it was there.
+fn send(port: u16, method: &str, path: &str, body: &str) -> Option<(u16, String, String)> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
+    stream
+        .set_read_timeout(Some(Duration::from_secs(20)))
+        .ok()?;
+    let length = body.len();
+    let head =
+        format!("{method} {path} HTTP/1.1\r\nHost: witness\r\nContent-Length: {length}\r\n\r\n");
+    stream.write_all(head.as_bytes()).ok()?;
+    stream.write_all(body.as_bytes()).ok()?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).ok()?;
+    let (head, body) = answer.split_once("\r\n\r\n")?;
+    let (status, head) = (head.split(' ').nth(1)?.parse().ok()?, head.to_lowercase());
+    let length = head.split("content-length: ").nth(1)?.lines().next()?;
+    (length.parse() == Ok(body.len())).then(|| (status, head, body.to_owned()))
+}
+
+/// Where a witness shows what it cosigned of a log.
+fn shown_at(origin: &str) -> String {
+    format!("/{}/checkpoint", affiant_proto::digest(origin.as_bytes()))
+}
+
 struct Running {
     child: Child,
     port: u16,
@@ -77,10 +110,13 @@ struct Running {
 
 impl Running {
     fn start(folder: &Path) -> Self {
+        Self::watching(folder, &["--log", &signer().key().to_string()])
+    }
+
+    fn watching(folder: &Path, logs: &[&str]) -> Self {
         let path = |name: &str| -> PathBuf { folder.join(name) };
         let port_file = path("port");
         let _ = fs::remove_file(&port_file);
-        let log = signer().key().to_string();
         let child = audit(&[
             "--listen",
             "127.0.0.1:0",
@@ -88,11 +124,10 @@ impl Running {
             path("key").to_str().unwrap(),
             "--state",
             path("state").to_str().unwrap(),
-            "--log",
-            &log,
             "--port-file",
             port_file.to_str().unwrap(),
         ])
+        .args(logs)
         .stderr(Stdio::inherit())
         .spawn()
         .unwrap();
@@ -113,23 +148,13 @@ impl Running {
         running
     }
 
-    /// Sends a body; gives status, the lower-case head and the body of the answer.
     fn send(&self, method: &str, path: &str, body: &str) -> (u16, String, String) {
-        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
-        stream
-            .set_read_timeout(Some(Duration::from_secs(20)))
-            .unwrap();
-        let length = body.len();
-        let head = format!(
-            "{method} {path} HTTP/1.1\r\nHost: witness\r\nContent-Length: {length}\r\n\r\n"
-        );
-        stream.write_all(head.as_bytes()).unwrap();
-        stream.write_all(body.as_bytes()).unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-        let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-        (status, head.to_lowercase(), body.to_owned())
+        send(self.port, method, path, body).unwrap()
+    }
+
+    fn get(&self, path: &str) -> (u16, String) {
+        let (status, _, body) = self.send("GET", path, "");
+        (status, body)
     }
 
     fn add(&self, body: &str) -> (u16, String, String) {
@@ -165,7 +190,7 @@ fn a_growing_log_is_cosigned_and_a_rolled_back_or_forked_one_refused_also_after_
     let grown = tree(&[0, 1, 2, 3, 4]);
     let (status, _, body) = witness.add(&request(0, &grown));
     assert_eq!(status, 200, "{body}");
-    let mut cosigned = note(&grown);
+    let mut cosigned = note_of(&grown);
     for line in parse_signature_lines(body.as_bytes()).unwrap() {
         cosigned.add(line).unwrap();
     }
@@ -213,7 +238,7 @@ fn strangers_and_nonsense_are_refused_by_the_codes_of_the_specification() {
             Ed25519Signer::from_seed(&[2; 32]).unwrap(),
         )
         .unwrap();
-        let checkpoint: Checkpoint = note(&tree(&[0, 1])).text().parse().unwrap();
+        let checkpoint: Checkpoint = note_of(&tree(&[0, 1])).text().parse().unwrap();
         let note = checkpoint.sign(&other).unwrap().into_note();
         AddCheckpoint::new(0, Vec::new(), note).unwrap().to_string()
     };
@@ -224,11 +249,65 @@ fn strangers_and_nonsense_are_refused_by_the_codes_of_the_specification() {
 }
 
 #[test]
+fn several_logs_are_watched_and_everybody_can_read_what_was_cosigned() {
+    let folder = tempfile::tempdir().unwrap();
+    let key = init(folder.path());
+    let other = NoteSigner::new(
+        "second.example/7".parse().unwrap(),
+        Ed25519Signer::from_seed(&[2; 32]).unwrap(),
+    )
+    .unwrap();
+    let logs = folder.path().join("logs");
+    fs::write(&logs, format!("# ours\nlog {}\n", other.key())).unwrap();
+    let first = signer().key().to_string();
+    let flags = ["--log", &first, "--logs", logs.to_str().unwrap()];
+    let witness = Running::watching(folder.path(), &flags);
+    let grown = tree(&[0, 1, 2]);
+    assert_eq!(witness.add(&request(0, &grown)).0, 200);
+    assert_eq!(
+        witness.get(&shown_at("second.example/7")).0,
+        404,
+        "never asked"
+    );
+    let (status, note) = witness.get(&shown_at(ORIGIN));
+    assert_eq!(status, 200);
+    let signed = Checkpoint::open(note.as_bytes(), signer().key()).unwrap();
+    assert_eq!(signed.checkpoint().size(), 3);
+    verify_cosignature(signed.note(), &key).unwrap();
+    let (_, page) = witness.get("/");
+    for due in [&*key.to_string(), ORIGIN, "second.example/7", "never asked"] {
+        assert!(page.contains(due), "{due}: {page}");
+    }
+    // Both logs at once, and two signed trees of one size are kept for everybody to see.
+    let root = tree(&[5]).root(1).unwrap();
+    let checkpoint = Checkpoint::new("second.example/7".parse().unwrap(), 1, root).unwrap();
+    let asked = checkpoint.sign(&other).unwrap().into_note();
+    let asked = AddCheckpoint::new(0, Vec::new(), asked).unwrap();
+    assert_eq!(witness.add(&asked.to_string()).0, 200);
+    let forked = note_of(&tree(&[0, 1, 9]));
+    let body = AddCheckpoint::new(3, Vec::new(), forked.clone()).unwrap();
+    let (status, _, known) = witness.add(&body.to_string());
+    assert_eq!((status, known.as_str()), (409, "3\n"));
+    assert_eq!(witness.stop("-KILL"), None);
+    let witness = Running::watching(folder.path(), &flags);
+    let (_, page) = witness.get("/");
+    assert!(page.contains("signed two trees of one size"), "{page}");
+    assert!(page.contains(&forked.to_string()), "{page}");
+    // A log that is no longer watched is not forgotten.
+    drop(witness);
+    let witness = Running::watching(folder.path(), &["--logs", logs.to_str().unwrap()]);
+    assert_eq!(witness.add(&request(3, &tree(&[0, 1, 2, 3]))).0, 404);
+    drop(witness);
+    let witness = Running::watching(folder.path(), &flags);
+    assert_eq!(witness.add(&request(0, &tree(&[0, 1, 9]))).2, "3\n");
+}
+
+#[test]
 fn a_caller_who_says_nothing_does_not_keep_the_witness_from_others() {
     let folder = tempfile::tempdir().unwrap();
     init(folder.path());
     let witness = Running::start(folder.path());
-    let idle: Vec<TcpStream> = (0..8)
+    let idle: Vec<TcpStream> = (0..80)
         .map(|_| TcpStream::connect(("127.0.0.1", witness.port)).unwrap())
         .collect();
     assert_eq!(witness.add(&request(0, &tree(&[0]))).0, 200);
