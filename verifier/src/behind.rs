@@ -9,16 +9,16 @@ use affiant_proto::{
     Signer as _,
     tlog::{AddCheckpoint, Checkpoint, Note, NoteKey, parse_conflict},
 };
-use hyper::StatusCode;
+use hyper::{Method, StatusCode};
 use tokio::task::JoinSet;
 
 use crate::{
-    config::{Config, WitnessAddress},
+    config::Config,
     data::DataDir,
     keyfile,
     ledger::{self, NotKept, PublishedNote},
     open::{ServeError, failed},
-    witness::{NoCosignature, PATIENCE, post},
+    witness::{NoCosignature, PATIENCE, Place, WitnessAddress},
 };
 
 /// Why the verifier must not go on from its data directory.
@@ -115,12 +115,15 @@ pub fn compare(ours: &PublishedNote, key: &NoteKey, path: &Path) -> Result<(), B
 /// tree, or another of that size, says so by a conflict (C2SP tlog-witness).
 pub async fn ask(ours: &PublishedNote, witnesses: &[WitnessAddress]) -> Result<(), Behind> {
     let mut asked = JoinSet::new();
-    for witness in witnesses {
-        let (note, url) = (ours.note().to_vec(), witness.url.clone());
+    for place in witnesses.iter().filter_map(|witness| witness.place.clone()) {
+        let note = ours.note().to_vec();
         let size = ours.checkpoint().size();
         asked.spawn(async move {
-            let answer = tokio::time::timeout(PATIENCE, conflict(&url, &note, size)).await;
-            (url, answer.unwrap_or(Err(NoCosignature::Slow)))
+            let answer = tokio::time::timeout(PATIENCE, conflict(&place, &note, size)).await;
+            (
+                place.to_string(),
+                answer.unwrap_or(Err(NoCosignature::Slow)),
+            )
         });
     }
     let ours = ours.checkpoint().size();
@@ -144,11 +147,12 @@ pub async fn ask(ours: &PublishedNote, witnesses: &[WitnessAddress]) -> Result<(
 }
 
 /// The size in a witness's conflict; none when it has none.
-async fn conflict(url: &str, note: &[u8], size: u64) -> Result<Option<u64>, NoCosignature> {
+async fn conflict(place: &Place, note: &[u8], size: u64) -> Result<Option<u64>, NoCosignature> {
     let log = |error: &dyn std::fmt::Display| NoCosignature::Log(error.to_string());
     let note = Note::parse(note).map_err(|e| log(&e))?;
     let body = AddCheckpoint::new(size, Vec::new(), note).map_err(|e| log(&e))?;
-    let (status, answer) = post(url, body.to_string()).await?;
+    let sent = place.send(Method::POST, "add-checkpoint", body.to_string());
+    let (status, answer) = sent.await?;
     match status {
         StatusCode::CONFLICT => match parse_conflict(&answer) {
             Some(theirs) => Ok(Some(theirs)),
@@ -239,7 +243,8 @@ mod tests {
         });
         let name = "witness.example".parse().unwrap();
         let key = CosignerKey::new(name, signer(3).public_key().clone()).unwrap();
-        WitnessAddress { url, key }
+        let place = Some(Place::parse(&url, None).unwrap());
+        WitnessAddress { place, key }
     }
 
     #[tokio::test]
@@ -253,7 +258,7 @@ mod tests {
             .await
             .unwrap();
         let gone = WitnessAddress {
-            url: "http://127.0.0.1:1".into(),
+            place: Some(Place::parse("http://127.0.0.1:1", None).unwrap()),
             ..witness(BEHIND).await
         };
         let ahead = ask(&ours, &[gone, witness(BEHIND).await, witness(AHEAD).await]).await;

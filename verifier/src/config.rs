@@ -8,12 +8,16 @@ use std::{
 };
 
 use affiant_judge::Parameters;
-use affiant_proto::tlog::CosignerKey;
+use affiant_proto::tlog::Policy;
 use serde::Deserialize;
 
+mod witnesses;
+
+use self::witnesses::{Entries, WitnessEntry};
 use crate::{
     http::{Entitled, MAX_READERS},
     keyfile,
+    witness::WitnessAddress,
 };
 
 /// Where the configuration lies unless `--config` says otherwise.
@@ -36,7 +40,7 @@ struct File {
     enrolment: Enrolment,
     retention: Retained,
     judge: Option<PathBuf>,
-    witness: Vec<WitnessEntry>,
+    witnesses: Entries,
     reader: Vec<ReaderEntry>,
     log: LogFormat,
     log_level: String,
@@ -52,13 +56,6 @@ struct Enrolment {
 #[serde(deny_unknown_fields, default)]
 struct Retained {
     lines_days: Option<u64>,
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct WitnessEntry {
-    url: String,
-    key: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -90,7 +87,7 @@ impl Default for File {
             enrolment: Enrolment::default(),
             retention: Retained::default(),
             judge: None,
-            witness: Vec::new(),
+            witnesses: Entries::default(),
             reader: Vec::new(),
             log: LogFormat::default(),
             log_level: "info".into(),
@@ -118,15 +115,15 @@ impl File {
         take(&mut table, "names", &mut file.names, &mut faults);
         take(&mut table, "enrolment", &mut file.enrolment, &mut faults);
         take(&mut table, "retention", &mut file.retention, &mut faults);
-        take(&mut table, "witness", &mut file.witness, &mut faults);
+        let tables: &mut Vec<WitnessEntry> = &mut file.witnesses.tables;
+        take(&mut table, "witness", tables, &mut faults);
+        let (policy, authorities) = (&mut file.witnesses.policy, &mut file.witnesses.authorities);
+        take_path(&mut table, "witness_policy", policy, &mut faults);
+        take_path(&mut table, "witness_ca", authorities, &mut faults);
         take(&mut table, "reader", &mut file.reader, &mut faults);
         take(&mut table, "log", &mut file.log, &mut faults);
         take(&mut table, "log_level", &mut file.log_level, &mut faults);
-        let mut judge = PathBuf::new();
-        if table.contains_key("judge") {
-            take(&mut table, "judge", &mut judge, &mut faults);
-            file.judge = Some(judge);
-        }
+        take_path(&mut table, "judge", &mut file.judge, &mut faults);
         faults.extend(
             table
                 .keys()
@@ -146,6 +143,17 @@ fn take<T: serde::de::DeserializeOwned>(
         Some(Ok(read)) => *into = read,
         Some(Err(error)) => faults.push(format!("{key}: {}", error.to_string().trim_end())),
         None => {}
+    }
+}
+
+fn take_path(
+    table: &mut toml::Table,
+    key: &str,
+    into: &mut Option<PathBuf>,
+    faults: &mut Vec<String>,
+) {
+    if table.contains_key(key) {
+        take(table, key, into.get_or_insert_default(), faults);
     }
 }
 
@@ -170,21 +178,15 @@ pub struct Config {
     pub parameters: Parameters,
     /// Witnesses asked to cosign. Not trusted: what they sign is checked.
     pub witnesses: Vec<WitnessAddress>,
+    /// Which of them must have cosigned before a report goes out without waiting longer; none where
+    /// no witness is asked for.
+    pub quorum: Option<Policy>,
     /// Who may read statements over HTTP.
     pub readers: Vec<Entitled>,
     /// Format of the journal.
     pub log: LogFormat,
     /// What the journal tells: error, warn, info, debug or trace.
     pub log_level: tracing::Level,
-}
-
-/// A witness by C2SP tlog-witness.
-#[derive(Clone, Debug)]
-pub struct WitnessAddress {
-    /// `http://host:port[/prefix]`: what goes there is public, what comes back is signed.
-    pub url: String,
-    /// Its cosigning key.
-    pub key: CosignerKey,
 }
 
 /// Every fault of the file, each with its key.
@@ -274,28 +276,7 @@ impl Config {
         if lines_days.is_some_and(|days| !(1..=MOST_DAYS).contains(&days)) {
             faults.push(format!("retention.lines_days: not from 1 to {MOST_DAYS}"));
         }
-        let mut witnesses = Vec::new();
-        for (n, entry) in file.witness.iter().enumerate() {
-            let url = entry.url.trim_end_matches('/');
-            if !url.starts_with("http://")
-                || url
-                    .parse::<hyper::Uri>()
-                    .ok()
-                    .and_then(|u| u.host().map(|_| ()))
-                    .is_none()
-            {
-                faults.push(format!(
-                    "witness[{n}].url: `{url}` is not http://HOST:PORT[/PREFIX]"
-                ));
-            }
-            match entry.key.parse() {
-                Ok(key) => witnesses.push(WitnessAddress {
-                    url: url.to_owned(),
-                    key,
-                }),
-                Err(error) => faults.push(format!("witness[{n}].key: {error}")),
-            }
-        }
+        let witnesses = file.witnesses.check(&mut faults);
         let readers = readers(&file.reader, &mut faults);
         let parameters = match &file.judge {
             None => Ok(Parameters::default()),
@@ -320,7 +301,8 @@ impl Config {
                 certificate_life: Duration::from_secs(file.enrolment.certificate_hours * 3_600),
                 lines_days,
                 parameters,
-                witnesses,
+                witnesses: witnesses.listed,
+                quorum: witnesses.quorum,
                 readers,
                 log: file.log,
                 log_level,
@@ -369,7 +351,7 @@ fn readers(entries: &[ReaderEntry], faults: &mut Vec<String>) -> Vec<Entitled> {
 mod tests {
     use super::*;
 
-    fn load(text: &str) -> Result<Config, Faults> {
+    pub(super) fn load(text: &str) -> Result<Config, Faults> {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("verifier.toml");
         std::fs::write(&path, text).unwrap();

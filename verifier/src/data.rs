@@ -119,6 +119,11 @@ impl DataDir {
         self.0.join("registry.db")
     }
 
+    /// Where cosigned notes are laid that come by hand. Not trusted: what they say is checked.
+    pub fn handed(&self) -> PathBuf {
+        self.0.join("cosigned")
+    }
+
     /// Socket for the other commands, mode 0600.
     pub fn socket(&self) -> PathBuf {
         self.0.join("admin.sock")

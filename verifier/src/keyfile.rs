@@ -3,7 +3,7 @@
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, Read as _, Write as _},
-    os::unix::fs::{MetadataExt as _, OpenOptionsExt as _},
+    os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
 };
 
@@ -79,6 +79,16 @@ fn create(path: &Path, bytes: &[u8], mode: u32) -> Result<(), KeyFileError> {
     sync_parent(path).map_err(&io)
 }
 
+/// Makes a directory of mode 0700, where there is none.
+pub fn create_dir(path: &Path) -> Result<(), KeyFileError> {
+    match fs::DirBuilder::new().mode(0o700).create(path) {
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+            Err(KeyFileError::io(path)(error))
+        }
+        _ => Ok(()),
+    }
+}
+
 fn sync_parent(path: &Path) -> io::Result<()> {
     let parent = path
         .parent()
@@ -121,6 +131,21 @@ pub fn read_private(path: &Path) -> Result<Zeroizing<Vec<u8>>, KeyFileError> {
         .map_err(&io)?;
     if bytes.len() as u64 > MAX_FILE_BYTES {
         return Err(KeyFileError::content(path, "longer than 64 KiB: not a key"));
+    }
+    Ok(bytes)
+}
+
+/// Reads a file of at most `most` bytes.
+pub fn read_bounded(path: &Path, most: u64) -> Result<Vec<u8>, KeyFileError> {
+    let io = KeyFileError::io(path);
+    let mut bytes = Vec::new();
+    let file = File::open(path).map_err(&io)?;
+    file.take(most + 1).read_to_end(&mut bytes).map_err(&io)?;
+    if bytes.len() as u64 > most {
+        return Err(KeyFileError::content(
+            path,
+            format!("longer than {most} bytes"),
+        ));
     }
     Ok(bytes)
 }

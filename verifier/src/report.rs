@@ -84,15 +84,19 @@ impl Reports {
         if !self.config.load().witnesses.is_empty() {
             self.wanted.notify_one();
             let covers = |w: &Option<Witnessed>| w.as_ref().is_some_and(|w| w.size > index);
-            match tokio::time::timeout(WITNESS_WAIT, witnessed.wait_for(covers)).await {
-                Ok(Ok(found)) => {
-                    if let Some(note) = found.as_ref().and_then(|w| Note::parse(&w.note).ok()) {
-                        return note;
-                    }
-                }
-                _ => tracing::warn!(
-                    "no witness cosigned in time: the report has no anchor of its own"
-                ),
+            let agreed = |w: &Option<Witnessed>| covers(w) && w.as_ref().is_some_and(|w| w.quorum);
+            let waited = tokio::time::timeout(WITNESS_WAIT, witnessed.wait_for(agreed));
+            let in_time = waited.await.is_ok_and(|found| found.is_ok());
+            if !in_time {
+                tracing::warn!(
+                    "no quorum of witnesses cosigned in time: the report has no anchor of its own"
+                );
+            }
+            // Those who did cosign are shown too where they are too few.
+            let newest = witnessed.borrow().clone();
+            let newest = newest.filter(|w| covers(&Some(w.clone())));
+            if let Some(note) = newest.and_then(|w| Note::parse(&w.note).ok()) {
+                return note;
             }
         }
         self.reader.signed_checkpoint().into_note()

@@ -23,6 +23,7 @@ use crate::{
     credentials::Credentials,
     data::DataDir,
     http::{self, Limits, Readers, Site},
+    keyfile,
     ledger::{Eraser, LocalDisk},
     open::{Opened, failed},
     registry::Registry,
@@ -142,12 +143,13 @@ impl Verifier {
             tokens,
             ..
         } = opened;
-        let witnessed = cosigned.and_then(|note| Witnessed::read(&note));
+        let policy = config.load().quorum.clone();
+        let witnessed = cosigned.and_then(|note| Witnessed::read(&note, policy.as_ref()));
         let (tell, witnessed) = watch::channel(witnessed);
         let wanted = Arc::new(Notify::new());
         let reports = Reports {
             reader: reader.clone(),
-            log_key,
+            log_key: log_key.clone(),
             submit: submit.clone(),
             witnessed,
             wanted: wanted.clone(),
@@ -169,6 +171,8 @@ impl Verifier {
             clock: clock.clone(),
             started_unix_ms: clock.now_ms(),
         };
+        let handed = data.handed();
+        keyfile::create_dir(&handed).map_err(failed("cosigned"))?;
         let hosts = gate.hosts.clone();
         let admin = AdminService {
             gate: gate.clone(),
@@ -228,12 +232,14 @@ impl Verifier {
         let rounds = Rounds {
             config: config.clone(),
             reader,
+            log_key,
             published,
             submit,
             witnessed: tell,
             wanted,
             ended: ended.clone(),
             answers,
+            handed,
             clock,
         };
         tasks.spawn(rounds.run(stop.clone()));

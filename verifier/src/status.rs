@@ -231,9 +231,13 @@ impl StatusSource {
         let answers = self.answers.lock();
         let answers = answers.unwrap_or_else(std::sync::PoisonError::into_inner);
         let config = self.config.load();
-        let asked = config.witnesses.iter();
+        // One that cosigns by hand is not asked; until it has, there is nothing to tell of it.
+        let asked = config
+            .witnesses
+            .iter()
+            .filter(|witness| witness.place.is_some() || answers.contains_key(&witness.called()));
         asked
-            .map(|witness| (witness.url.clone(), answers.get(&witness.url).cloned()))
+            .map(|witness| (witness.called(), answers.get(&witness.called()).cloned()))
             .collect()
     }
 }

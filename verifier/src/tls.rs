@@ -4,8 +4,8 @@ use std::{sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use rustls::{
-    CertificateError, DigitallySignedStruct, DistinguishedName, RootCertStore, ServerConfig,
-    SignatureScheme,
+    CertificateError, ClientConfig, DigitallySignedStruct, DistinguishedName, RootCertStore,
+    ServerConfig, SignatureScheme,
     client::danger::HandshakeSignatureValid,
     crypto::{CryptoProvider, ring},
     server::{
@@ -13,13 +13,13 @@ use rustls::{
         danger::{ClientCertVerified, ClientCertVerifier},
     },
 };
-use rustls_pki_types::{CertificateDer, UnixTime};
+use rustls_pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject as _};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
     sync::{Semaphore, mpsc},
 };
-use tokio_rustls::{TlsAcceptor, server::TlsStream};
+use tokio_rustls::{TlsAcceptor, TlsConnector, client, server::TlsStream};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
@@ -49,6 +49,48 @@ pub struct TlsError(String);
 pub fn install_provider() {
     // A second call finds the same provider in place.
     let _ = ring::default_provider().install_default();
+}
+
+/// Goes to servers whose certificates the authorities of a file vouch for.
+#[derive(Clone)]
+pub struct Client(TlsConnector);
+
+impl std::fmt::Debug for Client {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Client")
+    }
+}
+
+impl Client {
+    /// Trusts the authorities of a PEM file; those among them that are no certificates of one are
+    /// left out, as in every system's file there are some.
+    pub fn trusting(pem: &[u8]) -> Result<Self, TlsError> {
+        let mut roots = RootCertStore::empty();
+        for certificate in CertificateDer::pem_slice_iter(pem) {
+            let certificate = certificate.map_err(|error| TlsError(error.to_string()))?;
+            // Counted below: none at all is an error.
+            let _ = roots.add(certificate);
+        }
+        if roots.is_empty() {
+            return Err(TlsError("no certificate of an authority in PEM".into()));
+        }
+        let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+            .with_protocol_versions(&[&rustls::version::TLS13])
+            .map_err(|error| TlsError(error.to_string()))?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        Ok(Self(TlsConnector::from(Arc::new(config))))
+    }
+
+    /// Makes a connection one to this host, or refuses who is at its other end.
+    pub async fn connect(
+        &self,
+        host: &str,
+        socket: TcpStream,
+    ) -> std::io::Result<client::TlsStream<TcpStream>> {
+        let name = ServerName::try_from(host.to_owned()).map_err(std::io::Error::other)?;
+        self.0.connect(name, socket).await
+    }
 }
 
 /// Tells whether the key of a certificate was revoked; the certificate comes in DER.

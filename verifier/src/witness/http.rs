@@ -1,0 +1,257 @@
+//! One exchange with a witness over HTTP or HTTPS: bounded, no redirect followed, no credential
+//! sent. What goes there is public and what comes back is signed, so TLS protects no secret; it
+//! keeps others from answering in the witness's place.
+
+use std::{convert::Infallible, fmt, future::pending};
+
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::{
+    Method, Request, StatusCode, Uri,
+    body::Bytes,
+    client::conn::http1,
+    rt::{Read, Write},
+};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+
+use super::NoCosignature;
+use crate::tls::Client;
+
+/// Most bytes of an answer: a hundred cosignature lines of 200 bytes, and room.
+const MAX_ANSWER: usize = 64 * 1024;
+
+/// Most bytes of an answer's head.
+const MAX_HEAD: usize = 16 * 1024;
+
+/// Where a witness can be asked.
+#[derive(Clone, Debug)]
+pub struct Place {
+    url: String,
+    host: String,
+    port: u16,
+    tls: Option<Client>,
+}
+
+/// Why a URL is none of a witness.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum NotAPlace {
+    /// Not of the form.
+    #[error("`{0}` is not http://HOST[:PORT][/PREFIX] or https://HOST[:PORT][/PREFIX]")]
+    Url(String),
+    /// HTTPS without authorities.
+    #[error(
+        "`{0}` needs `witness_ca`, a PEM file of the authorities by which witnesses' certificates \
+         are checked, such as /etc/ssl/certs/ca-certificates.crt"
+    )]
+    Authorities(String),
+}
+
+impl Place {
+    /// Reads a witness's submission prefix (C2SP tlog-witness).
+    pub fn parse(url: &str, tls: Option<&Client>) -> Result<Self, NotAPlace> {
+        let url = url.trim_end_matches('/');
+        let bad = || NotAPlace::Url(url.chars().take(200).collect());
+        let uri: Uri = url.parse().map_err(|_| bad())?;
+        let (tls, port) = match uri.scheme_str() {
+            Some("http") => (None, 80),
+            Some("https") => {
+                let tls = tls.ok_or_else(|| NotAPlace::Authorities(url.to_owned()))?;
+                (Some(tls.clone()), 443)
+            }
+            _ => return Err(bad()),
+        };
+        let host = uri.host().filter(|host| !host.is_empty()).ok_or_else(bad)?;
+        if uri.query().is_some() || uri.authority().is_some_and(|a| a.as_str().contains('@')) {
+            return Err(bad());
+        }
+        Ok(Self {
+            host: host.trim_matches(['[', ']']).to_owned(),
+            port: uri.port_u16().unwrap_or(port),
+            url: url.to_owned(),
+            tls,
+        })
+    }
+
+    /// Sends a request below this place, and takes the answer.
+    pub(crate) async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: String,
+    ) -> Result<(StatusCode, Bytes), NoCosignature> {
+        let uri: Uri = format!("{}/{path}", self.url).parse().map_err(lost)?;
+        let request = Request::builder()
+            .method(method)
+            .uri(uri.path())
+            .header("host", uri.authority().map_or(&*self.host, |a| a.as_str()))
+            .body(Full::new(Bytes::from(body)))
+            .map_err(lost)?;
+        let socket = TcpStream::connect((&*self.host, self.port)).await;
+        let socket = socket.map_err(lost)?;
+        match &self.tls {
+            None => exchange(TokioIo::new(socket), request).await,
+            Some(tls) => {
+                let secured = tls.connect(&self.host, socket).await.map_err(lost)?;
+                exchange(TokioIo::new(secured), request).await
+            }
+        }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.url)
+    }
+}
+
+/// The connection lives no longer than this call: a witness that is given up on keeps nothing open.
+async fn exchange<S: Read + Write + Unpin>(
+    stream: S,
+    request: Request<Full<Bytes>>,
+) -> Result<(StatusCode, Bytes), NoCosignature> {
+    let (mut send, connection) = http1::Builder::new()
+        .max_buf_size(MAX_HEAD)
+        .handshake(stream)
+        .await
+        .map_err(lost)?;
+    let answered = async {
+        let answer = send.send_request(request).await.map_err(lost)?;
+        let status = answer.status();
+        let body = Limited::new(answer.into_body(), MAX_ANSWER).collect().await;
+        let body = body.map_err(|error| {
+            if error.is::<http_body_util::LengthLimitError>() {
+                NoCosignature::TooMuch
+            } else {
+                lost(error)
+            }
+        })?;
+        Ok((status, body.to_bytes()))
+    };
+    let driven = async {
+        // How it ends, the one who waits for the answer is told.
+        let _ = connection.await;
+        pending::<Infallible>().await
+    };
+    tokio::select! {
+        answered = answered => answered,
+        never = driven => match never {},
+    }
+}
+
+fn lost(error: impl fmt::Display) -> NoCosignature {
+    NoCosignature::Unreachable(error.to_string())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use std::{sync::Arc, time::Duration};
+
+    use rcgen::{CertificateParams, Issuer, KeyPair};
+    use rustls_pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+    use tokio::{
+        io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _},
+        net::TcpListener,
+    };
+
+    use super::*;
+
+    const LIMIT: Duration = Duration::from_secs(20);
+
+    async fn answers(mut stream: impl AsyncRead + AsyncWrite + Unpin, answer: &[u8]) {
+        let mut asked = Vec::new();
+        while !asked.ends_with(b"body") {
+            let mut part = [0; 4096];
+            let read = stream.read(&mut part).await.unwrap_or(0);
+            asked.extend_from_slice(&part[..read]);
+            if read == 0 {
+                return;
+            }
+        }
+        let _ = stream.write_all(answer).await;
+        let _ = stream.shutdown().await;
+    }
+
+    async fn ask(place: &Place) -> Result<(StatusCode, Bytes), NoCosignature> {
+        let sent = place.send(Method::POST, "add-checkpoint", "body".into());
+        tokio::time::timeout(LIMIT, sent).await.unwrap()
+    }
+
+    /// A server that gives one answer to whoever asks.
+    async fn plain(answer: Vec<u8>) -> Place {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}/w", listener.local_addr().unwrap());
+        tokio::spawn(async move {
+            while let Ok((socket, _)) = listener.accept().await {
+                answers(socket, &answer).await;
+            }
+        });
+        Place::parse(&url, None).unwrap()
+    }
+
+    #[tokio::test]
+    async fn what_is_more_than_an_answer_can_be_is_not_taken_in() {
+        let ok = plain(b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nyes".to_vec()).await;
+        assert_eq!(
+            ask(&ok).await.unwrap(),
+            (StatusCode::OK, Bytes::from("yes"))
+        );
+        let most = vec![b'x'; MAX_ANSWER + 1];
+        let head = b"HTTP/1.1 200 OK\r\n\r\n".to_vec();
+        let exact = plain([&head[..], &most[..MAX_ANSWER]].concat()).await;
+        assert_eq!(ask(&exact).await.unwrap().1.len(), MAX_ANSWER);
+        let huge = plain([head, most].concat()).await;
+        assert!(matches!(ask(&huge).await, Err(NoCosignature::TooMuch)));
+        let header = format!("HTTP/1.1 200 OK\r\nx: {}\r\n\r\n", "x".repeat(MAX_HEAD));
+        let header = plain(header.into_bytes()).await;
+        assert!(matches!(
+            ask(&header).await,
+            Err(NoCosignature::Unreachable(_))
+        ));
+        let redirect = plain(b"HTTP/1.1 302 Found\r\nlocation: /y\r\n\r\n".to_vec()).await;
+        assert_eq!(ask(&redirect).await.unwrap().0, StatusCode::FOUND);
+    }
+
+    #[tokio::test]
+    async fn a_witness_over_https_is_who_its_certificate_says() {
+        crate::tls::install_provider();
+        let key = KeyPair::generate().unwrap();
+        let mut root = CertificateParams::new(Vec::new()).unwrap();
+        root.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        let root_pem = root.self_signed(&key).unwrap().pem();
+        let issuer = Issuer::new(root, key);
+        let own = KeyPair::generate().unwrap();
+        let leaf = CertificateParams::new(vec!["localhost".to_owned()]).unwrap();
+        let leaf = leaf.signed_by(&own, &issuer).unwrap();
+        let secret = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(own.serialize_der()));
+        let server = rustls::ServerConfig::builder()
+            .with_no_client_auth()
+            .with_single_cert(vec![leaf.der().clone()], secret)
+            .unwrap();
+        let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(server));
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        tokio::spawn(async move {
+            while let Ok((socket, _)) = listener.accept().await {
+                if let Ok(stream) = acceptor.accept(socket).await {
+                    answers(stream, b"HTTP/1.1 200 OK\r\ncontent-length: 3\r\n\r\nyes").await;
+                }
+            }
+        });
+        let trusted = Client::trusting(root_pem.as_bytes()).unwrap();
+        let place = |host: &str, tls: &Client| {
+            Place::parse(&format!("https://{host}:{port}"), Some(tls)).unwrap()
+        };
+        let answer = ask(&place("localhost", &trusted)).await.unwrap();
+        assert_eq!(answer, (StatusCode::OK, Bytes::from("yes")));
+        let other_name = ask(&place("127.0.0.1", &trusted)).await;
+        assert!(matches!(other_name, Err(NoCosignature::Unreachable(_))));
+        let stranger = CertificateParams::new(Vec::new()).unwrap();
+        let stranger = stranger.self_signed(&KeyPair::generate().unwrap()).unwrap();
+        let distrusts = Client::trusting(stranger.pem().as_bytes()).unwrap();
+        let refused = ask(&place("localhost", &distrusts)).await;
+        assert!(matches!(refused, Err(NoCosignature::Unreachable(_))));
+        assert!(Client::trusting(b"no certificate").is_err());
+    }
+}
