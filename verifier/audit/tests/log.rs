@@ -163,6 +163,38 @@ fn a_host_that_saw_another_log_is_told() {
 }
 
 #[test]
+fn a_log_that_was_back_dated_holds_a_cosignature_from_its_own_future() {
+    let told = |ahead: u64, trust: &dyn Fn(Trust) -> Trust| {
+        let mut world = quiet();
+        world.witness_ahead(ahead);
+        world.clock();
+        let trust = trust(world.trust());
+        verdict(&files(&world), Some(&trust), &[])
+    };
+    let clock = |verdict: &Verdict| {
+        let mut checks = verdict.checks.iter();
+        let check = checks.find(|check| check.name == "clock").unwrap();
+        (check.ok, check.detail.clone())
+    };
+    let dated = told(3_600, &|trust| trust);
+    assert_eq!(dated.verdict, Conclusion::Broken, "{:?}", failed(&dated));
+    let (ok, detail) = clock(&dated);
+    assert!(!ok && detail.contains("the log was back-dated"), "{detail}");
+    // Clocks part by minutes, and nobody's time is held against a log whose reader names nobody.
+    for fine in [
+        told(240, &|trust| trust),
+        told(3_600, &Trust::without_witnesses),
+    ] {
+        assert_eq!(fine.verdict, Conclusion::Clean, "{:?}", failed(&fine));
+        let (ok, detail) = clock(&fine);
+        assert!(ok && detail.contains("advances"), "{detail}");
+    }
+    // What a witness cosigned in time leaves little room, and the auditor is told how much.
+    let (_, detail) = clock(&told(60, &|trust| trust));
+    assert!(detail.contains("can be back-dated by"), "{detail}");
+}
+
+#[test]
 fn an_audit_that_goes_on_gives_the_same_verdict_and_believes_its_notes_for_signatures_alone() {
     let world = quiet();
     let (files, trust) = (files(&world), world.trust());

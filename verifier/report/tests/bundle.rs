@@ -5,7 +5,11 @@ mod support;
 
 use std::collections::BTreeMap;
 
-use affiant_proto::{Envelope, tlog::Note, v1};
+use affiant_proto::{
+    Ed25519Signer, Envelope,
+    tlog::{Cosigner, Note},
+    v1,
+};
 use affiant_report::{
     Conclusion, Scope, Verdict, build, files,
     verify::{AnchorKind, CompletenessState, IntegrityState, verify},
@@ -174,6 +178,32 @@ fn a_witness_that_did_not_cosign_leaves_the_verdict_incomplete() {
     assert_eq!(verdict.anchor.kind, AnchorKind::None);
     assert!(failed(&verdict).contains_key("witnesses"));
     assert_ne!(verdict.verdict, Conclusion::Clean);
+}
+
+#[test]
+fn a_witness_may_cosign_a_report_after_it_was_made() {
+    let (mut world, period) = played();
+    let mut bundle = world.report(period, Scope::All);
+    let key = Ed25519Signer::from_seed(&[88; 32]).unwrap();
+    let late = Cosigner::new("late.example".parse().unwrap(), key).unwrap();
+    let mut note = Note::parse(&bundle[files::CHECKPOINT]).unwrap();
+    let line = late.cosign(world.checkpoint().checkpoint(), world.now / 1_000);
+    note.add(line.unwrap()).unwrap();
+    bundle.insert(files::CHECKPOINT.into(), note.to_string().into_bytes());
+    let keys = vec![support::witness_key(), late.key().clone()];
+    let trust = world.trust().with_witnesses(keys, 2).unwrap();
+    let verdict = verify(&bundle, Some(&trust), None).unwrap();
+    assert_eq!(failed(&verdict), BTreeMap::new());
+    assert_eq!(verdict.anchor.kind, AnchorKind::Witnessed);
+    // Who is named and did not sign, or is named out of his place, is another thing.
+    for name in [files::PAGE, files::GUIDE] {
+        let mut told = bundle.clone();
+        let text = String::from_utf8(told[name].clone()).unwrap();
+        let text = text.replace("witness.example", "late.example");
+        told.insert(name.into(), text.into_bytes());
+        let verdict = verify(&told, Some(&trust), None).unwrap();
+        assert!(failed(&verdict).contains_key("page"), "{name}");
+    }
 }
 
 #[test]

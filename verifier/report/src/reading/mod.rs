@@ -4,9 +4,11 @@
 //! when it is verified.
 
 mod fault;
+mod lag;
 mod seen;
 
 pub use fault::{Fault, Unsound};
+pub use lag::{Lag, Lags};
 pub use seen::{HostSeen, InventorySeen, OfficerSeen, source};
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -56,6 +58,7 @@ pub struct Reading {
     hosts: BTreeMap<Digest, HostSeen>,
     officers: BTreeMap<Digest, OfficerSeen>,
     checkpoints: BTreeMap<(usize, u64), (Hash, u64)>,
+    lags: Lags,
     faults: Vec<Fault>,
 }
 
@@ -89,6 +92,7 @@ impl Reading {
             hosts: BTreeMap::new(),
             officers: BTreeMap::new(),
             checkpoints: BTreeMap::new(),
+            lags: Lags::default(),
             faults: Vec::new(),
         };
         reading.follow(0, &admitted);
@@ -233,6 +237,16 @@ impl Reading {
         &self.checkpoints
     }
 
+    /// The log's newest clock that is shown, milliseconds since 1970.
+    pub fn clock(&self) -> Option<u64> {
+        self.clock
+    }
+
+    /// How far the log's clock is behind the cosignatures that are logged.
+    pub fn lags(&self) -> &Lags {
+        &self.lags
+    }
+
     /// Whose keys speak, as far as the evidence shows it.
     pub fn authorities(&self) -> &Authorities {
         self.docket.authorities()
@@ -326,6 +340,9 @@ impl Reading {
             }
             (Body::Cosigned(body), _) => {
                 let note = Note::parse(&body.note).ok();
+                if let (Some(note), Some(clock)) = (&note, self.clock) {
+                    self.lags.take(index, clock, note);
+                }
                 if let Some(seen) = note.and_then(|note| note.text().parse::<Checkpoint>().ok()) {
                     let root = *seen.root();
                     self.checkpoint(index, seen.origin().as_str(), seen.size(), root);

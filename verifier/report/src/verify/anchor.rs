@@ -4,11 +4,18 @@ use std::collections::BTreeMap;
 
 use affiant_proto::{
     authority::{Fate, Lineage},
-    tlog::{Checkpoint, Hash, NotWitnessed, Note, SignedCheckpoint},
+    tlog::{
+        Checkpoint, CosignerKey, Hash, NotWitnessed, Note, Policy, SignedCheckpoint,
+        verify_cosignature,
+    },
 };
 
 use super::verdict::{Anchor, AnchorKind, Witness};
-use crate::{calendar::utc, trust::Trust};
+use crate::{
+    calendar::utc,
+    reading::{Lag, Lags},
+    trust::Trust,
+};
 
 /// What came of a check of the anchor.
 pub(super) enum Found {
@@ -65,6 +72,92 @@ pub(super) fn witnesses(
         }
         Err(bad) => Found::Broken(format!("a cosignature does not hold: {bad}")),
     }
+}
+
+/// How far the clocks of a log and of a witness may part, milliseconds: the five minutes that
+/// Kerberos gives to clocks that are kept, and a segment of a second is nothing beside it.
+const CLOCKS_APART_MS: u64 = 300_000;
+
+/// Holds the log's clock against the times at which the reader's witnesses cosigned: an entry that
+/// holds a cosignature was made after it, whatever the log's clock says there. Where none is logged,
+/// its `newest` clock is held against the cosignatures on the checkpoint.
+pub(super) fn clock(
+    lags: &Lags,
+    trust: Option<&Trust>,
+    signed: &SignedCheckpoint,
+    newest: Option<u64>,
+) -> Found {
+    let Some(policy) = trust.and_then(Trust::witnesses) else {
+        return Found::Fine(
+            "no witness is listed whose time the log's could be held to".to_owned(),
+        );
+    };
+    let mut worst: Option<(&CosignerKey, &Lag)> = None;
+    for key in policy.witnesses() {
+        let Some(lag) = lags.of(key.name(), key.id()) else {
+            continue;
+        };
+        if let Err(bad) = verify_cosignature(&lag.note, key) {
+            return Found::Broken(format!(
+                "log index {}: a cosignature does not hold: {bad}",
+                lag.index
+            ));
+        }
+        if worst.is_none_or(|(_, worst)| lag.behind_ms > worst.behind_ms) {
+            worst = Some((key, lag));
+        }
+    }
+    if lags.more() {
+        return Found::Unknown(
+            "the log holds cosignatures of more keys than a fleet of witnesses has".to_owned(),
+        );
+    }
+    let Some((key, lag)) = worst else {
+        return unlogged(policy, signed, newest);
+    };
+    // The slower witnesses of a quorum must agree that the clock was behind.
+    let agreed = policy.reached(|key| {
+        let lag = lags.of(key.name(), key.id())?;
+        (lag.behind_ms > CLOCKS_APART_MS).then_some(lag.behind_ms)
+    });
+    let told = format!(
+        "at log index {} the log's clock says {}, {} min before {} had cosigned what is logged there",
+        lag.index,
+        utc(lag.logged_ms),
+        lag.behind_ms / 60_000,
+        key.name()
+    );
+    match (agreed, lag.behind_ms > CLOCKS_APART_MS) {
+        (Some(_), _) => Found::Broken(format!("the log was back-dated: {told}")),
+        (None, true) => Found::Unknown(format!("one of two clocks is wrong: {told}")),
+        (None, false) => Found::Fine(format!(
+            "the log's clock is never more than {} s behind your witnesses'",
+            lag.behind_ms.div_ceil(1_000)
+        )),
+    }
+}
+
+/// A log that holds no cosignature says nothing false by that; but then its clock is as good as the
+/// time from its end to the cosignatures on its checkpoint.
+fn unlogged(policy: &Policy, signed: &SignedCheckpoint, newest: Option<u64>) -> Found {
+    const NONE: &str = "no cosignature of your witnesses is logged in what is shown";
+    let stood = policy.cosigned(signed.note(), signed.checkpoint());
+    let (Ok(witnessed), Some(newest)) = (stood, newest) else {
+        return Found::Fine(NONE.to_owned());
+    };
+    let late = witnessed.by().saturating_mul(1_000).saturating_sub(newest);
+    if late > CLOCKS_APART_MS {
+        return Found::Unknown(format!(
+            "{NONE}, and the log's clock ends at {}, {} min before your quorum stood; ask for a \
+             report that is made once a cosignature is logged",
+            utc(newest),
+            late / 60_000
+        ));
+    }
+    Found::Fine(format!(
+        "{NONE}, and the log's clock ends {} s before your quorum stood",
+        late.div_ceil(1_000)
+    ))
 }
 
 /// Relates the checkpoint that the reader kept to the bundle's.

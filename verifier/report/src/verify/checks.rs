@@ -170,7 +170,7 @@ impl Checks {
             ),
         };
         // Trust and anchor have statements of their own.
-        let own = ["trust", "witnesses", "kept"];
+        let own = ["trust", "witnesses", "clock", "kept"];
         let open: Vec<&str> = self
             .incomplete
             .iter()

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use affiant_proto::{
     Body, Digest,
-    authority::{Fate, Generation, Lineage},
+    authority::{Fate, Generation},
     tlog::{Checkpoint, Hash, Note, NoteKey, SignedCheckpoint, verify_multi},
 };
 
@@ -250,7 +250,7 @@ pub(super) fn issued(
 
 pub(super) fn anchored(
     checks: &mut Checks,
-    lineage: &Lineage,
+    reading: &Reading,
     signed: &SignedCheckpoint,
     past: &BTreeMap<u64, Hash>,
     trust: Option<&Trust>,
@@ -258,10 +258,13 @@ pub(super) fn anchored(
 ) {
     let mut anchor = std::mem::take(&mut checks.anchor);
     let witnesses = anchor::witnesses(&mut anchor, signed, trust);
+    let lineage = reading.authorities().lineage();
     let kept =
         since.map(|note| anchor::kept(&mut anchor, note, lineage, signed.checkpoint(), past));
     checks.anchor = anchor;
     checks.found("witnesses", witnesses);
+    let clock = anchor::clock(reading.lags(), trust, signed, reading.clock());
+    checks.found("clock", clock);
     if let Some(kept) = kept {
         checks.found("kept", kept);
     }

@@ -90,8 +90,7 @@ fn examine(
     let past = past(&read, &earlier, signed.checkpoint(), since);
     views(checks, &read.reading, &past);
     issued(checks, &read, &signature, &claim, digest(&report));
-    let lineage = read.reading.authorities().lineage();
-    anchored(checks, lineage, &signed, &past, trust, since);
+    anchored(checks, &read.reading, &signed, &past, trust, since);
     figures(checks, files, &read.reading, &claim, &report, &signed)?;
     judged(checks, &read.reading, &claim, trust);
     Ok(())

@@ -560,8 +560,13 @@ impl World {
 
     /// A witness cosigns the log as it stands; the log and the hosts take note of it.
     pub fn witness(&mut self) -> Note {
+        self.witness_ahead(0)
+    }
+
+    /// The same by a witness whose clock is so many seconds ahead of the log's.
+    pub fn witness_ahead(&mut self, ahead: u64) -> Note {
         let signed = self.checkpoint();
-        let note = cosigned(&signed);
+        let note = cosigned_at(&signed, self.now / 1_000 + ahead);
         let checkpoint = signed.checkpoint();
         self.seen = Some(v1::CheckpointRef {
             origin: self.origin.clone(),
@@ -573,6 +578,14 @@ impl World {
             ..v1::Cosigned::default()
         });
         note
+    }
+
+    /// The operator logs this as a cosigned note.
+    pub fn say_cosigned(&mut self, note: Vec<u8>) {
+        self.operator(v1::Cosigned {
+            note,
+            ..v1::Cosigned::default()
+        });
     }
 
     pub fn order(&self, period: Period, scope: Scope) -> Order {
@@ -619,7 +632,8 @@ impl World {
         let statement = self.log.last().unwrap().statement().clone();
         let signed = self.checkpoint();
         let key = NoteSigner::new(self.origin.parse().unwrap(), signer(self.keys.0)).unwrap();
-        let signed = SignedCheckpoint::of(cosigned(&signed), key.key()).unwrap();
+        let note = cosigned_at(&signed, self.now / 1_000);
+        let signed = SignedCheckpoint::of(note, key.key()).unwrap();
         let files: Written = bundle
             .finish((index, statement), &signed, &self.tree)
             .unwrap();
@@ -766,14 +780,14 @@ pub fn checkpoint_of(tree: &MemoryTree, origin: &str, key: u8) -> SignedCheckpoi
 }
 
 pub fn cosigned(signed: &SignedCheckpoint) -> Note {
+    cosigned_at(signed, T0 / 1_000 + 900)
+}
+
+pub fn cosigned_at(signed: &SignedCheckpoint, seconds: u64) -> Note {
     let witness = Cosigner::new("witness.example".parse().unwrap(), signer(WITNESS)).unwrap();
     let mut note = signed.note().clone();
-    note.add(
-        witness
-            .cosign(signed.checkpoint(), T0 / 1_000 + 900)
-            .unwrap(),
-    )
-    .unwrap();
+    note.add(witness.cosign(signed.checkpoint(), seconds).unwrap())
+        .unwrap();
     note
 }
 

@@ -12,7 +12,7 @@ use super::WholeLog;
 use crate::{
     trust::Trust,
     verify::{
-        anchor,
+        anchor::{self, Found},
         checks::{Checks, Judged},
         compare::{kinds, sources},
         trusted::{generations, officers, trusted},
@@ -34,8 +34,6 @@ impl WholeLog<'_> {
             let text =
                 format!("the clock at log index {index} does not advance on the one before it");
             checks.fail("clock", text);
-        } else {
-            checks.fine("clock", "every clock advances on the one before it");
         }
         let all = self.officers.iter();
         let all = all.map(|(name, key)| (name.as_str(), key.as_slice()));
@@ -46,6 +44,9 @@ impl WholeLog<'_> {
         };
         let signed = self.published(checks, note, &key, whole);
         if let Some(signed) = &signed {
+            if self.backwards.is_none() {
+                checks.found("clock", self.held_to_time(signed));
+            }
             self.anchored(checks, signed, since);
         }
         self.lines(checks);
@@ -92,6 +93,26 @@ impl WholeLog<'_> {
             ),
         };
         checks.fine(NAME, said);
+    }
+
+    /// Holds a clock that advances against the reader's witnesses.
+    fn held_to_time(&self, signed: &SignedCheckpoint) -> Found {
+        match anchor::clock(&self.lags, self.trust, signed, self.clock) {
+            Found::Fine(text) => {
+                let vouched = self.views.dated().map(|(entries, ms)| {
+                    format!(
+                        "; the first {entries} entries, which they cosigned, can be back-dated by \
+                         {} min at most",
+                        ms.div_ceil(60_000)
+                    )
+                });
+                Found::Fine(format!(
+                    "every clock advances on the one before it; {text}{}",
+                    vouched.unwrap_or_default()
+                ))
+            }
+            other => other,
+        }
     }
 
     /// Holds the published checkpoint against the log's key and the tree.

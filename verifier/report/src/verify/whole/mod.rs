@@ -4,6 +4,7 @@
 //! signature was verified on another thread before, makes no difference here.
 
 mod conclusion;
+mod dated;
 mod past;
 mod views;
 
@@ -13,11 +14,11 @@ use affiant_judge::{
     Docket, Judge,
     admission::{Admitted, Sources},
 };
-use affiant_proto::{Authorities, Body, Digest, Opened, Statement, statement::Place};
+use affiant_proto::{Authorities, Body, Digest, Opened, Statement, statement::Place, tlog::Note};
 
 use crate::{
     edge::{Edge, Made},
-    reading::{Unsound, source},
+    reading::{Lags, Unsound, source},
     trust::Trust,
 };
 use past::Past;
@@ -33,6 +34,8 @@ pub struct WholeLog<'a> {
     /// The newest clock, and where one did not advance on the one before.
     clock: Option<u64>,
     backwards: Option<u64>,
+    /// How far the clock is behind the cosignatures that are logged.
+    lags: Lags,
     /// Records by other sources than the driver.
     others: u64,
     /// Name and opening key of every officer, in the order of the log.
@@ -76,6 +79,7 @@ impl<'a> WholeLog<'a> {
             views: Views::default(),
             clock: None,
             backwards: None,
+            lags: Lags::default(),
             others: 0,
             officers: Vec::new(),
         })
@@ -174,6 +178,11 @@ impl<'a> WholeLog<'a> {
         self.views.take(index, statement, lineage, tree, self.trust);
         match statement.body() {
             Body::Officer(body) => self.officers.push((body.name.clone(), body.key.clone())),
+            Body::Cosigned(body) => {
+                if let (Some(clock), Ok(note)) = (self.clock, Note::parse(&body.note)) {
+                    self.lags.take(index, clock, &note);
+                }
+            }
             Body::Usage(body) if source(body.source) != "nvml" => self.others += 1,
             _ => {}
         }

@@ -6,7 +6,7 @@ use affiant_proto::{
     tlog::{Checkpoint, Hash, Note, SignedCheckpoint, Unverified, verify_cosignature},
 };
 
-use super::{Past, past::Unheld};
+use super::{Past, dated::Dated, past::Unheld};
 use crate::{edge::Edge, trust::Trust, verify::checks::Checks};
 
 /// What was found of them so far.
@@ -20,6 +20,7 @@ pub(super) struct Views {
     untold: Option<(u64, Unheld)>,
     /// The newest that a quorum of the reader's witnesses cosigned.
     witnessed: Option<SignedCheckpoint>,
+    dated: Dated,
 }
 
 impl Views {
@@ -39,6 +40,7 @@ impl Views {
         }
         match statement.body() {
             Body::Cosigned(body) => self.note(index, &body.note, lineage, tree, trust),
+            Body::Clock(_) => self.dated.clock(index, statement.header().time().unix_ms),
             Body::Succession(_) => self.succession(index, lineage, tree),
             _ => {}
         }
@@ -68,7 +70,7 @@ impl Views {
             Err(fault) => return self.contradict(bad(fault.to_string())),
         };
         let now = signed.checkpoint();
-        self.hold(
+        let stands = self.hold(
             index,
             lineage,
             tree,
@@ -85,7 +87,11 @@ impl Views {
                 Err(fault) => return self.contradict(bad(fault.to_string())),
             }
         }
-        if policy.cosigned(signed.note(), now).is_ok() {
+        if let Ok(witnessed) = policy.cosigned(signed.note(), now) {
+            if stands {
+                self.dated
+                    .cosigned(now.size(), witnessed.by().saturating_mul(1_000));
+            }
             self.witnessed = Some(signed);
         }
     }
@@ -109,44 +115,51 @@ impl Views {
         }
     }
 
+    /// Holds a state that was seen against this log; tells whether it is one of its own.
     fn hold(
         &mut self,
         index: u64,
         lineage: &Lineage,
         (edge, past): (&Edge, &Past<'_>),
         (origin, size, root): (&str, u64, Hash),
-    ) {
+    ) -> bool {
         match lineage.fate(origin, size, &root) {
             Fate::Standing => {}
             Fate::Lost(_) => {
                 self.lost += 1;
-                return;
+                return false;
             }
             Fate::Foreign => {
                 self.foreign += 1;
-                return;
+                return false;
             }
             Fate::Hidden(_) | Fate::Impossible => {
-                return self.contradict(format!(
+                self.contradict(format!(
                     "the statement at log index {index} saw {origin} at size {size} under root \
                      {root}, which the log's succession denies: it hides more than it declares"
                 ));
+                return false;
             }
         }
         if size > edge.size() {
-            return self.contradict(format!(
+            self.contradict(format!(
                 "the log was rewritten or forked: the statement at log index {index} had seen it \
                  at size {size} already"
             ));
+            return false;
         }
         match past.root(size, edge) {
-            Ok(here) if here == root => self.seen += 1,
+            Ok(here) if here == root => {
+                self.seen += 1;
+                return true;
+            }
             Ok(here) => self.contradict(format!(
                 "the log was rewritten or forked: the statement at log index {index} saw size \
                  {size} under root {root}, this log has {here}"
             )),
             Err(unheld) => self.untold = self.untold.or(Some((index, unheld))),
         }
+        false
     }
 
     fn contradict(&mut self, text: String) {
@@ -156,6 +169,11 @@ impl Views {
     /// The newest checkpoint in the log that a quorum of the reader's witnesses cosigned.
     pub(super) fn witnessed(&self) -> Option<&SignedCheckpoint> {
         self.witnessed.as_ref()
+    }
+
+    /// How many entries the reader's witnesses vouch for, and by how much these may be back-dated.
+    pub(super) fn dated(&self) -> Option<(u64, u64)> {
+        self.dated.most()
     }
 
     /// Says what was found.
