@@ -49,26 +49,60 @@ impl Deployment {
         kept
     }
 
-    /// Has a report made over two months around now, and verified by an auditor who trusts the genesis, accepts
-    /// the judge's parameters and kept a checkpoint.
-    pub fn audit(&self, kept: &Path) -> Audit {
-        let report = self.path("report");
+    /// The log's key as the deployment's trust file names it.
+    pub fn log_key(&self) -> String {
+        let trust = fs::read_to_string(self.data().join("trust.toml")).unwrap();
+        let line = trust.lines().find_map(|line| line.strip_prefix("key = \""));
+        line.unwrap().trim_end_matches('"').to_owned()
+    }
+
+    /// Has a report made over two months around now.
+    pub fn report(&self, name: &str) -> PathBuf {
+        let report = self.path(name);
         let _ = fs::remove_dir_all(&report);
         let now = UNIX_EPOCH.elapsed().unwrap().as_millis();
         let (from, to) = ((now - MONTH_MS).to_string(), (now + MONTH_MS).to_string());
         let period = ["--from", &from, "--to", &to];
         let out = ["--out", report.to_str().unwrap()];
         self.succeed(&[&["report"], &period[..], &out[..]].concat());
+        report
+    }
+
+    /// Has a report made over two months around now, and verified by an auditor who trusts the genesis, accepts
+    /// the judge's parameters and kept a checkpoint.
+    pub fn audit(&self, kept: &Path) -> Audit {
+        self.verify(&self.report("report"), Some(kept), "")
+    }
+
+    /// Has a report verified by an auditor who trusts the genesis, accepts the judge's parameters, perhaps kept a
+    /// checkpoint, and asks for the witnesses of a policy's text, if it has any.
+    pub fn verify(&self, report: &Path, kept: Option<&Path>, policy: &str) -> Audit {
+        self.told("verify", report, kept, policy)
+    }
+
+    /// Has the whole log in a data directory audited, by the same auditor. No verifier may run on it.
+    pub fn audit_log(&self, data: &Path, kept: Option<&Path>, policy: &str) -> Audit {
+        self.told("log", data, kept, policy)
+    }
+
+    fn told(&self, command: &str, of: &Path, kept: Option<&Path>, policy: &str) -> Audit {
         let trust = fs::read_to_string(self.data().join("trust.toml")).unwrap();
-        let trust = trust.replace("accept_recorded = false", "accept_recorded = true");
+        let mut trust = trust.replace("accept_recorded = false", "accept_recorded = true");
+        if !policy.is_empty() {
+            let policy = format!("witness_policy = '''\n{policy}'''\n\n[log]");
+            trust = trust.replace("[log]", &policy);
+        }
         let parameters = fs::read_to_string(self.path("judge.toml"));
         let parameters = parameters.map(|text| format!("\n[parameters]\n{text}"));
         let trust = trust + &parameters.unwrap_or_default();
         fs::write(self.path("trust.toml"), trust).unwrap();
-        let mut command = Command::new(binary("affiant-audit"));
-        command.arg("verify").arg(&report).arg("--json");
-        command.arg("--trust").arg(self.path("trust.toml"));
-        let output = command.arg("--since").arg(kept).output().unwrap();
+        let mut audit = Command::new(binary("affiant-audit"));
+        audit.arg(command).arg(of).arg("--json");
+        audit.arg("--trust").arg(self.path("trust.toml"));
+        if let Some(kept) = kept {
+            audit.arg("--since").arg(kept);
+        }
+        let output = audit.output().unwrap();
         let said: serde_json::Value = serde_json::from_slice(&output.stdout)
             .unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&output.stderr)));
         let text = |value: &serde_json::Value| value.as_str().unwrap().to_owned();

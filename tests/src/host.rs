@@ -2,9 +2,15 @@
 
 use std::{path::Path, sync::Arc, time::Duration};
 
+use affiant_agent::anchor::{Anchor, Unproved};
 use affiant_proto::{
     Body, ChainState, Digest, Ed25519Signer, Envelope, SaltedTree, Seed, Signer as _, Statement,
-    chain::key_change_bytes, digest, predecessor::reenrolment_bytes, statement::Place, v1,
+    chain::key_change_bytes,
+    digest,
+    predecessor::reenrolment_bytes,
+    statement::Place,
+    tlog::{Checkpoint, Note},
+    v1,
 };
 use prost::Message as _;
 use rcgen::{KeyPair, PublicKeyData as _};
@@ -13,6 +19,7 @@ use tokio::sync::mpsc;
 use tonic::{Status, transport::Identity};
 
 use crate::{
+    Deployment,
     rpc::{admission_client::AdmissionClient, intake_client::IntakeClient},
     tls::{self, connect},
 };
@@ -58,12 +65,25 @@ pub struct Host {
     workloads: u64,
     boot_ms: u64,
     wall_ms: u64,
+    seen: Option<v1::CheckpointRef>,
+    behind_ms: u64,
 }
 
 impl Host {
     /// Enrols with a token; gives the verifier's refusal when there is one.
     pub async fn enrol(name: &str, address: &str, ca: &Path, token: &str) -> Result<Self, Status> {
-        Self::enrol_after((name, ""), address, ca, token, None).await
+        Self::enrol_after((name, ""), address, ca, token, None, 0).await
+    }
+
+    /// Enrols with a token, by a clock that is so far behind.
+    pub async fn enrol_behind(
+        name: &str,
+        address: &str,
+        ca: &Path,
+        token: &str,
+        behind_ms: u64,
+    ) -> Result<Self, Status> {
+        Self::enrol_after((name, ""), address, ca, token, None, behind_ms).await
     }
 
     /// Enrols as a host of a site.
@@ -74,7 +94,7 @@ impl Host {
         ca: &Path,
         token: &str,
     ) -> Result<Self, Status> {
-        Self::enrol_after((name, site), address, ca, token, None).await
+        Self::enrol_after((name, site), address, ca, token, None, 0).await
     }
 
     /// Enrols anew in the place of this chain; `proved` by its key, or only said.
@@ -85,7 +105,8 @@ impl Host {
         token: &str,
         proved: bool,
     ) -> Result<Self, Status> {
-        Self::enrol_after((&self.name, ""), address, ca, token, Some((self, proved))).await
+        let (named, old) = ((&*self.name, ""), Some((self, proved)));
+        Self::enrol_after(named, address, ca, token, old, self.behind_ms).await
     }
 
     async fn enrol_after(
@@ -94,6 +115,7 @@ impl Host {
         ca: &Path,
         token: &str,
         old: Option<(&Self, bool)>,
+        behind_ms: u64,
     ) -> Result<Self, Status> {
         let mut random = [0; 32];
         SystemRandom::new().fill(&mut random).unwrap();
@@ -134,7 +156,8 @@ impl Host {
                 }
             }),
         };
-        let statement = Statement::seal(body.into(), Place::Opening, now(), None, &signer).unwrap();
+        let statement =
+            Statement::seal(body.into(), Place::Opening, now(behind_ms), None, &signer).unwrap();
         let enrolment = statement.as_bytes().to_vec();
         let asked = v1::EnrolRequest {
             token: token.into(),
@@ -159,7 +182,9 @@ impl Host {
             inventory: 0,
             workloads: 0,
             boot_ms: 1_000,
-            wall_ms: now().unix_ms,
+            wall_ms: now(behind_ms).unix_ms,
+            seen: None,
+            behind_ms,
         };
         made.seal_inventory(&format!("GPU-{name}"));
         Ok(made)
@@ -190,6 +215,17 @@ impl Host {
     /// Sets its wall clock, milliseconds since 1970: there its next record begins.
     pub fn set_wall(&mut self, unix_ms: u64) {
         self.wall_ms = unix_ms;
+    }
+
+    /// Embeds this checkpoint from now on in what it seals of its devices.
+    pub fn sees(&mut self, note: &Path) {
+        let note = Note::parse(&std::fs::read(note).unwrap()).unwrap();
+        let checkpoint: Checkpoint = note.text().parse().unwrap();
+        self.seen = Some(v1::CheckpointRef {
+            origin: checkpoint.origin().to_string(),
+            size: checkpoint.size(),
+            root: checkpoint.root().as_bytes().to_vec(),
+        });
     }
 
     /// Its chain.
@@ -239,6 +275,8 @@ impl Host {
             workloads: self.workloads,
             boot_ms: self.boot_ms,
             wall_ms: self.wall_ms,
+            seen: self.seen.clone(),
+            behind_ms: self.behind_ms,
         }
     }
 
@@ -315,7 +353,8 @@ impl Host {
             ..Default::default()
         };
         let place = self.state.next_place();
-        let made = Statement::seal(body.into(), place, now(), None, &*self.signer).unwrap();
+        let made =
+            Statement::seal(body.into(), place, now(self.behind_ms), None, &*self.signer).unwrap();
         self.state.follow(made.clone()).unwrap();
         self.signer = Arc::new(next);
         self.sealed
@@ -337,7 +376,7 @@ impl Host {
         let request = Statement::seal(
             body.into(),
             self.state.next_place(),
-            now(),
+            now(self.behind_ms),
             None,
             &*self.signer,
         )
@@ -465,7 +504,8 @@ impl Host {
             ..Default::default()
         };
         let place = self.state.next_place();
-        let made = Statement::seal(body.into(), place, now(), None, &*self.signer).unwrap();
+        let made =
+            Statement::seal(body.into(), place, now(self.behind_ms), None, &*self.signer).unwrap();
         self.state.follow(made.clone()).unwrap();
         self.sealed
             .push(Envelope::join(made, None).unwrap().message());
@@ -498,7 +538,9 @@ impl Host {
         let tree = SaltedTree::new(Seed::new(seed), leaves).unwrap();
         let body = body(tree.root().as_bytes().to_vec(), tree.count());
         let place = self.state.next_place();
-        let statement = Statement::seal(body, place, now(), None, &*self.signer).unwrap();
+        let seen = self.seen.clone();
+        let statement =
+            Statement::seal(body, place, now(self.behind_ms), seen, &*self.signer).unwrap();
         Envelope::join(statement, Some(tree)).unwrap()
     }
 
@@ -631,12 +673,35 @@ pub async fn describe(address: &str, ca: &Path) -> v1::DescribeReply {
     reply.unwrap().into_inner()
 }
 
-pub(crate) fn now() -> v1::Time {
+/// What a host's agent does before it sends: it is told what the log is, and shown that it goes on.
+pub async fn looks(
+    anchor: &mut Anchor,
+    host: &Host,
+    deployment: &Deployment,
+) -> Result<(), Unproved> {
+    let (address, ca) = (deployment.address(), deployment.ca());
+    // Between two answers the log may have grown; then the question is asked again.
+    for _ in 0..20 {
+        anchor.shown(&describe(&address, &ca).await)?;
+        let mut shown = Vec::new();
+        for seen in anchor.unproved() {
+            let reply = host.extend(seen.checkpoint().size(), &address, &ca).await;
+            shown.push(anchor.extend(&seen, &reply)?);
+        }
+        if anchor.settle(shown)? {
+            return Ok(());
+        }
+    }
+    panic!("the log never stood still");
+}
+
+/// The machine's time, less so much.
+pub(crate) fn now(behind_ms: u64) -> v1::Time {
     let since = std::time::SystemTime::now()
         .duration_since(std::time::UNIX_EPOCH)
         .unwrap();
     v1::Time {
-        unix_ms: u64::try_from(since.as_millis()).unwrap(),
+        unix_ms: u64::try_from(since.as_millis()).unwrap() - behind_ms,
         clock: v1::ClockState::Unknown.into(),
         max_error_ms: None,
     }

@@ -11,6 +11,7 @@ mod process;
 pub mod relay;
 mod tls;
 mod verifier;
+mod witness;
 
 pub use agent::Agent;
 pub use audit::Audit;
@@ -18,6 +19,7 @@ pub use host::{Host, Loot, Outcome};
 pub use process::{Running, binary, copy, until};
 pub use relay::{Carrier, Relay};
 pub use verifier::{Deployment, log_entries};
+pub use witness::Witness;
 
 /// gRPC client stubs: the very ones that the agent speaks with.
 #[allow(missing_docs, unreachable_pub, clippy::all, clippy::pedantic)]

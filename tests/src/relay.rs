@@ -60,7 +60,7 @@ impl Relay {
             identity_key: digest(&key.subject_public_key_info()).as_bytes().to_vec(),
             token: digest(token.as_bytes()).as_bytes().to_vec(),
         };
-        let made = Statement::seal(body.into(), Place::Opening, now(), None, &signer).unwrap();
+        let made = Statement::seal(body.into(), Place::Opening, now(0), None, &signer).unwrap();
         let asked = v1::EnrolRequest {
             token: token.into(),
             enrolment: made.as_bytes().to_vec(),
@@ -87,7 +87,7 @@ impl Relay {
             sequence: 1,
             previous: self.chain,
         };
-        let request = Statement::seal(body.into(), place, now(), None, &self.signer).unwrap();
+        let request = Statement::seal(body.into(), place, now(0), None, &self.signer).unwrap();
         let asked = v1::RenewRequest {
             request: request.as_bytes().to_vec(),
             csr,

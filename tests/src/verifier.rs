@@ -22,6 +22,8 @@ use crate::process::{Running, binary, copy, until};
 pub struct Deployment {
     dir: TempDir,
     running: Option<Running>,
+    /// How far its verifier's clock is behind the machine's, milliseconds.
+    behind_ms: u64,
 }
 
 impl Default for Deployment {
@@ -38,8 +40,21 @@ impl Deployment {
 
     /// The same with more lines in its configuration.
     pub fn with_config(more: &str) -> Self {
+        Self::made(more, 0)
+    }
+
+    /// Initialises one by a clock that is so far behind, and starts it by that clock.
+    pub fn backdated(behind_ms: u64) -> Self {
+        Self::made("", behind_ms)
+    }
+
+    fn made(more: &str, behind_ms: u64) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let mut made = Self { dir, running: None };
+        let mut made = Self {
+            dir,
+            running: None,
+            behind_ms,
+        };
         let config = format!(
             "data = {:?}\nlisten = \"127.0.0.1:0\"\nhttp = \"127.0.0.1:0\"\napi = \"127.0.0.1:0\"\n{more}",
             made.data()
@@ -56,19 +71,12 @@ impl Deployment {
             ]);
         }
         let (alice, bob) = (made.path("alice.pub"), made.path("bob.pub"));
-        made.succeed(&[
-            "init",
-            "--data",
-            made.data().to_str().unwrap(),
-            "--origin",
-            "test.example/affiant/1",
-            "--operator",
-            "Test",
-            "--officer",
-            alice.to_str().unwrap(),
-            "--officer",
-            bob.to_str().unwrap(),
-        ]);
+        let mut init = made.program();
+        init.args(["init", "--origin", "test.example/affiant/1"]);
+        init.args(["--operator", "Test", "--data"]).arg(made.data());
+        init.arg("--officer").arg(alice).arg("--officer").arg(bob);
+        let output = init.output().unwrap();
+        assert!(output.status.success(), "{output:?}");
         made.start();
         made
     }
@@ -87,6 +95,16 @@ impl Deployment {
         made.configure(&format!("judge = {judge:?}\n"));
         made.start();
         made
+    }
+
+    /// The verifier, by its clock.
+    fn program(&self) -> Command {
+        if self.behind_ms == 0 {
+            return Command::new(binary("affiant-verifier"));
+        }
+        let mut command = Command::new(binary("affiant-backdater"));
+        command.arg(self.behind_ms.to_string());
+        command
     }
 
     /// Adds to its configuration, for when it is read next.
@@ -119,7 +137,7 @@ impl Deployment {
             .append(true)
             .open(self.path("journal"))
             .unwrap();
-        let mut command = Command::new(binary("affiant-verifier"));
+        let mut command = self.program();
         command
             .args(["serve", "--accept-recorded", "--config"])
             .arg(self.path("verifier.toml"));

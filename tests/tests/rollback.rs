@@ -9,7 +9,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     fs,
     path::Path,
-    process::{Command, Output},
+    process::Output,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -20,7 +20,7 @@ use std::{
 
 use affiant_proto::{Digest, Envelope, Statement};
 use affiant_tests::{
-    Agent, Deployment, Host, Outcome, Running, binary, copy, log_entries, machine::fleet, until,
+    Agent, Deployment, Host, Outcome, Witness, copy, log_entries, machine::fleet, until,
 };
 
 /// Longest that a test waits for what must come.
@@ -31,49 +31,6 @@ const HOUR: usize = 360;
 
 /// A machine that is busy with other tests is no hole: these are not what is looked for here.
 const PATIENT: &str = "gap_grace_ms = 3600000\nnot_observed_grace_ms = 3600000\n";
-
-/// A witness outside of the operator.
-struct Witness {
-    _running: Running,
-    /// Its table in a verifier's configuration.
-    table: String,
-    url: String,
-}
-
-impl Witness {
-    fn start(deployment: &Deployment) -> Self {
-        let path = |name: &str| deployment.path(name).to_str().unwrap().to_owned();
-        let (key, port) = (path("witness.key"), path("witness.port"));
-        let init = ["witness", "--init", "--name", "witness.example", "--key"];
-        let mut command = Command::new(binary("affiant-audit"));
-        let made = command.args(init).arg(&key).output().unwrap();
-        assert!(made.status.success());
-        let vkey = String::from_utf8(made.stdout).unwrap();
-        let trust = fs::read_to_string(deployment.data().join("trust.toml")).unwrap();
-        let trust: toml::Table = trust.parse().unwrap();
-        let log = trust["log"]["key"].as_str().unwrap();
-        let mut command = Command::new(binary("affiant-audit"));
-        command.args(["witness", "--listen", "127.0.0.1:0", "--key", &key]);
-        command.args(["--state", &path("witness.state"), "--log", log]);
-        let running = Running::start(command.args(["--port-file", &port]));
-        let port = until("the witness", LIMIT, || {
-            let port: u16 = fs::read_to_string(&port).ok()?.trim().parse().ok()?;
-            Some(port)
-        });
-        let url = format!("http://127.0.0.1:{port}");
-        let key = vkey.trim();
-        Self {
-            _running: running,
-            table: format!("\n[[witness]]\nurl = \"{url}\"\nkey = \"{key}\"\n"),
-            url,
-        }
-    }
-
-    /// What it answered a verifier last.
-    fn answer(&self, deployment: &Deployment) -> serde_json::Value {
-        deployment.json(&["status", "--json"])["witnesses"][&self.url].clone()
-    }
-}
 
 /// Size of a checkpoint that somebody kept: its second line.
 fn size(note: &Path) -> u64 {
@@ -213,10 +170,10 @@ async fn a_log_put_back_is_refused_by_all_and_a_succession_brings_every_record_b
     let mut deployment = Deployment::judged_by(PATIENT);
     deployment.stay();
     let config = deployment.path("verifier.toml");
-    let witness = Witness::start(&deployment);
+    let witness = Witness::of(&deployment, "witness");
     deployment.stop();
     let alone = fs::read_to_string(&config).unwrap();
-    let witnessed = format!("{alone}{}", witness.table);
+    let witnessed = format!("{alone}{}", witness.table());
     fs::write(&config, &witnessed).unwrap();
     deployment.start();
 
@@ -265,7 +222,7 @@ async fn a_log_put_back_is_refused_by_all_and_a_succession_brings_every_record_b
     let refused = deployment.run(&["serve", "--accept-recorded"]);
     assert!(!refused.status.success());
     let said = stderr(&refused);
-    assert!(said.contains(&witness.url), "{said}");
+    assert!(said.contains(&witness.url()), "{said}");
     assert!(said.contains("the data directory is an old one"), "{said}");
 
     // A dishonest one asks nobody. Other hosts do not look, and the log outgrows what it was.

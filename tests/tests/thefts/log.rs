@@ -1,12 +1,6 @@
 //! The log's key: it signs checkpoints, and so another log.
 
-use std::{
-    fs,
-    io::{Read as _, Write as _},
-    net::TcpStream,
-    path::PathBuf,
-    process::{Command, Stdio},
-};
+use std::{fs, path::PathBuf};
 
 use affiant_agent::{
     anchor::{Anchor, Unproved},
@@ -14,63 +8,16 @@ use affiant_agent::{
 };
 use affiant_proto::{
     Ed25519Signer, Envelope,
-    tlog::{
-        AddCheckpoint, Checkpoint, Hash, MemoryTree, Note, NoteSigner, Origin, consistency_proof,
-        leaf_hash,
-    },
+    tlog::{Checkpoint, Hash, MemoryTree, Note, NoteSigner, Origin, consistency_proof, leaf_hash},
     v1,
 };
-use affiant_tests::{Deployment, Host, Outcome, Running, binary, host::describe, until};
+use affiant_tests::{
+    Deployment, Outcome, Witness,
+    host::{describe, looks},
+};
 use affiant_verifier::{data::DataDir, keyfile};
 
-use crate::{PATIENCE, enrolled, sends};
-
-/// A witness of the log, outside the operator.
-struct Witness {
-    _running: Running,
-    port: u16,
-}
-
-impl Witness {
-    fn of(deployment: &Deployment, log: &str) -> Self {
-        let text = |name: &str| deployment.path(name).to_str().unwrap().to_owned();
-        let key = text("witness.key");
-        let (state, port) = (text("witness.state"), text("witness.port"));
-        let witness = || {
-            let mut command = Command::new(binary("affiant-audit"));
-            command.args(["witness", "--key", &key]);
-            command
-        };
-        let made = witness()
-            .args(["--init", "--name", "witness.example"])
-            .output();
-        assert!(made.unwrap().status.success());
-        let listen = ["--listen", "127.0.0.1:0", "--log", log];
-        let files = ["--state", &state, "--port-file", &port];
-        let mut command = witness();
-        command.args(listen).args(files).stderr(Stdio::null());
-        let running = Running::start(&mut command);
-        let port = until("the witness", PATIENCE, || {
-            fs::read_to_string(&port).ok()?.trim().parse().ok()
-        });
-        Self {
-            _running: running,
-            port,
-        }
-    }
-
-    /// Asks for a cosignature; gives the HTTP status.
-    fn asked(&self, old: u64, proof: Vec<Hash>, note: &Note) -> u16 {
-        let body = AddCheckpoint::new(old, proof, note.clone()).unwrap();
-        let body = body.to_string();
-        let mut socket = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
-        let head = "POST /add-checkpoint HTTP/1.1\r\nhost: witness\r\nconnection: close\r\n";
-        write!(socket, "{head}content-length: {}\r\n\r\n{body}", body.len()).unwrap();
-        let mut answer = String::new();
-        socket.read_to_string(&mut answer).unwrap();
-        answer.split(' ').nth(1).unwrap().parse().unwrap()
-    }
-}
+use crate::{enrolled, sends};
 
 /// The leaves of the log's tree; the verifier must be stopped.
 fn leaves(deployment: &Deployment) -> Vec<Hash> {
@@ -94,24 +41,6 @@ fn signed(tree: &MemoryTree, origin: &Origin, key: Ed25519Signer) -> Note {
     let checkpoint = Checkpoint::new(origin.clone(), size, tree.root(size).unwrap()).unwrap();
     let signer = NoteSigner::new(origin.key_name(), key).unwrap();
     checkpoint.sign(&signer).unwrap().into_note()
-}
-
-/// What a host does before it sends: it is told what the log is, and shown that it goes on.
-async fn looks(anchor: &mut Anchor, host: &Host, deployment: &Deployment) -> Result<(), Unproved> {
-    let (address, ca) = (deployment.address(), deployment.ca());
-    // Between two answers the log may have grown; then the question is asked again.
-    for _ in 0..20 {
-        anchor.shown(&describe(&address, &ca).await)?;
-        let mut shown = Vec::new();
-        for seen in anchor.unproved() {
-            let reply = host.extend(seen.checkpoint().size(), &address, &ca).await;
-            shown.push(anchor.extend(&seen, &reply)?);
-        }
-        if anchor.settle(shown)? {
-            return Ok(());
-        }
-    }
-    panic!("the log never stood still");
 }
 
 /// What the thief tells and shows in the verifier's place.
@@ -171,8 +100,7 @@ async fn a_stolen_log_key_signs_another_log_that_neither_host_nor_witness_nor_au
     let real = leaves(&deployment);
     deployment.start();
     let kept = deployment.keep_checkpoint("kept");
-    let log_key = trusted_log_key(&deployment);
-    let witness = Witness::of(&deployment, &log_key);
+    let witness = Witness::of(&deployment, "witness");
     let honest = Note::parse(&fs::read(&kept).unwrap()).unwrap();
     assert_eq!(witness.asked(0, Vec::new(), &honest), 200);
     let seen: Checkpoint = honest.text().parse().unwrap();
@@ -228,11 +156,4 @@ async fn a_stolen_log_key_signs_another_log_that_neither_host_nor_witness_nor_au
         "{:#}",
         audit.said
     );
-}
-
-/// The log's key as the trust file of the deployment names it.
-fn trusted_log_key(deployment: &Deployment) -> String {
-    let trust = fs::read_to_string(deployment.data().join("trust.toml")).unwrap();
-    let trust: toml::Table = trust.parse().unwrap();
-    trust["log"]["key"].as_str().unwrap().to_owned()
 }
