@@ -11,11 +11,18 @@ mod stored;
 #[path = "../../report/tests/support/mod.rs"]
 mod support;
 
-use std::num::NonZeroUsize;
+use std::{
+    num::NonZeroUsize,
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
+};
 
-use affiant_audit::log::{Asked, Failure, Resume, audit};
+use affiant_audit::log::{Asked, Failure, Resume, Store, Unread, audit};
 use affiant_proto::{tlog::Note, v1};
-use affiant_report::{Conclusion, Trust, Verdict, verify::AnchorKind};
+use affiant_report::{
+    Conclusion, Trust, Verdict,
+    segment::{Builder, Segment, SegmentName},
+    verify::AnchorKind,
+};
 use stored::{Files, export, files, files_of};
 use support::{H100, Use, World, checkpoint_of, played};
 
@@ -249,6 +256,57 @@ fn a_missing_segment_or_tile_is_named_with_what_was_in_it() {
         missing += 1;
     }
     assert!(missing >= 8, "{missing}");
+}
+
+/// A log of which a segment is rewritten right after the segments were named.
+struct Rewritten {
+    before: Files,
+    after: Files,
+    named: AtomicBool,
+}
+
+impl Store for Rewritten {
+    fn read(&self, path: &str, limit: u64) -> Result<Option<Vec<u8>>, Unread> {
+        self.after.read(path, limit)
+    }
+
+    fn names(&self, folder: &str) -> Result<Option<Vec<String>>, Unread> {
+        let named = folder == "segments/" && self.named.swap(true, Relaxed);
+        let files = if named { &self.after } else { &self.before };
+        files.names(folder)
+    }
+}
+
+#[test]
+fn a_segment_that_is_rewritten_while_the_log_is_read_breaks_nothing_and_asks_for_another_audit() {
+    let world = quiet();
+    let (before, trust) = (files(&world), world.trust());
+    let mut after = before.clone();
+    let old = before.keys().find(|path| path.starts_with("segments/0-"));
+    let bytes = after.remove(old.unwrap()).unwrap();
+    let name: SegmentName = old.unwrap()["segments/".len()..].parse().unwrap();
+    let segment = Segment::read("old".into(), &name, bytes).unwrap();
+    let mut builder = Builder::new(name.start(), segment.clock()).unwrap();
+    for number in 0..segment.frames() {
+        for entry in segment.frame(number).unwrap().1 {
+            builder.push(&entry).unwrap();
+        }
+    }
+    let (new, bytes) = builder.finish(segment.revision() + 1).unwrap();
+    after.insert(format!("segments/{new}"), bytes);
+    let asked = Asked {
+        trust: Some(&trust),
+        ..Asked::default()
+    };
+    let store = Rewritten {
+        before,
+        after,
+        named: AtomicBool::new(false),
+    };
+    let failure = audit(&store, &asked, &mut ()).unwrap_err();
+    assert!(matches!(failure, Failure::Rewritten(_)), "{failure}");
+    let again = audit(&store, &asked, &mut ()).unwrap();
+    assert_ne!(again.verdict, Conclusion::Broken, "{:#?}", again.checks);
 }
 
 #[test]

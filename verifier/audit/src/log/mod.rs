@@ -20,7 +20,7 @@ use affiant_proto::tlog::{Checkpoint, Note};
 use affiant_report::{
     Trust, Verdict,
     head::Head,
-    segment::{Segment, SegmentName},
+    segment::{BadSegment, Segment, SegmentName},
     verify::{Checks, WholeLog},
 };
 
@@ -54,6 +54,9 @@ pub enum Failure {
     /// The storage failed: says nothing about the log.
     #[error(transparent)]
     Unread(#[from] Unread),
+    /// The verifier took lines out of a segment between its being named and being read.
+    #[error("{0} was rewritten while the log was read; audit again")]
+    Rewritten(String),
     /// There is no log in the directory.
     #[error(
         "there is no log: a verifier's data directory, its log directory or an export has \
@@ -161,7 +164,7 @@ impl<'a> Reading<'a> {
             Step::Segment(segment) => self.segment(segment),
             Step::Frame(frame) => self.frame(frame),
             Step::End => self.ends(),
-            Step::Fault(fault) => Err(told(fault)),
+            Step::Fault(fault) => Err(self.rewritten(&fault).unwrap_or_else(|| told(fault))),
         };
         match done {
             Ok(()) => true,
@@ -170,6 +173,30 @@ impl<'a> Reading<'a> {
                 false
             }
         }
+    }
+
+    /// Tells a segment that is gone, and over whose entries there is another now, from one that is
+    /// missing.
+    fn rewritten(&self, fault: &Fault) -> Option<(&'static str, Wrong)> {
+        let Fault::Segment {
+            source: BadSegment::Missing(path),
+            first,
+            last,
+        } = fault
+        else {
+            return None;
+        };
+        let names = self.store.names(self.places.segments()).ok()??;
+        let mut names = names
+            .iter()
+            .filter_map(|name| name.parse::<SegmentName>().ok());
+        let path = path.display().to_string();
+        let other = |name: SegmentName| {
+            let over = name.start() <= *first && *last < name.end();
+            over && self.places.segment(&name) != path
+        };
+        let rewritten = names.any(other);
+        rewritten.then_some(("segments", Wrong::Storage(Failure::Rewritten(path))))
     }
 
     /// Takes up a segment: its clock is later than that of the one before.

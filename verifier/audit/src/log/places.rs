@@ -57,6 +57,11 @@ impl Places {
         self.lock.as_deref()
     }
 
+    /// Where the segments lie.
+    pub fn segments(&self) -> &str {
+        &self.segments
+    }
+
     /// Where a segment lies.
     pub fn segment(&self, name: &SegmentName) -> String {
         format!("{}{name}", self.segments)
@@ -74,10 +79,11 @@ impl Places {
 }
 
 /// The file in which an export names its segments, one a line.
-const INDEX: &str = "index";
+pub(super) const INDEX: &str = "index";
 
-/// Most bytes of it: a million segments, of 110 bytes a name.
-const MAX_INDEX: usize = 128 * 1024 * 1024;
+/// Most bytes of it: a million segments, of 110 bytes a name. A verifier that closes one each second
+/// has as many after two weeks; a longer log is audited where it lies.
+pub(super) const MAX_INDEX: usize = 128 * 1024 * 1024;
 
 /// What there is to be audited.
 pub struct Found {
@@ -96,8 +102,9 @@ pub struct Found {
 impl Found {
     /// Names all files that count.
     ///
-    /// A verifier may write meanwhile. It changes lock, tiles and checkpoint in this order, and never
-    /// a segment, so they are read in the other one: then all that is found is under the lock.
+    /// A verifier may write meanwhile. It changes lock, tiles and checkpoint in this order, so they are
+    /// read in the other one: then all that is found is under the lock. A segment never changes, but
+    /// may be rewritten under another name.
     pub fn of(store: &dyn Store, checks: &mut Checks) -> Result<Self, Failure> {
         let places = Places::find(store)?;
         let tiles = Listed::of(store, places.public())?;

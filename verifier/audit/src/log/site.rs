@@ -14,7 +14,10 @@ use hyper::{Request, StatusCode, Uri, body::Bytes, client::conn::http1, header};
 use hyper_util::rt::TokioIo;
 use tokio::{net::TcpStream, runtime::Runtime};
 
-use super::store::{Store, Unread};
+use super::{
+    places::{INDEX, MAX_INDEX},
+    store::{Store, Unread},
+};
 
 /// How long one answer may take: a segment has 64 MiB at the most, so this asks for 9 Mbit/s.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -22,15 +25,11 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Most bytes of an answer's head.
 const MAX_HEAD: usize = 16 * 1024;
 
-/// Most bytes of the list of segments: a year of one a second, of 110 bytes each, is 3.5 GB; this is
-/// of two weeks, and a log that runs for longer is repacked, or audited where it lies.
-const MAX_INDEX: u64 = 128 * 1024 * 1024;
-
 /// Most connections that are kept for the next request.
 const MAX_IDLE: usize = 16;
 
-/// The file that names the segments, one a line.
-const INDEX: &str = "segments/index";
+/// Where the segments lie.
+const SEGMENTS: &str = "segments/";
 
 /// A log at `http://HOST[:PORT][/PREFIX]`.
 pub struct Site {
@@ -215,10 +214,10 @@ impl Store for Site {
     /// A web server lists no folder: segments are named by a file, and which tiles there are is what
     /// the checkpoint says.
     fn names(&self, folder: &str) -> Result<Option<Vec<String>>, Unread> {
-        if folder != "segments/" {
+        if folder != SEGMENTS {
             return Ok(None);
         }
-        let Some(list) = self.get(INDEX, MAX_INDEX)? else {
+        let Some(list) = self.get(&format!("{SEGMENTS}{INDEX}"), MAX_INDEX as u64)? else {
             return Ok(None);
         };
         let mut names: Vec<String> = String::from_utf8_lossy(&list)
