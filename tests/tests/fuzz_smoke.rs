@@ -15,57 +15,21 @@ mod raw;
 mod structured;
 #[path = "../fuzz/src/structured_log.rs"]
 mod structured_log;
+#[path = "../fuzz/src/targets.rs"]
+mod targets;
 
 use std::{fs, path::Path};
 
-type Target = fn(&[u8]);
+use daemons::DAEMONS;
+use targets::TARGETS;
 
 /// Rounds of one target. A round is some 1 to 10 µs, of a structured one, which has a sixteenth of
 /// them, up to 10 ms: 25 targets take some five seconds.
 const ROUNDS: u64 = 8_000;
 
-const TARGETS: [(&str, Target); 25] = [
-    ("add_checkpoint", raw::add_checkpoint),
-    ("checkpoint", raw::checkpoint),
-    ("consistency", raw::consistency),
-    ("devices", files::devices),
-    ("envelope", raw::envelope),
-    ("evidence", raw::evidence),
-    ("keys", raw::keys),
-    ("lock", files::lock),
-    ("note", raw::note),
-    ("offline_proof", files::offline_proof),
-    ("policy", raw::policy),
-    ("report", files::report),
-    ("segment", files::segment),
-    ("statement", raw::statement),
-    ("structured_authority", structured_log::authority),
-    ("structured_disclosure", structured::disclosure),
-    ("structured_envelope", structured_log::envelope),
-    ("structured_evidence", structured_log::evidence),
-    ("structured_note", structured::note),
-    ("structured_record", structured::record),
-    ("structured_segment", structured_log::segment),
-    ("structured_statement", structured::statement),
-    ("tile", files::tile),
-    ("trust", files::trust),
-    ("usage_leaves", raw::usage_leaves),
-];
-
 /// Rounds of one target that writes files: a round is some 4 ms, of the spool, which syncs, 50.
 const FILE_ROUNDS: u64 = 200;
 const SPOOL_ROUNDS: u64 = 40;
-
-const DAEMONS: [(&str, Target); 8] = [
-    ("agent_files", daemons::agent_files),
-    ("deployment", daemons::deployment),
-    ("host", daemons::host),
-    ("log", daemons::log),
-    ("spool", daemons::spool),
-    ("trace", daemons::trace),
-    ("verifier_files", daemons::verifier_files),
-    ("witness_memory", daemons::witness_memory),
-];
 
 /// xorshift64*: the same numbers in every run.
 struct Dice(u64);

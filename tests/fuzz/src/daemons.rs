@@ -18,6 +18,20 @@ use affiant_agent::{
 };
 use affiant_verifier::{dossier_file, ledger, pki, token::Tokens};
 
+use crate::targets::Target;
+
+/// Every target of these by its name. They write a file or two a round.
+pub const DAEMONS: [(&str, Target); 8] = [
+    ("agent_files", agent_files),
+    ("deployment", deployment),
+    ("host", host),
+    ("log", log),
+    ("spool", spool),
+    ("trace", trace),
+    ("verifier_files", verifier_files),
+    ("witness_memory", witness_memory),
+];
+
 use super::choices::Choices;
 
 /// Runs `read` on a file of these bytes that nobody else can read.
