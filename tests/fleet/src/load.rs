@@ -1,4 +1,8 @@
-//! One run of load: connect, sign ahead, send at the asked pace, see that all of it is INCLUDED.
+//! One run of load: connect, sign ahead, have each host heard once, send at the asked pace, see that
+//! all of it is INCLUDED.
+//!
+//! What a verifier does when a host is back after a silence is done before the window begins: a fleet
+//! that works is measured, not one that comes back.
 
 use std::{
     path::{Path, PathBuf},
@@ -134,14 +138,15 @@ pub async fn run(load: &Load) -> Result<Outcome, LoadError> {
     let begun = Instant::now();
     let records = paces
         .iter()
-        .map(|pace| u64::from(pace.count()))
+        .map(|pace| u64::from(pace.count()) + 1)
         .sum::<u64>();
     let signing = Duration::from_micros(SIGNING_US * records / u64::from(load.threads.max(1)));
     let start_unix_ms = unix_ms() + u64::try_from(signing.as_millis()).unwrap_or(0);
     let mut streams = streams::seal(load, streams, start_unix_ms).await?;
     let seal_seconds = begun.elapsed().as_secs_f64();
 
-    let before = Reading::take(load.pid, load.data.as_deref())?;
+    streams = streams::each(streams, Phase::Open(Instant::now())).await?;
+    let (_, before) = settled(load).await?;
     let start = Instant::now();
     streams = streams::each(streams, Phase::Run(start)).await?;
     let (quiet, after) = settled(load).await?;

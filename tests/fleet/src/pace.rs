@@ -32,6 +32,16 @@ impl Pace {
         })
     }
 
+    /// How long a host waits between two records.
+    pub fn period(&self) -> Duration {
+        self.period
+    }
+
+    /// The schedule of one record at the same phase, before the window.
+    pub fn opening(&self) -> Self {
+        Self { count: 1, ..*self }
+    }
+
     /// How many records are due in the window.
     pub fn count(&self) -> u32 {
         self.count

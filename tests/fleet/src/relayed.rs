@@ -66,11 +66,14 @@ pub struct Relayed {
     inbound: Streaming<v1::RelayReply>,
     /// By place.
     hosts: Vec<Host>,
-    /// When which place is due, in order.
-    due: VecDeque<(Duration, u32)>,
+    /// When which place is due, in order: the opening, then the window.
+    opening: Schedule,
+    window: Schedule,
     in_flight: usize,
     sent: Sent,
 }
+
+type Schedule = VecDeque<(Duration, u32)>;
 
 struct Host {
     chain: Chain,
@@ -158,43 +161,60 @@ impl Relayed {
             outbound,
             inbound,
             hosts: joined,
-            due: VecDeque::new(),
+            opening: Schedule::new(),
+            window: Schedule::new(),
             in_flight: 0,
             sent: Sent::default(),
         })
     }
 
-    /// Seals all that the hosts will have due.
+    /// Seals an opening record of each host, and all that they will have due.
     pub fn seal(&mut self, begin_unix_ms: u64) -> Result<(), SessionError> {
-        let mut due = Vec::new();
+        let (mut opening, mut window) = (Vec::new(), Vec::new());
         for (place, host) in (0..).zip(&mut self.hosts) {
-            let times: Vec<Duration> = (0..host.pace.count())
-                .filter_map(|index| host.pace.due(index))
-                .collect();
             let wrap = |envelope| {
                 message(relay_request::Body::Record(v1::RelayRecord {
                     place,
                     envelope: Some(envelope),
                 }))
             };
-            host.chain
-                .seal(begin_unix_ms, times.iter().copied(), wrap)?;
-            due.extend(times.into_iter().map(|at| (at, place)));
-            self.sent.statement_bytes += host.chain.statement_bytes;
-            self.sent.envelope_bytes += host.chain.envelope_bytes;
+            host.chain.seal(begin_unix_ms, &host.pace, wrap)?;
+            opening.extend(host.pace.opening().due(0).map(|at| (at, place)));
+            let times = (0..host.pace.count()).filter_map(|index| host.pace.due(index));
+            window.extend(times.map(|at| (at, place)));
         }
-        due.sort_unstable();
-        self.sent.records = due.len() as u64;
-        self.due = due.into();
+        opening.sort_unstable();
+        window.sort_unstable();
+        self.opening = opening.into();
+        self.window = window.into();
         Ok(())
     }
 
-    /// Sends what was sealed when it is due from `start` on, and waits until all of it is INCLUDED.
+    /// Sends each host's opening record, and waits until all of them are INCLUDED.
+    pub async fn open_all(&mut self, start: Instant) -> Result<(), SessionError> {
+        let due = std::mem::take(&mut self.opening);
+        self.send(due, start).await
+    }
+
+    /// Sends what is due in the window from `start` on, and waits until all of it is INCLUDED. What was
+    /// sent before counts no more.
     pub async fn run(&mut self, start: Instant) -> Result<(), SessionError> {
-        while let Some((due, _)) = self.due.front() {
+        let due = std::mem::take(&mut self.window);
+        let bytes = |of: fn(&Chain) -> u64| self.hosts.iter().map(|host| of(&host.chain)).sum();
+        self.sent = Sent {
+            records: due.len() as u64,
+            statement_bytes: bytes(|chain| chain.statement_bytes),
+            envelope_bytes: bytes(|chain| chain.envelope_bytes),
+            ..Sent::default()
+        };
+        self.send(due, start).await
+    }
+
+    async fn send(&mut self, mut all: Schedule, start: Instant) -> Result<(), SessionError> {
+        while let Some((due, _)) = all.front() {
             let due = start + *due;
             tokio::select! {
-                () = tokio::time::sleep_until(due.into()) => self.send_due(start).await?,
+                () = tokio::time::sleep_until(due.into()) => self.send_due(&mut all, start).await?,
                 reply = self.inbound.message() => {
                     let reply = reply.map_err(|status| self.ended(&status.message()))?;
                     self.hear(reply)?;
@@ -232,11 +252,8 @@ impl Relayed {
     }
 
     /// Sends all that is due by now.
-    async fn send_due(&mut self, start: Instant) -> Result<(), SessionError> {
-        while let Some((due, place)) = self
-            .due
-            .pop_front_if(|(due, _)| start + *due <= Instant::now())
-        {
+    async fn send_due(&mut self, all: &mut Schedule, start: Instant) -> Result<(), SessionError> {
+        while let Some((due, place)) = all.pop_front_if(|(due, _)| start + *due <= Instant::now()) {
             let Some(host) = self.hosts.get_mut(place as usize) else {
                 continue;
             };

@@ -1,6 +1,6 @@
 //! Records that are sealed before they are due, so that sending them costs the generator little.
 
-use std::{collections::VecDeque, time::Duration};
+use std::collections::VecDeque;
 
 use affiant_proto::{
     Body, Digest, Ed25519Signer, Envelope, SaltedTree, Statement,
@@ -12,6 +12,7 @@ use affiant_proto::{
 
 use crate::{
     enrol::{INVENTORY, WORKLOADS},
+    pace::Pace,
     usage::HostModel,
 };
 
@@ -28,7 +29,7 @@ pub struct Chain {
     head: Digest,
     checkpoint: Option<v1::CheckpointRef>,
     sealed: VecDeque<Vec<u8>>,
-    /// Bytes of the statements sealed.
+    /// Bytes of the window's statements.
     pub statement_bytes: u64,
     /// Bytes of their envelopes.
     pub envelope_bytes: u64,
@@ -70,15 +71,18 @@ impl Chain {
         }
     }
 
-    /// Seals a record for each time in `due`, counted from `begin_unix_ms`; `wrap` makes the
-    /// stream's message of an envelope.
+    /// Seals the opening record of `pace` and a period after it those of its window, all of which
+    /// begins at `begin_unix_ms`; `wrap` makes the stream's message of an envelope. The bytes of the
+    /// window are counted.
     pub fn seal(
         &mut self,
         begin_unix_ms: u64,
-        due: impl Iterator<Item = Duration>,
+        pace: &Pace,
         wrap: impl Fn(v1::Envelope) -> Vec<u8>,
     ) -> Result<(), NotSealed> {
-        for (number, due) in due.enumerate() {
+        let window = (0..pace.count()).filter_map(|index| pace.due(index));
+        let window = window.map(|due| due + pace.period());
+        for (number, due) in pace.opening().due(0).into_iter().chain(window).enumerate() {
             let due = u64::try_from(due.as_millis()).unwrap_or(u64::MAX);
             if number == 0 {
                 // The first record ends when it is sent. Where fewer hosts than the rate asks for
@@ -92,9 +96,12 @@ impl Chain {
             };
             let (body, tree) = self.model.usage(INVENTORY, WORKLOADS)?;
             let envelope = self.next(body.into(), tree, time)?;
-            self.statement_bytes += envelope.statement.len() as u64;
+            let statement = envelope.statement.len();
             let message = wrap(envelope);
-            self.envelope_bytes += message.len().saturating_sub(FRAME) as u64;
+            if number > 0 {
+                self.statement_bytes += statement as u64;
+                self.envelope_bytes += message.len().saturating_sub(FRAME) as u64;
+            }
             self.sealed.push_back(message);
         }
         Ok(())

@@ -195,19 +195,21 @@ impl Session {
         })
     }
 
-    /// Seals all that `pace` will have due.
+    /// Seals an opening record, and all that `pace` will have due.
     pub fn seal(&mut self, pace: &Pace, begin_unix_ms: u64) -> Result<(), SessionError> {
-        let due = (0..pace.count()).filter_map(|index| pace.due(index));
         let wrap = |envelope| message(upload_request::Body::Envelope(envelope));
-        Ok(self.chain.seal(begin_unix_ms, due, wrap)?)
+        Ok(self.chain.seal(begin_unix_ms, pace, wrap)?)
     }
 
     /// Sends what was sealed when `pace` has it due from `start` on, and waits until all of it is
-    /// INCLUDED.
+    /// INCLUDED. What was sent before counts no more.
     pub async fn run(&mut self, pace: &Pace, start: Instant) -> Result<(), SessionError> {
-        self.sent.records = self.chain.left();
-        self.sent.statement_bytes = self.chain.statement_bytes;
-        self.sent.envelope_bytes = self.chain.envelope_bytes;
+        self.sent = Sent {
+            records: self.chain.left(),
+            statement_bytes: self.chain.statement_bytes,
+            envelope_bytes: self.chain.envelope_bytes,
+            ..Sent::default()
+        };
         let mut next = 0;
         while let Some(due) = pace.due(next) {
             let due = start + due;

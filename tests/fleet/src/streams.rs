@@ -30,6 +30,8 @@ pub(crate) enum Stream {
 /// What all streams do at once.
 #[derive(Clone, Copy)]
 pub(crate) enum Phase {
+    /// A record of each host ends the silence since its last one.
+    Open(Instant),
     Run(Instant),
     Prove,
 }
@@ -44,6 +46,10 @@ impl Stream {
 
     async fn act(&mut self, phase: Phase) -> Result<(), SessionError> {
         match (self, phase) {
+            (Self::Direct(session, pace), Phase::Open(start)) => {
+                session.run(&pace.opening(), start).await
+            }
+            (Self::Relayed(relayed), Phase::Open(start)) => relayed.open_all(start).await,
             (Self::Direct(session, pace), Phase::Run(start)) => session.run(pace, start).await,
             (Self::Direct(session, _), Phase::Prove) => session.prove().await,
             (Self::Relayed(relayed), Phase::Run(start)) => relayed.run(start).await,

@@ -93,7 +93,80 @@ impl Meeting {
 struct Run {
     inventory: u64,
     stay: Stay,
-    devices: BTreeSet<String>,
+    devices: Vec<Number>,
+}
+
+/// A device, by its place among [`Traces`].
+type Number = usize;
+
+/// Where one device is and was.
+#[derive(Clone, Debug, Default)]
+struct Trace {
+    device: String,
+    /// Chains whose run has it.
+    now: BTreeSet<Chain>,
+    past: VecDeque<Stay>,
+    /// How many chains follow it.
+    followers: usize,
+}
+
+/// All devices, each looked up by its name once: a fleet that comes back ends and begins the stays of
+/// all of its devices within seconds.
+#[derive(Clone, Debug, Default)]
+struct Traces {
+    numbers: BTreeMap<String, Number>,
+    traces: Vec<Trace>,
+    /// Places of devices that were forgotten.
+    free: Vec<Number>,
+}
+
+impl Traces {
+    fn number(&mut self, device: String) -> Number {
+        if let Some(number) = self.numbers.get(&device) {
+            return *number;
+        }
+        let trace = Trace {
+            device: device.clone(),
+            ..Trace::default()
+        };
+        let number = match self.free.pop() {
+            Some(number) => number,
+            None => self.traces.len(),
+        };
+        match self.traces.get_mut(number) {
+            Some(place) => *place = trace,
+            None => self.traces.push(trace),
+        }
+        self.numbers.insert(device, number);
+        number
+    }
+
+    fn get(&self, number: Number) -> Option<&Trace> {
+        self.traces.get(number)
+    }
+
+    fn get_mut(&mut self, number: Number) -> Option<&mut Trace> {
+        self.traces.get_mut(number)
+    }
+
+    /// In the order of the devices' names.
+    fn iter(&self) -> impl Iterator<Item = &Trace> {
+        self.numbers.values().filter_map(|number| self.get(*number))
+    }
+
+    /// Lets one chain follow a device no more, and forgets its stays.
+    fn unfollow(&mut self, number: Number, chain: &Chain) {
+        let Some(trace) = self.traces.get_mut(number) else {
+            return;
+        };
+        trace.followers = trace.followers.saturating_sub(1);
+        trace.past.retain(|stay| stay.chain != *chain);
+        if trace.followers == 0 && trace.now.is_empty() && trace.past.is_empty() {
+            self.numbers.remove(&trace.device);
+            *trace = Trace::default();
+            self.free.push(number);
+        }
+    }
 }
 
 /// Where all devices are and were.
@@ -101,11 +174,9 @@ struct Run {
 pub(crate) struct Whereabouts {
     grace_ms: u64,
     runs: ByChain<Run>,
-    /// Chains whose run has the device.
-    now: BTreeMap<String, BTreeSet<Chain>>,
-    past: BTreeMap<String, VecDeque<Stay>>,
+    traces: Traces,
     /// Devices of each chain, in the order in which they were first listed.
-    followed: BTreeMap<Chain, VecDeque<String>>,
+    followed: ByChain<VecDeque<Number>>,
 }
 
 impl Whereabouts {
@@ -114,9 +185,8 @@ impl Whereabouts {
         Self {
             grace_ms,
             runs: ByChain::default(),
-            now: BTreeMap::new(),
-            past: BTreeMap::new(),
-            followed: BTreeMap::new(),
+            traces: Traces::default(),
+            followed: ByChain::default(),
         }
     }
 
@@ -138,74 +208,82 @@ impl Whereabouts {
             run.stay.grow(&seen);
             return Vec::new();
         }
-        let mut met = self.close(seen.chain);
-        let run = Run {
-            inventory: seen.inventory,
-            devices: devices(),
-            stay: Stay {
-                from_ms: seen.from_ms,
-                to_ms: seen.to_ms,
-                first_index: seen.index,
-                last_index: seen.index,
-                host: host.to_owned(),
-                chain: seen.chain,
-            },
+        let (mut met, last) = self.close(&seen.chain);
+        let devices = match last.filter(|last| last.inventory == seen.inventory) {
+            Some(last) => last.devices,
+            None => devices()
+                .into_iter()
+                .map(|device| self.traces.number(device))
+                .collect(),
         };
-        for device in &run.devices {
-            self.follow(run.stay.chain, device);
-            let others = self.stays(device, &run.stay);
-            let before = others.iter().filter(|one| one.from_ms <= run.stay.from_ms);
+        let stay = Stay {
+            from_ms: seen.from_ms,
+            to_ms: seen.to_ms,
+            first_index: seen.index,
+            last_index: seen.index,
+            host: host.to_owned(),
+            chain: seen.chain,
+        };
+        for number in &devices {
+            if let Some(trace) = self.traces.get_mut(*number) {
+                trace.now.insert(stay.chain);
+            }
+        }
+        for number in &devices {
+            self.follow(&stay.chain, *number);
+            let Some(trace) = self.traces.get(*number) else {
+                continue;
+            };
+            let before = self.stays(trace, &stay);
+            let before = before.filter(|one| one.from_ms <= stay.from_ms);
             let last = before.max_by_key(|one| (one.from_ms, one.to_ms, one.first_index));
             met.extend(
-                last.filter(|last| last.host != run.stay.host && last.to_ms <= run.stay.from_ms)
-                    .map(|last| Meeting::moved(device, last, &run.stay)),
+                last.filter(|last| last.host != stay.host && last.to_ms <= stay.from_ms)
+                    .map(|last| Meeting::moved(&trace.device, last, &stay)),
             );
-            let chains = self.now.entry(device.clone()).or_default();
-            chains.insert(run.stay.chain);
         }
-        self.runs.insert(run.stay.chain, run);
+        let run = Run {
+            inventory: seen.inventory,
+            stay,
+            devices,
+        };
+        self.runs.insert(seen.chain, run);
         met
     }
 
     /// Devices that are in two hosts, as far as a run of at least one of them still lasts.
     pub(crate) fn doubled(&self) -> Vec<Meeting> {
         let mut met = Vec::new();
-        for (device, chains) in &self.now {
-            if chains.len() < 2 && !self.past.contains_key(device) {
+        for trace in self.traces.iter() {
+            if trace.now.len() < 2 && trace.past.is_empty() {
                 continue;
             }
-            let runs: Vec<&Stay> = chains
-                .iter()
-                .filter_map(|chain| self.runs.get(chain))
-                .map(|run| &run.stay)
-                .collect();
+            let runs: Vec<&Stay> = self.lasting(trace).collect();
             for (place, run) in runs.iter().enumerate() {
                 let later = runs.iter().skip(place + 1).copied();
-                let others = later.chain(self.past.get(device).into_iter().flatten());
-                met.extend(self.overlaps(device, run, others));
+                met.extend(self.overlaps(&trace.device, run, later.chain(&trace.past)));
             }
         }
         met
     }
 
-    /// Ends the run of a chain; gives what it met among the stays that are over.
-    fn close(&mut self, chain: Chain) -> Vec<Meeting> {
-        let Some(run) = self.runs.remove(&chain) else {
-            return Vec::new();
-        };
+    /// Ends the run of a chain; gives what it met among the stays that are over, and the run.
+    fn close(&mut self, chain: &Chain) -> (Vec<Meeting>, Option<Run>) {
         let mut met = Vec::new();
-        for device in &run.devices {
-            if let Some(chains) = self.now.get_mut(device) {
-                chains.remove(&chain);
-                if chains.is_empty() {
-                    self.now.remove(device);
-                }
+        let Some(run) = self.runs.remove(chain) else {
+            return (met, None);
+        };
+        for number in &run.devices {
+            if let Some(trace) = self.traces.get_mut(*number) {
+                trace.now.remove(chain);
             }
-            let past = self.past.get(device);
-            met.extend(self.overlaps(device, &run.stay, past.into_iter().flatten()));
+            let Some(trace) = self.traces.get(*number) else {
+                continue;
+            };
+            met.extend(self.overlaps(&trace.device, &run.stay, &trace.past));
             // A stay that was reported late: the one after it has begun without knowing of it.
-            let others = self.stays(device, &run.stay);
-            let after = others.iter().filter(|one| one.from_ms > run.stay.from_ms);
+            let after = self.stays(trace, &run.stay);
+            let after = after.filter(|one| one.from_ms > run.stay.from_ms);
             let next = after.min_by_key(|one| (one.from_ms, one.to_ms, one.first_index));
             met.extend(
                 next.filter(|next| {
@@ -213,22 +291,18 @@ impl Whereabouts {
                         && next.first_index < run.stay.first_index
                         && run.stay.to_ms <= next.from_ms
                 })
-                .map(|next| Meeting::moved(device, &run.stay, next)),
+                .map(|next| Meeting::moved(&trace.device, &run.stay, next)),
             );
-            let past = self.past.entry(device.clone()).or_default();
-            past.push_back(run.stay.clone());
-            if past.len() > STAYS
-                && let Some(old) = past.pop_front()
-            {
-                let runs = self.now.get(device).into_iter().flatten();
-                let runs: Vec<_> = runs
-                    .filter_map(|chain| self.runs.get(chain))
-                    .map(|run| &run.stay)
-                    .collect();
-                met.extend(self.overlaps(device, &old, runs));
+            let Some(trace) = self.traces.get_mut(*number) else {
+                continue;
+            };
+            trace.past.push_back(run.stay.clone());
+            let old = (trace.past.len() > STAYS).then(|| trace.past.pop_front());
+            if let (Some(old), Some(trace)) = (old.flatten(), self.traces.get(*number)) {
+                met.extend(self.overlaps(&trace.device, &old, self.lasting(trace)));
             }
         }
-        met
+        (met, Some(run))
     }
 
     fn overlaps<'a>(
@@ -246,31 +320,37 @@ impl Whereabouts {
             .collect()
     }
 
-    /// All stays of a device but one.
-    fn stays(&self, device: &str, but: &Stay) -> Vec<&Stay> {
-        let runs = self.now.get(device).into_iter().flatten();
-        let runs = runs.filter_map(|chain| self.runs.get(chain));
-        let past = self.past.get(device).into_iter().flatten();
+    /// The stays of a device that last.
+    fn lasting<'a>(&'a self, trace: &'a Trace) -> impl Iterator<Item = &'a Stay> {
+        let runs = trace.now.iter().filter_map(|chain| self.runs.get(chain));
         runs.map(|run| &run.stay)
-            .chain(past)
-            .filter(|one| *one != but)
-            .collect()
     }
 
-    fn follow(&mut self, chain: Chain, device: &str) {
-        let devices = self.followed.entry(chain).or_default();
-        if devices.iter().any(|known| known == device) {
+    /// All stays of a device but one.
+    fn stays<'a>(&'a self, trace: &'a Trace, but: &Stay) -> impl Iterator<Item = &'a Stay> {
+        let all = self.lasting(trace).chain(&trace.past);
+        all.filter(move |one| *one != but)
+    }
+
+    fn follow(&mut self, chain: &Chain, number: Number) {
+        let numbers = self.followed.entry(*chain).or_default();
+        if numbers.contains(&number) {
             return;
         }
-        devices.push_back(device.to_owned());
-        if devices.len() > DEVICES
-            && let Some(old) = devices.pop_front()
-            && let Some(past) = self.past.get_mut(&old)
-        {
-            past.retain(|stay| stay.chain != chain);
-            if past.is_empty() {
-                self.past.remove(&old);
-            }
+        numbers.push_back(number);
+        // What the chain has now is not forgotten.
+        let gone = |number: &Number| {
+            let trace = self.traces.get(*number);
+            trace.is_some_and(|trace| !trace.now.contains(chain))
+        };
+        let full = numbers.len() > DEVICES;
+        let old = full.then(|| numbers.iter().position(gone)).flatten();
+        let old = old.and_then(|place| numbers.remove(place));
+        if let Some(trace) = self.traces.get_mut(number) {
+            trace.followers += 1;
+        }
+        if let Some(old) = old {
+            self.traces.unfollow(old, chain);
         }
     }
 }
@@ -378,16 +458,45 @@ mod tests {
     }
 
     #[test]
+    fn a_device_that_stays_while_others_come_and_go_is_never_taken_for_another() {
+        let mut fleet = Fleet::new();
+        for round in 0..1_000_u64 {
+            let new = format!("a-{round}");
+            let listed = [new.as_str(), "z"];
+            // One more or less of a third makes each round's inventory another one.
+            let listed = if round % 2 == 0 {
+                &listed[..]
+            } else {
+                &[new.as_str(), "y", "z"]
+            };
+            fleet.works(1, round * 100, round * 100 + 10, listed);
+        }
+        let traces = &fleet.0.traces;
+        assert!(
+            traces.traces.len() <= DEVICES + 3,
+            "{}",
+            traces.traces.len()
+        );
+        for (device, number) in &traces.numbers {
+            assert_eq!(traces.get(*number).map(|trace| &trace.device), Some(device));
+        }
+        fleet.works(2, 99_900, 99_990, &["z"]);
+        fleet.works(1, 99_910, 99_990, &["a-999", "y", "z"]);
+        assert!(fleet.met().contains(&met(1, 2, true)), "{:?}", fleet.met());
+    }
+
+    #[test]
     fn a_host_that_lists_ever_new_devices_is_followed_within_bounds() {
         let mut fleet = Fleet::new();
         for round in 0..2_000_u64 {
             let names = format!("g-{round}");
             fleet.works(1, round * 100, round * 100 + 10, &[&names]);
         }
-        assert!(fleet.0.past.len() <= DEVICES + 1);
+        assert!(fleet.0.traces.numbers.len() <= DEVICES + 1);
+        assert!(fleet.0.traces.traces.len() <= DEVICES + 1);
         for round in 0..200 {
             fleet.works(2, round * 100, round * 100 + 10, &["g"]);
         }
-        assert!(fleet.0.past.values().all(|past| past.len() <= STAYS));
+        assert!(fleet.0.traces.iter().all(|trace| trace.past.len() <= STAYS));
     }
 }
