@@ -448,8 +448,7 @@ impl Coverage {
         let over = self.now_ms >= Some(self.to_ms);
         let silent = self
             .watches
-            .iter()
-            .filter(move |(_, watch)| watch.silent || (over && watch.excused));
+            .choose(move |watch| watch.silent || (over && watch.excused));
         silent.map(move |(chain, watch)| {
             let gap = Gap {
                 from_ms: watch.silent_from(now),
@@ -468,8 +467,7 @@ impl Coverage {
         let now = self.now();
         let resting = self
             .watches
-            .iter()
-            .filter(|(_, watch)| watch.resting || (watch.silent && !watch.windows.is_empty()));
+            .choose(|watch| watch.resting || (watch.silent && !watch.windows.is_empty()));
         resting.map(move |(chain, watch)| {
             let (planned, _) = watch.part((watch.covered_to_ms, now.max(watch.covered_to_ms)));
             (chain, watch.index, planned)

@@ -5,10 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use affiant_proto::{
-    Digest,
-    v1::{self, LineKind},
-};
+use affiant_proto::v1::{self, LineKind};
 
 use crate::{
     Answer, Judge,
@@ -208,15 +205,12 @@ impl Judge {
             }
             let broken: BTreeSet<_> = breaches.into_iter().map(|breach| breach.rule).collect();
             all.insert(class, broken.clone());
-            let key = uses::Key {
-                class,
-                chain: Digest::new(record.chain),
-                broken,
-            };
+            let kind = uses::Kind { class, broken };
             let interval = (record.usage.wall_start_ms, record.usage.wall_end_ms);
             self.uses.add(
                 tenant,
-                key,
+                record.chain,
+                kind,
                 record.index,
                 interval,
                 self.registry.revision(),

@@ -1,6 +1,8 @@
 //! Signers: which key signed what part of a chain, so that a key revoked later can be held to it.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
+
+use crate::chains::{ByChain, ByDigest};
 
 /// Name of a key.
 pub(crate) type KeyId = [u8; 16];
@@ -27,24 +29,19 @@ pub(crate) struct Signed {
     pub(crate) next: Option<KeyId>,
 }
 
-fn number(key: KeyId) -> u128 {
-    u128::from_be_bytes(key)
-}
-
 /// All signers of the log.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Signers {
-    /// By the key's name as a number, which is compared at once.
-    keys: BTreeMap<u128, Signed>,
+    keys: ByDigest<16, Signed>,
     /// The keys of each chain in order.
-    chains: BTreeMap<[u8; 32], VecDeque<KeyId>>,
+    chains: ByChain<VecDeque<KeyId>>,
     marks: VecDeque<(u64, u64)>,
 }
 
 impl Signers {
     /// Takes note of the statement at `index`, which `key` signed in `chain`.
     pub(crate) fn signed(&mut self, index: u64, chain: [u8; 32], key: KeyId) {
-        if let Some(signed) = self.keys.get_mut(&number(key)) {
+        if let Some(signed) = self.keys.get_mut(&key) {
             signed.last = signed.last.max(index);
             return;
         }
@@ -54,25 +51,22 @@ impl Signers {
             last: index,
             next: None,
         };
-        self.keys.insert(number(key), new);
+        self.keys.insert(key, new);
         let keys = self.chains.entry(chain).or_default();
-        if let Some(before) = keys
-            .back()
-            .and_then(|before| self.keys.get_mut(&number(*before)))
-        {
+        if let Some(before) = keys.back().and_then(|before| self.keys.get_mut(before)) {
             before.next = Some(key);
         }
         keys.push_back(key);
         if keys.len() > KEYS
             && let Some(old) = keys.pop_front()
         {
-            self.keys.remove(&number(old));
+            self.keys.remove(&old);
         }
     }
 
     /// What a key signed; `None` for one that signed nothing that is shown.
     pub(crate) fn by(&self, key: &KeyId) -> Option<Signed> {
-        self.keys.get(&number(*key)).copied()
+        self.keys.get(key).copied()
     }
 
     /// Takes the log's clock at `index`.
@@ -126,7 +120,7 @@ mod tests {
             key[..8].copy_from_slice(&index.to_be_bytes());
             signers.signed(index, CHAIN, key);
         }
-        assert_eq!(signers.keys.len(), KEYS);
+        assert_eq!(signers.keys.iter().count(), KEYS);
     }
 
     #[test]

@@ -2,9 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use affiant_proto::Digest;
-
-use crate::{devices::Class, findings::Rule};
+use crate::{chains::ByChain, devices::Class, findings::Rule};
 
 /// Most records of one span. 360 × 10 s is an hour, to which the evidence of a finding that
 /// reaches back is exact.
@@ -32,37 +30,47 @@ pub(crate) struct Span {
     revision: u64,
 }
 
-/// What the records of a span have in common beside their tenant.
+/// What the records of a span have in common beside tenant and host.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Key {
+pub(crate) struct Kind {
     pub(crate) class: Class,
-    pub(crate) chain: Digest,
     /// The rules that were broken as known then.
     pub(crate) broken: BTreeSet<Rule>,
 }
 
+/// Whose a span is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Use<'a> {
+    pub(crate) tenant: &'a str,
+    pub(crate) class: Class,
+    pub(crate) chain: [u8; 32],
+    pub(crate) broken: &'a BTreeSet<Rule>,
+}
+
+/// The spans of one tenant, by kind and host.
+type Kinds = BTreeMap<Kind, ByChain<VecDeque<Span>>>;
+
 /// All uses, by tenant; found without copying his name, as this is asked with every record.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Uses(BTreeMap<String, BTreeMap<Key, VecDeque<Span>>>);
+pub(crate) struct Uses(BTreeMap<String, Kinds>);
 
 impl Uses {
     /// Adds one record.
     pub(crate) fn add(
         &mut self,
         tenant: &str,
-        key: Key,
+        chain: [u8; 32],
+        kind: Kind,
         index: u64,
         interval_ms: (u64, u64),
         revision: u64,
     ) {
         let (from_ms, to_ms) = interval_ms;
-        let spans = match self.0.get_mut(tenant) {
-            Some(uses) => uses.entry(key).or_default(),
-            None => {
-                let uses = self.0.entry(tenant.to_owned()).or_default();
-                uses.entry(key).or_default()
-            }
+        let kinds = match self.0.get_mut(tenant) {
+            Some(kinds) => kinds,
+            None => self.0.entry(tenant.to_owned()).or_default(),
         };
+        let spans = kinds.entry(kind).or_default().entry(chain).or_default();
         let fits = |last: &&mut Span| {
             last.revision == revision
                 && last.records < SPAN_RECORDS
@@ -95,14 +103,29 @@ impl Uses {
         }
     }
 
-    /// All spans with their tenant and what else their records have in common.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &Key, &Span)> {
-        let all = self.0.iter();
-        let all =
-            all.flat_map(|(tenant, uses)| uses.iter().map(move |(key, it)| (tenant, key, it)));
-        all.flat_map(|(tenant, key, spans)| {
-            spans.iter().map(move |span| (tenant.as_str(), key, span))
-        })
+    /// The spans of which `chosen` holds, in the order of what they are of.
+    pub(crate) fn choose(
+        &self,
+        chosen: impl Fn(&Span) -> bool,
+    ) -> impl Iterator<Item = (Use<'_>, &Span)> {
+        let any = |spans: &VecDeque<Span>| spans.iter().any(&chosen);
+        let mut all = Vec::new();
+        for (tenant, kinds) in &self.0 {
+            for (Kind { class, broken }, hosts) in kinds {
+                let of = |chain: &[u8; 32]| Use {
+                    tenant,
+                    class: *class,
+                    chain: *chain,
+                    broken,
+                };
+                let some = hosts.choose(any);
+                all.extend(some.map(|(chain, spans)| (of(chain), spans)));
+            }
+        }
+        all.sort_unstable_by_key(|(of, _)| *of);
+        let all = all.into_iter();
+        let all = all.flat_map(|(of, spans)| spans.iter().map(move |span| (of, span)));
+        all.filter(move |(_, span)| chosen(span))
     }
 }
 
@@ -110,10 +133,9 @@ impl Uses {
 mod tests {
     use super::*;
 
-    fn key() -> Key {
-        Key {
+    fn kind() -> Kind {
+        Kind {
             class: Class::A,
-            chain: Digest::new([0; 32]),
             broken: BTreeSet::new(),
         }
     }
@@ -123,11 +145,11 @@ mod tests {
         let mut uses = Uses::default();
         for (index, from, revision) in [(1, 0, 1), (2, 10, 1), (3, 20, 2), (4, 50, 2)] {
             let interval = (from * 1_000, (from + 10) * 1_000);
-            uses.add("t", key(), index, interval, revision);
+            uses.add("t", [0; 32], kind(), index, interval, revision);
         }
         let spans: Vec<_> = uses
-            .iter()
-            .map(|(_, _, span)| (span.first_index, span.records))
+            .choose(|_| true)
+            .map(|(_, span)| (span.first_index, span.records))
             .collect();
         assert_eq!(spans, [(1, 2), (3, 1), (4, 1)]);
     }
@@ -137,15 +159,19 @@ mod tests {
         let mut uses = Uses::default();
         for index in 0..5_000 {
             let interval = (index * 20_000, index * 20_000 + 10_000);
-            uses.add("t", key(), index, interval, 1);
+            uses.add("t", [0; 32], kind(), index, interval, 1);
         }
-        assert_eq!(uses.iter().count(), SPANS);
+        assert_eq!(uses.choose(|_| true).count(), SPANS);
         assert_eq!(
-            uses.iter().map(|(_, _, span)| span.records).sum::<u64>(),
+            uses.choose(|_| true)
+                .map(|(_, span)| span.records)
+                .sum::<u64>(),
             5_000
         );
         assert_eq!(
-            uses.iter().next().map(|(_, _, span)| span.first_index),
+            uses.choose(|_| true)
+                .next()
+                .map(|(_, span)| span.first_index),
             Some(0)
         );
     }

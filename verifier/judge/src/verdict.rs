@@ -45,11 +45,12 @@ impl Judge {
             let (key, episode) = self.meeting(&met);
             episodes.add(key, episode);
         }
-        for (tenant, key, span) in self.uses.iter() {
+        let reached = |span: &uses::Span| {
             let reach = self.registry.reaches_back_to(span.last_index);
-            if reach.is_some_and(|reach| reach <= span.last_from_ms) {
-                self.judge_again(&mut episodes, (tenant, key), span);
-            }
+            reach.is_some_and(|reach| reach <= span.last_from_ms)
+        };
+        for (of, span) in self.uses.choose(reached) {
+            self.judge_again(&mut episodes, of, span);
         }
         episodes.findings(self.clock_ms.min(self.period.1))
     }
@@ -176,17 +177,12 @@ impl Judge {
     /// Judges a span again, by all that the log came to say; the rules that were broken as known
     /// then stand already. What was logged later counts for records that began after it took
     /// effect: where it falls into a record, the order of the log decides.
-    fn judge_again(
-        &self,
-        episodes: &mut Episodes,
-        (tenant, key): (&str, &uses::Key),
-        span: &uses::Span,
-    ) {
+    fn judge_again(&self, episodes: &mut Episodes, of: uses::Use<'_>, span: &uses::Span) {
         let breaches = |instant| {
             let at = Moment::as_known_now(span.first_index, instant);
-            let standing = self.registry.standing(tenant, at);
-            let mut breaches = rules::judge(&standing, key.class, &self.parameters);
-            breaches.retain(|breach| !key.broken.contains(&breach.rule));
+            let standing = self.registry.standing(of.tenant, at);
+            let mut breaches = rules::judge(&standing, of.class, &self.parameters);
+            breaches.retain(|breach| !of.broken.contains(&breach.rule));
             breaches
         };
         for breach in breaches(span.last_from_ms) {
@@ -197,13 +193,13 @@ impl Judge {
             };
             let from = first(span.from_ms, span.last_from_ms, breaks);
             let indices = (span.first_index, span.last_index);
-            let subject = Subject::Tenant(tenant.to_owned());
+            let subject = Subject::Tenant(of.tenant.to_owned());
             let host = self
                 .hosts
-                .get(key.chain.as_bytes())
+                .get(&of.chain)
                 .map_or("", |host| host.name.as_str());
             let episode = Episode::new(indices, (from, span.to_ms), self.clock_ms, span.records);
-            let episode = episode.with(&breach.detail, host, Some(key.class));
+            let episode = episode.with(&breach.detail, host, Some(of.class));
             episodes.add(
                 Key {
                     rule: breach.rule,
