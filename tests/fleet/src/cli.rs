@@ -7,6 +7,7 @@ use rustix::process::{Resource, getrlimit, setrlimit};
 
 use crate::{
     enrol::{self, Enrolments},
+    growth,
     load::{self, Load, LoadError},
     outcome::Outcome,
     prepared::Prepared,
@@ -47,6 +48,9 @@ enum Command {
     /// Measure one bare Ed25519 verification by ring
     #[command(after_help = "Example:\n  affiant-fleet primitive --bytes 300 --json")]
     Primitive(PrimitiveArgs),
+    /// Measure what leaves and proofs cost as a log grows
+    #[command(after_help = "Example:\n  affiant-fleet growth --out tree/ --json")]
+    Growth(GrowthArgs),
     /// Watch what a process and its children use
     #[command(after_help = "Example:\n  affiant-fleet watch --pid 4711 --seconds 60 --json")]
     Watch(WatchArgs),
@@ -168,6 +172,19 @@ struct PrimitiveArgs {
 }
 
 #[derive(Debug, Args)]
+struct GrowthArgs {
+    /// Where the tiles come to stand
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// At how many leaves to measure, rising
+    #[arg(long, value_delimiter = ',', default_values_t = [100_000, 1_000_000, 10_000_000])]
+    leaves: Vec<u64>,
+    /// Print JSON, one object a size
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
 struct WatchArgs {
     /// The process
     #[arg(long)]
@@ -208,6 +225,7 @@ impl Cli {
                     measured.message_bytes, measured.verify_us, measured.calls, measured.sign_us
                 ))
             }
+            Command::Growth(args) => args.run(),
             Command::Watch(args) => {
                 let seen = watch(args.pid, Duration::from_secs(args.seconds))?;
                 if args.json {
@@ -219,6 +237,34 @@ impl Cli {
                 ))
             }
         }
+    }
+}
+
+impl GrowthArgs {
+    fn run(self) -> Result<String, Box<dyn Error>> {
+        let mut lines = Vec::new();
+        growth::grow(&self.out, &self.leaves, |at| {
+            eprintln!("{} leaves measured", at.leaves);
+            lines.push(match self.json {
+                true => serde_json::to_string(at).unwrap_or_default(),
+                false => format!(
+                    "{:>10} leaves: a leaf {:.2} µs, a proof {:.0} µs of {:.1} hashes, verified in \
+                     {:.1} µs;\n{:>17} from an older size {:.0} µs of {:.1} hashes, verified in \
+                     {:.1} µs; {:.1} bytes a leaf",
+                    at.leaves,
+                    at.append_us,
+                    at.prove_us,
+                    at.proof_hashes,
+                    at.verify_us,
+                    "",
+                    at.extend_us,
+                    at.extend_hashes,
+                    at.verify_extension_us,
+                    at.bytes_per_leaf
+                ),
+            });
+        })?;
+        Ok(lines.join("\n"))
     }
 }
 

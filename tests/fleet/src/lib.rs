@@ -15,6 +15,7 @@ pub mod connection;
 pub mod deployment;
 pub mod enrol;
 pub mod gauge;
+pub mod growth;
 pub mod latency;
 pub mod load;
 pub mod outcome;

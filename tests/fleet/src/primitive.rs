@@ -96,7 +96,7 @@ fn median(
 }
 
 /// CPU time of this thread.
-fn thread_time() -> Duration {
+pub(crate) fn thread_time() -> Duration {
     let now = clock_gettime(ClockId::ThreadCPUTime);
     // The kernel never gives less than zero here.
     Duration::new(
