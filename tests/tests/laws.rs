@@ -214,7 +214,11 @@ fn protocol_and_judge_name_nothing_of_the_world() {
                 continue;
             }
             read += 1;
-            let found = worldly(&shipped(&source));
+            let mut found = worldly(&shipped(&source));
+            // The one map without a random hasher, of which nothing gets out but by the order of names.
+            if path.ends_with("verifier/judge/src/chains.rs") {
+                assert!(found.remove("HashMap"), "the exception is not needed");
+            }
             assert!(found.is_empty(), "{} names {found:?}", path.display());
         }
         assert!(read >= 15, "only {read} files of {folder} were read");

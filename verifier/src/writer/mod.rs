@@ -3,6 +3,10 @@
 //! One thread owns the ledger and the operator's chain. What reaches it through the bounded
 //! channel is admitted already; from here on it is only written, in the order of the channel.
 
+mod say;
+mod stand;
+mod submit;
+
 use std::{
     collections::VecDeque,
     sync::{Arc, Mutex, PoisonError},
@@ -11,29 +15,29 @@ use std::{
 };
 
 use affiant_judge::{
-    admission::{Admitted, Content, HostChain, Refusal},
+    admission::{Admitted, HostChain, Refusal},
     roll_call::Book,
 };
 use affiant_proto::{
-    Body, Digest, Ed25519Signer, Envelope, KeyId, PublicKey, Signer as _, Statement,
+    Body, Ed25519Signer,
     authority::Authorities,
-    chain::key_change_bytes,
-    predecessor::Reenrolment,
     statement::{MAX_STATEMENT_BYTES, SealError},
     tlog::Hash,
     v1,
 };
 use tokio::{
-    sync::{Notify, mpsc, mpsc::error::TrySendError, oneshot, watch},
+    sync::{Notify, mpsc, watch},
     time::Instant,
 };
+
+pub use submit::{Closed, Logged, NotLogged, Room, Submission, Submit, Tell};
 
 use crate::{
     behind::Behind,
     clock::Clock,
     growth::Growth,
     hosts::{Head, Host, Hosts, Watermark},
-    ledger::{AppendError, Entry, Ledger, MAX_SEGMENT_BYTES, MAX_SEGMENT_ENTRIES},
+    ledger::{AppendError, Ledger, MAX_SEGMENT_BYTES, MAX_SEGMENT_ENTRIES},
     lineage::Lineage,
     retention::Shared,
 };
@@ -64,57 +68,6 @@ const FULL_WAIT: Duration = Duration::from_secs(1);
 
 /// What one segment holds, each with its index.
 pub type Segment = Vec<(u64, Arc<Admitted>)>;
-
-/// Something to log.
-pub enum Submission {
-    /// A statement of a host's chain that was admitted.
-    Record {
-        /// The host.
-        host: Arc<Host>,
-        /// The proof of that.
-        admitted: Arc<Admitted>,
-        /// What is stored.
-        entry: Entry,
-    },
-    /// Another statement that was admitted.
-    Admitted {
-        /// The proof of that.
-        admitted: Arc<Admitted>,
-        /// What is stored.
-        entry: Entry,
-        /// The chain that an enrolment opens.
-        opens: Option<Box<HostChain>>,
-        /// Told the index once it is in a published tree.
-        logged: Option<Tell>,
-    },
-    /// A statement of the operator, to be signed here.
-    Operator {
-        /// What it says.
-        body: Box<Body>,
-        /// Told the index once it is in a published tree.
-        logged: Option<Tell>,
-    },
-    /// A change of the operator's key: signed by the old one, and from then on by this one.
-    Handover {
-        /// The new key.
-        signer: Box<Ed25519Signer>,
-        /// Told the index once it is in a published tree.
-        logged: Tell,
-    },
-    /// Statements of officers, admitted here, all or none.
-    Officers {
-        /// The statements, in their order.
-        statements: Vec<Statement>,
-        /// Told who waits for which index, or the number of the one that was refused.
-        admitted: oneshot::Sender<Result<Vec<Logged>, (usize, Refusal)>>,
-    },
-}
-
-/// Who waits for a statement's index.
-pub type Logged = oneshot::Receiver<Result<u64, Refusal>>;
-
-/// The other end: told once the statement is published, or that it was refused after all.
-pub type Tell = oneshot::Sender<Result<u64, Refusal>>;
 
 /// The newest published checkpoint.
 #[derive(Clone, Debug)]
@@ -349,116 +302,10 @@ impl Writer {
         self.append_piece(piece, bytes).await
     }
 
-    /// Admits statements of officers, all or none; gives them as what is only to be written.
-    fn officers(
-        &mut self,
-        statements: Vec<Statement>,
-        admitted: oneshot::Sender<Result<Vec<Logged>, (usize, Refusal)>>,
-    ) -> Vec<Submission> {
-        let mut next = self.parts.authorities.clone();
-        let mut holds = self.parts.retention.lock().holds().clone();
-        let index = Some(self.next_index());
-        let mut found = Vec::with_capacity(statements.len());
-        let mut waiting = Vec::with_capacity(statements.len());
-        for (number, statement) in (1..).zip(statements) {
-            let entry = Entry::bare(&statement);
-            let act = next.admit(index, statement, false);
-            let act = act.map_err(Refusal::from).and_then(|act| {
-                let admitted = Admitted::from(act);
-                let verified = admitted.verified();
-                if let Body::Hold(hold) = verified.body() {
-                    holds.take(*verified.chain().as_bytes(), hold)?;
-                }
-                Ok(admitted)
-            });
-            match act {
-                Ok(act) => {
-                    let (logged, index) = oneshot::channel();
-                    waiting.push(index);
-                    found.push(Submission::Admitted {
-                        admitted: Arc::new(act),
-                        entry,
-                        opens: None,
-                        logged: Some(logged),
-                    });
-                }
-                Err(refused) => {
-                    // Nobody is left to tell when the asker has gone.
-                    let _ = admitted.send(Err((number, refused)));
-                    return Vec::new();
-                }
-            }
-        }
-        self.parts.authorities = next;
-        self.show();
-        let _ = admitted.send(Ok(waiting));
-        found
-    }
-
-    /// Shows who speaks for the deployment now, and has every stream look whether it may go on.
-    fn show(&self) {
-        let newest = Arc::new(self.parts.authorities.clone());
-        self.parts.newest.send_replace(newest);
-        self.parts.hosts.wake_all();
-    }
-
     /// The index that the next entry gets.
     fn next_index(&self) -> u64 {
         let open = self.open.last().map(|waiting| waiting.index + 1);
         open.unwrap_or_else(|| self.parts.published.borrow().size)
-    }
-
-    /// Refuses what was admitted before a revocation that the log now has first: admitted again
-    /// from the log, it would be refused.
-    fn still_stands(
-        &self,
-        admitted: &Admitted,
-        host: Option<&Host>,
-        opens: Option<&HostChain>,
-    ) -> Result<(), Refusal> {
-        let trusts = |key: &KeyId| {
-            let revocations = self.parts.authorities.revocations();
-            revocations.trusts(v1::KeyUse::Record, key)
-        };
-        let verified = admitted.verified();
-        let opens_relay = matches!(verified.body(), Body::RelayEnrolment(_));
-        if host.is_none() && opens.is_none() && !opens_relay {
-            return Ok(());
-        }
-        let spoilt = host.and_then(|host| host.spoilt().cloned());
-        let mut stands = spoilt.map_or(Ok(()), Err);
-        stands = stands.and_then(|()| trusts(&verified.statement().key()));
-        match verified.body() {
-            Body::Key(change) => {
-                if let Ok(key) = PublicKey::ed25519(&change.new_key) {
-                    stands = stands.and_then(|()| trusts(&key.id()));
-                }
-            }
-            Body::Enrolment(body)
-                if *admitted.content() == Content::Enrolled(Reenrolment::Proved) =>
-            {
-                let old = body.predecessor.as_ref();
-                let old = old.and_then(|old| Digest::try_from(old.chain.as_slice()).ok());
-                let old = old.and_then(|chain| self.parts.hosts.get(&chain)?.key());
-                if let Some(key) = old {
-                    stands = stands.and_then(|()| trusts(&key.id()));
-                }
-            }
-            _ => {}
-        }
-        if let (Err(why), Some(host)) = (&stands, host) {
-            host.spoil(why.clone());
-        }
-        stands?;
-        match verified.body() {
-            // The old key may have changed since: who reads the log would not find it proved.
-            Body::Enrolment(body)
-                if *admitted.content() != Content::Enrolled(self.parts.book.before(body)) =>
-            {
-                Err(Refusal::Predecessor)
-            }
-            _ => Ok(()),
-        }
     }
 
     async fn append_piece(&mut self, piece: Vec<Submission>, bytes: usize) -> Result<(), Fatal> {
@@ -633,227 +480,4 @@ impl Writer {
         let _ = self.parts.judge.send(judged).await;
         Ok(())
     }
-
-    /// Signs a statement of the operator at the head of his chain, `ahead` entries behind what is
-    /// durable; gives the refusal of what cannot be said.
-    #[allow(
-        clippy::type_complexity,
-        reason = "a failure that ends all, and one that does not"
-    )]
-    fn operators(
-        &mut self,
-        body: Body,
-        ahead: usize,
-    ) -> Result<Result<(Arc<Admitted>, Entry), Refusal>, Fatal> {
-        let index = self.next_index().saturating_add(ahead as u64);
-        // Before it is signed: what is signed and not logged leaves a hole in the chain.
-        let untrue = match &body {
-            Body::Erasure(erasure) => self.parts.retention.lock().check(index, erasure),
-            _ => Ok(()),
-        };
-        if let Err(untrue) = untrue {
-            return Ok(Err(untrue.into()));
-        }
-        // The operator speaks with the log's time, which advances even when the wall clock does not.
-        let unix_ms = match body {
-            Body::Clock(_) => self.clock_ms,
-            _ => self.parts.clock.now_ms().max(self.clock_ms),
-        };
-        let time = v1::Time {
-            unix_ms,
-            clock: v1::ClockState::Unknown.into(),
-            max_error_ms: None,
-        };
-        let seen = self.parts.published.borrow().clone();
-        let checkpoint = (seen.size > 0).then(|| v1::CheckpointRef {
-            origin: self.parts.origin.clone(),
-            size: seen.size,
-            root: seen.root.as_bytes().to_vec(),
-        });
-        let place = self.parts.authorities.operator().next_place();
-        let made = match Statement::seal(body, place, time, checkpoint, &self.parts.signer) {
-            Ok(made) => made,
-            Err(SealError::Unreadable(fault)) => {
-                tracing::error!(%fault, "a statement of the operator cannot be read back");
-                return Ok(Err(Refusal::Kind("unreadable".into())));
-            }
-            Err(error) => return Err(error.into()),
-        };
-        let entry = Entry::bare(&made);
-        let admitted: Admitted = match self.parts.authorities.admit(Some(index), made, false) {
-            Ok(act) => act.into(),
-            Err(refused) => return Ok(Err(refused.into())),
-        };
-        let lasting = matches!(
-            admitted.verified().body(),
-            Body::Key(_) | Body::Revocation(_) | Body::Succession(_)
-        );
-        if lasting {
-            self.show();
-        }
-        Ok(Ok((Arc::new(admitted), entry)))
-    }
-
-    /// Hands the operator's chain over to a new key.
-    #[allow(
-        clippy::type_complexity,
-        reason = "as for any statement of the operator"
-    )]
-    fn handover(
-        &mut self,
-        signer: Ed25519Signer,
-        ahead: usize,
-    ) -> Result<Result<(Arc<Admitted>, Entry), Refusal>, Fatal> {
-        let state = self.parts.authorities.operator();
-        let key = signer.public_key();
-        let (sequence, previous) = (state.sequence().saturating_add(1), state.head());
-        let bytes = key_change_bytes(state.chain(), sequence, previous, key);
-        let change = v1::Key {
-            header: None,
-            new_key: key.as_bytes().to_vec(),
-            proof: signer.sign(&bytes).map_err(SealError::from)?.to_vec(),
-            ca: Vec::new(),
-        };
-        let made = self.operators(change.into(), ahead)?;
-        if made.is_ok() {
-            self.parts.signer = signer;
-        }
-        Ok(made)
-    }
-}
-
-/// Hands statements to the writer.
-#[derive(Clone)]
-pub struct Submit(pub mpsc::Sender<Submission>);
-
-/// The writer has ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the log is closed: the verifier is stopping")]
-pub struct Closed;
-
-/// Why a statement is not in the log.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum NotLogged {
-    /// The writer has ended.
-    #[error(transparent)]
-    Closed(#[from] Closed),
-    /// It may not be.
-    #[error(transparent)]
-    Refused(#[from] Refusal),
-}
-
-impl Submit {
-    /// Waits while the queue is full, then keeps one place in it. Before a statement is admitted:
-    /// what the chain in memory has taken must reach the log, and then nothing is left to wait for.
-    pub async fn room(&self) -> Result<Room, Closed> {
-        let place = self.0.clone().reserve_owned().await;
-        place.map(Room).map_err(|_| Closed)
-    }
-
-    /// Keeps a place in the queue, if there is one now.
-    pub fn room_now(&self) -> Result<Option<Room>, Closed> {
-        match self.0.clone().try_reserve_owned() {
-            Ok(place) => Ok(Some(Room(place))),
-            Err(TrySendError::Full(_)) => Ok(None),
-            Err(TrySendError::Closed(_)) => Err(Closed),
-        }
-    }
-
-    /// Queues an admitted envelope and waits until it is in a published tree; gives its index.
-    pub async fn logged(
-        &self,
-        admitted: Admitted,
-        envelope: &Envelope,
-        opens: Option<HostChain>,
-    ) -> Result<u64, NotLogged> {
-        let (logged, index) = oneshot::channel();
-        let (admitted, entry) = (Arc::new(admitted), Entry::of(envelope));
-        let opens = opens.map(Box::new);
-        let it = Submission::Admitted {
-            admitted,
-            entry,
-            opens,
-            logged: Some(logged),
-        };
-        self.0.send(it).await.map_err(|_| Closed)?;
-        wait(index).await
-    }
-
-    /// Has the operator say something; gives its index once it is in a published tree.
-    pub async fn operator(&self, body: impl Into<Body>) -> Result<u64, NotLogged> {
-        let (logged, index) = oneshot::channel();
-        let it = Submission::Operator {
-            body: Box::new(body.into()),
-            logged: Some(logged),
-        };
-        self.0.send(it).await.map_err(|_| Closed)?;
-        wait(index).await
-    }
-
-    /// Hands the operator's chain over to a new key; gives the index of that statement.
-    pub async fn handover(&self, signer: Ed25519Signer) -> Result<u64, NotLogged> {
-        let (logged, index) = oneshot::channel();
-        let it = Submission::Handover {
-            signer: Box::new(signer),
-            logged,
-        };
-        self.0.send(it).await.map_err(|_| Closed)?;
-        wait(index).await
-    }
-
-    /// Logs statements of officers, all or none; gives their indices, or the number of the one that
-    /// is refused.
-    pub async fn officers(
-        &self,
-        statements: Vec<Statement>,
-    ) -> Result<Result<Vec<u64>, (usize, Refusal)>, NotLogged> {
-        let (told, admitted) = oneshot::channel();
-        let it = Submission::Officers {
-            statements,
-            admitted: told,
-        };
-        self.0.send(it).await.map_err(|_| Closed)?;
-        let waiting = match admitted.await.map_err(|_| Closed)? {
-            Ok(waiting) => waiting,
-            Err(refused) => return Ok(Err(refused)),
-        };
-        let mut indices = Vec::with_capacity(waiting.len());
-        for logged in waiting {
-            indices.push(wait(logged).await?);
-        }
-        Ok(Ok(indices))
-    }
-
-    /// How many submissions wait for the writer.
-    pub fn waiting(&self) -> usize {
-        self.0.max_capacity().saturating_sub(self.0.capacity())
-    }
-}
-
-/// One place in the writer's queue.
-pub struct Room(mpsc::OwnedPermit<Submission>);
-
-impl Room {
-    /// Queues an admitted statement of a host's chain.
-    pub fn record(self, host: Arc<Host>, admitted: Admitted, entry: Entry) {
-        self.0.send(Submission::Record {
-            host,
-            admitted: Arc::new(admitted),
-            entry,
-        });
-    }
-
-    /// Has the operator say something, whether or not anybody waits for its index.
-    pub fn operator(self, body: impl Into<Body>) -> Logged {
-        let (logged, index) = oneshot::channel();
-        self.0.send(Submission::Operator {
-            body: Box::new(body.into()),
-            logged: Some(logged),
-        });
-        index
-    }
-}
-
-async fn wait(logged: Logged) -> Result<u64, NotLogged> {
-    Ok(logged.await.map_err(|_| Closed)??)
 }
