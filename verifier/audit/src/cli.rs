@@ -101,7 +101,7 @@ struct LogArguments {
     #[arg(long, value_name = "CHECKPOINT")]
     since: Vec<PathBuf>,
     /// Threads that verify; as many as there are cores where none is said
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = threads)]
     threads: Option<NonZeroUsize>,
     /// Note here what is verified, and verify no signature again that is noted; this file is trusted
     #[arg(long, value_name = "FILE")]
@@ -368,4 +368,14 @@ pub(crate) fn say(text: &str) -> Result<(), Failure> {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(io_error(error)),
         _ => Ok(()),
     }
+}
+
+/// Most threads that may be asked for: four for each core of the largest machines.
+const MAX_THREADS: usize = 1_024;
+
+fn threads(text: &str) -> Result<NonZeroUsize, String> {
+    let asked = text.parse::<NonZeroUsize>().ok();
+    asked
+        .filter(|asked| asked.get() <= MAX_THREADS)
+        .ok_or_else(|| format!("a number from 1 to {MAX_THREADS} is due"))
 }

@@ -176,7 +176,7 @@ impl<'a> Reading<'a> {
     }
 
     /// Tells a segment that is gone, and over whose entries there is another now, from one that is
-    /// missing.
+    /// missing: that one the log still names when it is asked again.
     fn rewritten(&self, fault: &Fault) -> Option<(&'static str, Wrong)> {
         let Fault::Segment {
             source: BadSegment::Missing(path),
@@ -186,16 +186,14 @@ impl<'a> Reading<'a> {
         else {
             return None;
         };
-        let names = self.store.names(self.places.segments()).ok()??;
-        let mut names = names
-            .iter()
-            .filter_map(|name| name.parse::<SegmentName>().ok());
+        let again = Found::of(self.store, &mut Checks::default()).ok()?;
         let path = path.display().to_string();
-        let other = |name: SegmentName| {
-            let over = name.start() <= *first && *last < name.end();
-            over && self.places.segment(&name) != path
-        };
-        let rewritten = names.any(other);
+        let mut names = again.segments.iter();
+        let names = names
+            .by_ref()
+            .filter(|name| name.start() <= *first && *last < name.end());
+        let now: Vec<_> = names.map(|name| self.places.segment(name)).collect();
+        let rewritten = !now.is_empty() && !now.contains(&path);
         rewritten.then_some(("segments", Wrong::Storage(Failure::Rewritten(path))))
     }
 
@@ -316,7 +314,7 @@ fn locked(log: &WholeLog<'_>, head: &Head, places: &Places, checks: &mut Checks)
 /// Under which check a fault is told.
 fn told(fault: Fault) -> (&'static str, Wrong) {
     match fault {
-        Fault::Unread(io @ Unread::Io { .. }) => ("segments", Wrong::Storage(io.into())),
+        Fault::Unread(io) if !io.is_told_of_the_log() => ("segments", Wrong::Storage(io.into())),
         Fault::Envelope { .. } => ("statements", Wrong::Log(fault.to_string())),
         _ => ("segments", Wrong::Log(fault.to_string())),
     }

@@ -9,11 +9,7 @@ use affiant_report::{
     verify::Checks,
 };
 
-use super::{
-    Failure,
-    store::{Store, Unread},
-    tiles::Listed,
-};
+use super::{Failure, store::Store, tiles::Listed};
 
 /// Where the parts of a log lie below the directory that was named.
 ///
@@ -169,6 +165,16 @@ impl Found {
             }
         }
         index(store, checks, &places, &segments)?;
+        if segments.is_empty() {
+            // Which of them are the log's is not known.
+            return Ok(Self {
+                places,
+                tiles,
+                note,
+                head,
+                segments,
+            });
+        }
         let before = by_end.values().flatten();
         // What comes after the newest is not yet under the lock; a verifier puts it there first.
         let before = before.filter(|name| name.start() < newest.end() && !segments.contains(name));
@@ -177,10 +183,13 @@ impl Found {
             checks.unknown(
                 "files",
                 format!(
-                    "{}{first} is none of the log's segments, and {} more; the verifier moves such \
-                     files away when it starts: ask why they are there",
+                    "{}{first} is none of the log's segments{}; the verifier moves such files away \
+                     when it starts: ask why they are there",
                     places.segments,
-                    strange.len() - 1
+                    match strange.len() - 1 {
+                        0 => String::new(),
+                        more => format!(", and {more} more"),
+                    }
                 ),
             );
         }
@@ -220,14 +229,31 @@ fn index(
     let path = format!("{}{INDEX}", places.segments);
     let due: String = segments.iter().map(|name| format!("{name}\n")).collect();
     let found = whole(store, checks, "files", &path, MAX_INDEX)?;
-    // A log that is served goes on meanwhile.
-    if found.is_some_and(|found| !found.starts_with(due.as_bytes())) {
+    if found.is_some_and(|found| !lists(&found, &due, segments)) {
         checks.fail(
             "files",
             format!("{path} does not name the segments that make up the log"),
         );
     }
     Ok(())
+}
+
+/// Tells whether a list names these segments, one a line, and after them only later ones: a log that
+/// is served goes on meanwhile.
+fn lists(found: &[u8], due: &str, segments: &[SegmentName]) -> bool {
+    let Some(more) = found.strip_prefix(due.as_bytes()) else {
+        return false;
+    };
+    let mut end = segments.last().map_or(0, SegmentName::end);
+    let mut lines = more.split_inclusive(|byte| *byte == b'\n');
+    lines.all(|line| {
+        let line = line.strip_suffix(b"\n").unwrap_or_default();
+        let name = str::from_utf8(line).ok();
+        let name = name.and_then(|name| name.parse::<SegmentName>().ok());
+        let follows = name.filter(|name| name.start() == end);
+        end = follows.map_or(end, |name| name.end());
+        follows.is_some()
+    })
 }
 
 fn size(note: &Option<Vec<u8>>) -> Option<u64> {
@@ -267,8 +293,8 @@ fn whole(
 ) -> Result<Option<Vec<u8>>, Failure> {
     match store.read(path, limit as u64) {
         Ok(found) => Ok(found),
-        Err(long @ Unread::TooLong { .. }) => {
-            checks.fail(name, long.to_string());
+        Err(wrong) if wrong.is_told_of_the_log() => {
+            checks.fail(name, wrong.to_string());
             Ok(None)
         }
         Err(io) => Err(io.into()),

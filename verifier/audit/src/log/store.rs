@@ -29,6 +29,9 @@ pub enum Unread {
         /// Why.
         source: io::Error,
     },
+    /// A folder, a pipe or a device stands in its place.
+    #[error("{0} is not a plain file, which a log has there")]
+    NotAFile(String),
     /// Longer than any such file may be.
     #[error("{path} is longer than {limit} bytes, the most that it may have")]
     TooLong {
@@ -37,6 +40,14 @@ pub enum Unread {
         /// The limit, in bytes.
         limit: u64,
     },
+}
+
+impl Unread {
+    /// Tells whether it is what stands there that is wrong, and not the storage: then it says something
+    /// about the log.
+    pub fn is_told_of_the_log(&self) -> bool {
+        !matches!(self, Self::Io { .. })
+    }
 }
 
 /// A log in a directory of this machine.
@@ -63,7 +74,7 @@ impl Store for Folder {
         // Looked at first: opening a pipe would wait for whoever writes into it.
         let length = match fs::metadata(&at) {
             Ok(found) if found.is_file() => found.len(),
-            Ok(_) => return Err(io(io::Error::other("not a plain file"))),
+            Ok(_) => return Err(Unread::NotAFile(at.display().to_string())),
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(io(error)),
         };
@@ -155,5 +166,7 @@ mod tests {
             let long = store.read("tile/0/000", 2).unwrap_err();
             assert!(matches!(long, Unread::TooLong { limit: 2, .. }), "{long}");
         }
+        let strange = folder.read("tile/0", 3).unwrap_err();
+        assert!(strange.is_told_of_the_log(), "{strange}");
     }
 }

@@ -169,7 +169,10 @@ impl<'a> Tiles<'a> {
             for path in [path, full] {
                 let path = format!("{}{path}", self.public);
                 let read = self.store.read(&path, MAX_TILE_BYTES as u64);
-                found |= matches!(read, Ok(Some(_)) | Err(Unread::TooLong { .. }));
+                found |= match &read {
+                    Ok(read) => read.is_some(),
+                    Err(wrong) => wrong.is_told_of_the_log(),
+                };
                 if let Err(io @ Unread::Io { .. }) = read {
                     return Err(io.into());
                 }
@@ -198,7 +201,7 @@ impl<'a> Tiles<'a> {
             Ok(None) if due => return self.wrong.push(format!("{at}: missing")),
             // A partial tile may have given way to the full one since it was named.
             Ok(None) => return,
-            Err(long @ Unread::TooLong { .. }) => return self.wrong.push(long.to_string()),
+            Err(wrong) if wrong.is_told_of_the_log() => return self.wrong.push(wrong.to_string()),
             Err(io) => {
                 self.io.get_or_insert(io);
                 return;

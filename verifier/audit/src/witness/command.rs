@@ -4,6 +4,7 @@ use std::{
     fs::{self, File},
     io::Read as _,
     net::SocketAddr,
+    os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
 };
 
@@ -77,6 +78,17 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<u8, Failure> {
             let out = arguments.out.as_deref();
             let out = out.ok_or_else(|| usage("--once needs --out"))?;
             let tiles = arguments.tiles.as_deref();
+            for kept in [
+                Some(&arguments.key),
+                Some(state),
+                arguments.logs.as_ref(),
+                Some(asked),
+            ] {
+                if kept.is_some_and(|kept| is_one_file(kept, out)) {
+                    let text = format!("--out {} is what another flag names", out.display());
+                    return Err(usage(text));
+                }
+            }
             answer(&mut together(logs, cosigner, memory)?, asked, tiles, out)
         }
         (None, Some(listen)) => {
@@ -123,6 +135,16 @@ fn logs(arguments: &Arguments) -> Result<Vec<NoteKey>, Failure> {
         logs.extend(file.logs().iter().map(|log| log.key.clone()));
     }
     Ok(logs)
+}
+
+/// Tells whether two paths lead to one file.
+fn is_one_file(one: &Path, other: &Path) -> bool {
+    let identity = |path: &Path| {
+        fs::metadata(path)
+            .map(|found| (found.dev(), found.ino()))
+            .ok()
+    };
+    identity(one).is_some_and(|one| identity(other) == Some(one))
 }
 
 fn has_quorum(text: &[u8]) -> bool {

@@ -32,6 +32,9 @@ pub trait Memory: Send {
     /// What was remembered of a log last; none of one that was never cosigned.
     fn seen(&self, origin: &Origin) -> Option<&Seen>;
 
+    /// All that was remembered, of logs that are watched no longer too.
+    fn all(&self) -> Vec<&Seen>;
+
     /// Makes this the newest of its log; it is durable once this returns.
     fn remember(&mut self, seen: Seen) -> Result<(), Forgetful>;
 
@@ -118,7 +121,8 @@ pub enum Forgetful {
     },
     /// There is none: a witness that forgot everything must not go on as if it were new.
     #[error(
-        "state file {0} is missing; restore it, or begin anew with a new key, made with --init"
+        "state file {0} is missing; look where it went, for a copy would be older than what was cosigned; \
+         else begin anew with a new key, made with --init"
     )]
     Missing(PathBuf),
     /// It holds something else.
@@ -280,6 +284,10 @@ impl FileMemory {
 impl Memory for FileMemory {
     fn seen(&self, origin: &Origin) -> Option<&Seen> {
         self.logs.get(origin)
+    }
+
+    fn all(&self) -> Vec<&Seen> {
+        self.logs.values().collect()
     }
 
     fn remember(&mut self, seen: Seen) -> Result<(), Forgetful> {

@@ -3,7 +3,7 @@
 use std::{
     collections::BTreeMap,
     convert::Infallible,
-    io,
+    io::{self, Write as _},
     net::{IpAddr, SocketAddr},
     path::Path,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -75,7 +75,13 @@ pub async fn run<M: Memory + 'static>(
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
     let listener = TcpListener::bind(listen).await?;
-    let port = listener.local_addr()?.port();
+    let address = listener.local_addr()?;
+    tell(&format!(
+        "{} listens on {address} and watches {} logs",
+        witness.key().name(),
+        witness.watched().count()
+    ));
+    let port = address.port();
     if let Some(file) = port_file {
         // Renamed into place, so that nobody reads half a number.
         let new = file.with_extension("new");
@@ -191,12 +197,33 @@ async fn answer<M: Memory + 'static>(
     // Remembering waits for the disk, so it has a thread of its own.
     let judged = tokio::task::spawn_blocking(move || locked(&witness).add(&body, seconds()));
     Ok(match judged.await {
-        Ok(answer) => spell(answer),
+        Ok(answer) => {
+            alarm(&answer);
+            spell(answer)
+        }
         Err(_) => text(
             StatusCode::INTERNAL_SERVER_ERROR,
             "the witness failed\n".into(),
         ),
     })
+}
+
+/// Says for the journal what somebody has to see to. Only what the key of a log that is watched has signed
+/// comes to this, so that no stranger fills it.
+fn alarm(answer: &Answer) {
+    match answer {
+        Answer::Contradicted(size) => tell(&format!(
+            "NOT COSIGNED: the key of a log signed two trees of size {size}; both are kept in the state, and / shows them"
+        )),
+        Answer::Inconsistent(why) => tell(&format!("NOT COSIGNED: {why}")),
+        Answer::Forgetful(why) => tell(&format!("NOT COSIGNED: {why}")),
+        _ => {}
+    }
+}
+
+/// Writes a line to standard error; one that nobody reads is no reason to stop.
+fn tell(text: &str) {
+    let _ = writeln!(io::stderr(), "affiant-audit witness: {text}");
 }
 
 fn locked<M>(witness: &Shared<M>) -> MutexGuard<'_, Witness<M>> {

@@ -22,6 +22,10 @@ impl Memory for InMemory {
         self.seen.get(origin)
     }
 
+    fn all(&self) -> Vec<&Seen> {
+        self.seen.values().collect()
+    }
+
     fn remember(&mut self, seen: Seen) -> Result<(), Forgetful> {
         if self.fails {
             return Err(Forgetful::Missing("nowhere".into()));
@@ -197,6 +201,11 @@ fn the_state_of_another_witness_or_another_log_key_is_refused() {
     assert!(matches!(other_witness.err(), Some(NotAWitness::Foreign(_))));
     let other_log = Witness::new(log(2), cosigner(9), memory(&first));
     assert!(matches!(other_log.err(), Some(NotAWitness::Foreign(_))));
+    // One bit of the origin, and the witness would have forgotten what it cosigned.
+    let second = [signer(1, "second.example/1").key().clone()];
+    assert!(Witness::new(second.clone(), cosigner(9), memory(&first)).is_ok());
+    let unwatched = Witness::new(second, cosigner(8), memory(&first));
+    assert!(matches!(unwatched.err(), Some(NotAWitness::Foreign(_))));
     let none = Witness::new([], cosigner(9), InMemory::default());
     assert!(matches!(none.err(), Some(NotAWitness::NoLog)));
     let twice = Witness::new([log(1), log(2)].concat(), cosigner(9), InMemory::default());

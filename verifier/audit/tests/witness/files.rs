@@ -143,3 +143,23 @@ fn a_request_or_a_reports_checkpoint_is_cosigned_too() {
     fs::write(&asked, "nonsense").unwrap();
     assert_eq!(once(at, &asked, &[]).code, Some(64));
 }
+
+#[test]
+fn an_answer_is_not_written_over_key_state_or_request() {
+    let dir = tempfile::tempdir().unwrap();
+    init(dir.path());
+    let public = publish(dir.path(), &leaves(3, b"c"));
+    let asked = public.join("checkpoint");
+    assert_eq!(once(dir.path(), &asked, &[]).code, Some(0));
+    for name in ["key", "state", "public-3/checkpoint"] {
+        let kept = fs::read(dir.path().join(name)).unwrap();
+        let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+        let done = audit(&["--once", asked.to_str().unwrap(), "--out", &path(name)])
+            .args(["--key", &path("key"), "--state", &path("state")])
+            .args(["--log", &signer().key().to_string()])
+            .output()
+            .unwrap();
+        assert_eq!(done.status.code(), Some(64), "{name}");
+        assert_eq!(fs::read(dir.path().join(name)).unwrap(), kept, "{name}");
+    }
+}
