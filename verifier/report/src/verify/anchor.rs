@@ -217,7 +217,7 @@ pub(super) fn kept(
     }
     if size > now.size() {
         let why = format!(
-            "it is of size {size}, newer than this report's {}; ask for a newer report",
+            "it is of size {size}, and what is here ends at {}: it is older, or the log has gone back; ask for a newer one",
             now.size()
         );
         return unrelated(anchor, why);
