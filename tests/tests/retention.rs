@@ -265,6 +265,9 @@ fn an_officer_places_a_hold_and_only_the_same_officer_releases_it() {
         (&listed[0]["first_index"], &listed[0]["last_index"]),
         (&0.into(), &9.into())
     );
+    let mut backwards = hold("place", &alice);
+    backwards[3] = "10".to_owned();
+    assert_eq!(run(&backwards).status.code(), Some(64));
     let refused = run(&hold("release", &bob));
     let text = String::from_utf8_lossy(&refused.stderr).into_owned();
     assert_eq!(refused.status.code(), Some(74), "{text}");
