@@ -308,7 +308,7 @@ loaded() {
     row "$3records_per_s" "$per_s" "$(field "$of" records) records, all INCLUDED, $(field "$of" receipts) receipts; generator beside: $(calculate "$(field "$of" generator_cpu_us)" 0) µs a record"
     row "$3ratio" "$(ratio "$1")" "$(calculate "$(field "$of" cpu_us_per_record)" 1) µs of verifier CPU a record ($(field "$of" user_s | xargs printf %.2f) s user, $(field "$of" system_s | xargs printf %.2f) s system) / $(verify_us "$1") µs a bare verify ($(calculate "$(field "$play/out/$1-before" verify_us)" 1) before, $(calculate "$(field "$play/out/$1-after" verify_us)" 1) after)"
     row "" "" "sent to INCLUDED: p50 $(ms "$1" latency p50_ms) ms, p99 $(ms "$1" latency p99_ms) ms; sent late: p99 $(ms "$1" lateness p99_ms) ms"
-    row "" "" "verifier $(calculate "$(field "$of" resident_mib_alone)" 1) MiB resident alone, $(calculate "$(field "$of" resident_mib_before)" 1) connected, $(calculate "$(field "$of" resident_mib_after)" 1) after the load"
+    row "" "" "verifier $(calculate "$(field "$of" resident_mib_alone)" 1) MiB resident alone, $(calculate "$(field "$of" resident_mib_connected)" 1) connected, $(calculate "$(field "$of" resident_mib_before)" 1) with each host heard once, $(calculate "$(field "$of" resident_mib_after)" 1) after the load"
     row "" "" "stored: $(calculate "$(field "$of" bytes_per_record)" 0) bytes a record of $(calculate "$(field "$of" envelope_bytes)" 0) bytes of envelope"
     [ "$(calculate "$per_s < 0.97 * $2" 0)" = 0 ] ||
         printf '    The fleet fell behind the asked %s/s: give it less or an idle machine.\n' "$2"

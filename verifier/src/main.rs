@@ -13,11 +13,6 @@ use tracing_subscriber::{
     EnvFilter, Layer as _, layer::SubscriberExt as _, reload, util::SubscriberInitExt as _,
 };
 
-/// Records are made by the threads that admit them and let go by the judge's: an allocator that hands
-/// memory from one thread to another without a lock.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     tls::install_provider();
     let cli = match Cli::try_parse() {

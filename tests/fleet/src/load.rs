@@ -133,6 +133,7 @@ pub async fn run(load: &Load) -> Result<Outcome, LoadError> {
     let begun = Instant::now();
     let streams = streams::open(load, &verifier, &deployment, &mut roster, &paces).await?;
     let connect_seconds = begun.elapsed().as_secs_f64();
+    let connected = Reading::take(load.pid, None)?;
 
     // Signed for a window that begins once all is signed: a host's clock may be a little ahead.
     let begun = Instant::now();
@@ -166,6 +167,7 @@ pub async fn run(load: &Load) -> Result<Outcome, LoadError> {
         total,
         Readings {
             alone,
+            connected,
             before,
             after,
             quiet,

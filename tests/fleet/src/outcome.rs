@@ -76,7 +76,9 @@ pub struct ProcessCost {
     pub system_s: f64,
     /// Resident memory before any host connected; those of this run are enrolled.
     pub resident_mib_alone: f64,
-    /// Resident memory before the window, all hosts connected.
+    /// Resident memory when all hosts are connected and none has sent anything.
+    pub resident_mib_connected: f64,
+    /// Resident memory before the window, each host heard once.
     pub resident_mib_before: f64,
     /// Resident memory after it.
     pub resident_mib_after: f64,
@@ -111,6 +113,8 @@ pub(crate) struct Reading {
 pub(crate) struct Readings {
     /// Before any host connected.
     pub(crate) alone: Reading,
+    /// When all are connected.
+    pub(crate) connected: Reading,
     /// Before the window.
     pub(crate) before: Reading,
     /// When the verifier was quiet again.
@@ -202,12 +206,13 @@ impl Outcome {
 impl ProcessCost {
     fn of(readings: &Readings, records: f64) -> Option<Self> {
         let (alone, before) = (readings.alone.process?, readings.before.process?);
-        let after = readings.after.process?;
+        let (connected, after) = (readings.connected.process?, readings.after.process?);
         Some(Self {
             cpu_us_per_record: (after.cpu_s() - before.cpu_s()) * 1e6 / records,
             user_s: after.user_s - before.user_s,
             system_s: after.system_s - before.system_s,
             resident_mib_alone: alone.resident_mib,
+            resident_mib_connected: connected.resident_mib,
             resident_mib_before: before.resident_mib,
             resident_mib_after: after.resident_mib,
             threads: after.threads,
