@@ -230,6 +230,27 @@ pub struct Statement {
     attested: Option<PublicKey>,
 }
 
+/// The three strings of which a statement's bytes are made; all else in them is fixed.
+///
+/// Made from a statement, or by whoever stores these apart; what [`Parts::join`] gives of those is
+/// for [`Statement::parse`] to judge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Parts<'a> {
+    /// Algorithm, content type and key id.
+    pub protected: &'a [u8],
+    /// The message of its kind.
+    pub payload: &'a [u8],
+    /// 64 bytes.
+    pub signature: &'a [u8],
+}
+
+impl Parts<'_> {
+    /// Puts them together as a statement has them.
+    pub fn join(&self) -> Vec<u8> {
+        wrap(self.protected, self.payload, self.signature)
+    }
+}
+
 /// Two statements are the same when their bytes are; whether one was verified is not said by them.
 impl PartialEq for Statement {
     fn eq(&self, other: &Self) -> bool {
@@ -340,9 +361,19 @@ impl Statement {
         if key.id() != self.key || key.algorithm() != self.algorithm {
             return Err(BadSignature(key.id()));
         }
-        let part = |span: &Range<usize>| self.bytes.get(span.clone()).unwrap_or_default();
-        let signed = signed_bytes(part(&self.spans.0), part(&self.spans.1));
+        let parts = self.parts();
+        let signed = signed_bytes(parts.protected, parts.payload);
         key.verify(&signed, &self.signature)
+    }
+
+    /// The strings that it is made of.
+    pub fn parts(&self) -> Parts<'_> {
+        let part = |span: &Range<usize>| self.bytes.get(span.clone()).unwrap_or_default();
+        Parts {
+            protected: part(&self.spans.0),
+            payload: part(&self.spans.1),
+            signature: &self.signature,
+        }
     }
 
     /// The exact bytes.
@@ -480,7 +511,7 @@ fn signed_bytes(protected: &[u8], payload: &[u8]) -> Vec<u8> {
     out
 }
 
-fn wrap(protected: &[u8], payload: &[u8], signature: &[u8; 64]) -> Vec<u8> {
+fn wrap(protected: &[u8], payload: &[u8], signature: &[u8]) -> Vec<u8> {
     let mut out = Vec::with_capacity(protected.len() + payload.len() + 80);
     out.push(0x84);
     put_string(&mut out, 2, protected);
@@ -684,6 +715,12 @@ mod tests {
         })
         .unwrap();
         assert_eq!(read.to_vec().unwrap(), made.as_bytes());
+    }
+
+    #[test]
+    fn a_statement_taken_apart_is_put_together_to_the_same_bytes() {
+        let made = sample();
+        assert_eq!(made.parts().join(), made.as_bytes());
     }
 
     #[test]
