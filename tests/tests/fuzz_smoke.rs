@@ -95,7 +95,23 @@ fn read_by_auditors() -> Vec<Vec<u8>> {
     out.push(devices);
     out.extend([1_usize, 2, 7, 256].map(|width| vec![0xab; 32 * width]));
     out.push(segment_of(&out[0]));
+    out.extend(filed());
     out
+}
+
+/// A filed segment over the records of the vectors, and the block in it.
+fn filed() -> [Vec<u8>; 2] {
+    use affiant_report::segment::{Builder, Entry, Layout, blocks};
+    let read = strings_of("host.json").into_iter();
+    let read = read.filter_map(|bytes| affiant_proto::Envelope::parse(&bytes).ok());
+    let both = |it: affiant_proto::Envelope| [Entry::of(&it), Entry::of(&it.without_lines())];
+    let entries: Vec<Entry> = read.flat_map(both).collect();
+    assert!(entries.len() > 4, "the vectors of a host have no envelopes");
+    let mut builder = Builder::laid_out(Layout::Filed, 0, 1).unwrap();
+    entries.iter().for_each(|it| builder.push(it).unwrap());
+    let count = u8::try_from(entries.len()).unwrap();
+    let block = [&[count], blocks::pack(&entries).as_slice()].concat();
+    [builder.finish(1).unwrap().1, block]
 }
 
 /// A segment of one entry.

@@ -8,7 +8,7 @@ use affiant_report::{
     Trust,
     document::Claim,
     head::Head,
-    segment::{Segment, SegmentName},
+    segment::{Segment, SegmentName, blocks},
 };
 
 /// An offline proof: what is read is written as the same bytes.
@@ -60,9 +60,28 @@ pub fn segment(bytes: &[u8]) {
         };
         assert_eq!(first, due);
         assert!((1..=256).contains(&entries.len()));
+        let span = first..first + entries.len() as u64;
+        assert_eq!(read.span(number), Some(span.clone()));
+        let closes = read.closes(number).unwrap();
+        assert!(closes.iter().all(|size| span.contains(&(size - 1))));
         due += entries.len() as u64;
     }
     assert_eq!(due, name.end(), "the frames hold what the name says");
+}
+
+/// Most bytes that a block may unpack to here.
+const BLOCK_ROOM: usize = 1 << 20;
+
+/// The content of a block of a filed segment, after a byte that says how many entries are due.
+pub fn block(bytes: &[u8]) {
+    let Some((count, content)) = bytes.split_first() else {
+        return;
+    };
+    if let Some(entries) = blocks::read(content, (*count).into(), BLOCK_ROOM) {
+        assert_eq!(entries.len(), usize::from(*count));
+        let all: usize = entries.iter().map(|entry| entry.len() + 4).sum();
+        assert!(all <= BLOCK_ROOM);
+    }
 }
 
 /// The verifier's lock: what is read is written as the same bytes.

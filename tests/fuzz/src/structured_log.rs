@@ -14,7 +14,7 @@ use affiant_proto::{
 };
 use affiant_report::{
     evidence::{self, Reader},
-    segment::{Builder, Entry, Segment},
+    segment::{Builder, Entry, Layout, Segment},
 };
 
 use super::{choices::Choices, files, raw};
@@ -235,17 +235,72 @@ fn said(
     seal(body, place, by)
 }
 
+/// A usage record as a host would send it, or nearly so, of one of three chains: after the entry before,
+/// or after none that there is.
+fn reported(choices: &mut Choices, before: Option<&Entry>) -> v1::Envelope {
+    let line = |choices: &mut Choices| v1::UsageLine {
+        device: u32::from(choices.byte() % 70),
+        kind: i32::from(choices.byte() % 6),
+        workload: choices.perhaps(|it| u32::from(it.byte())),
+        time_ms: choices.number(),
+        allocated_ms: choices.perhaps(Choices::number),
+        busy_ms: choices.perhaps(Choices::number),
+        energy_mj: choices.perhaps(Choices::number),
+        samples: u32::from(choices.byte()),
+        ..Default::default()
+    };
+    let lines: Vec<_> = (0..choices.byte() % 5).map(|_| line(choices)).collect();
+    let start_ms = choices.number();
+    let usage = v1::Usage {
+        boot: u32::from(choices.byte()),
+        start_ms,
+        end_ms: start_ms.wrapping_add(choices.number()),
+        wall_start_ms: choices.number(),
+        usage_root: vec![choices.byte(); 32],
+        usage_count: u32::try_from(lines.len()).unwrap() + 1,
+        ..Default::default()
+    };
+    let place = Place::Link {
+        chain: digest(&[choices.byte() % 3]),
+        sequence: 1 + (choices.number() >> 1),
+        previous: match before {
+            Some(before) if !choices.one_in(3) => *before.digest(),
+            _ => digest(b"another"),
+        },
+    };
+    let statement = seal(usage.into(), place, 1 + choices.byte() % 2);
+    let totals = v1::Totals::default();
+    let leaves = std::iter::once(prost::Message::encode_to_vec(&totals));
+    let lines = lines.iter().map(prost::Message::encode_to_vec);
+    v1::Envelope {
+        statement: statement.as_bytes().to_vec(),
+        leaves: leaves.chain(lines).collect(),
+        seed: vec![7; if choices.one_in(9) { 15 } else { 16 }],
+        totals: None,
+    }
+}
+
 /// A segment as a writer makes it, and damaged: what was changed is noticed.
 pub fn segment(bytes: &[u8]) {
     let choices = &mut Choices::of(bytes);
     let start = choices.number() >> 2;
-    let mut builder = Builder::new(start, choices.number()).unwrap();
+    let layout = match choices.byte() % 2 {
+        0 => Layout::Logged,
+        _ => Layout::Filed,
+    };
+    let mut builder = Builder::laid_out(layout, start, choices.number()).unwrap();
     let mut entries = Vec::new();
     for _ in 0..=choices.byte() % 20 {
-        let envelope = v1::Envelope {
-            statement: [&[1], choices.bytes(200).as_slice()].concat(),
-            ..Default::default()
+        let envelope = match choices.byte() % 3 {
+            0 => v1::Envelope {
+                statement: [&[1], choices.bytes(200).as_slice()].concat(),
+                ..Default::default()
+            },
+            _ => reported(choices, entries.last()),
         };
+        if choices.one_in(3) {
+            builder.closed();
+        }
         let entry = Entry::parse(prost::Message::encode_to_vec(&envelope)).unwrap();
         builder.push(&entry).unwrap();
         entries.push(entry);

@@ -6,8 +6,9 @@ use crate::{files, raw, structured, structured_log};
 pub type Target = fn(&[u8]);
 
 /// Every target by its name.
-pub const TARGETS: [(&str, Target); 25] = [
+pub const TARGETS: [(&str, Target); 26] = [
     ("add_checkpoint", raw::add_checkpoint),
+    ("block", files::block),
     ("checkpoint", raw::checkpoint),
     ("consistency", raw::consistency),
     ("devices", files::devices),

@@ -501,6 +501,10 @@ fn the_specification_names_every_kind_code_and_limit() {
             tlog::MAX_PROOF_LINES as u64,
         ),
         (
+            "a block of a filed segment",
+            affiant_report::segment::MAX_BLOCK_ENTRIES as u64,
+        ),
+        (
             "a frame of `evidence.bin`",
             affiant_report::evidence::MAX_FRAME_BYTES as u64,
         ),

@@ -216,9 +216,6 @@ impl<'a> Reading<'a> {
     }
 
     fn ends(&mut self) -> Result<(), (&'static str, Wrong)> {
-        if let Some(log) = &mut self.log {
-            log.segment_ends();
-        }
         let noted = match (self.resume, &self.before) {
             (Some(resume), Some((name, _))) => resume.note(name),
             _ => Ok(()),
@@ -227,6 +224,7 @@ impl<'a> Reading<'a> {
     }
 
     fn frame(&mut self, frame: Frame) -> Result<(), (&'static str, Wrong)> {
+        let mut closes = frame.closes.into_iter().peekable();
         for entry in frame.entries {
             let taken = match &mut self.log {
                 Some(log) => log.take(entry, |made| self.tiles.full(made)),
@@ -236,6 +234,12 @@ impl<'a> Reading<'a> {
                 let text = format!("{}: {unsound}", self.now);
                 ("statements", Wrong::Log(text))
             })?;
+            // A segment that was joined of several has the ends of all of them.
+            if let Some(log) = &mut self.log
+                && closes.next_if_eq(&log.size()).is_some()
+            {
+                log.closes();
+            }
         }
         frame.fault.map_or(Ok(()), |fault| Err(told(fault)))
     }

@@ -16,7 +16,9 @@ use std::{
 };
 
 use affiant_proto::{Opened, envelope::BadEnvelope};
-use affiant_report::segment::{BadSegment, MAX_FILE_BYTES, Segment, SegmentName, fields::split};
+use affiant_report::segment::{
+    BadSegment, MAX_FILE_BYTES, MAX_SEGMENT_ENTRIES, Segment, SegmentName, fields::split,
+};
 
 use super::{
     keyring::Keyring,
@@ -25,8 +27,14 @@ use super::{
 };
 
 /// Frames that each worker may be ahead of the judge. A frame is at most 4 MiB of content, and in
-/// memory some four times that: 64 MiB a worker at the worst, and 1 MiB as a fleet has it.
+/// memory some four times that: 64 MiB a worker at the worst, and 1 MiB as a fleet has it. Those of a
+/// filed segment are 256 entries, which may be more at a time, and in all are the segment's 64 MiB.
 const AHEAD: usize = 4;
+
+/// Entries of segments that are opened ahead of the judge: one more segment where they are as large as
+/// may be, and as many as there are workers where they are those of a second. A filed one is in memory
+/// as its file and unpacked, twice 64 MiB.
+const ENTRIES_AHEAD: u64 = MAX_SEGMENT_ENTRIES as u64;
 
 /// Why a segment or a frame of it cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -61,6 +69,8 @@ pub enum Fault {
 pub struct Frame {
     /// Entries from the first on.
     pub entries: Vec<Opened>,
+    /// The sizes of the log, within the frame, at which it was closed.
+    pub closes: Vec<u64>,
     /// What is wrong with the one after them.
     pub fault: Option<Fault>,
 }
@@ -239,15 +249,25 @@ impl Line<'_> {
                     state.ahead += 1;
                     return Some(task);
                 }
-            } else if state.next < self.work.segments.len()
-                && state.next <= due.0 + self.work.threads.get()
-            {
+            } else if state.next < self.work.segments.len() && self.may_open(state.next, due.0) {
                 state.next += 1;
                 return Some(Task::Open(state.next - 1));
             }
             let waited = self.changed.wait(state);
             state = waited.unwrap_or_else(PoisonError::into_inner);
         }
+    }
+
+    /// Bounds what is in memory: segments that are open before the judge has come to them.
+    fn may_open(&self, next: usize, due: usize) -> bool {
+        let start = |number: usize| {
+            let segment = self.work.segments.get(number);
+            segment.map_or(u64::MAX, |(name, _)| name.start())
+        };
+        // The one after that of the judge is always opened, or the workers would idle at its end.
+        next <= due + 1
+            || (next <= due + self.work.threads.get()
+                && start(next).saturating_sub(start(due)) <= ENTRIES_AHEAD)
     }
 
     fn perform(&self, task: Task) {
@@ -281,21 +301,24 @@ impl Line<'_> {
         let bytes = self.work.store.read(path, MAX_FILE_BYTES)?;
         let bytes = bytes.ok_or_else(|| all(BadSegment::Missing(path.into())))?;
         let segment = Segment::read(path.into(), name, bytes).map_err(all)?;
-        match segment.verify() {
+        match segment.verify().and_then(|()| segment.prepare()) {
             Ok(()) => Ok(segment),
-            Err(source) => Err(damaged(&segment, source, name)),
+            Err(source) => Err(damaged(&segment, source)),
         }
     }
 
     fn unpack(&self, number: usize, frame: usize, segment: &Segment) -> Frame {
         let nothing = |fault| Frame {
             entries: Vec::new(),
+            closes: Vec::new(),
             fault: Some(fault),
         };
-        let (first, count, content) = match segment.content(frame) {
-            Ok(content) => content,
-            Err(bad) => return nothing(damaged(segment, bad, segment.name())),
-        };
+        let content = segment.content(frame);
+        let (closes, (first, count, content)) =
+            match content.and_then(|content| Ok((segment.closes(frame)?, content))) {
+                Ok(read) => read,
+                Err(bad) => return nothing(damaged(segment, bad)),
+            };
         let Some(parts) = split(&content, count) else {
             let end = first.saturating_add(count.into());
             return nothing(Fault::all(segment.miscounted(), first, end));
@@ -329,7 +352,11 @@ impl Line<'_> {
                 }
             }
         }
-        Frame { entries, fault }
+        Frame {
+            entries,
+            closes,
+            fault,
+        }
     }
 }
 
@@ -346,17 +373,8 @@ impl Fault {
 
 /// Says which entries of a changed segment are hit: those of the frames that do not unpack, by the
 /// checksum of each, or all where header, table or footer were changed.
-fn damaged(segment: &Segment, source: BadSegment, name: &SegmentName) -> Fault {
-    let spans = (0..segment.frames()).map(|number| segment.span(number));
-    let hit = spans.enumerate().filter_map(|(number, span)| {
-        let unpacked = segment.content(number);
-        let whole = unpacked.is_ok_and(|(_, count, content)| split(&content, count).is_some());
-        if whole { None } else { span }
-    });
-    let hit: Vec<_> = hit.collect();
-    let (start, end) = match (hit.first(), hit.last()) {
-        (Some(first), Some(last)) => (first.start, last.end),
-        _ => (name.start(), name.end()),
-    };
-    Fault::all(source, start, end)
+fn damaged(segment: &Segment, source: BadSegment) -> Fault {
+    let name = segment.name();
+    let hit = segment.damage().unwrap_or(name.start()..name.end());
+    Fault::all(source, hit.start, hit.end)
 }

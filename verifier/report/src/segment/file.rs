@@ -1,22 +1,23 @@
 //! Reads segments; every byte of them is foreign.
 
 use std::{
-    borrow::Cow,
     fs::File,
     io,
     ops::Range,
-    os::unix::fs::FileExt as _,
     path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use ring::digest as sha;
 
 use super::{
-    FOOTER, Frame, HEADER, MAGIC, MAX_FILE_BYTES, MAX_FRAME_BYTES, MAX_FRAME_ENTRIES, MAX_FRAMES,
-    SegmentName, TABLE_ROW,
+    Layout, MAX_FRAME_ENTRIES, SegmentName,
     entry::Entry,
-    fields::{Cursor, split},
+    fields::split,
+    filed::Misfiled,
     finished,
+    sorted::Sorted,
+    table::{self, Fault, Source, Table},
 };
 
 /// What is wrong with a segment on disk.
@@ -47,51 +48,30 @@ pub enum BadSegment {
         /// What is wrong.
         fault: &'static str,
     },
-}
-
-/// Where a segment's bytes are had.
-#[derive(Debug)]
-enum Source {
-    File(File),
-    Memory(Vec<u8>),
-}
-
-impl Source {
-    fn len(&self) -> io::Result<u64> {
-        match self {
-            Self::File(file) => Ok(file.metadata()?.len()),
-            Self::Memory(bytes) => Ok(bytes.len() as u64),
-        }
-    }
-
-    fn read(&self, length: usize, offset: u64) -> io::Result<Cow<'_, [u8]>> {
-        match self {
-            Self::File(file) => {
-                let mut out = vec![0; length];
-                file.read_exact_at(&mut out, offset)?;
-                Ok(out.into())
-            }
-            Self::Memory(bytes) => {
-                let start = usize::try_from(offset).ok();
-                let range = start.and_then(|start| Some(start..start.checked_add(length)?));
-                let part = range.and_then(|range| bytes.get(range));
-                part.map(Into::into)
-                    .ok_or_else(|| io::ErrorKind::UnexpectedEof.into())
-            }
-        }
-    }
+    /// A block of a filed segment is none.
+    #[error("segment {path}, block {block}: {fault}; put it back from a copy of the log")]
+    Misfiled {
+        /// Which file.
+        path: PathBuf,
+        /// Which block, from 0.
+        block: usize,
+        /// What is wrong.
+        fault: Misfiled,
+    },
 }
 
 /// A segment whose header, table and footer hold together.
+///
+/// It gives its entries in the order of the log, in frames of up to 256, however they are laid out in
+/// the file. A filed one is unpacked whole when the first frame is asked for, and stays so.
 #[derive(Debug)]
 pub struct Segment {
     path: PathBuf,
     source: Source,
-    length: u64,
     name: SegmentName,
-    clock: u64,
-    revision: u64,
-    frames: Vec<Frame>,
+    table: Table,
+    /// Of a filed segment, once it was asked for.
+    sorted: Mutex<Option<Arc<Sorted>>>,
 }
 
 impl Segment {
@@ -115,15 +95,13 @@ impl Segment {
     }
 
     fn of(path: PathBuf, source: Source, name: &SegmentName) -> Result<Self, BadSegment> {
-        match read_layout(&source, name) {
-            Ok((length, clock, revision, frames)) => Ok(Self {
+        match table::read(&source, name) {
+            Ok(table) => Ok(Self {
                 path,
                 source,
-                length,
                 name: *name,
-                clock,
-                revision,
-                frames,
+                table,
+                sorted: Mutex::default(),
             }),
             Err(Fault::Io(source)) => Err(BadSegment::Io { path, source }),
             Err(Fault::Malformed(fault)) => Err(BadSegment::Malformed { path, fault }),
@@ -135,26 +113,93 @@ impl Segment {
         &self.name
     }
 
+    /// How it is laid out.
+    pub fn layout(&self) -> Layout {
+        self.table.layout
+    }
+
+    /// Bytes of its file.
+    pub fn length(&self) -> u64 {
+        self.table.length
+    }
+
+    /// Bytes of what its frames hold, as the table says.
+    pub fn content_bytes(&self) -> u64 {
+        let frames = self.table.frames.iter();
+        frames.map(|frame| u64::from(frame.content)).sum()
+    }
+
     /// Which entries the frame `number` holds, as the table says.
     pub fn span(&self, number: usize) -> Option<Range<u64>> {
-        let (frame, earlier) = self.frames.get(..=number)?.split_last()?;
+        if self.table.layout == Layout::Filed {
+            let most = MAX_FRAME_ENTRIES as u64;
+            let start = u64::try_from(number).ok()?.checked_mul(most)?;
+            let start = self.name.start.checked_add(start)?;
+            return (start < self.name.end)
+                .then(|| start..start.saturating_add(most).min(self.name.end));
+        }
+        let (frame, earlier) = self.table.frames.get(..=number)?.split_last()?;
         let start = self.name.start + earlier.iter().map(|f| u64::from(f.entries)).sum::<u64>();
         Some(start..start + u64::from(frame.entries))
     }
 
     /// The writer's clock at the first entry.
     pub fn clock(&self) -> u64 {
-        self.clock
+        self.table.clock
     }
 
     /// How often its entries were rewritten; see [`super::cover`].
     pub fn revision(&self) -> u64 {
-        self.revision
+        self.table.revision
     }
 
     /// How many frames it has.
     pub fn frames(&self) -> usize {
-        self.frames.len()
+        match self.table.layout {
+            Layout::Logged => self.table.frames.len(),
+            // At most 2^17 entries.
+            Layout::Filed => usize::try_from(self.name.end - self.name.start)
+                .unwrap_or(0)
+                .div_ceil(MAX_FRAME_ENTRIES),
+        }
+    }
+
+    /// The sizes of the log at which it was closed within the frame `number`: the states that were
+    /// signed are among them. A segment that was joined of several knows where each of them ended.
+    pub fn closes(&self, number: usize) -> Result<Vec<u64>, BadSegment> {
+        let Some(span) = self.span(number) else {
+            return Err(self.beyond());
+        };
+        Ok(match self.table.layout {
+            Layout::Filed => self.sorted()?.closes(&span),
+            Layout::Logged if span.end == self.name.end => vec![span.end],
+            Layout::Logged => Vec::new(),
+        })
+    }
+
+    /// Does what the first frame would wait for, so that it may be done on another thread.
+    pub fn prepare(&self) -> Result<(), BadSegment> {
+        match self.table.layout {
+            Layout::Filed => self.sorted().map(drop),
+            Layout::Logged => Ok(()),
+        }
+    }
+
+    /// The entries that cannot be read, from the first of them to the last; none where all can.
+    pub fn damage(&self) -> Option<Range<u64>> {
+        match self.table.layout {
+            Layout::Filed => Sorted::damage(&self.source, &self.table, &self.name),
+            Layout::Logged => {
+                let spans = (0..self.frames()).filter_map(|number| {
+                    let unpacked = self.content(number);
+                    let whole =
+                        unpacked.is_ok_and(|(_, count, content)| split(&content, count).is_some());
+                    if whole { None } else { self.span(number) }
+                });
+                let hit: Vec<_> = spans.collect();
+                Some(hit.first()?.start..hit.last()?.end)
+            }
+        }
     }
 
     /// Holds the whole file against the SHA-256 of its name and that of its footer.
@@ -163,13 +208,13 @@ impl Segment {
         let mut hash = sha::Context::new(&sha::SHA256);
         let mut offset = 0;
         // The footer's own digest covers all before it; both come out of one pass.
-        let covered = self.length - 32;
+        let covered = self.table.length - 32;
         let mut footer = None;
-        while offset < self.length {
+        while offset < self.table.length {
             let bound = if offset < covered {
                 covered
             } else {
-                self.length
+                self.table.length
             };
             let want = usize::try_from(bound - offset).unwrap_or(CHUNK).min(CHUNK);
             let part = self.source.read(want, offset);
@@ -178,7 +223,7 @@ impl Segment {
             offset += want as u64;
             if offset == covered {
                 footer = Some(finished(hash.clone()));
-            } else if offset == self.length
+            } else if offset == self.table.length
                 && footer
                     .as_ref()
                     .is_none_or(|f| f.as_bytes() != part.as_ref())
@@ -205,10 +250,17 @@ impl Segment {
     /// Unpacks the frame `number`: the index of its first entry, how many there are, and the bytes
     /// that [`super::fields::split`] takes apart.
     pub fn content(&self, number: usize) -> Result<(u64, u32, Vec<u8>), BadSegment> {
-        let (Some(frame), Some(span)) = (self.frames.get(number), self.span(number)) else {
-            return Err(self.malformed("a frame beyond its table was asked for"));
+        let Some(span) = self.span(number) else {
+            return Err(self.beyond());
         };
         let first = span.start;
+        if self.table.layout == Layout::Filed {
+            let (count, content) = self.sorted()?.content(&span);
+            return Ok((first, count, content));
+        }
+        let Some(frame) = self.table.frames.get(number) else {
+            return Err(self.beyond());
+        };
         let stored = self.source.read(frame.stored as usize, frame.offset);
         let stored = stored.map_err(|source| self.io(source))?;
         let content = zstd::bulk::decompress(&stored, frame.content as usize)
@@ -227,13 +279,32 @@ impl Segment {
     /// The number of the frame that holds the entry `index`.
     pub fn frame_of(&self, index: u64) -> Option<usize> {
         let mut end = self.name.start;
-        if index < end {
+        if index < end || index >= self.name.end {
             return None;
         }
-        self.frames.iter().position(|frame| {
-            end += u64::from(frame.entries);
-            index < end
-        })
+        match self.table.layout {
+            Layout::Filed => Some(usize::try_from(index - end).ok()? / MAX_FRAME_ENTRIES),
+            Layout::Logged => self.table.frames.iter().position(|frame| {
+                end += u64::from(frame.entries);
+                index < end
+            }),
+        }
+    }
+
+    /// The entries of a filed segment; whoever comes meanwhile waits for the one who unpacks it.
+    fn sorted(&self) -> Result<Arc<Sorted>, BadSegment> {
+        let mut sorted = self.sorted.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(sorted) = &*sorted {
+            return Ok(Arc::clone(sorted));
+        }
+        let unpacked = Sorted::unpack(&self.source, &self.table, &self.name);
+        let unpacked = Arc::new(unpacked.map_err(|unsorted| unsorted.of(&self.path))?);
+        *sorted = Some(Arc::clone(&unpacked));
+        Ok(unpacked)
+    }
+
+    fn beyond(&self) -> BadSegment {
+        self.malformed("a frame beyond its table was asked for")
     }
 
     fn io(&self, source: io::Error) -> BadSegment {
@@ -251,101 +322,12 @@ impl Segment {
     }
 }
 
-enum Fault {
-    Io(io::Error),
-    Malformed(&'static str),
-}
-
-impl From<io::Error> for Fault {
-    fn from(error: io::Error) -> Self {
-        Self::Io(error)
-    }
-}
-
-type Layout = (u64, u64, u64, Vec<Frame>);
-
-/// Reads header, footer and table; every number in them is bounded before it is used.
-fn read_layout(file: &Source, name: &SegmentName) -> Result<Layout, Fault> {
-    let malformed = |fault| Err(Fault::Malformed(fault));
-    let length = file.len()?;
-    if length < (HEADER + FOOTER) as u64 {
-        return malformed("it is shorter than its header and footer");
-    }
-    if length > MAX_FILE_BYTES {
-        return malformed("it is longer than a segment may be");
-    }
-    let header = file.read(HEADER, 0)?;
-    let mut header = Cursor(&header);
-    if header.take::<8>() != Some(*MAGIC) {
-        return malformed("it does not begin as a segment of version 1");
-    }
-    let (Some(start), Some(end), Some(clock), Some(revision)) =
-        (header.u64(), header.u64(), header.u64(), header.u64())
-    else {
-        return malformed("its header is cut off");
-    };
-    if (start, end) != (name.start, name.end) {
-        return malformed("its range is not that of its name");
-    }
-    let footer = file.read(FOOTER, length - FOOTER as u64)?;
-    let mut footer = Cursor(&footer);
-    let (Some(table), Some(count)) = (footer.u64(), footer.u32()) else {
-        return malformed("its footer is cut off");
-    };
-    let count = count as usize;
-    if count > MAX_FRAMES {
-        return malformed("it has more frames than a segment may have");
-    }
-    let rows = count * TABLE_ROW;
-    if table.checked_add((rows + FOOTER) as u64) != Some(length) {
-        return malformed("its table does not lie between frames and footer");
-    }
-    let bytes = file.read(rows, table)?;
-    let frames = read_table(&bytes, table, end - start)?;
-    Ok((length, clock, revision, frames))
-}
-
-fn read_table(bytes: &[u8], table: u64, entries: u64) -> Result<Vec<Frame>, Fault> {
-    let malformed = |fault| Err(Fault::Malformed(fault));
-    let mut cursor = Cursor(bytes);
-    let mut frames = Vec::with_capacity(bytes.len() / TABLE_ROW);
-    let (mut offset, mut seen) = (HEADER as u64, 0_u64);
-    while let (Some(at), Some(stored), Some(content), Some(entries)) =
-        (cursor.u64(), cursor.u32(), cursor.u32(), cursor.u32())
-    {
-        if at != offset {
-            return malformed("its frames do not follow each other");
-        }
-        if content as usize > MAX_FRAME_BYTES
-            || entries == 0
-            || entries as usize > MAX_FRAME_ENTRIES
-        {
-            return malformed("a frame is larger than a frame may be");
-        }
-        offset = at.saturating_add(u64::from(stored));
-        if offset > table {
-            return malformed("a frame reaches into the table");
-        }
-        seen += u64::from(entries);
-        frames.push(Frame {
-            offset: at,
-            stored,
-            content,
-            entries,
-        });
-    }
-    if offset != table || seen != entries {
-        return malformed("its frames do not add up to its range");
-    }
-    Ok(frames)
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
     use std::fs;
 
-    use super::super::Builder;
+    use super::super::{Builder, FOOTER, HEADER, TABLE_ROW};
     use super::*;
     use affiant_proto::{digest, v1};
     use prost::Message as _;

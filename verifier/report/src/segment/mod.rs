@@ -28,12 +28,18 @@
 //! A frame is one zstd frame (RFC 8878) with its content checksum. Its content is, for each entry,
 //! 4 bytes of length and the encoded `Envelope`. A frame holds 1 to 256 entries and at most 4 MiB
 //! of content; the entries of all frames, in order, are those of the segment, none more.
+//!
+//! That is the layout in which the log is written. When an hour is over its segments are joined and
+//! filed by chain, in version 00 02: the same but for what stands in the frames; see [`filed`].
 
 mod builder;
 mod cover;
 mod entry;
 pub mod fields;
 mod file;
+mod filed;
+mod sorted;
+mod table;
 
 use std::{fmt, str::FromStr};
 
@@ -44,6 +50,7 @@ pub use builder::Builder;
 pub use cover::cover;
 pub use entry::{Entry, NotAnEntry, statement_of};
 pub use file::{BadSegment, Segment};
+pub use filed::{MAX_BLOCK_ENTRIES, Misfiled};
 
 /// Most entries of one frame: as many as a tile has leaves, so that one frame serves one bundle.
 pub const MAX_FRAME_ENTRIES: usize = 256;
@@ -64,14 +71,47 @@ pub const MAX_SEGMENT_ENTRIES: usize = 1 << 17;
 /// Most frames of a segment.
 ///
 /// A frame ends full (2^17 / 256 = 512 of these) or where the next entry would not fit, and then
-/// two neighbours have more than 4 MiB (at most 2 · 64 / 4 = 32 of these); rounded up.
+/// two neighbours have more than 4 MiB (at most 2 · 64 / 4 = 32 of these); rounded up. Of a filed
+/// segment, blocks are full (16), or end by the bytes of their envelopes (2 · 64 / 8 = 16) or of their
+/// columns. Those have at most 14 times the bytes of lines, of which the shortest takes 4 and seven
+/// numbers of 8 bytes, and 400 of each entry: 2 · (14 · 64 + 50) / 4 = 473.
 const MAX_FRAMES: usize = 1024;
 
 /// Most bytes of the file: contents that do not compress, which zstd stores with less than one
 /// part in 128 more, and 1 MiB for header, table and footer (40 + 20 · 1024 + 44 bytes).
 pub const MAX_FILE_BYTES: u64 = (MAX_SEGMENT_BYTES + MAX_SEGMENT_BYTES / 128 + 1024 * 1024) as u64;
 
-const MAGIC: &[u8; 8] = b"AFFSEG\x00\x01";
+/// How a segment is laid out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layout {
+    /// By log index, as it was written.
+    Logged,
+    /// By chain, in columns.
+    Filed,
+}
+
+impl Layout {
+    fn magic(self) -> &'static [u8; 8] {
+        match self {
+            Self::Logged => b"AFFSEG\x00\x01",
+            Self::Filed => b"AFFSEG\x00\x02",
+        }
+    }
+
+    fn of(magic: &[u8; 8]) -> Option<Self> {
+        let both = [Self::Logged, Self::Filed];
+        both.into_iter().find(|layout| layout.magic() == magic)
+    }
+
+    /// Most entries of a frame, or of a block.
+    fn frame_entries(self) -> usize {
+        match self {
+            Self::Logged => MAX_FRAME_ENTRIES,
+            Self::Filed => MAX_BLOCK_ENTRIES,
+        }
+    }
+}
+
 const HEADER: usize = 40;
 const TABLE_ROW: usize = 20;
 const FOOTER: usize = 44;
@@ -148,4 +188,29 @@ fn finished(hash: sha::Context) -> Digest {
     let mut out = [0; 32];
     out.copy_from_slice(hash.finish().as_ref());
     Digest::new(out)
+}
+
+/// Blocks by themselves: for fuzz targets.
+#[doc(hidden)]
+pub mod blocks {
+    use super::{Entry, filed};
+
+    /// The content of a block of these entries, in this order.
+    pub fn pack(entries: &[Entry]) -> Vec<u8> {
+        let entries = (0..).zip(entries.iter().cloned());
+        let items: Vec<_> = entries
+            .map(|(index, it)| filed::Item::new(index, it))
+            .collect();
+        filed::pack(&items, 0).unwrap_or_default()
+    }
+
+    /// The envelopes in a content that should hold `count` of them and unpack to `room` bytes at most.
+    pub fn read(content: &[u8], count: u32, mut room: usize) -> Option<Vec<Vec<u8>>> {
+        let mut entries = Vec::new();
+        let read = filed::unpack(content, (count, 0), &mut room, |_, envelope, _| {
+            entries.push(envelope.to_vec());
+            Ok(())
+        });
+        read.ok().map(|()| entries)
+    }
 }

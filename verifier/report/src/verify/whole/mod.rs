@@ -46,7 +46,7 @@ impl<'a> WholeLog<'a> {
     /// Begins with the genesis.
     ///
     /// `leaves` gives the stored bytes of a full tile of level 0, which are checked before they are
-    /// used: only for a host that saw the log at a size at which no segment ends.
+    /// used: only for a host that saw the log at a size at which it was not closed.
     pub fn open(
         genesis: impl Into<Opened>,
         trust: Option<&'a Trust>,
@@ -113,8 +113,8 @@ impl<'a> WholeLog<'a> {
         Ok(())
     }
 
-    /// Notes that a segment ends here: the states of the log that were signed are at such ends.
-    pub fn segment_ends(&mut self) {
+    /// Notes that the log was closed here: the states of it that were signed are among these.
+    pub fn closes(&mut self) {
         self.past.ends(self.edge.size(), self.edge.root());
     }
 

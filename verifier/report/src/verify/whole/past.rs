@@ -16,10 +16,10 @@ pub struct Unheld {
     pub index: u64,
 }
 
-/// What is remembered: 40 bytes a segment, and the tiles above the lowest, an eighth of a byte an
+/// What is remembered: 40 bytes a segment as it was written, and the tiles above the lowest, an eighth of a byte an
 /// entry. A year of a segment a second is 1.3 GB, one of a segment a minute 21 MB.
 pub(super) struct Past<'a> {
-    /// Size and root at the end of every segment, rising.
+    /// Size and root wherever the log was closed, rising.
     ends: Vec<(u64, Hash)>,
     /// Full hash tiles from level 1 on.
     upper: BTreeMap<(u8, u64), Tile>,
