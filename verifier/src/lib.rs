@@ -36,6 +36,7 @@ pub mod pki;
 pub mod presence;
 pub mod registry;
 pub mod relay;
+pub mod repacking;
 pub mod replay;
 pub mod report;
 pub mod restore;

@@ -1,4 +1,5 @@
-//! Retention: each hour, what the configuration lets go is announced in the log, and then erased.
+//! Retention: each hour, what the configuration lets go is announced in the log, and then erased. After
+//! that, in the same round, the log is repacked, for only one at a time may rewrite segments.
 
 use std::{
     collections::BTreeSet,
@@ -10,7 +11,13 @@ use affiant_judge::retention::Retention;
 use arc_swap::ArcSwap;
 use tokio_util::sync::CancellationToken;
 
-use crate::{config::Config, ledger::Eraser, live::Live, writer::Submit};
+use crate::{
+    config::Config,
+    ledger::{Eraser, Repacker},
+    live::Live,
+    repacking,
+    writer::Submit,
+};
 
 /// How long after the start, and then how often.
 const FIRST: Duration = Duration::from_secs(60);
@@ -46,6 +53,8 @@ pub struct Rounds {
     pub submit: Submit,
     /// Erases.
     pub eraser: Eraser,
+    /// Repacks.
+    pub repacker: Arc<Repacker>,
 }
 
 impl Rounds {
@@ -58,6 +67,7 @@ impl Rounds {
             .is_some()
         {
             self.round().await;
+            repacking::round(&self.repacker, &stop).await;
             wait = EVERY;
         }
     }

@@ -24,7 +24,7 @@ use crate::{
     data::DataDir,
     http::{self, Limits, Readers, Site},
     keyfile,
-    ledger::{Eraser, LocalDisk},
+    ledger::{Eraser, LocalDisk, Repacker},
     open::{Opened, failed},
     registry::Registry,
     report::Reports,
@@ -227,6 +227,7 @@ impl Verifier {
             live: judged,
             submit: submit.clone(),
             eraser: Eraser::new(reader.clone(), Arc::new(LocalDisk)),
+            repacker: Arc::new(Repacker::new(reader.clone(), Arc::new(LocalDisk))),
         };
         tasks.spawn(erasing.run(stop.clone()));
         let rounds = Rounds {

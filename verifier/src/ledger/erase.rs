@@ -98,10 +98,12 @@ impl Eraser {
         };
         let segment = Segment::open(folder, name)?;
         segment.verify()?;
-        let mut builder = Builder::new(name.start(), segment.clock()).map_err(io)?;
+        let layout = segment.layout();
+        let mut builder = Builder::laid_out(layout, name.start(), segment.clock()).map_err(io)?;
         let mut records = 0;
         for number in 0..segment.frames() {
             let (first, entries) = segment.frame(number)?;
+            let mut closes = segment.closes(number)?.into_iter().peekable();
             for (index, entry) in (first..).zip(entries) {
                 let within = ranges.iter().any(|range| range.contains(&index));
                 let less = match within {
@@ -120,6 +122,9 @@ impl Eraser {
                     None => entry,
                 };
                 builder.push(&kept).map_err(io)?;
+                if closes.next_if_eq(&(index + 1)).is_some() {
+                    builder.closed();
+                }
             }
         }
         if records == 0 {

@@ -24,6 +24,11 @@ use super::tiles::Public;
 /// 262,144 entries or 20 seconds of full load.
 const CACHED_TILES: usize = 1024;
 
+/// Most segments kept open: one that is read from end to end, and one of which single entries are
+/// asked for meanwhile. A filed one is unpacked, at most 64 MiB of entries and 16 bytes for each: so
+/// 132 MiB.
+const OPEN_SEGMENTS: usize = 2;
+
 /// A handle for reading the log as far as it is published; clones share one cache.
 ///
 /// Each call sees one published tree; a later call may see a larger one, which extends it.
@@ -38,6 +43,8 @@ struct Shared {
     /// The names of all published segments, in order.
     segments: RwLock<Vec<SegmentName>>,
     tiles: Mutex<Cache>,
+    /// Lately read, the newest last.
+    open: Mutex<VecDeque<Arc<Segment>>>,
 }
 
 /// What the newest checkpoint says, with the edge of its tree.
@@ -103,6 +110,7 @@ impl Reader {
             published: RwLock::new(Arc::new(published)),
             segments: RwLock::new(segments),
             tiles: Mutex::default(),
+            open: Mutex::default(),
         }))
     }
 
@@ -149,6 +157,9 @@ impl Reader {
         match place.filter(|place| segments.get(place.clone()) == Some(old)) {
             Some(place) => {
                 segments.splice(place, [new]);
+                // What may have been erased is not kept, and the disk gets its room back.
+                let mut open = self.0.open.lock().unwrap_or_else(PoisonError::into_inner);
+                open.retain(|segment| !old.contains(segment.name()));
                 true
             }
             None => false,
@@ -182,7 +193,7 @@ impl Reader {
     }
 
     /// Reads the entries of a range in order, as far as they are published; holds one frame in
-    /// memory. Ends after the first error.
+    /// memory, or one filed segment. Ends after the first error.
     pub fn entries(&self, range: Range<u64>) -> Entries {
         Entries {
             next: range.start,
@@ -252,7 +263,9 @@ impl Reader {
         }
     }
 
-    fn segment_of(&self, index: u64) -> Result<Segment, ReadError> {
+    /// The segment that holds an entry. A filed one is unpacked when it is first read: so it is kept for
+    /// the next entry.
+    fn segment_of(&self, index: u64) -> Result<Arc<Segment>, ReadError> {
         let segments = self
             .0
             .segments
@@ -260,8 +273,18 @@ impl Reader {
             .unwrap_or_else(PoisonError::into_inner);
         let at = segments.partition_point(|name| name.end() <= index);
         let name = segments.get(at).ok_or(ReadError::Unheld(index))?;
-        // Opened while the names are held: a segment that was rewritten goes once nobody is shown it.
-        Ok(Segment::open(&self.0.segments_at, name)?)
+        let mut open = self.0.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let held = open.iter().position(|segment| segment.name() == name);
+        let segment = match held.and_then(|at| open.remove(at)) {
+            Some(segment) => segment,
+            // While the names are held: a segment that was rewritten goes once nobody is shown it.
+            None => Arc::new(Segment::open(&self.0.segments_at, name)?),
+        };
+        while open.len() >= OPEN_SEGMENTS {
+            open.pop_front();
+        }
+        open.push_back(Arc::clone(&segment));
+        Ok(segment)
     }
 
     fn cache(&self) -> MutexGuard<'_, Cache> {
@@ -345,7 +368,7 @@ pub struct Entries {
     reader: Reader,
     next: u64,
     end: u64,
-    segment: Option<Segment>,
+    segment: Option<Arc<Segment>>,
     frame: vec::IntoIter<Entry>,
 }
 

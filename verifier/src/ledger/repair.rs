@@ -6,7 +6,12 @@ use affiant_report::{
     head::Head,
     segment::{Segment, SegmentName},
 };
-use std::{collections::VecDeque, fs, io, path::Path};
+use std::{
+    collections::BTreeMap,
+    ffi::OsString,
+    fs, io,
+    path::{Path, PathBuf},
+};
 
 use super::{
     check::{Scan, each_entry},
@@ -26,23 +31,27 @@ pub(super) fn sweep(
     let (segments, swept) = (places.segments(), places.swept());
     disk.make_directories(&swept, Access::Private)
         .map_err(at(&swept))?;
+    // In their order, so that those which were joined into one are asked for one after the other.
+    let mut left: BTreeMap<(Option<SegmentName>, OsString), PathBuf> = BTreeMap::new();
     for found in fs::read_dir(&segments).map_err(at(&segments))? {
         let found = found.map_err(at(&segments))?;
         let name = found.file_name();
-        let text = name.to_string_lossy();
-        let named = text.parse::<SegmentName>();
-        if named.is_ok_and(|name| names.binary_search(&name).is_ok()) {
-            continue;
+        let named = name.to_string_lossy().parse::<SegmentName>().ok();
+        if named.is_none_or(|name| names.binary_search(&name).is_err()) {
+            left.insert((named, name), found.path());
         }
+    }
+    let mut kept = Held::of(&segments, names);
+    for ((named, name), path) in left {
         // A temporary file never had its name, so nothing can have relied on it; and what was
         // rewritten is here again, without the lines that are not to be kept.
-        let rewritten = || named.is_ok_and(|old| rewritten(&segments, &old, &segments, names));
-        if text.ends_with(TEMPORARY) || rewritten() {
-            disk.remove(&found.path()).map_err(at(&found.path()))?;
+        let temporary = name.to_string_lossy().ends_with(TEMPORARY);
+        if temporary || named.is_some_and(|old| kept.hold(&segments, &old)) {
+            disk.remove(&path).map_err(at(&path))?;
             continue;
         }
         let to = swept.join(&name);
-        disk.rename(&found.path(), &to).map_err(at(&found.path()))?;
+        disk.rename(&path, &to).map_err(at(&path))?;
         recovery.swept.push(to);
     }
     // The new names first: a segment may be evidence, and must not lose both.
@@ -55,34 +64,70 @@ pub(super) fn sweep(
 /// Tells whether the segments `names` in `folder` hold every statement of the segment `old` in `at`,
 /// at its place: then it is one of them, or was rewritten into them.
 pub fn rewritten(at: &Path, old: &SegmentName, folder: &Path, names: &[SegmentName]) -> bool {
-    let digests = |folder: &Path, name: &SegmentName| -> Result<Vec<Digest>, OpenError> {
-        let segment = Segment::open(folder, name)?;
-        segment.verify()?;
-        let mut digests = Vec::new();
-        each_entry(&segment, |entry| {
-            digests.push(*entry.digest());
-            Ok(())
-        })?;
-        Ok(digests)
-    };
-    let Ok(mut left) = digests(at, old).map(VecDeque::from) else {
-        return false;
-    };
-    let over = |name: &&SegmentName| name.start() < old.end() && old.start() < name.end();
-    for name in names.iter().filter(over) {
-        let Ok(found) = digests(folder, name) else {
-            return false;
-        };
-        let skipped = usize::try_from(old.start().saturating_sub(name.start())).unwrap_or(0);
-        for digest in found.iter().skip(skipped) {
-            match left.pop_front() {
-                Some(due) if due == *digest => {}
-                Some(_) => return false,
-                None => break,
-            }
+    Held::of(folder, names).hold(at, old)
+}
+
+/// What segments hold, asked for other segments one after the other.
+struct Held<'a> {
+    folder: &'a Path,
+    names: &'a [SegmentName],
+    /// The one that was read last, with the digests in it: it may have been joined of thousands.
+    last: Option<(SegmentName, Vec<Digest>)>,
+}
+
+impl<'a> Held<'a> {
+    fn of(folder: &'a Path, names: &'a [SegmentName]) -> Self {
+        Self {
+            folder,
+            names,
+            last: None,
         }
     }
-    left.is_empty()
+
+    /// Tells whether they hold every statement of the segment `old` in `at`.
+    fn hold(&mut self, at: &Path, old: &SegmentName) -> bool {
+        let Ok(due) = digests(at, old) else {
+            return false;
+        };
+        let mut due = due.iter();
+        let first = self.names.partition_point(|name| name.end() <= old.start());
+        let names = self.names.get(first..).unwrap_or_default();
+        for name in names.iter().take_while(|name| name.start() < old.end()) {
+            let Some(found) = self.digests(name) else {
+                return false;
+            };
+            // Where the one begins in the other.
+            let skipped = usize::try_from(old.start().saturating_sub(name.start()));
+            let found = found
+                .get(skipped.unwrap_or(usize::MAX)..)
+                .unwrap_or_default();
+            let mut pairs = found.iter().zip(due.by_ref().take(found.len()));
+            if !pairs.all(|(found, due)| found == due) {
+                return false;
+            }
+        }
+        due.next().is_none()
+    }
+
+    fn digests(&mut self, name: &SegmentName) -> Option<&[Digest]> {
+        let last = self.last.take().filter(|(last, _)| last == name);
+        let read = match last {
+            Some(read) => read,
+            None => (*name, digests(self.folder, name).ok()?),
+        };
+        Some(&self.last.insert(read).1)
+    }
+}
+
+fn digests(folder: &Path, name: &SegmentName) -> Result<Vec<Digest>, OpenError> {
+    let segment = Segment::open(folder, name)?;
+    segment.verify()?;
+    let mut digests = Vec::new();
+    each_entry(&segment, |entry| {
+        digests.push(*entry.digest());
+        Ok(())
+    })?;
+    Ok(digests)
 }
 
 /// Keeps the torn end of the write-ahead file: it was never answered, but it may be evidence.

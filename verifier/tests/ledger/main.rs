@@ -8,4 +8,5 @@ mod fixture;
 mod model;
 mod power;
 mod reading;
+mod repacking;
 mod table;
