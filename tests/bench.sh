@@ -232,6 +232,19 @@ audited=$(grep -o '"detail": "[0-9]* statements' "$play/out/log" | grep -o '[0-9
 audit_ratio=$(calculate "$audited / $audit_s / (1000000 / $verify * $cores)")
 audit_said="$audited entries of a log in $audit_s s on $cores cores, exit $code"
 
+# The same log, repacked as the verifier does each hour.
+rm -rf "$play/repacked"
+cp -r "$play/hour" "$play/repacked"
+follow "$bin/affiant-fleet" repack --out "$play/repacked" --json >"$play/out/repack" 2>"$play/journal/repack" || fail "the log could not be repacked"
+# All that its directory holds, by the records of its hour.
+stored() { calculate "$(du -sb --exclude=swept "$play/$1/log" | cut -f1) / 450000"; }
+repacked_gpu_day=$(calculate "$(stored repacked) * 8640 / 8" 0)
+audit_begun=$(date +%s.%N)
+code=0
+follow "$bin/affiant-audit" log "$play/repacked" --trust "$play/repacked/trust.toml" --json >"$play/out/log-repacked" 2>>"$play/journal/log" || code=$?
+repacked_audit_s=$(calculate "$(date +%s.%N) - $audit_begun" 3)
+[ "$code" -le 1 ] || fail "the audit of the repacked log ended with $code"
+
 # ---- the report of what was just recorded ----
 
 report_said="not built"
@@ -330,7 +343,8 @@ table() {
     loaded direct "$rate" intake_
     [ "$relayed_hosts" = 0 ] || loaded relayed "$relayed_rate" intake_relayed_
     row "bytes_per_gpu_day" "$gpu_day" "direct, 8,640 records a day; $findings findings"
-    row "audit_ratio" "$audit_ratio" "$audit_said"
+    row "bytes_per_gpu_day_repacked" "$repacked_gpu_day" "the log of the audit, in all $(stored hour) bytes a record as written and $(stored repacked) repacked, which took $(calculate "$(field "$play/out/repack" us_per_entry)" 1) µs an entry"
+    row "audit_ratio" "$audit_ratio" "$audit_said; repacked in $repacked_audit_s s"
     row "report" "" "$report_said"
     row "agent_rss_mib" "${agent_rss:-absent}" "$agent_said"
     row "agent_cpu_percent" "${agent_cpu:-absent}" "± $(calculate "2 / $agent_seconds" 3), of one core: two processes counted in ticks of 10 ms over $agent_seconds s"
@@ -345,7 +359,7 @@ if [ -n "$json" ]; then
     printf ',"included_p50_ms":%s,"included_p99_ms":%s' "$(ms direct latency p50_ms)" "$(ms direct latency p99_ms)"
     [ "$relayed_hosts" = 0 ] || printf ',"intake_relayed_ratio":%s,"intake_relayed_records_per_s":%s,"included_relayed_p50_ms":%s,"included_relayed_p99_ms":%s' \
         "$(ratio relayed)" "$(calculate "$(field "$play/out/relayed" rate)" 0)" "$(ms relayed latency p50_ms)" "$(ms relayed latency p99_ms)"
-    printf ',"audit_ratio":%s' "$audit_ratio"
+    printf ',"bytes_per_gpu_day_repacked":%s,"audit_ratio":%s' "$repacked_gpu_day" "$audit_ratio"
     [ -z "$agent_rss" ] || printf ',"agent_rss_mib":%s,"agent_cpu_percent":%s' "$agent_rss" "$agent_cpu"
     printf ',"conditions":{"cores":%s,"hosts":%s,"rate":%s,"seconds":%s,"verify_us":%s,"smaller_than_design":%s}}\n' \
         "$cores" "$hosts" "$rate" "$seconds" "$verify" "$([ "$smaller" = smaller ] && echo true || echo false)"

@@ -12,6 +12,7 @@ use crate::{
     outcome::Outcome,
     prepared::Prepared,
     primitive::Primitive,
+    repacked::repack,
     watch::watch,
 };
 
@@ -45,6 +46,9 @@ enum Command {
                       affiant-audit log data --trust data/trust.toml"
     )]
     Prepare(PrepareArgs),
+    /// Repack the log that `prepare` made, as a verifier does each hour, and tell what it takes then
+    #[command(after_help = "Example:\n  affiant-fleet repack --out data --json")]
+    Repack(RepackArgs),
     /// Measure one bare Ed25519 verification by ring
     #[command(after_help = "Example:\n  affiant-fleet primitive --bytes 300 --json")]
     Primitive(PrimitiveArgs),
@@ -159,6 +163,19 @@ struct PrepareArgs {
 }
 
 #[derive(Debug, Args)]
+struct RepackArgs {
+    /// Where `prepare` put the log
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// Seed that it was made with
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
 struct PrimitiveArgs {
     /// Length of the message: that of what is signed in a usage statement
     #[arg(long, default_value_t = 300)]
@@ -213,6 +230,20 @@ impl Cli {
                     seed: args.seed,
                 };
                 Ok(format!("{} entries", prepared.make()?))
+            }
+            Command::Repack(args) => {
+                let figures = repack(&args.out, args.seed)?;
+                if args.json {
+                    return Ok(serde_json::to_string(&figures)?);
+                }
+                Ok(format!(
+                    "{} segments joined to {}: {:.1} bytes an entry before, {:.1} after; {:.1} µs an entry",
+                    figures.joined,
+                    figures.made,
+                    figures.bytes_per_entry_before,
+                    figures.bytes_per_entry_after,
+                    figures.us_per_entry
+                ))
             }
             Command::Primitive(args) => {
                 let measured = Primitive::measure(args.bytes, Duration::from_millis(args.ms))?;

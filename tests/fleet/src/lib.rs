@@ -26,6 +26,7 @@ pub mod primitive;
 pub mod random;
 mod raw;
 pub mod relayed;
+pub mod repacked;
 pub mod roster;
 pub mod sealed;
 pub mod session;

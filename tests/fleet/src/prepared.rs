@@ -33,8 +33,12 @@ use crate::{
     usage::{HostModel, NotAHost},
 };
 
-/// The first instant: a round number, 2026-11-02T08:53:20Z.
-const BEGUN: u64 = 1_793_609_600_000;
+/// The clock of the newest segment: 2026-11-02T10:00:00Z, so that all before it is of hours that are
+/// over.
+const ENDS: u64 = 1_793_613_600_000;
+
+/// Hosts that enrol in one segment.
+const ENROLLED_TOGETHER: u64 = 1_000;
 
 /// First line of its checkpoints.
 const ORIGIN: &str = "bench.example/affiant/1";
@@ -85,8 +89,22 @@ pub enum NotPrepared {
     Wrong(String),
 }
 
-fn wrong(error: impl std::fmt::Display) -> NotPrepared {
+pub(crate) fn wrong(error: impl std::fmt::Display) -> NotPrepared {
     NotPrepared::Wrong(error.to_string())
+}
+
+/// The next key.
+fn key(random: &mut Random) -> Result<Ed25519Signer, NotPrepared> {
+    let seed = [random.bytes(), random.bytes()].concat();
+    let seed = seed.as_slice().try_into().map_err(wrong)?;
+    Ed25519Signer::from_seed(&seed).map_err(wrong)
+}
+
+/// The key of the log that is prepared with that seed: the one after the operator's.
+pub(crate) fn log_key(seed: u64) -> Result<Ed25519Signer, NotPrepared> {
+    let mut random = Random::new(seed, 0);
+    key(&mut random)?;
+    key(&mut random)
 }
 
 /// Who signs a chain.
@@ -119,12 +137,9 @@ struct Writing {
 impl Prepared {
     /// Makes it; gives how many entries the log has.
     pub fn make(&self) -> Result<u64, NotPrepared> {
+        let begun = self.begun();
         let mut random = Random::new(self.seed, 0);
-        let mut key = || {
-            let seed = [random.bytes(), random.bytes()].concat();
-            let seed = seed.as_slice().try_into().map_err(wrong)?;
-            Ed25519Signer::from_seed(&seed).map_err(wrong)
-        };
+        let mut key = || key(&mut random);
         let (operator, log) = (key()?, key()?);
         let officers = [("alice", key()?), ("bob", key()?)];
         let origin: Origin = ORIGIN.parse().map_err(wrong)?;
@@ -144,7 +159,7 @@ impl Prepared {
             ..Default::default()
         };
         let genesis =
-            Statement::seal(genesis.into(), Place::Opening, time(BEGUN), None, &operator)?;
+            Statement::seal(genesis.into(), Place::Opening, time(begun), None, &operator)?;
         let named = genesis.digest().as_bytes().to_vec();
         let trust = Trust::of_genesis(&genesis)
             .map_err(wrong)?
@@ -166,12 +181,12 @@ impl Prepared {
         let at = self.out.join("log");
         let mut writing = Writing {
             log_key: NoteSigner::new(origin.key_name(), log).map_err(wrong)?,
-            builder: Builder::new(0, BEGUN).map_err(wrong)?,
+            builder: Builder::new(0, begun).map_err(wrong)?,
             edge: Edge::default(),
             previous: None,
             out: at,
             origin,
-            now: BEGUN,
+            now: begun,
             closed: None,
         };
         writing.begin()?;
@@ -230,7 +245,7 @@ impl Prepared {
                 ..Default::default()
             };
             writing.say(operator, event)?;
-            let wall = BEGUN + (number % phases) * 1_000;
+            let wall = self.begun() + (number % phases) * 1_000;
             let model = HostModel::new(self.gpus, self.interval_ms, 1, wall, random)?;
             let mut host = Simulated {
                 signs: Signs { key, state },
@@ -246,11 +261,17 @@ impl Prepared {
             writing.put(host.seal(writing.now, body, tree)?)?;
             host.workloads = host.signs.state.sequence();
             hosts.push(host);
-            if number % 1_000 == 999 {
+            if number % ENROLLED_TOGETHER == ENROLLED_TOGETHER - 1 {
                 writing.close(operator)?;
             }
         }
         Ok(hosts)
+    }
+
+    /// The first instant: a second before the first clock, and one for each segment that is closed.
+    fn begun(&self) -> u64 {
+        let closed = u64::from(self.hosts) / ENROLLED_TOGETHER + self.seconds;
+        ENDS - 1_000 * (1 + closed)
     }
 
     fn io(&self, source: io::Error) -> NotPrepared {
