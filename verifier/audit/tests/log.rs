@@ -13,14 +13,17 @@ mod support;
 
 use std::{
     num::NonZeroUsize,
-    sync::atomic::{AtomicBool, Ordering::Relaxed},
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
 };
 
 use affiant_audit::log::{Asked, Failure, Resume, Store, Unread, audit};
 use affiant_proto::{tlog::Note, v1};
 use affiant_report::{
     Conclusion, Trust, Verdict,
-    segment::{Builder, Segment, SegmentName},
+    segment::{Builder, Layout, Segment, SegmentName},
     verify::AnchorKind,
 };
 use stored::{Files, export, files, files_of};
@@ -328,6 +331,83 @@ fn a_segment_that_is_rewritten_while_the_log_is_read_breaks_nothing_and_asks_for
     assert!(matches!(failure, Failure::Rewritten(_)), "{failure}");
     let again = audit(&store, &asked, &mut ()).unwrap();
     assert_ne!(again.verdict, Conclusion::Broken, "{:#?}", again.checks);
+}
+
+/// A log whose segments are listed while they are joined: the first list has neither all of the old
+/// ones nor the new one, the next has both.
+struct Joining {
+    files: Files,
+    lists: Mutex<Vec<Vec<String>>>,
+}
+
+impl Store for Joining {
+    fn read(&self, path: &str, limit: u64) -> Result<Option<Vec<u8>>, Unread> {
+        self.files.read(path, limit)
+    }
+
+    fn names(&self, folder: &str) -> Result<Option<Vec<String>>, Unread> {
+        let mut lists = self.lists.lock().unwrap();
+        match folder == "segments/" && !lists.is_empty() {
+            true => Ok(Some(lists.remove(0))),
+            false => self.files.names(folder),
+        }
+    }
+}
+
+#[test]
+fn segments_that_are_joined_while_they_are_listed_are_listed_again() {
+    let world = quiet();
+    let (before, trust) = (files(&world), world.trust());
+    let mut names: Vec<SegmentName> = before
+        .keys()
+        .filter_map(|path| path.strip_prefix("segments/")?.parse().ok())
+        .collect();
+    names.sort_unstable();
+    assert!(names.len() > 2, "{names:?}");
+    names.pop();
+    let mut after = before.clone();
+    let mut builder = Builder::laid_out(Layout::Filed, 0, 1).unwrap();
+    for name in &names {
+        let bytes = after.remove(&format!("segments/{name}")).unwrap();
+        let segment = Segment::read("old".into(), name, bytes).unwrap();
+        for number in 0..segment.frames() {
+            for entry in segment.frame(number).unwrap().1 {
+                builder.push(&entry).unwrap();
+            }
+        }
+        builder.closed();
+    }
+    let (new, bytes) = builder.finish(1).unwrap();
+    after.insert(format!("segments/{new}"), bytes);
+    let list = |files: &Files| files.names("segments/").unwrap().unwrap();
+    let mut torn = list(&before);
+    torn.retain(|name| *name != names[1].to_string());
+    let mut both = list(&before);
+    both.push(new.to_string());
+    let asked = Asked {
+        trust: Some(&trust),
+        ..Asked::default()
+    };
+    let due = audit(&after, &asked, &mut ()).unwrap();
+    let mut files = before;
+    files.extend(after);
+    files.retain(|path, _| path != &format!("segments/{}", names[1]));
+    let store = Joining {
+        lists: Mutex::new(vec![torn, both, vec![new.to_string(), newest(&files)]]),
+        files,
+    };
+    let said = audit(&store, &asked, &mut ()).unwrap();
+    assert_eq!(said.verdict, due.verdict, "{:#?}", said.checks);
+    assert!(failed(&said).is_empty(), "{:?}", failed(&said));
+}
+
+/// The segment that ends last.
+fn newest(files: &Files) -> String {
+    let names = files
+        .keys()
+        .filter_map(|path| path.strip_prefix("segments/"));
+    let names = names.filter_map(|name| name.parse::<SegmentName>().ok());
+    names.max_by_key(SegmentName::end).unwrap().to_string()
 }
 
 #[test]

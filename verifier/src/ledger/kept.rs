@@ -134,15 +134,30 @@ impl PublishedNote {
     }
 }
 
+/// How often the segments are listed where one is missing.
+const LISTINGS: usize = 5;
+
 /// Names the segments under the published checkpoint of a directory that may be written to
-/// meanwhile: the lock leads to them, and neither they nor their order ever change.
+/// meanwhile: the lock leads to them, and what stands in them never changes, nor their order.
 pub fn published_segments(directory: &Path) -> Result<(PublishedNote, Vec<SegmentName>), NotKept> {
     // The checkpoint first: the lock, read later, is never behind it.
     let published = PublishedNote::of(directory)?;
     let places = Places::new(directory);
     let lock = FileLock::new(&places.lock(), std::sync::Arc::new(LocalDisk));
     let head = lock.read()?.ok_or_else(|| NotKept::NoLock(places.lock()))?;
-    let mut names = check::segments(&places, head.segment)?;
+    let mut listed = check::segments(&places, head.segment);
+    for _ in 1..LISTINGS {
+        // A list is not made at one instant, and repacking an hour removes hundreds of segments.
+        let torn = |error: &OpenError| {
+            let missing = matches!(error, OpenError::Segment(BadSegment::Missing(_)));
+            missing || matches!(error, OpenError::Hole { .. })
+        };
+        if !listed.as_ref().is_err_and(torn) {
+            break;
+        }
+        listed = check::segments(&places, head.segment);
+    }
+    let mut names = listed?;
     let size = published.checkpoint.size();
     names.retain(|name| name.end() <= size);
     let ends = names.last().is_some_and(|name| name.end() == size);

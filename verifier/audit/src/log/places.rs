@@ -112,7 +112,7 @@ impl Found {
             MAX_NOTE_BYTES,
         )?;
         let head = lock(store, checks, &places)?;
-        let names = store.names(&places.segments)?.unwrap_or_default();
+        let names = listed(store, &places, head.as_ref())?;
         let mut by_end: BTreeMap<u64, Vec<SegmentName>> = BTreeMap::new();
         let mut strange = Vec::new();
         for name in names {
@@ -206,6 +206,51 @@ impl Found {
     pub fn entries(&self) -> u64 {
         self.segments.last().map_or(0, SegmentName::end)
     }
+}
+
+/// How often a folder is listed in which something does not fit.
+const LISTINGS: usize = 5;
+
+/// Names what is among the segments.
+///
+/// A verifier that repacks an hour puts one file and removes hundreds, and a list is not made at one
+/// instant. So where the segments do not fit under the lock they are listed again, until that gives
+/// what it gave before.
+fn listed(store: &dyn Store, places: &Places, head: Option<&Head>) -> Result<Vec<String>, Failure> {
+    let list = || Ok::<_, Failure>(store.names(&places.segments)?.unwrap_or_default());
+    let mut names = list()?;
+    let Some(head) = head else {
+        return Ok(names);
+    };
+    for _ in 1..LISTINGS {
+        if fit(store, places, &names, &head.segment)? {
+            break;
+        }
+        let again = list()?;
+        if again == names {
+            break;
+        }
+        names = again;
+    }
+    Ok(names)
+}
+
+/// Tells whether there is a segment over every entry before the newest, and none beside them.
+fn fit(
+    store: &dyn Store,
+    places: &Places,
+    names: &[String],
+    newest: &SegmentName,
+) -> Result<bool, Failure> {
+    let names = names.iter().filter_map(|name| name.parse().ok());
+    let before: Vec<SegmentName> = names
+        .filter(|name: &SegmentName| name.start() < newest.start())
+        .collect();
+    let chosen = cover(before.iter().copied(), newest.start(), |name| {
+        revision(store, places, name)
+    })?;
+    let end = chosen.last().map_or(0, SegmentName::end);
+    Ok(end == newest.start() && chosen.len() == before.len())
 }
 
 /// How often a segment was rewritten, as it says; one that cannot be read counts as never.
