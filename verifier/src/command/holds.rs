@@ -25,7 +25,9 @@ async fn change_to(
 ) -> Result<ExitCode, Failure> {
     if change.first > change.last {
         let (first, last) = (change.first, change.last);
-        return Err(Failure::usage(format!("--first {first} comes after --last {last}")));
+        return Err(Failure::usage(format!(
+            "--first {first} comes after --last {last}"
+        )));
     }
     let (name, signer) = officer(&change.key)?;
     let hold = v1::Hold {
