@@ -342,8 +342,8 @@ table() {
     printf '\n             the generator is a process of its own on the same cores\n\n'
     loaded direct "$rate" intake_
     [ "$relayed_hosts" = 0 ] || loaded relayed "$relayed_rate" intake_relayed_
-    row "bytes_per_gpu_day" "$gpu_day" "direct, 8,640 records a day; $findings findings"
-    row "bytes_per_gpu_day_repacked" "$repacked_gpu_day" "the log of the audit, in all $(stored hour) bytes a record as written and $(stored repacked) repacked, which took $(calculate "$(field "$play/out/repack" us_per_entry)" 1) µs an entry"
+    row "bytes_per_gpu_day" "$repacked_gpu_day" "the log of the audit, in all $(stored hour) bytes a record as written and $(stored repacked) repacked, which took $(calculate "$(field "$play/out/repack" us_per_entry)" 1) µs an entry"
+    row "bytes_per_gpu_day_written" "$gpu_day" "until the hour is repacked: direct, 8,640 records a day; $findings findings"
     row "audit_ratio" "$audit_ratio" "$audit_said; repacked in $repacked_audit_s s"
     row "report" "" "$report_said"
     row "agent_rss_mib" "${agent_rss:-absent}" "$agent_said"
@@ -355,11 +355,11 @@ table() {
 }
 if [ -n "$json" ]; then
     table >&2
-    printf '{"intake_ratio":%s,"intake_records_per_s":%s,"bytes_per_gpu_day":%s' "$intake_ratio" "$intake_rate" "$gpu_day"
+    printf '{"intake_ratio":%s,"intake_records_per_s":%s,"bytes_per_gpu_day":%s,"bytes_per_gpu_day_written":%s' "$intake_ratio" "$intake_rate" "$repacked_gpu_day" "$gpu_day"
     printf ',"included_p50_ms":%s,"included_p99_ms":%s' "$(ms direct latency p50_ms)" "$(ms direct latency p99_ms)"
     [ "$relayed_hosts" = 0 ] || printf ',"intake_relayed_ratio":%s,"intake_relayed_records_per_s":%s,"included_relayed_p50_ms":%s,"included_relayed_p99_ms":%s' \
         "$(ratio relayed)" "$(calculate "$(field "$play/out/relayed" rate)" 0)" "$(ms relayed latency p50_ms)" "$(ms relayed latency p99_ms)"
-    printf ',"bytes_per_gpu_day_repacked":%s,"audit_ratio":%s' "$repacked_gpu_day" "$audit_ratio"
+    printf ',"audit_ratio":%s' "$audit_ratio"
     [ -z "$agent_rss" ] || printf ',"agent_rss_mib":%s,"agent_cpu_percent":%s' "$agent_rss" "$agent_cpu"
     printf ',"conditions":{"cores":%s,"hosts":%s,"rate":%s,"seconds":%s,"verify_us":%s,"smaller_than_design":%s}}\n' \
         "$cores" "$hosts" "$rate" "$seconds" "$verify" "$([ "$smaller" = smaller ] && echo true || echo false)"
