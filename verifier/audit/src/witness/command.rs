@@ -78,12 +78,8 @@ pub(crate) fn execute(arguments: &Arguments) -> Result<u8, Failure> {
             let out = arguments.out.as_deref();
             let out = out.ok_or_else(|| usage("--once needs --out"))?;
             let tiles = arguments.tiles.as_deref();
-            for kept in [
-                Some(&arguments.key),
-                Some(state),
-                arguments.logs.as_ref(),
-                Some(asked),
-            ] {
+            let own = [Some(&arguments.key), Some(state), arguments.logs.as_ref()];
+            for kept in own {
                 if kept.is_some_and(|kept| is_one_file(kept, out)) {
                     let text = format!("--out {} is what another flag names", out.display());
                     return Err(usage(text));
