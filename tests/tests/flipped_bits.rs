@@ -8,18 +8,17 @@
     clippy::cast_possible_truncation
 )]
 
+mod stored;
 #[path = "../../verifier/report/tests/support/mod.rs"]
 mod support;
 
-use std::{collections::BTreeMap, fs, num::NonZeroUsize, path::Path};
+use std::num::NonZeroUsize;
 
 use affiant_audit::log::{Asked, audit};
 use affiant_proto::{Body, v1};
 use affiant_report::{Conclusion, Verdict};
-use affiant_verifier::ledger::{Entry, Ledger};
-use support::{H100, ORIGIN, Use, World, signer};
-
-type Files = BTreeMap<String, Vec<u8>>;
+use stored::{Files, clock_after, files, written};
+use support::{H100, Use, World};
 
 /// Cases that are tried: bytes are skipped evenly in files so long that it would be more.
 const CASES: usize = 4_000;
@@ -58,57 +57,16 @@ fn world() -> World {
     world
 }
 
-/// Has the verifier's own ledger write the log into a directory.
-fn written(world: &World, dir: &Path) {
-    let entries = world.log.iter();
-    let entries = entries.map(|one| Entry::parse(one.to_bytes()).unwrap());
-    let entries: Vec<Entry> = entries.collect();
-    let clocks = world.log.iter().enumerate().filter_map(|(at, one)| {
-        let clock = matches!(one.statement().body(), Body::Clock(_));
-        clock.then_some(at)
-    });
-    // Segments of some ten entries, each from a clock on.
-    let mut starts: Vec<usize> = Vec::new();
-    for at in clocks {
-        if at >= starts.last().map_or(6, |last| last + 10) {
-            starts.push(at);
-        }
-    }
-    starts.push(entries.len());
-    let time = |at: usize| world.log[at].statement().header().time().unix_ms;
-    let key = Box::new(signer(2));
-    let first = &entries[..starts[0]];
-    let mut ledger = Ledger::create(dir, ORIGIN.parse().unwrap(), key, first, time(0)).unwrap();
-    for span in starts.windows(2) {
-        ledger
-            .append(&entries[span[0]..span[1]], time(span[0]))
-            .unwrap();
-        ledger.close_segment().unwrap();
-    }
-}
-
-fn files(dir: &Path) -> Files {
-    fn walk(dir: &Path, before: &str, files: &mut Files) {
-        for entry in fs::read_dir(dir).unwrap() {
-            let entry = entry.unwrap();
-            let path = format!("{before}{}", entry.file_name().to_str().unwrap());
-            if entry.file_type().unwrap().is_dir() {
-                walk(&entry.path(), &format!("{path}/"), files);
-            } else {
-                files.insert(path, fs::read(entry.path()).unwrap());
-            }
-        }
-    }
-    let mut all = Files::new();
-    walk(dir, "", &mut all);
-    all
+/// Segments of some ten entries, each from a clock on.
+fn ten(at: usize, last: Option<usize>, body: &Body) -> bool {
+    clock_after(10, at, last, body)
 }
 
 #[test]
 fn a_bit_flipped_anywhere_in_a_log_is_seen_and_told_with_file_and_record() {
     let world = world();
     let dir = tempfile::tempdir().unwrap();
-    written(&world, dir.path());
+    written(&world, dir.path(), ten);
     let mut files = files(dir.path());
     let trust = world.trust();
     let judged = |files: &Files| -> Verdict {

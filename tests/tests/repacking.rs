@@ -8,11 +8,12 @@
     clippy::cast_possible_truncation
 )]
 
+mod stored;
 #[path = "../../verifier/report/tests/support/mod.rs"]
 mod support;
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeSet,
     fs,
     num::NonZeroUsize,
     path::{Path, PathBuf},
@@ -32,9 +33,8 @@ use affiant_report::{
 use affiant_verifier::ledger::{
     Entry, Erased, Eraser, Ledger, LocalDisk, Repacked, Repacker, export,
 };
-use support::{H100, ORIGIN, World, signer};
-
-type Files = BTreeMap<String, Vec<u8>>;
+use stored::{Files, clock_after, files, written};
+use support::{H100, World, signer};
 
 const HOUR: u64 = 3_600_000;
 
@@ -68,35 +68,9 @@ fn played() -> (World, v1::Erasure) {
     (world, erasure)
 }
 
-/// Has the verifier's own ledger write the log, a segment from each clock on.
-fn written(world: &World, dir: &Path) {
-    let entries = world.log.iter();
-    let entries: Vec<Entry> = entries
-        .map(|one| Entry::parse(one.to_bytes()).unwrap())
-        .collect();
-    let mut starts: Vec<usize> = Vec::new();
-    for (at, one) in world.log.iter().enumerate() {
-        // What was cosigned is the end of a segment.
-        let (clock, cosigned) = match one.statement().body() {
-            Body::Clock(_) => (true, false),
-            body => (false, matches!(body, Body::Cosigned(_))),
-        };
-        if cosigned || clock && at >= starts.last().map_or(6, |last| last + 3) {
-            starts.push(at);
-        }
-    }
-    starts.push(entries.len());
-    // A cosigned statement is of the second of the clock before it; segments are apart by a millisecond.
-    let time = |at: usize| at as u64 + world.log[at].statement().header().time().unix_ms;
-    let origin = ORIGIN.parse().unwrap();
-    let key = Box::new(signer(2));
-    let mut ledger = Ledger::create(dir, origin, key, &entries[..starts[0]], 1).unwrap();
-    for span in starts.windows(2) {
-        ledger
-            .append(&entries[span[0]..span[1]], time(span[0]))
-            .unwrap();
-        ledger.close_segment().unwrap();
-    }
+/// Some segments a minute; what was cosigned is the end of one.
+fn short(at: usize, last: Option<usize>, body: &Body) -> bool {
+    matches!(body, Body::Cosigned(_)) || clock_after(3, at, last, body)
 }
 
 fn open(dir: &Path) -> Ledger {
@@ -126,23 +100,6 @@ fn with_lines(ledger: &Ledger) -> usize {
         matches!(one.statement().body(), Body::Usage(_)) && matches!(one.leaves(), Leaves::All(_))
     };
     read.filter(full).count()
-}
-
-fn files(dir: &Path) -> Files {
-    fn walk(dir: &Path, before: &str, files: &mut Files) {
-        for entry in fs::read_dir(dir).unwrap() {
-            let entry = entry.unwrap();
-            let path = format!("{before}{}", entry.file_name().to_str().unwrap());
-            if entry.file_type().unwrap().is_dir() {
-                walk(&entry.path(), &format!("{path}/"), files);
-            } else {
-                files.insert(path, fs::read(entry.path()).unwrap());
-            }
-        }
-    }
-    let mut all = Files::new();
-    walk(dir, "", &mut all);
-    all
 }
 
 fn judged(world: &World, files: &Files, threads: usize) -> Verdict {
@@ -193,7 +150,7 @@ fn the_auditor_says_the_same_of_a_log_before_and_after_it_was_repacked() {
     let (world, _) = played();
     let temporary = tempfile::tempdir().unwrap();
     let dir = temporary.path().join("log");
-    written(&world, &dir);
+    written(&world, &dir, short);
     let before = audited(&world, &dir);
     let ledger = open(&dir);
     let (held, said) = (entries(&ledger), ledger.reader().checkpoint());
@@ -239,7 +196,7 @@ fn where_segments_ended_that_were_joined_the_auditor_still_knows_the_state_of_th
     let (world, _) = played();
     let temporary = tempfile::tempdir().unwrap();
     let dir = temporary.path().join("log");
-    written(&world, &dir);
+    written(&world, &dir, short);
     let reads = |files: &Files| {
         let store = Counting(files, AtomicUsize::new(0));
         let trust = world.trust();
@@ -284,7 +241,7 @@ fn the_verdict_over_a_repacked_log_is_the_same_however_many_threads_verify() {
     let (world, _) = played();
     let temporary = tempfile::tempdir().unwrap();
     let dir = temporary.path().join("log");
-    written(&world, &dir);
+    written(&world, &dir, short);
     repack(&open(&dir));
     let files = files(&dir);
     let one = serde_json::to_string(&judged(&world, &files, 1)).unwrap();
@@ -299,7 +256,7 @@ fn a_bit_flipped_anywhere_in_a_filed_segment_is_seen_and_told_with_file_and_reco
     let (world, _) = played();
     let temporary = tempfile::tempdir().unwrap();
     let dir = temporary.path().join("log");
-    written(&world, &dir);
+    written(&world, &dir, short);
     repack(&open(&dir));
     let mut files = files(&dir);
     let filed = |(path, bytes): (&String, &Vec<u8>)| {
@@ -337,7 +294,7 @@ fn lines_are_erased_from_a_repacked_log_and_a_log_without_them_is_repacked() {
     let mut ends = Vec::new();
     for repacked_first in [true, false] {
         let dir = temporary.path().join(format!("log-{repacked_first}"));
-        written(&world, &dir);
+        written(&world, &dir, short);
         let ledger = open(&dir);
         let had = with_lines(&ledger);
         if repacked_first {
@@ -368,7 +325,7 @@ fn a_crash_after_the_joined_segment_was_put_brings_back_neither_lines_nor_segmen
     let (world, erasure) = played();
     let temporary = tempfile::tempdir().unwrap();
     let (dir, aside) = (temporary.path().join("log"), temporary.path().join("aside"));
-    written(&world, &dir);
+    written(&world, &dir, short);
     fs::create_dir(&aside).unwrap();
     let keep = |from: &Path, to: &Path| {
         for path in segments(from) {
@@ -406,7 +363,7 @@ fn an_export_made_before_is_that_of_the_repacked_log_with_the_next() {
         temporary.path().join("log"),
         temporary.path().join("export"),
     );
-    written(&world, &dir);
+    written(&world, &dir, short);
     export(&dir, &to, true, |_, _| {}).unwrap();
     let before = audited(&world, &to);
     repack(&open(&dir));

@@ -8,6 +8,7 @@
     clippy::cast_possible_truncation
 )]
 
+mod stored;
 #[path = "../../verifier/report/tests/support/mod.rs"]
 mod support;
 
@@ -22,8 +23,9 @@ use affiant_audit::log::{Asked, Folder, audit};
 use affiant_proto::{Body, Envelope, envelope::Leaves, v1};
 use affiant_report::{Conclusion, Verdict};
 use affiant_tests::Deployment;
-use affiant_verifier::ledger::{Entry, Eraser, Ledger, LocalDisk, export};
-use support::{H100, ORIGIN, World, signer};
+use affiant_verifier::ledger::{Eraser, Ledger, LocalDisk, export};
+use stored::{clock_after, written};
+use support::{H100, World, signer};
 
 const HOUR: u64 = 3_600_000;
 
@@ -43,32 +45,6 @@ fn announced() -> (World, v1::Erasure) {
     world.operator(erasure.clone());
     world.clock();
     (world, erasure)
-}
-
-/// Has the verifier's own ledger write the log, a segment each few clocks.
-fn written(world: &World, dir: &Path) {
-    let entries = world.log.iter();
-    let entries: Vec<Entry> = entries
-        .map(|one| Entry::parse(one.to_bytes()).unwrap())
-        .collect();
-    let mut starts: Vec<usize> = Vec::new();
-    for (at, one) in world.log.iter().enumerate() {
-        let clock = matches!(one.statement().body(), Body::Clock(_));
-        if clock && at >= starts.last().map_or(6, |last| last + 10) {
-            starts.push(at);
-        }
-    }
-    starts.push(entries.len());
-    let time = |at: usize| world.log[at].statement().header().time().unix_ms;
-    let origin = ORIGIN.parse().unwrap();
-    let key = Box::new(signer(2));
-    let mut ledger = Ledger::create(dir, origin, key, &entries[..starts[0]], 1).unwrap();
-    for span in starts.windows(2) {
-        ledger
-            .append(&entries[span[0]..span[1]], time(span[0]))
-            .unwrap();
-        ledger.close_segment().unwrap();
-    }
 }
 
 fn open(dir: &Path) -> Ledger {
@@ -116,12 +92,17 @@ fn segments(dir: &Path) -> Vec<PathBuf> {
     found
 }
 
+/// Segments of some ten entries, each from a clock on.
+fn ten(at: usize, last: Option<usize>, body: &Body) -> bool {
+    clock_after(10, at, last, body)
+}
+
 #[test]
 fn lines_are_erased_as_announced_and_the_log_stays_what_it_was() {
     let (world, erasure) = announced();
     let temporary = tempfile::tempdir().unwrap();
     let dir = temporary.path().join("log");
-    written(&world, &dir);
+    written(&world, &dir, ten);
     let before = audited(&world, &dir);
     let ledger = open(&dir);
     let checkpoint = ledger.reader().checkpoint();
@@ -154,7 +135,7 @@ fn a_crash_between_the_new_segment_and_the_end_of_the_old_one_brings_no_line_bac
     let (world, erasure) = announced();
     let temporary = tempfile::tempdir().unwrap();
     let dir = temporary.path().join("log");
-    written(&world, &dir);
+    written(&world, &dir, ten);
     let old = segments(&dir);
     let aside = temporary.path().join("aside");
     fs::create_dir(&aside).unwrap();
@@ -189,14 +170,14 @@ fn a_segment_of_other_statements_is_never_deleted_as_if_it_was_rewritten() {
     let (world, _) = announced();
     let temporary = tempfile::tempdir().unwrap();
     let (dir, other) = (temporary.path().join("log"), temporary.path().join("other"));
-    written(&world, &dir);
+    written(&world, &dir, ten);
     let mut forked = World::new();
     forked.clock();
     forked.enrol("gpu-b", &[H100], v1::SourceKind::Nvml);
     for _ in 0..4 {
         forked.tick(&[&[]]);
     }
-    written(&forked, &other);
+    written(&forked, &other, ten);
     let strange = segments(&other)[0].clone();
     fs::copy(
         &strange,
@@ -223,7 +204,7 @@ fn an_export_made_before_loses_the_lines_with_the_next() {
         temporary.path().join("log"),
         temporary.path().join("export"),
     );
-    written(&world, &dir);
+    written(&world, &dir, ten);
     let quiet = |_, _| {};
     export(&dir, &to, true, quiet).unwrap();
     let before = segments(&to);

@@ -165,19 +165,12 @@ impl Found {
             }
         }
         index(store, checks, &places, &segments)?;
-        if segments.is_empty() {
-            // Which of them are the log's is not known.
-            return Ok(Self {
-                places,
-                tiles,
-                note,
-                head,
-                segments,
-            });
-        }
+        // What comes after the newest is not yet under the lock; a verifier puts it there first. Where one is
+        // missing, which of the others are the log's is not known.
+        let known = !segments.is_empty();
         let before = by_end.values().flatten();
-        // What comes after the newest is not yet under the lock; a verifier puts it there first.
         let before = before.filter(|name| name.start() < newest.end() && !segments.contains(name));
+        let before = before.filter(|_| known);
         strange.extend(before.map(ToString::to_string));
         if let Some(first) = strange.first() {
             checks.unknown(
