@@ -44,6 +44,7 @@ pub mod retention;
 mod roll;
 pub mod roll_call;
 pub mod rules;
+pub mod screening;
 mod signers;
 mod suspicion;
 pub mod timeline;
