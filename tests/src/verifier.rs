@@ -11,7 +11,7 @@ use affiant_judge::{Parameters, admission::Sources};
 use affiant_verifier::{
     data::DataDir,
     keyfile,
-    ledger::Ledger,
+    ledger::{Exhibits, Ledger},
     replay::{self, Replayed},
 };
 use tempfile::TempDir;
@@ -346,6 +346,7 @@ impl Deployment {
         };
         replay::replay(
             reader.entries(0..reader.size()),
+            &Exhibits::of(&data.ledger()),
             sources,
             &Parameters::default(),
         )

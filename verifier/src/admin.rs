@@ -2,12 +2,13 @@
 
 use std::{os::unix::fs::PermissionsExt as _, path::Path, sync::Arc};
 
-use affiant_proto::{Body, PublicKey, Statement, authority::certifier_id, digest, v1};
+use affiant_judge::{Class, asking::Question};
+use affiant_proto::{authority::certifier_id, v1};
 use prost::Message as _;
 use serde::Serialize;
 use tokio::{
     net::{UnixListener, UnixStream},
-    sync::{Mutex, mpsc, watch},
+    sync::{Mutex, mpsc},
 };
 use tokio_stream::wrappers::ReceiverStream;
 use tonic::{Request, Response, Status};
@@ -15,53 +16,37 @@ use tonic::{Request, Response, Status};
 use crate::{
     clock::Clock,
     enrol::is_host_name,
-    gate::Gate,
     ledger::Reader,
     lines,
-    live::Live,
+    office::Office,
     pki::Role,
     registry::Registry,
     report::Reports,
-    retention::Shared,
     rotation::{Rotation, not_logged},
     rpc::admin::{self as rpc, admin_server::Admin},
     status::StatusSource,
     token::{MAX_LIFE_MS, Tokens},
-    writer::{Published, Submit},
 };
-
-/// Most statements in one submission: a file of 250 tenants with their parties and bindings.
-const MAX_STATEMENTS: usize = 1_000;
 
 /// Longest maintenance that is announced at once: a machine that waits for a spare part for a month.
 const MAX_MAINTENANCE_MS: u64 = 30 * 86_400_000;
 
 /// The service.
 pub struct AdminService {
-    /// All hosts, and the newest of operator and officers.
-    pub gate: Gate,
     /// Changes keys.
     pub rotation: Rotation,
     /// Looks at everything.
     pub status: StatusSource,
     /// Tokens issued.
     pub tokens: Arc<Mutex<Tokens>>,
-    /// The judge.
-    pub live: Live,
-    /// The writer.
-    pub submit: Submit,
-    /// The newest checkpoint.
-    pub published: watch::Receiver<Published>,
-    /// The genesis.
-    pub genesis_statement: Vec<u8>,
+    /// Lists, and takes what officers signed.
+    pub office: Office,
     /// Makes reports.
     pub reports: Reports,
     /// The projection.
     pub registry: Registry,
     /// The published log.
     pub reader: Reader,
-    /// What was erased, and what is held.
-    pub retention: Shared,
     /// The wall clock.
     pub clock: Clock,
 }
@@ -108,8 +93,8 @@ impl Admin for AdminService {
         _: Request<rpc::StatusRequest>,
     ) -> Result<Response<rpc::StatusReply>, Status> {
         Ok(Response::new(rpc::StatusReply {
-            genesis: self.genesis_statement.clone(),
-            checkpoint: self.published.borrow().note.to_vec(),
+            genesis: self.office.genesis_statement.clone(),
+            checkpoint: self.office.published.borrow().note.to_vec(),
             json: json(&self.status.look())?,
         }))
     }
@@ -152,28 +137,7 @@ impl Admin for AdminService {
         &self,
         request: Request<rpc::ListRequest>,
     ) -> Result<Response<rpc::ListReply>, Status> {
-        use rpc::list_request::What;
-        let json = match request.into_inner().what() {
-            What::Hosts => json(&self.gate.hosts.lines())?,
-            What::Relays => json(
-                &self
-                    .gate
-                    .hosts
-                    .relays()
-                    .iter()
-                    .map(|relay| relay.line())
-                    .collect::<Vec<_>>(),
-            )?,
-            What::Findings => json(&self.live.judge().findings())?,
-            What::Figures => json(&self.live.judge().figures())?,
-            What::Tenants => json(&lines::tenants(self.live.judge().registry()))?,
-            What::Parties => json(&lines::parties(self.live.judge().registry()))?,
-            What::Bindings => json(&lines::bindings(self.live.judge().bindings()))?,
-            What::Officers => json(&lines::officers(&self.gate.authorities.borrow()))?,
-            What::Keys => json(&lines::keys(&self.gate.authorities.borrow()))?,
-            What::Holds => json(&lines::holds(self.retention.lock().holds()))?,
-            What::Unspecified => return Err(Status::invalid_argument("nothing to list")),
-        };
+        let json = self.office.list(request.into_inner().what()).await?;
         Ok(Response::new(rpc::ListReply { json }))
     }
 
@@ -182,7 +146,7 @@ impl Admin for AdminService {
         request: Request<rpc::ChangeHostRequest>,
     ) -> Result<Response<rpc::LoggedReply>, Status> {
         let asked = request.into_inner();
-        let found = self.gate.hosts.find(&asked.host);
+        let found = self.office.gate.hosts.find(&asked.host);
         let host = match found.as_slice() {
             [host] => host,
             [] => return Err(Status::not_found(format!("no host `{}`", asked.host))),
@@ -214,7 +178,12 @@ impl Admin for AdminService {
             reason: asked.reason,
             until_unix_ms: asked.until_unix_ms,
         };
-        let index = self.submit.operator(event).await.map_err(not_logged)?;
+        let index = self
+            .office
+            .submit
+            .operator(event)
+            .await
+            .map_err(not_logged)?;
         Ok(Response::new(rpc::LoggedReply {
             indices: vec![index],
         }))
@@ -224,49 +193,51 @@ impl Admin for AdminService {
         &self,
         request: Request<rpc::OfficerHeadRequest>,
     ) -> Result<Response<rpc::OfficerHeadReply>, Status> {
-        let key = PublicKey::ed25519(&request.into_inner().key);
-        let key = key.map_err(|error| Status::invalid_argument(error.to_string()))?;
-        let officers = self.gate.authorities.borrow().clone();
-        let state = officers.officer_with(&key);
-        Ok(Response::new(rpc::OfficerHeadReply {
-            genesis: officers.genesis().as_bytes().to_vec(),
-            chain: state
-                .map(|s| s.chain().as_bytes().to_vec())
-                .unwrap_or_default(),
-            sequence: state.map(|s| s.sequence()).unwrap_or_default(),
-            head: state
-                .map(|s| s.head().as_bytes().to_vec())
-                .unwrap_or_default(),
-            checkpoint: self.published.borrow().note.to_vec(),
-        }))
+        let head = self.office.head(&request.into_inner().key)?;
+        Ok(Response::new(head))
     }
 
     async fn submit(
         &self,
         request: Request<rpc::SubmitRequest>,
     ) -> Result<Response<rpc::LoggedReply>, Status> {
-        let statements = request.into_inner().statements;
-        if statements.len() > MAX_STATEMENTS {
-            return Err(Status::invalid_argument(format!(
-                "at most {MAX_STATEMENTS} statements at once"
-            )));
-        }
-        let mut parsed = Vec::with_capacity(statements.len());
-        let wrong = |number: usize, why: &dyn std::fmt::Display| {
-            Status::invalid_argument(format!("statement {number}: {why}; nothing was logged"))
-        };
-        for (number, bytes) in (1..).zip(&statements) {
-            let statement = Statement::parse(bytes).map_err(|e| wrong(number, &e))?;
-            if statement.header().chain() == Some(digest(&self.genesis_statement))
-                || matches!(statement.body(), Body::Genesis(_))
-            {
-                return Err(wrong(number, &"not an officer's statement"));
-            }
-            parsed.push(statement);
-        }
-        let logged = self.submit.officers(parsed).await.map_err(not_logged)?;
-        let indices = logged.map_err(|(number, why)| wrong(number, &why))?;
+        let indices = self.office.submit(&request.into_inner().statements).await?;
         Ok(Response::new(rpc::LoggedReply { indices }))
+    }
+
+    async fn check(
+        &self,
+        request: Request<rpc::CheckRequest>,
+    ) -> Result<Response<rpc::CheckReply>, Status> {
+        let rpc::CheckRequest {
+            tenant,
+            device_class,
+            site,
+        } = request.into_inner();
+        let class = Class::parse(&device_class).ok_or_else(|| {
+            Status::invalid_argument(format!(
+                "class `{device_class}` is none of 3A090.a, 3A090.b, uncontrolled, unknown"
+            ))
+        })?;
+        let question = Question {
+            tenant,
+            class,
+            site,
+        };
+        let now = self.clock.now_ms();
+        let answer = self.office.live.judge().ask(&question, now);
+        let json = json(&answer)?;
+        Ok(Response::new(rpc::CheckReply { json }))
+    }
+
+    async fn put_exhibit(
+        &self,
+        request: Request<rpc::PutExhibitRequest>,
+    ) -> Result<Response<rpc::PutExhibitReply>, Status> {
+        let named = self.office.put(request.into_inner().content).await?;
+        Ok(Response::new(rpc::PutExhibitReply {
+            digest: named.as_bytes().to_vec(),
+        }))
     }
 
     async fn rotate(
@@ -292,7 +263,14 @@ impl Admin for AdminService {
         let asked = request.into_inner();
         bounded(&asked.reason)?;
         if asked.r#use == i32::from(v1::KeyUse::Ca) {
-            let in_force = self.gate.authorities.borrow().certifiers().last().copied();
+            let in_force = self
+                .office
+                .gate
+                .authorities
+                .borrow()
+                .certifiers()
+                .last()
+                .copied();
             if in_force.is_some_and(|ca| certifier_id(ca).as_bytes().as_slice() == asked.key_id) {
                 return Err(Status::failed_precondition(
                     "the authority is in force, and no certificate would count: \
@@ -305,11 +283,16 @@ impl Admin for AdminService {
             key_id: asked.key_id,
             from_index: asked
                 .from_index
-                .unwrap_or_else(|| self.published.borrow().size),
+                .unwrap_or_else(|| self.office.published.borrow().size),
             reason: asked.reason,
             r#use: asked.r#use,
         };
-        let index = self.submit.operator(body).await.map_err(not_logged)?;
+        let index = self
+            .office
+            .submit
+            .operator(body)
+            .await
+            .map_err(not_logged)?;
         Ok(Response::new(rpc::LoggedReply {
             indices: vec![index],
         }))
@@ -319,14 +302,50 @@ impl Admin for AdminService {
         &self,
         request: Request<rpc::DossierRequest>,
     ) -> Result<Response<rpc::DossierReply>, Status> {
-        let tenant = request.into_inner().tenant;
-        let dossier = self.live.judge().registry().dossier(&tenant);
-        let dossier = dossier.ok_or_else(|| Status::not_found(format!("no tenant `{tenant}`")))?;
-        let bytes = dossier.encode_to_vec();
-        let json = crate::wording::dossier(&dossier, digest(&bytes));
-        Ok(Response::new(rpc::DossierReply {
-            dossier: bytes,
-            json,
+        let dossier = self.office.dossier(&request.into_inner().tenant)?;
+        Ok(Response::new(dossier))
+    }
+
+    async fn tenant_at(
+        &self,
+        request: Request<rpc::TenantAtRequest>,
+    ) -> Result<Response<rpc::ListReply>, Status> {
+        let asked = request.into_inner();
+        let judge = self.office.live.judge();
+        let at = asked.at_unix_ms;
+        let views = lines::views(&judge, &asked.tenant, at, asked.known_unix_ms);
+        let views =
+            views.ok_or_else(|| Status::not_found(format!("no tenant `{}`", asked.tenant)))?;
+        Ok(Response::new(rpc::ListReply {
+            json: json(&views)?,
+        }))
+    }
+
+    async fn registry(
+        &self,
+        _: Request<rpc::RegistryRequest>,
+    ) -> Result<Response<rpc::RegistryReply>, Status> {
+        let judge = self.office.live.judge();
+        let registry = judge.registry();
+        let tenants = || registry.tenants();
+        let bindings = judge.bindings().all();
+        let bindings = bindings.filter(|(_, withdrawn)| !withdrawn);
+        Ok(Response::new(rpc::RegistryReply {
+            parties: registry
+                .parties()
+                .all()
+                .map(|it| it.encode_to_vec())
+                .collect(),
+            edges: registry
+                .parties()
+                .edges()
+                .map(|it| it.encode_to_vec())
+                .collect(),
+            tenants: tenants().map(|it| it.encode_to_vec()).collect(),
+            bindings: bindings.map(|(it, _)| it.encode_to_vec()).collect(),
+            states: tenants()
+                .map(|it| registry.state(&it.id).to_owned())
+                .collect(),
         }))
     }
 
@@ -337,6 +356,7 @@ impl Admin for AdminService {
         let asked = request.into_inner();
         let known = asked.tenant.is_empty()
             || self
+                .office
                 .live
                 .judge()
                 .registry()
@@ -366,7 +386,7 @@ impl Admin for AdminService {
     ) -> Result<Response<rpc::RebuildReply>, Status> {
         let rebuilt = self
             .registry
-            .rebuild(&self.reader, &self.live, &self.gate.hosts)
+            .rebuild(&self.reader, &self.office.live, &self.office.gate.hosts)
             .await;
         let rebuilt = rebuilt.map_err(|error| Status::internal(error.to_string()))?;
         Ok(Response::new(rpc::RebuildReply {

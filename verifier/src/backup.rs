@@ -26,7 +26,7 @@ use zeroize::Zeroizing;
 use crate::{
     data::DataDir,
     ledger::{
-        Access, Disk as _, Idle, LocalDisk, NotHeld, NotKept, PublishedNote, SegmentName,
+        Access, Disk as _, Exhibits, Idle, LocalDisk, NotHeld, NotKept, PublishedNote, SegmentName,
         published_segments, rewritten,
     },
 };
@@ -34,8 +34,12 @@ use crate::{
 /// Most bytes of a file beside the log: the token file of 1,000,000 tokens of 250 bytes.
 const MAX_FILE_BYTES: u64 = 256 * 1024 * 1024;
 
-/// Most bytes of a manifest: a note of 64 KiB and a hundred files of 200 bytes, as JSON.
-const MAX_MANIFEST_BYTES: u64 = 256 * 1024;
+/// Most bytes of a manifest: a note of 64 KiB, and 16,000 files of 250 bytes, as JSON: a version of
+/// four lists a day for ten years.
+const MAX_MANIFEST_BYTES: u64 = 4 * 1024 * 1024;
+
+/// How the manifest names the directory of exhibits, which lies within the log's.
+pub(crate) const EXHIBITS: &str = "exhibits";
 
 /// How often keys and log are read until no key changed meanwhile. A change of keys moves three
 /// files at most, in milliseconds, and reading takes about as long: a second try finds it over.
@@ -279,7 +283,8 @@ fn once(
     LocalDisk
         .sync_directory(&segments(to))
         .map_err(BackupError::io(to))?;
-    let kept = put_files(&beside, to)?;
+    let mut kept = put_files(&beside, to)?;
+    kept.extend(put_exhibits(&data.ledger(), to)?);
     let manifest = Manifest {
         version: 1,
         origin: checkpoint.origin().to_string(),
@@ -408,6 +413,26 @@ fn put_files(beside: &[Beside], to: &Path) -> Result<Vec<Kept>, BackupError> {
         LocalDisk
             .replace(&into, bytes, Access::Private)
             .map_err(BackupError::io(&into))?;
+        kept.push(Kept { name, sha256 });
+    }
+    Ok(kept)
+}
+
+/// Puts the exhibits that are not there yet, each of which has its digest as its name.
+fn put_exhibits(ledger: &Path, to: &Path) -> Result<Vec<Kept>, BackupError> {
+    let exhibits = Exhibits::of(ledger);
+    let mut kept = Vec::new();
+    for named in exhibits.all().map_err(BackupError::io(ledger))? {
+        let (from, sha256) = (exhibits.path(&named), named.to_string());
+        let into = files(to).join(&sha256);
+        if !is_there(&from, &into)? {
+            let bytes = exhibits.get(&named).map_err(BackupError::io(&from))?;
+            let bytes = bytes.ok_or_else(|| BackupError::Changed(from.clone()))?;
+            LocalDisk
+                .replace(&into, &bytes, Access::Private)
+                .map_err(BackupError::io(&into))?;
+        }
+        let name = format!("{EXHIBITS}/{sha256}");
         kept.push(Kept { name, sha256 });
     }
     Ok(kept)

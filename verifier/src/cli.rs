@@ -4,6 +4,14 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+mod asking;
+mod lists;
+mod policy;
+
+pub use asking::{Check, FindingAct, Findings, OnFinding};
+pub use lists::{Hits, ImportList, Lists, OnHit, Pairs, ScreenNames};
+pub use policy::{CheckPack, Policy};
+
 /// Keeps signed usage records in a tamper-evident log, matches them to vetted tenants and raises
 /// findings.
 #[derive(Debug, Parser)]
@@ -25,8 +33,8 @@ pub struct Cli {
     pub command: Command,
 }
 
-/// The commands. All but `init`, `serve`, `officer new`, `backup`, `restore`, `succession` and
-/// `check-config` are clients of the running server.
+/// The commands. All but `init`, `serve`, `officer new`, `policy`, `lists pairs`, `lists screen`, `backup`,
+/// `restore`, `succession` and `check-config` are clients of the running server.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Make a data directory: authority, log, genesis with its first two officers
@@ -94,9 +102,28 @@ pub enum Command {
     /// List bindings, withdraw one
     #[command(subcommand, after_help = "Example:\n  affiant-verifier binding list")]
     Binding(Binding),
-    /// Show findings; exits 1 when there are any
-    #[command(after_help = "Example:\n  affiant-verifier findings --json")]
-    Findings(Json),
+    /// Import screening lists, decide on what they hit; screen names here, without the server
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  affiant-verifier lists hits\n  affiant-verifier lists clear 91ac --key alice.key --reason \"another city, see file 12\"\n  affiant-verifier lists screen \"Example University\" --list consolidated.csv"
+    )]
+    Lists(Lists),
+    /// Ask whether a tenant may use a class of device at a site now, and why not
+    #[command(
+        after_help = "Exit codes: 0 yes, 1 no, 3 nothing stands against it and not all is known of the tenant.\n\nExample:\n  affiant-verifier check --tenant example-labs --class 3A090.a --site hall-2"
+    )]
+    Check(Check),
+    /// Show findings; exits 1 when there are any with which something is left to do
+    #[command(
+        after_help = "Examples:\n  affiant-verifier findings --json\n  affiant-verifier findings --shadow\n  affiant-verifier findings resolve 3f2a --key alice.key --reason \"binding was wrong, ticket 88\""
+    )]
+    Findings(Findings),
+    /// Check a policy pack, or begin one
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  affiant-verifier policy new packs/ours\n  affiant-verifier policy check packs/ours"
+    )]
+    Policy(Policy),
     /// Write a report that carries its own proof
     #[command(
         after_help = "Example:\n  affiant-verifier report --from 2026-11-01 --to 2026-12-01 --out november/"
@@ -494,31 +521,117 @@ pub enum Tenant {
         #[arg(long, value_name = "FILE")]
         key: PathBuf,
     },
-    /// Approve a tenant as it stands; takes effect when a second officer does the same
+    /// Log the parties, edges, tenants and bindings of a file of JSON lines that the log does not say
     #[command(
-        after_help = "Example:\n  affiant-verifier tenant show example-labs\n  affiant-verifier tenant approve example-labs --dossier DIGEST --key alice.key"
+        after_help = "Example:\n  affiant-verifier tenant import tenants.jsonl --key alice.key\n\nA line is one of\n  {\"party\": {\"id\": \"acme\", \"names\": [\"Acme GmbH\"], \"incorporation\": \"DE\", \"headquarters\": \"DE\"}}\n  {\"edge\": {\"from\": \"holding\", \"to\": \"acme\", \"kind\": \"owns\", \"share_min_percent\": 60}}\n  {\"tenant\": {\"id\": \"acme\", \"customer\": \"acme\", \"end_customer\": \"acme\"}}\n  {\"binding\": {\"id\": \"acme-ns\", \"tenant\": \"acme\", \"namespace\": \"acme\"}}\nwith the fields of deploy/registry.toml. Nothing is signed unless the whole file is good."
     )]
-    Approve {
-        /// Which tenant, who says so, and why
-        #[command(flatten)]
-        change: TenantChange,
-        /// Digest of what was reviewed, as `tenant show` printed it: anything else is not signed
-        #[arg(long, value_name = "DIGEST")]
-        dossier: Option<String>,
+    Import {
+        /// JSON lines, as `tenant export` writes them
+        file: PathBuf,
+        /// The officer's private key; without it the file is checked and nothing signed
+        #[arg(long, value_name = "FILE")]
+        key: Option<PathBuf>,
+        /// When all of it takes effect: now unless given; what permits never works before it is logged
+        #[arg(long, value_name = "TIME", value_parser = crate::wording::parse_time_ms)]
+        effective: Option<u64>,
     },
+    /// Write all parties, edges, tenants and bindings as JSON lines
+    #[command(after_help = "Example:\n  affiant-verifier tenant export --out tenants.jsonl")]
+    Export {
+        /// A new file [default: standard output]
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
+    /// Write a list of tenants to be reviewed, a line each, and print its digest
+    #[command(
+        after_help = "Example:\n  affiant-verifier tenant review --out review.txt\n  affiant-verifier tenant approve --reviewed review.txt --digest SHA256 --key bob.key"
+    )]
+    Review {
+        /// Those in this state
+        #[arg(long, default_value = "applied")]
+        state: String,
+        /// A new file
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
+    },
+    /// Approve a tenant as it stands, or all of a reviewed list; takes effect when a second officer
+    /// does the same
+    #[command(
+        after_help = "Examples:\n  affiant-verifier tenant show example-labs\n  affiant-verifier tenant approve example-labs --dossier DIGEST --key alice.key\n  affiant-verifier tenant approve --reviewed review.txt --digest SHA256 --key bob.key"
+    )]
+    Approve(Approve),
     /// Reject a tenant
     Reject(TenantChange),
     /// Suspend a tenant
     Suspend(TenantChange),
     /// Close a tenant
     Close(TenantChange),
-    /// Show what an approval would cover
+    /// Show what an approval would cover; or how a tenant stood at an instant, and who said so
+    #[command(
+        after_help = "Examples:\n  affiant-verifier tenant show example-labs\n  affiant-verifier tenant show example-labs --at 2026-11-01T12:00:00Z\n  affiant-verifier tenant show example-labs --at 2026-11-01 --known 2026-11-15"
+    )]
     Show {
         /// Its id
         tenant: String,
+        /// How it stood at this instant, as known then and as known now
+        #[arg(long, value_name = "TIME", value_parser = crate::wording::parse_time_ms)]
+        at: Option<u64>,
+        /// As known at this time, in the place of now: a time, or `now`
+        #[arg(long, value_name = "TIME", requires = "at", value_parser = known)]
+        known: Option<Known>,
+        /// Print JSON
+        #[arg(long, requires = "at")]
+        json: bool,
     },
     /// List tenants with their state
     List(Json),
+}
+
+/// By what was known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Known {
+    /// All that the log says by now.
+    Now,
+    /// What it said at a time, milliseconds since 1970.
+    At(u64),
+}
+
+fn known(text: &str) -> Result<Known, String> {
+    match text {
+        "now" => Ok(Known::Now),
+        time => crate::wording::parse_time_ms(time).map(Known::At),
+    }
+}
+
+/// `tenant approve`
+#[derive(Debug, Args)]
+pub struct Approve {
+    /// Its id
+    #[arg(required_unless_present = "reviewed")]
+    pub tenant: Option<String>,
+    /// Digest of what was reviewed, as `tenant show` printed it: anything else is not signed
+    #[arg(long, value_name = "DIGEST", requires = "tenant")]
+    pub dossier: Option<String>,
+    /// A list that `tenant review` wrote; one decision is signed for each of its lines, or none
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "digest",
+        conflicts_with = "tenant"
+    )]
+    pub reviewed: Option<PathBuf>,
+    /// SHA-256 of the list as it was reviewed: another is not signed
+    #[arg(long, value_name = "SHA256", requires = "reviewed")]
+    pub digest: Option<String>,
+    /// The officer's private key
+    #[arg(long, value_name = "FILE")]
+    pub key: PathBuf,
+    /// Logged with the decision
+    #[arg(long, default_value = "")]
+    pub reason: String,
+    /// When it takes effect: now unless given; what permits never works before it is logged
+    #[arg(long, value_name = "TIME", value_parser = crate::wording::parse_time_ms)]
+    pub effective: Option<u64>,
 }
 
 /// Which tenant, who says so, and why.

@@ -15,7 +15,7 @@ mod witnesses;
 
 use self::witnesses::{Entries, WitnessEntry};
 use crate::{
-    http::{Entitled, MAX_READERS},
+    http::{Entitled, MAX_READERS, Right},
     keyfile,
     witness::WitnessAddress,
 };
@@ -63,6 +63,12 @@ struct Retained {
 struct ReaderEntry {
     name: String,
     token_sha256: String,
+    #[serde(default = "to_read")]
+    may: Vec<Right>,
+}
+
+fn to_read() -> Vec<Right> {
+    vec![Right::Read]
 }
 
 /// How the journal is written to standard error.
@@ -181,7 +187,7 @@ pub struct Config {
     /// Which of them must have cosigned before a report goes out without waiting longer; none where
     /// no witness is asked for.
     pub quorum: Option<Policy>,
-    /// Who may read statements over HTTP.
+    /// Who may read statements, hand in officers' and ask over HTTP.
     pub readers: Vec<Entitled>,
     /// Format of the journal.
     pub log: LogFormat,
@@ -338,7 +344,7 @@ fn readers(entries: &[ReaderEntry], faults: &mut Vec<String>) -> Vec<Entitled> {
     }
     let mut readers = Vec::new();
     for (n, entry) in entries.iter().take(MAX_READERS).enumerate() {
-        match Entitled::new(&entry.name, &entry.token_sha256) {
+        match Entitled::new(&entry.name, &entry.token_sha256, &entry.may) {
             Ok(reader) => readers.push(reader),
             Err(error) => faults.push(format!("reader[{n}].{error}")),
         }

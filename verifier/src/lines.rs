@@ -1,6 +1,8 @@
 //! What the registry's listings say, a line each.
 
-use affiant_judge::{Bindings, Registry, retention::Holds};
+use std::collections::BTreeMap;
+
+use affiant_judge::{Bindings, Judge, Registry, registry::view::View, retention::Holds};
 use affiant_proto::{
     Digest,
     authority::{Authorities, certifier_id},
@@ -54,6 +56,36 @@ pub struct HoldLine {
     last_index: u64,
     /// Chain of the officer, or of the operator, who placed it.
     chain: String,
+}
+
+/// How a tenant stood at an instant.
+#[derive(Serialize)]
+pub struct Views {
+    tenant: String,
+    /// By what was logged until that instant.
+    as_known_then: View,
+    /// By what was logged until another time, or until now.
+    as_known_later: View,
+    /// Names of the officers who decided, by chain.
+    officers: BTreeMap<String, String>,
+}
+
+/// How a tenant stood at an instant, as known then and as known at another time or now; none when
+/// nobody stated it.
+pub fn views(judge: &Judge, tenant: &str, at: u64, known: Option<u64>) -> Option<Views> {
+    let as_known_then = judge.registry().view(tenant, at, Some(at))?;
+    let as_known_later = judge.registry().view(tenant, at, known)?;
+    let changes = [&as_known_then, &as_known_later];
+    let changes = changes.into_iter().filter_map(|view| view.change.as_ref());
+    let named = |chain: &String| Some((chain.clone(), judge.officer_name(chain)?));
+    let officers = changes.flat_map(|change| &change.officers);
+    let officers = officers.filter_map(named).collect();
+    Some(Views {
+        tenant: tenant.to_owned(),
+        as_known_then,
+        as_known_later,
+        officers,
+    })
 }
 
 /// The holds that stand.

@@ -24,7 +24,7 @@ use crate::{
     growth::Growth,
     intake::IntakeService,
     keyfile,
-    ledger::{self, Disk, Ledger, Reader, Store},
+    ledger::{self, Disk, Exhibits, Ledger, Reader, Store},
     lineage::Lineage,
     live::{self, Live},
     opening::Openings,
@@ -310,6 +310,7 @@ fn open_log(
     let reader = ledger.reader();
     let replayed = replay::replay(
         reader.entries(0..reader.size()),
+        &Exhibits::of(&data.ledger()),
         sources,
         &config.parameters,
     );

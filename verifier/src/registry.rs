@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     hosts::Hosts,
-    ledger::{Entries, Reader},
+    ledger::{Entries, Exhibits, Reader},
     live::Live,
     replay::{BadLog, replay},
 };
@@ -65,6 +65,7 @@ pub enum RegistryError {
 #[derive(Clone)]
 pub struct Registry {
     pool: AnyPool,
+    exhibits: Exhibits,
     sources: Sources,
     parameters: Parameters,
 }
@@ -95,6 +96,7 @@ impl Registry {
     /// Opens or makes the database.
     pub async fn open(
         path: &Path,
+        exhibits: Exhibits,
         sources: Sources,
         parameters: Parameters,
     ) -> Result<Self, RegistryError> {
@@ -115,6 +117,7 @@ impl Registry {
         }
         Ok(Self {
             pool,
+            exhibits,
             sources,
             parameters,
         })
@@ -157,14 +160,16 @@ impl Registry {
         };
         self.write(rows).await?;
         let before = self.dump().await?;
-        let (entries, sources, parameters) = (
+        let (entries, exhibits, sources, parameters) = (
             reader.entries(0..size),
+            self.exhibits.clone(),
             self.sources,
             self.parameters.clone(),
         );
-        let fresh = tokio::task::spawn_blocking(move || from_log(entries, sources, &parameters))
-            .await
-            .map_err(|_| RegistryError::Interrupted)??;
+        let fresh =
+            tokio::task::spawn_blocking(move || from_log(entries, &exhibits, sources, &parameters))
+                .await
+                .map_err(|_| RegistryError::Interrupted)??;
         self.write(fresh).await?;
         Ok(Rebuilt {
             entries: size,
@@ -226,10 +231,11 @@ impl Registry {
 
 fn from_log(
     entries: Entries,
+    exhibits: &Exhibits,
     sources: Sources,
     parameters: &Parameters,
 ) -> Result<Rows, RegistryError> {
-    let replayed = replay(entries, sources, parameters)?;
+    let replayed = replay(entries, exhibits, sources, parameters)?;
     rows(&replayed.judge, &replayed.hosts)
 }
 

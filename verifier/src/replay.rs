@@ -7,6 +7,7 @@ use affiant_judge::{
     admission::{Admitted, Refusal, Sources},
     docket::Docket,
     docket::Parts,
+    exhibits,
     retention::Retention,
     roll_call::Book,
 };
@@ -16,7 +17,7 @@ use affiant_proto::{
 
 use crate::{
     hosts::{Head, Hosts, Watermark},
-    ledger::{Entry, ReadError},
+    ledger::{Entry, Exhibits, ReadError},
     lineage::Lineage,
     trail::Trail,
 };
@@ -72,9 +73,10 @@ pub struct Replayed {
     pub size: u64,
 }
 
-/// Reads entries in order from the first.
+/// Reads entries in order from the first, with the exhibits that they name.
 pub fn replay(
     entries: impl Iterator<Item = Result<(u64, Entry), ReadError>>,
+    shown: &Exhibits,
     sources: Sources,
     parameters: &Parameters,
 ) -> Result<Replayed, BadLog> {
@@ -90,6 +92,16 @@ pub fn replay(
         let envelope =
             Envelope::parse(entry.envelope()).map_err(|bad| BadLog::Envelope { index, bad })?;
         let refused = |refusal| BadLog::Refused { index, refusal };
+        if let (Some(docket), Some(named)) =
+            (&mut docket, exhibits::named(envelope.statement().body()))
+        {
+            match shown.get(&named) {
+                Ok(Some(bytes)) => docket.exhibit(bytes),
+                // What rests on it is not judged, and counted as that.
+                Ok(None) => tracing::error!(index, %named, "exhibit is missing: put the file back"),
+                Err(error) => tracing::error!(index, %error, "exhibit cannot be read"),
+            }
+        }
         let admitted = match &mut docket {
             None => {
                 let statement = envelope.into_parts().0;

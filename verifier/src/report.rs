@@ -13,7 +13,11 @@ use tokio::sync::{Notify, watch};
 use tonic::Status;
 
 use crate::{
-    config::Config, ledger::Reader, rpc::admin as rpc, witness::Witnessed, writer::Submit,
+    config::Config,
+    ledger::{Exhibits, Reader},
+    rpc::admin as rpc,
+    witness::Witnessed,
+    writer::Submit,
 };
 
 /// How long a report waits for witnesses: their round, and a second one.
@@ -29,6 +33,8 @@ const PIECE: usize = 512 * 1024;
 pub struct Reports {
     /// The published log.
     pub reader: Reader,
+    /// What statements name by their digest.
+    pub exhibits: Exhibits,
     /// The log's key, to read back its own checkpoints.
     pub log_key: NoteKey,
     /// The writer.
@@ -55,6 +61,7 @@ impl Reports {
         }
         let basis = self.reader.signed_checkpoint().checkpoint().clone();
         let (reader, parameters) = (self.reader.clone(), self.parameters.clone());
+        let exhibits = self.exhibits.clone();
         let bundle = blocking(move || {
             let log = reader.entries(0..basis.size());
             let log = log.map(|entry| entry.map(|(index, entry)| (index, entry.into_envelope())));
@@ -65,7 +72,7 @@ impl Reports {
                 basis,
                 kept: Default::default(),
             };
-            build(order, log).map_err(|error| error.to_string())
+            build(order, log, |named| exhibits.get(named)).map_err(|error| error.to_string())
         })
         .await?;
         let index = self.submit.operator(bundle.body()).await;

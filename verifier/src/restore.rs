@@ -9,7 +9,7 @@ use crate::{
     backup::{self, BackupError, Manifest},
     data::DataDir,
     keyfile::{self, KeyFileError},
-    ledger::{Access, Disk as _, Kept, LocalDisk, NotKept, put_checkpoint},
+    ledger::{Access, Disk as _, Exhibits, Kept, LocalDisk, NotKept, NotPut, put_checkpoint},
 };
 
 /// Why nothing was restored.
@@ -25,6 +25,9 @@ pub enum RestoreError {
     /// The target.
     #[error(transparent)]
     Target(#[from] KeyFileError),
+    /// An exhibit.
+    #[error(transparent)]
+    Exhibit(#[from] NotPut),
     /// The manifest names a file outside of the data directory.
     #[error("the manifest names a file {0:?}, which is no place in a data directory")]
     Place(String),
@@ -52,9 +55,13 @@ pub fn restore(
     let manifest = Manifest::read(from)?.ok_or_else(none)?;
     let note = manifest.checkpoint().ok_or_else(none)?;
     let kept = Kept::find(from, note.checkpoint())?;
+    // Each is read and held against its digest before anything is written.
     let mut files = Vec::new();
     for file in manifest.files() {
-        files.push((place(&file.name)?, file.read(from)?));
+        let place = place(&file.name)?;
+        let bytes = file.read(from)?;
+        let is_exhibit = place.starts_with(backup::EXHIBITS);
+        files.push((place, file, (!is_exhibit).then_some(bytes)));
     }
 
     let target = DataDir::create(data)?;
@@ -75,8 +82,14 @@ pub fn restore(
         progress(number, names.len());
     }
     let mut with_keys = false;
-    for (place, bytes) in files {
+    let exhibits = Exhibits::of(&ledger);
+    for (place, file, bytes) in files {
         let path = data.join(&place);
+        let Some(bytes) = bytes else {
+            // Large, and so not kept in memory meanwhile.
+            exhibits.put(&file.read(from)?)?;
+            continue;
+        };
         if target.is_public(&path) {
             keyfile::create_public(&path, &bytes)?;
         } else {
@@ -105,7 +118,7 @@ fn place(name: &str) -> Result<PathBuf, RestoreError> {
         .all(|part| matches!(part, Component::Normal(_)));
     let known = match parts.as_slice() {
         [Component::Normal(_)] => true,
-        [Component::Normal(directory), _] => *directory == "keys",
+        [Component::Normal(directory), _] => *directory == "keys" || *directory == backup::EXHIBITS,
         _ => false,
     };
     (inside && known)

@@ -17,6 +17,7 @@ use tonic::transport::Server;
 pub use crate::open::ServeError;
 use crate::{
     admin::{self, AdminService},
+    api::Api,
     behind, cli,
     clock::Clock,
     config::{Config, Faults},
@@ -24,7 +25,8 @@ use crate::{
     data::DataDir,
     http::{self, Limits, Readers, Site},
     keyfile,
-    ledger::{Eraser, LocalDisk, Repacker},
+    ledger::{Eraser, Exhibits, LocalDisk, Repacker},
+    office::Office,
     open::{Opened, failed},
     registry::Registry,
     report::Reports,
@@ -114,7 +116,14 @@ impl Verifier {
         let ended = writer::Ended::new(dead.clone());
         let writer =
             writer::start(writing.parts, writing.queue, ended.clone()).map_err(failed("writer"))?;
-        let registry = Registry::open(&data.registry(), sources, config.parameters.clone()).await;
+        let exhibits = Exhibits::of(&data.ledger());
+        let registry = Registry::open(
+            &data.registry(),
+            exhibits.clone(),
+            sources,
+            config.parameters.clone(),
+        )
+        .await;
         let registry = registry.map_err(failed("registry"))?;
         let listener = TcpListener::bind(config.listen)
             .await
@@ -149,6 +158,7 @@ impl Verifier {
         let wanted = Arc::new(Notify::new());
         let reports = Reports {
             reader: reader.clone(),
+            exhibits: exhibits.clone(),
             log_key: log_key.clone(),
             submit: submit.clone(),
             witnessed,
@@ -174,8 +184,16 @@ impl Verifier {
         let handed = data.handed();
         keyfile::create_dir(&handed).map_err(failed("cosigned"))?;
         let hosts = gate.hosts.clone();
-        let admin = AdminService {
+        let office = Office {
             gate: gate.clone(),
+            live: live.clone(),
+            submit: submit.clone(),
+            published: published.clone(),
+            genesis_statement: genesis,
+            retention: retention.clone(),
+            exhibits: exhibits.clone(),
+        };
+        let admin = AdminService {
             rotation: Rotation {
                 data,
                 gate,
@@ -185,14 +203,10 @@ impl Verifier {
             },
             status,
             tokens,
-            live: live.clone(),
-            submit: submit.clone(),
-            published: published.clone(),
-            genesis_statement: genesis,
+            office: office.clone(),
             reports,
             registry: registry.clone(),
             reader: reader.clone(),
-            retention: retention.clone(),
             clock: clock.clone(),
         };
         let services = (&admission, &intake);
@@ -212,13 +226,20 @@ impl Verifier {
             api: api.as_ref().and_then(|socket| socket.local_addr().ok()),
         };
         let readers = Readers::of(config.clone());
+        let entitled = Api {
+            office,
+            readers: readers.clone(),
+            clock: clock.clone(),
+        };
+        let private = Site::with_statements(reader.clone(), exhibits, readers);
         let sites = [
-            (http, Site::public(reader.clone())),
-            (api, Site::with_statements(reader.clone(), readers)),
+            (http, Site::public(reader.clone()), None),
+            (api, private, Some(entitled)),
         ];
-        for (socket, site) in sites {
+        for (socket, site, api) in sites {
             if let Some(socket) = socket {
-                tasks.spawn(http::serve(site, socket, Limits::default(), stop.clone()));
+                let limits = Limits::default();
+                tasks.spawn(http::serve(site, api, socket, limits, stop.clone()));
             }
         }
         let erasing = retention::Rounds {

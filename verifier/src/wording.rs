@@ -83,6 +83,16 @@ pub fn time(unix_ms: u64) -> String {
     }
 }
 
+/// Writes a time so that [`parse_time_ms`] reads it as it was: milliseconds, where it has any.
+pub fn exact_time(unix_ms: u64) -> String {
+    let text = time(unix_ms);
+    match parse_time_ms(&text) {
+        Ok(read) if read == unix_ms => text,
+        // The shortest that is taken for milliseconds has eleven digits.
+        _ => format!("{unix_ms:011}"),
+    }
+}
+
 /// Says in plain words what an approval covers.
 pub fn dossier(dossier: &v1::Dossier, digest: Digest) -> String {
     let tenant = dossier.tenant.clone().unwrap_or_default();
@@ -163,6 +173,9 @@ mod tests {
             assert!(parse_time_ms(bad).is_err(), "{bad}");
         }
         assert_eq!(time(1_795_407_660_000), "2026-11-23T04:21:00Z");
+        for exact in [0, 1, 999, 1_795_407_660_000, 1_795_407_660_123, u64::MAX] {
+            assert_eq!(parse_time_ms(&exact_time(exact)).unwrap(), exact);
+        }
     }
 
     #[test]

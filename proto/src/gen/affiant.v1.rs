@@ -723,11 +723,12 @@ pub struct TenantStateChange {
     #[prost(string, tag = "3")]
     pub reason: ::prost::alloc::string::String,
 }
-/// One officer's decision over exactly what was reviewed.
+/// One officer's decision over exactly what was reviewed: a tenant, or a hit, or a finding.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Decision {
     #[prost(message, optional, tag = "1")]
     pub header: ::core::option::Option<Header>,
+    /// Empty where the decision is on a hit or a finding.
     #[prost(string, tag = "2")]
     pub tenant: ::prost::alloc::string::String,
     /// SHA-256 of the tenant's dossier (FORMAT.md).
@@ -739,6 +740,34 @@ pub struct Decision {
     pub effective_unix_ms: u64,
     #[prost(string, tag = "6")]
     pub reason: ::prost::alloc::string::String,
+    /// Clears or confirms a hit.
+    #[prost(message, optional, tag = "7")]
+    pub hit: ::core::option::Option<HitDecision>,
+    /// Id of the finding that is acknowledged, resolved or withdrawn: 32 hexadecimal digits.
+    #[prost(string, tag = "8")]
+    pub finding: ::prost::alloc::string::String,
+    /// SHA-256 of the list that the officer reviewed, where he decided on several tenants at once.
+    #[prost(bytes = "vec", tag = "9")]
+    pub reviewed: ::prost::alloc::vec::Vec<u8>,
+}
+/// A hit by what it is about, not by entry id or version of the list: so it stays decided. A list that
+/// comes to name the party otherwise, or a graver class, is another hit.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct HitDecision {
+    #[prost(string, tag = "1")]
+    pub party: ::prost::alloc::string::String,
+    /// The party's name that was screened.
+    #[prost(string, tag = "2")]
+    pub name: ::prost::alloc::string::String,
+    /// The list's id.
+    #[prost(string, tag = "3")]
+    pub list: ::prost::alloc::string::String,
+    /// The listed name that it was aligned with.
+    #[prost(string, tag = "4")]
+    pub listed: ::prost::alloc::string::String,
+    /// The gravest class that was seen: exact, strong, possible or context.
+    #[prost(string, tag = "5")]
+    pub class: ::prost::alloc::string::String,
 }
 /// What an approval covers: the tenant, its parties by id, the edges among them.
 #[derive(Clone, PartialEq, ::prost::Message)]
@@ -815,18 +844,30 @@ pub struct PolicyPack {
     #[prost(bytes = "vec", tag = "4")]
     pub digest: ::prost::alloc::vec::Vec<u8>,
 }
+/// A version of a screening list, in the place of the version before. The file is an exhibit: it is
+/// named by its digest and kept beside the log (FORMAT.md).
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ListImport {
     #[prost(message, optional, tag = "1")]
     pub header: ::core::option::Option<Header>,
+    /// Short name, the same for every version.
     #[prost(string, tag = "2")]
     pub list: ::prost::alloc::string::String,
+    /// As the publisher gives it, or the day on which it was fetched.
     #[prost(string, tag = "3")]
     pub version: ::prost::alloc::string::String,
+    /// Entries that were read from the file.
     #[prost(uint64, tag = "4")]
     pub rows: u64,
+    /// SHA-256 of the file.
     #[prost(bytes = "vec", tag = "5")]
     pub digest: ::prost::alloc::vec::Vec<u8>,
+    /// How the file is read: consolidated, json, operator or aliases.
+    #[prost(string, tag = "6")]
+    pub format: ::prost::alloc::string::String,
+    /// From when what it names counts; what it names no longer counts until it is logged.
+    #[prost(uint64, tag = "7")]
+    pub effective_unix_ms: u64,
 }
 /// A statement with what stands under its salted root: travels, is spooled and stored.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -854,6 +895,20 @@ pub struct ShownTotals {
     /// RFC 6962 inclusion proof of leaf 0 in the tree of usage_count leaves.
     #[prost(bytes = "vec", repeated, tag = "3")]
     pub path: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
+}
+/// A policy pack: the SHA-256 of this message's bytes is the pack's digest. Files by name, ascending.
+#[derive(Clone, PartialEq, ::prost::Message)]
+pub struct PackContent {
+    #[prost(message, repeated, tag = "1")]
+    pub files: ::prost::alloc::vec::Vec<PackFile>,
+}
+/// One file of a policy pack.
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PackFile {
+    #[prost(string, tag = "1")]
+    pub name: ::prost::alloc::string::String,
+    #[prost(bytes = "vec", tag = "2")]
+    pub content: ::prost::alloc::vec::Vec<u8>,
 }
 /// What the signer's kernel says of its clock (adjtimex, STA_UNSYNC).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, ::prost::Enumeration)]
@@ -1303,6 +1358,16 @@ pub enum Verdict {
     Approve = 1,
     ApproveWithConditions = 2,
     Reject = 3,
+    /// On a hit: the party is not the one that is listed …
+    Clear = 4,
+    /// … or it is.
+    Confirm = 5,
+    /// On a finding: somebody is at it …
+    Acknowledge = 6,
+    /// … what caused it was put right …
+    Resolve = 7,
+    /// … or it should not have been raised.
+    Withdraw = 8,
 }
 impl Verdict {
     /// String value of the enum field names used in the ProtoBuf definition.
@@ -1315,6 +1380,11 @@ impl Verdict {
             Self::Approve => "VERDICT_APPROVE",
             Self::ApproveWithConditions => "VERDICT_APPROVE_WITH_CONDITIONS",
             Self::Reject => "VERDICT_REJECT",
+            Self::Clear => "VERDICT_CLEAR",
+            Self::Confirm => "VERDICT_CONFIRM",
+            Self::Acknowledge => "VERDICT_ACKNOWLEDGE",
+            Self::Resolve => "VERDICT_RESOLVE",
+            Self::Withdraw => "VERDICT_WITHDRAW",
         }
     }
     /// Creates an enum from field names used in the ProtoBuf definition.
@@ -1324,6 +1394,11 @@ impl Verdict {
             "VERDICT_APPROVE" => Some(Self::Approve),
             "VERDICT_APPROVE_WITH_CONDITIONS" => Some(Self::ApproveWithConditions),
             "VERDICT_REJECT" => Some(Self::Reject),
+            "VERDICT_CLEAR" => Some(Self::Clear),
+            "VERDICT_CONFIRM" => Some(Self::Confirm),
+            "VERDICT_ACKNOWLEDGE" => Some(Self::Acknowledge),
+            "VERDICT_RESOLVE" => Some(Self::Resolve),
+            "VERDICT_WITHDRAW" => Some(Self::Withdraw),
             _ => None,
         }
     }

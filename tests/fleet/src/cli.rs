@@ -13,6 +13,7 @@ use crate::{
     prepared::Prepared,
     primitive::Primitive,
     repacked::repack,
+    screening::screen,
     watch::watch,
 };
 
@@ -52,6 +53,11 @@ enum Command {
     /// Measure one bare Ed25519 verification by ring
     #[command(after_help = "Example:\n  affiant-fleet primitive --bytes 300 --json")]
     Primitive(PrimitiveArgs),
+    /// Measure how long it takes to screen all tenants against lists
+    #[command(
+        after_help = "Example:\n  affiant-fleet screening --list consolidated.csv --threads 2 --json"
+    )]
+    Screening(ScreeningArgs),
     /// Measure what leaves and proofs cost as a log grows
     #[command(after_help = "Example:\n  affiant-fleet growth --out tree/ --json")]
     Growth(GrowthArgs),
@@ -189,6 +195,25 @@ struct PrimitiveArgs {
 }
 
 #[derive(Debug, Args)]
+struct ScreeningArgs {
+    /// A list file; without one a list is generated
+    #[arg(long = "list", value_name = "FILE")]
+    lists: Vec<PathBuf>,
+    /// Names of the generated list; the Consolidated Screening List has some 60,000
+    #[arg(long, default_value_t = 60_000, value_parser = clap::value_parser!(u64).range(1..=250_000))]
+    names: u64,
+    /// Tenants, generated
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    tenants: u64,
+    /// Threads that share the index
+    #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u16).range(1..=256))]
+    threads: u16,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
 struct GrowthArgs {
     /// Where the tiles come to stand
     #[arg(long, value_name = "DIR")]
@@ -254,6 +279,27 @@ impl Cli {
                     "one Ed25519 verification of {} bytes: {:.1} µs of CPU ({} calls); \
                      one signature: {:.1} µs",
                     measured.message_bytes, measured.verify_us, measured.calls, measured.sign_us
+                ))
+            }
+            Command::Screening(args) => {
+                let measured = screen(
+                    args.tenants,
+                    usize::from(args.threads),
+                    args.names,
+                    &args.lists,
+                )?;
+                if args.json {
+                    return Ok(serde_json::to_string(&measured)?);
+                }
+                Ok(format!(
+                    "{} tenants against {} names on {} threads: {:.2} s, {} with an alert; \
+                     the index took {:.2} s",
+                    measured.tenants,
+                    measured.listed_names,
+                    measured.threads,
+                    measured.screening_seconds,
+                    measured.alerts,
+                    measured.index_seconds
                 ))
             }
             Command::Growth(args) => args.run(),

@@ -28,6 +28,7 @@ mod raw;
 pub mod relayed;
 pub mod repacked;
 pub mod roster;
+pub mod screening;
 pub mod sealed;
 pub mod session;
 pub mod stored;

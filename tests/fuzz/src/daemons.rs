@@ -16,7 +16,7 @@ use affiant_agent::{
     source::recorded::Trace,
     spool::{Limits, Spool},
 };
-use affiant_verifier::{dossier_file, ledger, pki, token::Tokens};
+use affiant_verifier::{dossier_file, import, ledger, pki, review, token::Tokens};
 
 use crate::targets::Target;
 
@@ -140,7 +140,8 @@ fn given(place: &Path) -> Option<Vec<u64>> {
     Some(out)
 }
 
-/// `verifier.toml`, the officers' file, the token file, a certificate request.
+/// `verifier.toml`, the officers' file, their JSON lines and review list, the token file, a certificate
+/// request.
 pub fn verifier_files(bytes: &[u8]) {
     with_file(bytes, |path| {
         let _ = affiant_verifier::config::Config::load(Some(path));
@@ -150,6 +151,16 @@ pub fn verifier_files(bytes: &[u8]) {
         let _ = Tokens::open(path);
     });
     let _ = pki::HostRequest::parse(bytes);
+    match import::plan(bytes, 1, &import::Standing::default()) {
+        Ok(plan) => assert!(plan.parts.len() <= bytes.len()),
+        Err(faults) => assert!((1..=import::MAX_FAULTS + 1).contains(&faults.len())),
+    }
+    if let Ok(listed) = std::str::from_utf8(bytes)
+        .map_err(drop)
+        .and_then(|text| review::read(text).map_err(drop))
+    {
+        assert!(listed.iter().all(|one| one.line.starts_with(&one.tenant)));
+    }
 }
 
 /// The write-ahead file, and paths that are asked for over HTTP.

@@ -2,7 +2,11 @@
 
 use std::path::PathBuf;
 
-use affiant_judge::devices::DeviceTable;
+use affiant_judge::{
+    devices::DeviceTable,
+    policy::{Facts, Pack},
+    screening::{Aliases, Class, Name, Screener, Subject, compare, import, read_pairs},
+};
 use affiant_proto::tlog::{OfflineProof, Tile};
 use affiant_report::{
     Trust,
@@ -110,6 +114,17 @@ pub fn trust(bytes: &[u8]) {
     }
 }
 
+/// A policy pack: what is read has one spelling, and gives an answer to any question.
+pub fn pack(bytes: &[u8]) {
+    if let Ok(pack) = Pack::parse(bytes) {
+        assert_eq!(pack.digest(), affiant_proto::digest(bytes));
+        let facts = Facts::default();
+        let decision = pack.decide(&facts, 1_795_132_800_000);
+        assert_eq!(decision, pack.decide(&facts, 1_795_132_800_000));
+        pack.check();
+    }
+}
+
 /// A table of devices.
 pub fn devices(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else {
@@ -118,4 +133,42 @@ pub fn devices(bytes: &[u8]) {
     if let Ok(table) = DeviceTable::parse(text) {
         assert!(table.rows().len() <= text.lines().count());
     }
+}
+
+/// A screening list, an alias file or labelled pairs: read whole or not at all; what is read can be
+/// screened, and whoever is on the list is found.
+pub fn screening_list(bytes: &[u8]) {
+    let _ = read_pairs(bytes);
+    let aliases = Aliases::parse(bytes).unwrap_or_default();
+    let Ok(list) = import::read("list", bytes) else {
+        return;
+    };
+    assert!(!list.entries().is_empty() && list.rows() > 0);
+    let screener = Screener::over([std::sync::Arc::new(list.clone())], &aliases);
+    for (at, entry) in list.entries().iter().enumerate().take(8) {
+        let subject = Subject {
+            names: vec![entry.name().to_owned()],
+            ..Subject::default()
+        };
+        let hits = screener.screen(&subject);
+        assert_eq!(hits, screener.screen(&subject));
+        let found = hits
+            .iter()
+            .any(|it| it.entry == at && it.class == Class::Exact);
+        // A name whose letters all stand behind what is read of it is compared with nothing.
+        assert!(found || Name::read(entry.name()).is_none(), "{entry:?}");
+    }
+}
+
+/// A name, and two names: what is read is bounded, the same each time, and exact has no direction.
+pub fn screening_name(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    if let Some(name) = Name::read(&text) {
+        assert!(!name.tokens().is_empty() && !name.key().is_empty());
+        assert_eq!(Some(&name), Name::read(&text).as_ref());
+    }
+    let (one, other) = text.split_once('\n').unwrap_or((&text, &text));
+    let class = |a, b| compare(a, b).map(|it| it.0);
+    let exact = |it| it == Some(Class::Exact);
+    assert_eq!(exact(class(one, other)), exact(class(other, one)));
 }

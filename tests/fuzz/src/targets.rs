@@ -6,7 +6,7 @@ use crate::{files, raw, structured, structured_log};
 pub type Target = fn(&[u8]);
 
 /// Every target by its name.
-pub const TARGETS: [(&str, Target); 26] = [
+pub const TARGETS: [(&str, Target); 29] = [
     ("add_checkpoint", raw::add_checkpoint),
     ("block", files::block),
     ("checkpoint", raw::checkpoint),
@@ -18,8 +18,11 @@ pub const TARGETS: [(&str, Target); 26] = [
     ("lock", files::lock),
     ("note", raw::note),
     ("offline_proof", files::offline_proof),
+    ("pack", files::pack),
     ("policy", raw::policy),
     ("report", files::report),
+    ("screening_list", files::screening_list),
+    ("screening_name", files::screening_name),
     ("segment", files::segment),
     ("statement", raw::statement),
     ("structured_authority", structured_log::authority),

@@ -18,6 +18,10 @@ pub const APPROVERS: usize = 2;
 pub struct Terms {
     /// Device classes that may be used; `None` when the approval names no conditions.
     pub classes: Option<BTreeSet<String>>,
+    /// Sites where devices may be used, as hosts are enrolled with them; none stands for all.
+    pub sites: BTreeSet<String>,
+    /// Most devices at once; `None` for any number.
+    pub max_gpus: Option<u32>,
     /// First instant, milliseconds since 1970.
     pub valid_from_unix_ms: Option<u64>,
     /// Last instant.
@@ -31,6 +35,8 @@ impl Terms {
         match &tenant.conditions {
             Some(conditions) => Self {
                 classes: Some(conditions.device_classes.iter().cloned().collect()),
+                sites: conditions.sites.iter().cloned().collect(),
+                max_gpus: conditions.max_gpus,
                 valid_from_unix_ms: conditions.valid_from_unix_ms,
                 valid_to_unix_ms: conditions.valid_to_unix_ms,
             },
@@ -61,19 +67,61 @@ pub struct Change {
     pub reason: String,
     /// What an approval allows.
     pub terms: Option<Terms>,
-    /// Log index of the revocation of a key by which it was decided; as known since then, it
-    /// permits nothing and never did.
+    /// Log index of what casts doubt on it, such as the revocation of a key by which it was decided;
+    /// as known since then, it permits nothing and never did.
     pub doubted_at_index: Option<u64>,
+    /// What that was.
+    #[serde(skip)]
+    ground: Option<Ground>,
     /// Log indices of the decisions that led to it.
     #[serde(skip)]
     decisions: BTreeSet<u64>,
 }
 
+/// Why an approval is in doubt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ground {
+    /// A key by which it was approved was revoked.
+    KeyRevoked,
+    /// Those who approved were not two who may.
+    FourEyes,
+}
+
+impl Ground {
+    /// The state of a tenant whose approval is in doubt.
+    fn state(self) -> &'static str {
+        match self {
+            Self::KeyRevoked => "approved by a key that was revoked",
+            Self::FourEyes => "approved without two officers who may",
+        }
+    }
+
+    /// Why the approval ended.
+    fn reason(self) -> &'static str {
+        match self {
+            Self::KeyRevoked => "a key by which it was approved was revoked",
+            Self::FourEyes => "an officer who approved it acts for the applicant, or both were one",
+        }
+    }
+}
+
+impl Vetting {
+    /// Spells the state as policies read it.
+    pub const fn state(&self) -> &'static str {
+        match self {
+            Self::Approved(terms) if terms.classes.is_none() => "approved",
+            Self::Approved(_) => "approved_with_conditions",
+            Self::Expired => "expired",
+            Self::Not(state) => state,
+        }
+    }
+}
+
 /// A tenant's vetting as it is at one moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Vetting {
-    /// Approved, for these classes; `None` for all.
-    Approved(Option<BTreeSet<String>>),
+    /// Approved, on these terms.
+    Approved(Terms),
     /// Was approved, and the approval ran out.
     Expired,
     /// Not approved; the state that it is in.
@@ -99,6 +147,53 @@ pub enum NoEffect {
         "decision about tenant {0} is over another dossier than stands in the log; decide again"
     )]
     OtherDossier(String),
+    /// A hit that the officer may not clear.
+    #[error("a hit of party {0} is not cleared by this officer: {1}; another has to clear it")]
+    OwnHit(String, String),
+    /// A decision on a hit that neither clears nor confirms it, or sees it in no class.
+    #[error(
+        "decision on a hit of party {0} neither clears nor confirms it in a class that is defined"
+    )]
+    NotOnAHit(String),
+    /// A decision on a finding that is none.
+    #[error("decision on finding {0} neither acknowledges, resolves nor withdraws it")]
+    NotOnAFinding(String),
+    /// One without a reason.
+    #[error("decision on finding {0} gives no reason")]
+    NoReason(String),
+    /// One of too many.
+    #[error("decision on finding {0} is one of too many, and is not taken")]
+    TooMany(String),
+    /// A pack that cannot be read.
+    #[error("policy pack {pack} is not judged: {fault}")]
+    Pack {
+        /// The pack.
+        pack: String,
+        /// Why.
+        fault: String,
+    },
+    /// A list, or aliases, that cannot be read.
+    #[error("list {list}, version {version}, is not judged: {fault}")]
+    Import {
+        /// The list.
+        list: String,
+        /// The version.
+        version: String,
+        /// Why.
+        fault: String,
+    },
+    /// The officer had approved the same dossier already.
+    #[error(
+        "decision about tenant {0} by an officer who approved the same dossier before: one officer \
+         counts once, and another has to approve"
+    )]
+    Again(String),
+    /// The officer acts for the applicant, or is one of its parties.
+    #[error("decision about tenant {0} by an officer of its own: {1}; another has to approve")]
+    OwnTenant(String, String),
+    /// The officers who approved are one person.
+    #[error("decision about tenant {0} by the same person: {1}; another has to approve")]
+    OnePerson(String, String),
     /// An event without a body.
     #[error("tenant event {0} says nothing")]
     Empty(u64),
@@ -161,17 +256,23 @@ impl Approval {
     }
 
     /// Takes one officer's decision, `standing` being the tenant and the digest of its dossier as
-    /// they stand at this index.
+    /// they stand at this index. `alike` says why officers are fewer persons than it takes.
     pub(crate) fn decide(
         &mut self,
         stamp: Stamp,
         officer: [u8; 32],
         decision: &v1::Decision,
         standing: (&v1::Tenant, Digest),
+        alike: &dyn Fn(&BTreeSet<[u8; 32]>) -> Option<String>,
     ) -> Result<(), NoEffect> {
         let (tenant, dossier) = standing;
         let conditional = match Verdict::try_from(decision.verdict).unwrap_or_default() {
-            Verdict::Unspecified => return Err(NoEffect::Undefined(decision.tenant.clone())),
+            Verdict::Unspecified
+            | Verdict::Clear
+            | Verdict::Confirm
+            | Verdict::Acknowledge
+            | Verdict::Resolve
+            | Verdict::Withdraw => return Err(NoEffect::Undefined(decision.tenant.clone())),
             Verdict::Reject => {
                 self.restrict(
                     stamp,
@@ -192,7 +293,7 @@ impl Approval {
             conditional,
             effective_ms,
         };
-        self.opinions.insert(officer, opinion);
+        let before = self.opinions.insert(officer, opinion);
         if decision.dossier != dossier.as_bytes() {
             return Err(NoEffect::OtherDossier(decision.tenant.clone()));
         }
@@ -201,8 +302,19 @@ impl Approval {
             .iter()
             .filter(|(_, opinion)| opinion.dossier == dossier.as_bytes());
         let agreed: Vec<_> = agreed.collect();
-        if agreed.len() < APPROVERS || self.approved == Some(dossier) {
+        if self.approved == Some(dossier) {
             return Ok(());
+        }
+        if agreed.len() < APPROVERS {
+            let again = before.is_some_and(|before| before.dossier == decision.dossier);
+            return match again {
+                true => Err(NoEffect::Again(decision.tenant.clone())),
+                false => Ok(()),
+            };
+        }
+        let officers = agreed.iter().map(|(officer, _)| **officer).collect();
+        if let Some(why) = alike(&officers) {
+            return Err(NoEffect::OnePerson(decision.tenant.clone(), why));
         }
         let conditional = agreed.iter().any(|(_, opinion)| opinion.conditional);
         let effective_ms = agreed.iter().map(|(_, opinion)| opinion.effective_ms).max();
@@ -220,6 +332,7 @@ impl Approval {
             reason: decision.reason.clone(),
             terms: Some(Terms::of(tenant, conditional)),
             doubted_at_index: None,
+            ground: None,
             decisions: agreed.iter().map(|(_, opinion)| opinion.index).collect(),
         };
         self.changes.push(change);
@@ -234,14 +347,14 @@ impl Approval {
         self.restrict(stamp, false, "under_review", Vec::new(), reason);
     }
 
-    /// Casts doubt on decisions: approvals that rest on one permit nothing as known from the
-    /// revocation on, and one that stands ends. Gives the log indices of these approvals. What the
+    /// Casts doubt on decisions: approvals that rest on one permit nothing as known from then on, and one that stands ends. Gives the log indices of these approvals. What the
     /// decisions restricted stays restricted.
-    pub(crate) fn doubt(&mut self, stamp: Stamp, doubt: &Doubt) -> Vec<u64> {
+    pub(crate) fn doubt(&mut self, stamp: Stamp, doubt: &Doubt, ground: Ground) -> Vec<u64> {
         let mut found = Vec::new();
         for change in &mut self.changes {
             if !change.decisions.is_disjoint(&doubt.acts) && change.doubted_at_index.is_none() {
                 change.doubted_at_index = Some(doubt.index);
+                change.ground = Some(ground);
                 found.push(change.index);
             }
         }
@@ -251,7 +364,7 @@ impl Approval {
         let stands =
             self.approved.is_some() && last.is_some_and(|change| change.doubted_at_index.is_some());
         if stands {
-            let reason = "a key by which it was approved was revoked".to_owned();
+            let reason = ground.reason().to_owned();
             self.restrict(stamp, false, "under_review", Vec::new(), reason);
         }
         found
@@ -260,6 +373,11 @@ impl Approval {
     /// The state at a moment: the last of the log among the changes that work by then. What
     /// reaches back, and was logged after the use, counts as far as `at` may know it.
     pub(crate) fn at(&self, at: Moment) -> Vetting {
+        self.governing(at).0
+    }
+
+    /// The same, with the change that makes it so; of an approval in doubt, the approval.
+    pub(crate) fn governing(&self, at: Moment) -> (Vetting, Option<&Change>) {
         let works = |change: &&Change| change.from_unix_ms <= at.instant_ms;
         let later = self.changes.iter().rev().filter(works).find(|change| {
             change.reaches_back && change.index >= at.index && change.index < at.known_before
@@ -270,13 +388,40 @@ impl Approval {
             let known = change.doubted_at_index;
             known.is_some_and(|known| known < at.known_before)
         };
-        let doubted = later.is_none() && before.peek().is_some_and(is_doubted);
+        let doubted = before.peek().copied();
+        let doubted = doubted.filter(|change| later.is_none() && is_doubted(change));
         let change = later.or_else(|| before.find(|change| !is_doubted(change)));
         let vetting = change.map_or(Vetting::Not("draft"), |change| allows(change, at));
-        match vetting {
-            Vetting::Not(_) if doubted => Vetting::Not("approved by a key that was revoked"),
-            vetting => vetting,
+        match (vetting, doubted) {
+            (Vetting::Not(_), Some(doubted)) => {
+                let ground = doubted.ground.unwrap_or(Ground::KeyRevoked);
+                (Vetting::Not(ground.state()), Some(doubted))
+            }
+            (vetting, _) => (vetting, change),
         }
+    }
+
+    /// Whether a decision is one to approve.
+    pub(crate) fn approves(decision: &v1::Decision) -> bool {
+        let verdict = Verdict::try_from(decision.verdict).unwrap_or_default();
+        matches!(verdict, Verdict::Approve | Verdict::ApproveWithConditions)
+    }
+
+    /// The decisions behind each approval that is not in doubt, and those that wait for a second.
+    pub(crate) fn undoubted(&self) -> Vec<BTreeSet<u64>> {
+        let approvals = self
+            .changes
+            .iter()
+            .filter(|change| change.doubted_at_index.is_none() && !change.decisions.is_empty());
+        let approvals = approvals.map(|change| change.decisions.clone());
+        let waiting = self.opinions.values().map(|opinion| opinion.index);
+        let waiting = waiting.map(|index| BTreeSet::from([index]));
+        let mut all: Vec<BTreeSet<u64>> = approvals.collect();
+        let waiting: Vec<_> = waiting
+            .filter(|one| all.iter().all(|decisions| decisions.is_disjoint(one)))
+            .collect();
+        all.extend(waiting);
+        all
     }
 
     fn restrict(
@@ -303,6 +448,7 @@ impl Approval {
             reason,
             terms: None,
             doubted_at_index: None,
+            ground: None,
             decisions: BTreeSet::new(),
         });
     }
@@ -323,11 +469,16 @@ fn allows(change: &Change, at: Moment) -> Vetting {
         Some(terms) if terms.valid_to_unix_ms.is_some_and(|to| at.instant_ms > to) => {
             Vetting::Expired
         }
-        Some(terms) => Vetting::Approved(terms.classes.clone()),
+        Some(terms) => Vetting::Approved(terms.clone()),
     }
 }
 
-fn hex(chain: &[u8; 32]) -> String {
+/// The beginning of a chain, for words: as much as tells officers apart.
+pub(crate) fn short(chain: &[u8; 32]) -> String {
+    hex(chain).chars().take(8).collect()
+}
+
+pub(crate) fn hex(chain: &[u8; 32]) -> String {
     Digest::new(*chain).to_string()
 }
 
@@ -382,6 +533,7 @@ mod tests {
             officer,
             &decision,
             (&v1::Tenant::default(), dossier()),
+            &|_| None,
         )
     }
 
@@ -404,7 +556,7 @@ mod tests {
         let approval = approved_at_2();
         assert_eq!(
             approval.at(Moment::as_known_then(3, 25)),
-            Vetting::Approved(None)
+            Vetting::Approved(Terms::default())
         );
         assert_eq!(
             approval.at(Moment::as_known_then(3, 15)),
@@ -419,8 +571,10 @@ mod tests {
     #[test]
     fn one_officer_twice_is_not_two() {
         let mut approval = Approval::default();
-        for index in 1..9 {
-            decide(&mut approval, index, ANN, dossier()).unwrap();
+        decide(&mut approval, 1, ANN, dossier()).unwrap();
+        for index in 2..9 {
+            let again = decide(&mut approval, index, ANN, dossier());
+            assert_eq!(again, Err(NoEffect::Again(String::new())));
         }
         assert_eq!(
             approval.at(Moment::as_known_now(99, 999)),
@@ -462,7 +616,7 @@ mod tests {
             .unwrap();
         assert_eq!(
             approval.at(Moment::as_known_then(5, 50)),
-            Vetting::Approved(None)
+            Vetting::Approved(Terms::default())
         );
         assert_eq!(
             approval.at(Moment::as_known_now(5, 50)),
@@ -470,7 +624,7 @@ mod tests {
         );
         assert_eq!(
             approval.at(Moment::as_known_now(5, 39)),
-            Vetting::Approved(None)
+            Vetting::Approved(Terms::default())
         );
     }
 
@@ -488,7 +642,7 @@ mod tests {
         decide(&mut approval, 11, BO, dossier()).unwrap();
         assert_eq!(
             approval.at(Moment::as_known_now(99, 999)),
-            Vetting::Approved(None)
+            Vetting::Approved(Terms::default())
         );
     }
 
@@ -499,9 +653,12 @@ mod tests {
             index: 9,
             acts: BTreeSet::from([2]),
         };
-        assert_eq!(approval.doubt(stamp(9, 20), &doubt), [2]);
+        assert_eq!(
+            approval.doubt(stamp(9, 20), &doubt, Ground::KeyRevoked),
+            [2]
+        );
         let then = approval.at(Moment::as_known_then(5, 50));
-        assert_eq!(then, Vetting::Approved(None));
+        assert_eq!(then, Vetting::Approved(Terms::default()));
         let revoked = Vetting::Not("approved by a key that was revoked");
         assert_eq!(approval.at(Moment::as_known_now(5, 50)), revoked);
         let after = approval.at(Moment::as_known_then(10, 100));
@@ -509,7 +666,7 @@ mod tests {
         decide(&mut approval, 11, ANN, dossier()).unwrap();
         decide(&mut approval, 12, BO, dossier()).unwrap();
         let again = approval.at(Moment::as_known_now(13, 130));
-        assert_eq!(again, Vetting::Approved(None));
+        assert_eq!(again, Vetting::Approved(Terms::default()));
         assert_eq!(approval.at(Moment::as_known_now(5, 50)), revoked);
     }
 
@@ -521,10 +678,23 @@ mod tests {
             index: 5,
             acts: BTreeSet::from([1]),
         };
-        assert_eq!(approval.doubt(stamp(5, 0), &doubt), [] as [u64; 0]);
+        assert_eq!(
+            approval.doubt(stamp(5, 0), &doubt, Ground::KeyRevoked),
+            [] as [u64; 0]
+        );
         decide(&mut approval, 6, BO, dossier()).unwrap();
         let now = approval.at(Moment::as_known_now(99, 999));
         assert_eq!(now, Vetting::Not("draft"));
+    }
+
+    /// The terms of an approval for one class that runs out.
+    fn only_b() -> Vetting {
+        Vetting::Approved(Terms {
+            classes: Some(BTreeSet::from(["3A090.b".to_owned()])),
+            valid_from_unix_ms: Some(100),
+            valid_to_unix_ms: Some(200),
+            ..Terms::default()
+        })
     }
 
     #[test]
@@ -547,19 +717,19 @@ mod tests {
                 ..Default::default()
             };
             approval
-                .decide(stamp(index, 0), officer, &decision, (&tenant, dossier()))
+                .decide(
+                    stamp(index, 0),
+                    officer,
+                    &decision,
+                    (&tenant, dossier()),
+                    &|_| None,
+                )
                 .unwrap();
         }
         let at = |instant| approval.at(Moment::as_known_then(50, instant));
         assert!(matches!(at(99), Vetting::Not(_)));
-        assert_eq!(
-            at(150),
-            Vetting::Approved(Some(BTreeSet::from(["3A090.b".to_owned()])))
-        );
-        assert_eq!(
-            at(200),
-            Vetting::Approved(Some(BTreeSet::from(["3A090.b".to_owned()])))
-        );
+        assert_eq!(at(150), only_b());
+        assert_eq!(at(200), only_b());
         assert_eq!(at(201), Vetting::Expired);
     }
 

@@ -101,7 +101,7 @@ impl Judge {
         let span = (since, self.clock_ms.min(to));
         let episode = Episode::new((index, index), span, since, 0);
         let key = Key {
-            rule: Rule::ChainFork,
+            cause: Rule::ChainFork.into(),
             subject: Subject::Host(host.name.clone(), chain),
             known: Known::Then,
         };
@@ -142,7 +142,7 @@ impl Judge {
             format!("nothing is lost: all {kept} entries were kept{reason}")
         };
         let key = Key {
-            rule: Rule::LogSuccession,
+            cause: Rule::LogSuccession.into(),
             subject: Subject::Log(succession.origin.clone()),
             known: Known::Then,
         };

@@ -46,7 +46,8 @@ impl Class {
         }
     }
 
-    fn parse(text: &str) -> Option<Self> {
+    /// Reads what tables, conditions and reports spell; `None` for anything else.
+    pub fn parse(text: &str) -> Option<Self> {
         [Self::A, Self::B, Self::Uncontrolled, Self::Unknown]
             .into_iter()
             .find(|class| class.as_str() == text)
@@ -57,6 +58,21 @@ impl fmt::Display for Class {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.as_str())
     }
+}
+
+/// What of a device decides what its use breaks: its class, and the row of the table that names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Model {
+    pub(crate) class: Class,
+    row: Option<usize>,
+}
+
+impl Model {
+    /// A device that is not shown.
+    pub(crate) const NOT_SHOWN: Self = Self {
+        class: Class::NotShown,
+        row: None,
+    };
 }
 
 /// One row of the table.
@@ -153,17 +169,37 @@ impl DeviceTable {
     /// Finds the row of a device: by PCI id, else by its exact name but for case, spaces, hyphens,
     /// the maker's name and a MIG profile, for a slice keeps the whole chip's class.
     pub fn row(&self, device: &v1::Device) -> Option<&Row> {
+        self.rows.get(self.place(device)?)
+    }
+
+    fn place(&self, device: &v1::Device) -> Option<usize> {
         let id = device.pci_device_id.filter(|id| id & 0xffff == VENDOR);
         let by_id = id
             .and_then(|id| u16::try_from(id >> 16).ok())
             .and_then(|id| self.by_id.get(&id));
-        let place = by_id.or_else(|| self.by_name.get(&normal(&device.model)))?;
-        self.rows.get(*place)
+        by_id
+            .or_else(|| self.by_name.get(&normal(&device.model)))
+            .copied()
     }
 
     /// Gives the class of a device, `Unknown` when no row names it.
     pub fn class(&self, device: &v1::Device) -> Class {
         self.row(device).map_or(Class::Unknown, |row| row.class)
+    }
+
+    /// Gives the model of a device: all that rules ask of it.
+    pub(crate) fn model(&self, device: &v1::Device) -> Model {
+        let row = self.place(device);
+        let class = row.and_then(|row| self.rows.get(row));
+        Model {
+            class: class.map_or(Class::Unknown, |row| row.class),
+            row,
+        }
+    }
+
+    /// The row of a model; `None` when no row names it.
+    pub(crate) fn of(&self, model: Model) -> Option<&Row> {
+        self.rows.get(model.row?)
     }
 
     fn add(&mut self, line: usize, row: Row) -> Result<(), BadTable> {

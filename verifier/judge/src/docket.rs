@@ -124,6 +124,11 @@ impl Docket {
         Ok(admitted)
     }
 
+    /// Takes an exhibit, before the statement that names it.
+    pub fn exhibit(&mut self, bytes: Vec<u8>) {
+        self.judge.exhibit(bytes);
+    }
+
     /// What the judge holds.
     pub fn judge(&self) -> &Judge {
         &self.judge
@@ -252,6 +257,8 @@ pub fn hear(judge: &mut Judge, index: u64, admitted: &Admitted) {
         (Body::HostEvent(body), _) => judge.host_event(index, body),
         (Body::TenantEvent(body), _) => judge.tenant_event(index, chain, body),
         (Body::Decision(body), _) => judge.decision(index, chain, body),
+        (Body::PolicyPack(body), _) => judge.policy_pack(index, chain, body),
+        (Body::ListImport(body), _) => judge.list_import(index, chain, body),
         (Body::BindingEvent(body), _) => judge.binding_event(index, chain, body),
         (Body::Inventory(_), Content::Devices(devices)) => {
             judge.inventory(index, chain, header.sequence(), devices.clone());

@@ -9,7 +9,7 @@ use affiant_proto::{Digest, digest};
 
 use crate::{
     devices::Class,
-    findings::{Evidence, Finding, Known, RULES_VERSION, Rule, Severity, Subject, title},
+    findings::{Cause, Evidence, Finding, Known, RULES_VERSION, Severity, Subject, title},
 };
 
 /// Most log indices that a finding lists: sixteen are enough to look at, and the first and last
@@ -25,8 +25,8 @@ pub const MAX_DETAIL_CHARS: usize = 200;
 /// What episodes are told apart by.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Key {
-    /// The rule.
-    pub rule: Rule,
+    /// What was broken.
+    pub cause: Cause,
     /// Who or what broke it.
     pub subject: Subject,
     /// When that could be known.
@@ -181,6 +181,8 @@ impl Episodes {
                 (None, Some((host, chain)), Some(device.clone()))
             }
         };
+        let (rule, cited) = (key.cause.rule, key.cause.policy.as_ref());
+        let least = key.cause.severity();
         let first_index = episode
             .indices
             .first()
@@ -188,11 +190,12 @@ impl Episodes {
             .unwrap_or(episode.last_index);
         Finding {
             id: id(key, first_index),
-            rule: key.rule,
-            severity: episode.severity.map_or(key.rule.severity(), |severity| {
-                severity.max(key.rule.severity())
-            }),
-            title: title(key.rule, &key.subject),
+            rule,
+            severity: episode.severity.max(Some(least)).unwrap_or(least),
+            policy: cited.map(|cited| cited.policy.id().to_string()),
+            pack: cited.map(|cited| cited.pack.to_string()),
+            shadow: key.cause.is_shadow(),
+            title: title(&key.cause, &key.subject),
             tenant,
             host: host.map(|(name, _)| name.clone()),
             chain: host.map(|(_, chain)| Digest::new(*chain).to_string()),
@@ -213,6 +216,7 @@ impl Episodes {
                 logged_first_unix_ms: episode.logged_first_ms,
                 logged_last_unix_ms: episode.logged_last_ms,
             },
+            handling: None,
         }
     }
 }
@@ -225,7 +229,12 @@ fn id(key: &Key, first_index: u64) -> String {
         bytes.extend(u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
         bytes.extend(part);
     };
-    put(key.rule.as_str().as_bytes());
+    put(key.cause.rule.as_str().as_bytes());
+    if let Some(cited) = &key.cause.policy {
+        put(b"policy");
+        put(cited.pack.as_bytes());
+        put(cited.policy.id().as_bytes());
+    }
     match &key.subject {
         Subject::Tenant(tenant) => {
             put(b"tenant");
@@ -267,10 +276,11 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::findings::Rule;
 
     fn key(tenant: &str) -> Key {
         Key {
-            rule: Rule::UseUnvetted,
+            cause: Rule::UseUnvetted.into(),
             subject: Subject::Tenant(tenant.into()),
             known: Known::Then,
         }

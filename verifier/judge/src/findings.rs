@@ -1,11 +1,17 @@
 //! Findings: rules that were broken, as the reader sees them.
 
+use std::{cmp::Ordering, sync::Arc};
+
 use serde::{Deserialize, Serialize};
 
-use crate::devices::Class;
+use crate::{
+    devices::Class,
+    handling::Handling,
+    policy::{Mode, Policy},
+};
 
 /// Version of the rules of this release; every finding names it.
-pub const RULES_VERSION: &str = "3";
+pub const RULES_VERSION: &str = "4";
 
 /// A rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -17,6 +23,10 @@ pub enum Rule {
     UseUnattributed,
     /// A device of a class that the approval does not allow.
     DeviceNotAllowed,
+    /// A device at a site that the approval does not allow.
+    SiteNotAllowed,
+    /// More devices at once than the approval allows.
+    GpuCap,
     /// Used after the approval ran out.
     VettingExpired,
     /// Somebody stands between, and no end customer is declared.
@@ -53,6 +63,30 @@ pub enum Rule {
     ClockOutOfBounds,
     /// What a use breaks depends on when in a wide window it was.
     TimeNotEstablished,
+    /// The ultimate parent of a tenant, or its headquarters, is not known.
+    ParentUnknown,
+    /// A reseller stands in the chain that was not vetted itself.
+    ResellerUnvetted,
+    /// The chain has more intermediaries than the policy pack allows.
+    ChainTooDeep,
+    /// A party of the chain, or an owner, is on a list.
+    ListedParty,
+    /// A near name on a list that nobody decided.
+    PossibleListed,
+    /// A listed unit of a party, or a listed name that contains its.
+    ListedContext,
+    /// Listed parties together own half of a party or more.
+    #[serde(rename = "AFFILIATE_50")]
+    Affiliate50,
+    /// They may: the shares are not known well enough.
+    #[serde(rename = "AFFILIATE_50_UNRESOLVED")]
+    Affiliate50Unresolved,
+    /// The tenant was screened against old lists, or none.
+    ScreeningStale,
+    /// A policy of the pack that no other rule names.
+    Policy,
+    /// An officer approved a tenant that he acts for, or two that were one person did.
+    SelfApproval,
 }
 
 /// How grave a finding is.
@@ -69,13 +103,43 @@ pub enum Severity {
     Critical,
 }
 
+impl Severity {
+    /// Spells it as policies and reports do.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Low => "low",
+            Self::Medium => "medium",
+            Self::High => "high",
+            Self::Critical => "critical",
+        }
+    }
+}
+
 impl Rule {
+    /// The rules that policies of a pack file what they find under.
+    pub const OF_POLICIES: [Self; 12] = [
+        Self::RestrictedHq,
+        Self::ParentUnknown,
+        Self::EndCustomerUndeclared,
+        Self::ResellerUnvetted,
+        Self::ChainTooDeep,
+        Self::ListedParty,
+        Self::PossibleListed,
+        Self::ListedContext,
+        Self::Affiliate50,
+        Self::Affiliate50Unresolved,
+        Self::ScreeningStale,
+        Self::Policy,
+    ];
+
     /// Spells the rule as reports do.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::UseUnvetted => "USE_UNVETTED",
             Self::UseUnattributed => "USE_UNATTRIBUTED",
             Self::DeviceNotAllowed => "DEVICE_NOT_ALLOWED",
+            Self::SiteNotAllowed => "SITE_NOT_ALLOWED",
+            Self::GpuCap => "GPU_CAP",
             Self::VettingExpired => "VETTING_EXPIRED",
             Self::EndCustomerUndeclared => "END_CUSTOMER_UNDECLARED",
             Self::RestrictedHq => "RESTRICTED_HQ",
@@ -94,17 +158,37 @@ impl Rule {
             Self::LateRecord => "LATE_RECORD",
             Self::ClockOutOfBounds => "CLOCK_OUT_OF_BOUNDS",
             Self::TimeNotEstablished => "TIME_NOT_ESTABLISHED",
+            Self::ParentUnknown => "PARENT_UNKNOWN",
+            Self::ResellerUnvetted => "RESELLER_UNVETTED",
+            Self::ChainTooDeep => "CHAIN_TOO_DEEP",
+            Self::ListedParty => "LISTED_PARTY",
+            Self::PossibleListed => "POSSIBLE_LISTED",
+            Self::ListedContext => "LISTED_CONTEXT",
+            Self::Affiliate50 => "AFFILIATE_50",
+            Self::Affiliate50Unresolved => "AFFILIATE_50_UNRESOLVED",
+            Self::ScreeningStale => "SCREENING_STALE",
+            Self::Policy => "POLICY",
+            Self::SelfApproval => "SELF_APPROVAL",
         }
     }
 
     /// How grave a breach of it is at least: evidence of a loss makes LOG_SUCCESSION high.
     pub const fn severity(self) -> Severity {
         match self {
-            Self::UseUnvetted | Self::RestrictedHq | Self::ChainFork => Severity::Critical,
+            Self::UseUnvetted
+            | Self::RestrictedHq
+            | Self::ChainFork
+            | Self::ListedParty
+            | Self::Affiliate50
+            | Self::SelfApproval => Severity::Critical,
             Self::UseUnattributed
             | Self::DeviceNotAllowed
+            | Self::SiteNotAllowed
+            | Self::GpuCap
             | Self::VettingExpired
             | Self::EndCustomerUndeclared
+            | Self::ParentUnknown
+            | Self::Affiliate50Unresolved
             | Self::RecordsLost
             | Self::KeySuspect
             | Self::DeviceDuplicate
@@ -115,11 +199,81 @@ impl Rule {
             | Self::ReEnrolled
             | Self::PlannedSilenceExceeded
             | Self::ClockOutOfBounds
-            | Self::TimeNotEstablished => Severity::Medium,
-            Self::DeviceMoved | Self::LogSuccession | Self::LateRecord => Severity::Low,
+            | Self::TimeNotEstablished
+            | Self::ResellerUnvetted
+            | Self::ChainTooDeep
+            | Self::PossibleListed
+            | Self::ScreeningStale => Severity::Medium,
+            Self::DeviceMoved
+            | Self::LogSuccession
+            | Self::LateRecord
+            | Self::ListedContext
+            | Self::Policy => Severity::Low,
         }
     }
 }
+
+/// What was broken: a rule, and the policy of a pack where one found it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Cause {
+    /// The rule.
+    pub rule: Rule,
+    /// The policy; `None` where a rule of the judge's own was broken.
+    pub policy: Option<Cited>,
+}
+
+impl From<Rule> for Cause {
+    fn from(rule: Rule) -> Self {
+        Self { rule, policy: None }
+    }
+}
+
+impl Cause {
+    /// How grave a breach is at least: as the policy says, else as the rule does.
+    pub fn severity(&self) -> Severity {
+        let policy = self.policy.as_ref();
+        policy.map_or(self.rule.severity(), |cited| cited.policy.severity())
+    }
+
+    /// Whether it is by a policy that is only tried.
+    pub fn is_shadow(&self) -> bool {
+        let policy = self.policy.as_ref();
+        policy.is_some_and(|cited| cited.policy.mode() == Mode::Shadow)
+    }
+}
+
+/// A policy with the pack that it is of.
+#[derive(Clone, Debug)]
+pub struct Cited {
+    /// The pack, as `name@version`.
+    pub pack: Arc<str>,
+    /// The policy.
+    pub policy: Arc<Policy>,
+}
+
+impl Ord for Cited {
+    /// By pack and id, and then by all that two packs of one name may say otherwise.
+    fn cmp(&self, other: &Self) -> Ordering {
+        if Arc::ptr_eq(&self.policy, &other.policy) && Arc::ptr_eq(&self.pack, &other.pack) {
+            return Ordering::Equal;
+        }
+        (&self.pack, &self.policy).cmp(&(&other.pack, &other.policy))
+    }
+}
+
+impl PartialOrd for Cited {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Cited {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other) == Ordering::Equal
+    }
+}
+
+impl Eq for Cited {}
 
 /// Whom or what a finding is about.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -174,6 +328,15 @@ pub struct Finding {
     pub rule: Rule,
     /// How grave.
     pub severity: Severity,
+    /// The policy that found it, by its id; `None` where a rule of the judge's own did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<String>,
+    /// The pack of that policy, as `name@version`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pack: Option<String>,
+    /// Whether the policy is only tried: then this counts for nothing.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub shadow: bool,
     /// What happened, in plain words.
     pub title: String,
     /// The tenant that it is about.
@@ -202,10 +365,13 @@ pub struct Finding {
     pub classes: Vec<Class>,
     /// Where the evidence is.
     pub evidence: Evidence,
+    /// What officers did about it last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub handling: Option<Handling>,
 }
 
 /// Says in plain words what a subject did.
-pub(crate) fn title(rule: Rule, subject: &Subject) -> String {
+pub(crate) fn title(cause: &Cause, subject: &Subject) -> String {
     let who = match subject {
         Subject::Tenant(tenant) => format!("tenant {tenant}"),
         Subject::Host(host, _) => format!("host {host}"),
@@ -214,12 +380,16 @@ pub(crate) fn title(rule: Rule, subject: &Subject) -> String {
         Subject::Officer(name, _) => format!("officer {name}"),
         Subject::Log(origin) => format!("log {origin}"),
     };
-    match rule {
+    match cause.rule {
         Rule::UseUnvetted => format!("{who} used devices without an approval"),
         Rule::UseUnattributed => format!("devices of {who} were used and no tenant can be named"),
         Rule::DeviceNotAllowed => {
             format!("{who} used devices of a class that its approval does not allow")
         }
+        Rule::SiteNotAllowed => {
+            format!("{who} used devices at a site that its approval does not allow")
+        }
+        Rule::GpuCap => format!("{who} used more devices at once than its approval allows"),
         Rule::VettingExpired => format!("{who} used devices after its approval ran out"),
         Rule::EndCustomerUndeclared => {
             format!("{who} used devices through an intermediary without a declared end customer")
@@ -253,6 +423,40 @@ pub(crate) fn title(rule: Rule, subject: &Subject) -> String {
         Rule::TimeNotEstablished => {
             format!(
                 "when {who} used devices is not established, and its standing changed meanwhile"
+            )
+        }
+        Rule::ParentUnknown => {
+            format!("{who} used controlled devices and its ultimate parent is not known")
+        }
+        Rule::ResellerUnvetted => {
+            format!("{who} used devices through a reseller that is not vetted")
+        }
+        Rule::ChainTooDeep => format!("{who} used devices through too many intermediaries"),
+        Rule::ListedParty => format!("{who} used devices and a party of its chain is on a list"),
+        Rule::PossibleListed => {
+            format!("{who} used devices and a name on a list is near that of a party of its chain")
+        }
+        Rule::ListedContext => {
+            format!("{who} used devices and a unit of a party of its chain is on a list")
+        }
+        Rule::Affiliate50 => {
+            format!("{who} used devices and listed parties own half of a party of its chain")
+        }
+        Rule::Affiliate50Unresolved => {
+            format!("{who} used devices and listed parties may own half of a party of its chain")
+        }
+        Rule::ScreeningStale => format!("{who} used devices without a fresh screening"),
+        Rule::SelfApproval => {
+            format!("{who} was approved by an officer of its own, or by one person twice")
+        }
+        Rule::Policy => {
+            let policy = cause
+                .policy
+                .as_ref()
+                .map(|cited| cited.policy.id().as_ref());
+            format!(
+                "{who} used devices against policy {}",
+                policy.unwrap_or("unknown")
             )
         }
     }

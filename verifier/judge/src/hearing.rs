@@ -12,14 +12,14 @@ use crate::{
     accounting::{At, Share, Sum},
     bare::Parts,
     coverage::Heard,
-    devices::Class,
+    devices::{Class, Model},
     episodes::{Episode, Key},
-    findings::{Known, Rule, Subject},
+    findings::{Cause, Known, Rule, Subject},
     matching::{Bindings, Match},
+    policy::DeviceFacts,
     record::{Owner, Record, is_use, words},
-    registry::Standing,
-    rules,
-    timeline::Moment,
+    rules::{self, Asked, Breach},
+    timeline::{self, Moment},
     uses,
     whereabouts::Sighting,
 };
@@ -34,8 +34,8 @@ struct Heap {
     class: Class,
     planned: bool,
     sum: Sum,
-    /// Whether any of them is use.
-    used: bool,
+    /// Models of device of those that are use.
+    used: BTreeSet<Model>,
 }
 
 impl Judge {
@@ -89,7 +89,7 @@ impl Judge {
                 .add(chain, place, interval, withheld as u64, classes);
         }
         self.dark(&record, totals, lines, &heard);
-        let mut used: BTreeMap<Arc<str>, BTreeSet<Class>> = BTreeMap::new();
+        let mut used: BTreeMap<Arc<str>, (BTreeSet<Model>, u64)> = BTreeMap::new();
         let mut nobodys: Option<Episode> = None;
         let at = At {
             index,
@@ -109,10 +109,12 @@ impl Judge {
             let named = |place| record.device(place);
             self.accounts.lines(at, heap.class, share, &heap.sum, named);
             match heap.owner {
-                Owner::Tenant(tenant) if heap.used => {
-                    used.entry(tenant).or_default().insert(heap.class);
+                Owner::Tenant(tenant) if !heap.used.is_empty() => {
+                    let of = used.entry(tenant).or_default();
+                    of.0.extend(heap.used);
+                    of.1 = of.1.saturating_add(heap.sum.time_ms());
                 }
-                Owner::Nobody(why) if heap.used => {
+                Owner::Nobody(why) if !heap.used.is_empty() => {
                     let new = || record.observed(self.clock_ms);
                     nobodys
                         .get_or_insert_with(new)
@@ -124,8 +126,9 @@ impl Judge {
         if let Some(episode) = nobodys {
             self.observe(Rule::UseUnattributed, record.subject(), episode);
         }
-        for (tenant, classes) in used {
-            let broken = self.judge_use(&record, &tenant, classes);
+        for (tenant, (models, device_ms)) in used {
+            let broken = self.judge_use(&record, &tenant, models);
+            self.cap(&record, &tenant, device_ms);
             if let Some(window) = late {
                 self.establish(&record, window, &tenant, &broken);
             }
@@ -156,14 +159,16 @@ impl Judge {
                         class,
                         planned,
                         sum: Sum::default(),
-                        used: false,
+                        used: BTreeSet::new(),
                     });
                     heaps.len() - 1
                 })
             });
             if let Some(heap) = heaps.get_mut(place) {
                 heap.sum.add(line);
-                heap.used |= is_use(line);
+                if is_use(line) {
+                    heap.used.insert(record.model(line.device));
+                }
             }
         }
         heaps
@@ -185,27 +190,41 @@ impl Judge {
         }
     }
 
-    /// Judges a use as known then; gives the rules that it breaks, by class.
+    /// Judges a use as known then; gives what it breaks, by model of device.
     fn judge_use(
         &mut self,
         record: &Record<'_>,
         tenant: &str,
-        classes: BTreeSet<Class>,
-    ) -> BTreeMap<Class, BTreeSet<Rule>> {
+        models: BTreeSet<Model>,
+    ) -> BTreeMap<Model, BTreeSet<Cause>> {
         let mut all = BTreeMap::new();
-        let standing = self.standing(tenant, record.index, record.instant());
         // One record is one piece of evidence, whatever classes of device were used in it.
-        let mut found: BTreeMap<Rule, Episode> = BTreeMap::new();
-        for class in classes {
-            let breaches = rules::judge(&standing, class, &self.parameters);
-            for breach in &breaches {
-                let new = || record.observed(self.clock_ms);
-                let episode = found.entry(breach.rule).or_insert_with(new);
-                episode.tell(&breach.detail, &record.host.name, Some(class));
+        let mut found: BTreeMap<Cause, Episode> = BTreeMap::new();
+        let mut kinds = BTreeMap::new();
+        for model in models {
+            let breaches = self.breaches(record, tenant, model);
+            for breach in breaches.iter() {
+                let told = Some(model.class);
+                if let Some(episode) = found.get_mut(&breach.cause) {
+                    episode.tell(&breach.detail, &record.host.name, told);
+                    continue;
+                }
+                let episode = record.observed(self.clock_ms);
+                let episode = episode.with(&breach.detail, &record.host.name, told);
+                found.insert(breach.cause.clone(), episode);
             }
-            let broken: BTreeSet<_> = breaches.into_iter().map(|breach| breach.rule).collect();
-            all.insert(class, broken.clone());
-            let kind = uses::Kind { class, broken };
+            let causes = breaches.iter().map(|breach| breach.cause.clone());
+            let broken: BTreeSet<_> = causes.collect();
+            all.insert(model, broken.clone());
+            let alike: &mut BTreeSet<Model> = kinds.entry((model.class, broken)).or_default();
+            alike.insert(model);
+        }
+        for ((class, broken), models) in kinds {
+            let kind = uses::Kind {
+                class,
+                models,
+                broken,
+            };
             let interval = (record.usage.wall_start_ms, record.usage.wall_end_ms);
             self.uses.add(
                 tenant,
@@ -216,38 +235,83 @@ impl Judge {
                 self.registry.revision(),
             );
         }
-        for (rule, episode) in found {
-            self.observe(rule, Subject::Tenant(tenant.to_owned()), episode);
+        for (cause, episode) in found {
+            self.observe(cause, Subject::Tenant(tenant.to_owned()), episode);
         }
         all
     }
 
-    fn standing(&mut self, tenant: &str, index: u64, instant: u64) -> Arc<Standing> {
+    /// What the use of a model at the record's site breaks. Registry and pack are asked once for as
+    /// long as neither their knowledge nor what it says of the instant changes.
+    fn breaches(&mut self, record: &Record<'_>, tenant: &str, model: Model) -> Arc<[Breach]> {
+        let (instant, site) = (record.instant(), record.host.site.as_str());
         let revision = self.registry.revision();
         let holds = |answer: &&Answer| {
             let (from, to) = answer.steady;
             answer.revision == revision && from <= instant && instant < to
         };
         if let Some(answer) = self.answers.get(tenant).filter(holds) {
-            return Arc::clone(&answer.standing);
+            let known = answer.breaches.get(site).and_then(|of| of.get(&model));
+            if let Some(known) = known {
+                return Arc::clone(known);
+            }
+        } else {
+            let at = Moment::as_known_then(record.index, instant);
+            let standing = self.registry.standing(tenant, at);
+            for unknown in &standing.unknown {
+                self.note(format!(
+                    "tenant {tenant}: headquarters of {unknown} not known"
+                ));
+            }
+            for list in &standing.screened.unread {
+                self.note(format!(
+                    "tenant {tenant}: not screened against list {list}, whose file is not at hand"
+                ));
+            }
+            let (all, age) = (self.steady(instant), standing.screened.steady(instant));
+            let answer = Answer {
+                revision,
+                steady: (all.0.max(age.0), all.1.min(age.1)),
+                standing,
+                breaches: BTreeMap::new(),
+            };
+            self.answers.insert(tenant.to_owned(), answer);
         }
-        let standing = self
-            .registry
-            .standing(tenant, Moment::as_known_then(index, instant));
-        for unknown in &standing.unknown {
-            self.note(format!(
-                "tenant {tenant}: headquarters of {unknown} not known"
-            ));
-        }
-        let steady = self.registry.steady(instant);
-        let standing = Arc::new(standing);
-        let answer = Answer {
-            revision,
-            steady,
-            standing: Arc::clone(&standing),
+        let Some(answer) = self.answers.get(tenant) else {
+            return Arc::new([]);
         };
-        self.answers.insert(tenant.to_owned(), answer);
-        standing
+        let ware = self.ware(model, site);
+        let asked = Asked::of(self.packs.of(record.index));
+        let found: Arc<[Breach]> = rules::judge(&answer.standing, &ware, instant, &asked).into();
+        if let Some(answer) = self.answers.get_mut(tenant) {
+            let of = answer.breaches.entry(site.to_owned()).or_default();
+            of.insert(model, Arc::clone(&found));
+        }
+        found
+    }
+
+    /// The span of instants around `instant`, end excluded, in which registry and pack say the same.
+    pub(crate) fn steady(&self, instant: u64) -> (u64, u64) {
+        let (registry, pack) = (
+            self.registry.steady(instant),
+            timeline::steady(self.packs.newest().instants(), instant),
+        );
+        (registry.0.max(pack.0), registry.1.min(pack.1))
+    }
+
+    /// What a pack is told of a device.
+    pub(crate) fn ware(&self, model: Model, site: &str) -> DeviceFacts {
+        let row = self.table.of(model);
+        let name = row.and_then(|row| row.names.first());
+        DeviceFacts {
+            class: model.class,
+            model: name.cloned().unwrap_or_default(),
+            tpp: row.and_then(|row| row.tpp),
+            memory_bandwidth: row.and_then(|row| row.mem_bw),
+            site: site.to_owned(),
+            // The log does not say where a site is.
+            country: None,
+        }
     }
 
     /// Finds devices that went unobserved, and those of which a day's plans excuse no more.
@@ -323,10 +387,10 @@ impl Judge {
         }
     }
 
-    pub(crate) fn observe(&mut self, rule: Rule, subject: Subject, episode: Episode) {
+    pub(crate) fn observe(&mut self, cause: impl Into<Cause>, subject: Subject, episode: Episode) {
         self.episodes.add(
             Key {
-                rule,
+                cause: cause.into(),
                 subject,
                 known: Known::Then,
             },

@@ -8,7 +8,7 @@ use std::{
 use affiant_proto::{Digest, Reenrolment, v1};
 use serde::{Deserialize, Serialize};
 
-use crate::{chains::ByChain, darkness::Name, devices::Class};
+use crate::{chains::ByChain, darkness::Name, devices::Model};
 
 /// Inventories, and as many lists of workloads, kept of one chain. Records point at the newest;
 /// eight leave room for statements that were sealed before one that they follow.
@@ -40,11 +40,11 @@ pub enum HostState {
     Revoked,
 }
 
-/// A device of an inventory, with its class.
+/// A device of an inventory, with its model.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Placed {
     pub(crate) device: v1::Device,
-    pub(crate) class: Class,
+    pub(crate) model: Model,
 }
 
 /// What is known of one host's chain.
@@ -282,7 +282,7 @@ mod tests {
         let mut hosts = Hosts::default();
         let placed = Placed {
             device: v1::Device::default(),
-            class: Class::A,
+            model: Model::NOT_SHOWN,
         };
         hosts.inventory([1; 32], 5, vec![None, Some(placed.clone())]);
         let host = hosts.get(&[1; 32]).unwrap();

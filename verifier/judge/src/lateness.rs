@@ -9,10 +9,10 @@ use affiant_proto::{Body, Statement, v1};
 
 use crate::{
     Judge,
-    devices::Class,
-    findings::{Rule, Subject},
+    devices::Model,
+    findings::{Cause, Rule, Subject},
     record::Record,
-    rules,
+    rules::{self, Asked},
     timeline::Moment,
     window::{Early, Window},
 };
@@ -27,14 +27,14 @@ pub(crate) struct Spread {
     revision: u64,
     since_ms: u64,
     upto_ms: u64,
-    /// Rules that are broken at some instant of it.
-    any: BTreeSet<Rule>,
-    /// Rules that are broken at all of them.
-    all: BTreeSet<Rule>,
+    /// What is broken at some instant of it.
+    any: BTreeSet<Cause>,
+    /// What is broken at all of them.
+    all: BTreeSet<Cause>,
 }
 
 /// Of each host that is late, what its tenants' uses break within its window.
-pub(crate) type Spreads = BTreeMap<[u8; 32], BTreeMap<(String, Class), Spread>>;
+pub(crate) type Spreads = BTreeMap<[u8; 32], BTreeMap<(String, Model), Spread>>;
 
 impl Judge {
     /// Takes note of when the statement at `index` can have been made; before what it says is
@@ -127,18 +127,27 @@ impl Judge {
         record: &Record<'_>,
         window: Window,
         tenant: &str,
-        broken: &BTreeMap<Class, BTreeSet<Rule>>,
+        broken: &BTreeMap<Model, BTreeSet<Cause>>,
     ) {
         let mut depends = BTreeSet::new();
-        for (class, broken) in broken {
-            let spread = self.spread(record, window, tenant, *class);
-            depends.extend(spread.any.difference(&spread.all).copied());
+        let mut depend = |cause: &Cause| {
+            // What is only tried is no reason to doubt a time.
+            if !cause.is_shadow() {
+                depends.insert(cause.rule);
+            }
+        };
+        for (model, broken) in broken {
+            let spread = self.spread(record, window, tenant, *model);
+            spread.any.difference(&spread.all).for_each(&mut depend);
             // Also a claim outside of its window.
-            depends.extend(spread.any.symmetric_difference(broken).copied());
+            spread
+                .any
+                .symmetric_difference(broken)
+                .for_each(&mut depend);
             self.spreads
                 .entry(record.chain)
                 .or_default()
-                .insert((tenant.to_owned(), *class), spread);
+                .insert((tenant.to_owned(), *model), spread);
         }
         if depends.is_empty() {
             return;
@@ -149,8 +158,8 @@ impl Judge {
                 "{} at some times of its window and not at others",
                 rule.as_str()
             );
-            for class in broken.keys() {
-                episode.tell(&detail, &record.host.name, Some(*class));
+            for model in broken.keys() {
+                episode.tell(&detail, &record.host.name, Some(model.class));
             }
         }
         let subject = Subject::Tenant(tenant.to_owned());
@@ -159,20 +168,22 @@ impl Judge {
 
     /// What the use of a class breaks at each instant of a window. Records that come late one after
     /// the other have one beginning, so that only what is new of it is looked at.
-    fn spread(&self, record: &Record<'_>, window: Window, tenant: &str, class: Class) -> Spread {
+    fn spread(&self, record: &Record<'_>, window: Window, tenant: &str, model: Model) -> Spread {
         let revision = self.registry.revision();
         let known = self.spreads.get(&record.chain);
-        let known = known.and_then(|known| known.get(&(tenant.to_owned(), class)));
+        let known = known.and_then(|known| known.get(&(tenant.to_owned(), model)));
         let known = known.filter(|known| {
             known.revision == revision
                 && known.since_ms == window.since_ms
                 && known.upto_ms <= window.logged_ms
         });
+        let asked = Asked::of(self.packs.of(record.index));
+        let ware = self.ware(model, &record.host.site);
         let broken = |instant| {
             let at = Moment::as_known_then(record.index, instant);
             let standing = self.registry.standing(tenant, at);
-            let breaches = rules::judge(&standing, class, &self.parameters).into_iter();
-            breaches.map(|breach| breach.rule).collect::<BTreeSet<_>>()
+            let breaches = rules::judge(&standing, &ware, instant, &asked).into_iter();
+            breaches.map(|breach| breach.cause).collect::<BTreeSet<_>>()
         };
         let mut instant = known.map_or(window.since_ms, |known| known.upto_ms);
         let mut spread = known.cloned().unwrap_or_else(|| {
@@ -187,12 +198,12 @@ impl Judge {
         });
         spread.upto_ms = window.logged_ms;
         for _ in 0..MAX_CHANGES {
-            instant = self.registry.steady(instant).1;
+            instant = self.steady(instant).1;
             if instant > window.logged_ms {
                 return spread;
             }
             let broken = broken(instant);
-            spread.all.retain(|rule| broken.contains(rule));
+            spread.all.retain(|cause| broken.contains(cause));
             spread.any.extend(broken);
         }
         spread.all.clear();

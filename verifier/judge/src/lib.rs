@@ -10,6 +10,8 @@
 //!       ├ coverage ─▶ gaps ────────────────────────────────────────────────────────────────────────┘
 //!       └ accounting ─▶ figures
 //! ```
+//!
+//! What of a standing breaks a rule is for the policy pack to say ([`policy`]), but for vetting itself.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -21,23 +23,32 @@ use affiant_proto::v1;
 pub mod accounting;
 pub mod admission;
 pub mod approval;
+pub mod asking;
 mod bare;
+mod caps;
 mod chains;
 mod coverage;
 mod custody;
 mod darkness;
 pub mod devices;
+pub mod dispositions;
 pub mod docket;
 pub mod episodes;
+pub mod exhibits;
+mod eyes;
 pub mod figures;
 pub mod findings;
+pub mod handling;
 mod hearing;
 mod hosts;
 mod lateness;
+pub mod listings;
 pub mod matching;
 mod ownership;
+mod packs;
 pub mod parameters;
 pub mod parties;
+pub mod policy;
 mod record;
 pub mod registry;
 pub mod retention;
@@ -45,6 +56,7 @@ mod roll;
 pub mod roll_call;
 pub mod rules;
 pub mod screening;
+pub mod shares;
 mod signers;
 mod suspicion;
 pub mod timeline;
@@ -58,7 +70,7 @@ pub use darkness::DeviceDark;
 pub use devices::{Class, DeviceTable};
 pub use docket::Docket;
 pub use figures::{DeviceStatus, Figures, HostFigures, HostStatus};
-pub use findings::{Finding, Known, RULES_VERSION, Rule, Severity, Subject};
+pub use findings::{Cause, Cited, Finding, Known, RULES_VERSION, Rule, Severity, Subject};
 pub use hosts::HostState;
 pub use matching::Bindings;
 pub use parameters::{Country, Parameters};
@@ -66,13 +78,19 @@ pub use registry::Registry;
 
 use accounting::Accounts;
 use bare::Bare;
+use caps::Caps;
 use coverage::Coverage;
 use darkness::Darkness;
+use devices::Model;
 use episodes::Episodes;
+use exhibits::Exhibits;
 use hosts::{Hosts, Placed};
 use lateness::Spreads;
 use ownership::Ownership;
+use packs::Packs;
+use policy::Pack;
 use registry::Standing;
+use rules::Breach;
 use signers::Signers;
 use timeline::Stamp;
 use uses::Uses;
@@ -93,6 +111,7 @@ const MAX_KINDS: usize = 64;
 #[derive(Clone, Debug)]
 pub struct Judge {
     parameters: Parameters,
+    packs: Packs,
     table: DeviceTable,
     period: (u64, u64),
     clock_ms: u64,
@@ -118,6 +137,9 @@ pub struct Judge {
     relays: BTreeSet<[u8; 32]>,
     episodes: Episodes,
     answers: BTreeMap<String, Answer>,
+    caps: Caps,
+    exhibits: Exhibits,
+    acts: handling::Acts,
     records: u64,
     lines_withheld: u64,
     lines_lost: u64,
@@ -135,12 +157,14 @@ struct Admission {
     by: BTreeSet<Vec<u8>>,
 }
 
-/// A standing that holds for a while: the registry need not be asked per record.
+/// What holds of a tenant for a while: neither registry nor pack need be asked per record.
 #[derive(Clone, Debug)]
 struct Answer {
     revision: u64,
     steady: (u64, u64),
-    standing: Arc<Standing>,
+    standing: Standing,
+    /// What its use of a model breaks, by site.
+    breaches: BTreeMap<String, BTreeMap<Model, Arc<[Breach]>>>,
 }
 
 impl Judge {
@@ -159,6 +183,7 @@ impl Judge {
             darkness: Darkness::new(parameters.planned_ms_per_day),
             episodes: Episodes::new(parameters.episode_gap_ms),
             whereabouts: Whereabouts::new(parameters.gap_grace_ms),
+            packs: Packs::new(policy::shipped()),
             table: DeviceTable::shipped(),
             parameters,
             period,
@@ -178,6 +203,9 @@ impl Judge {
             officers: BTreeMap::new(),
             relays: BTreeSet::new(),
             answers: BTreeMap::new(),
+            caps: Caps::default(),
+            exhibits: Exhibits::default(),
+            acts: handling::Acts::default(),
             records: 0,
             lines_withheld: 0,
             lines_lost: 0,
@@ -190,6 +218,22 @@ impl Judge {
     /// Takes another device table than the shipped one; before any inventory.
     pub fn with_devices(mut self, table: DeviceTable) -> Self {
         self.table = table;
+        self
+    }
+
+    /// Takes an exhibit, before the statement that names it ([`exhibits::named`]).
+    pub fn exhibit(&mut self, bytes: Vec<u8>) {
+        self.exhibits.add(bytes);
+    }
+
+    /// Takes another policy pack than the shipped one, with its device table where it has one;
+    /// before any inventory and any use.
+    pub fn with_pack(mut self, pack: Arc<Pack>) -> Self {
+        if let Some(table) = pack.devices() {
+            self.table = table.clone();
+        }
+        self.packs = Packs::new(pack);
+        self.answers.clear();
         self
     }
 
@@ -220,25 +264,39 @@ impl Judge {
     /// Takes a party, edge, tenant or change of state, signed by an officer.
     pub fn tenant_event(&mut self, index: u64, officer: [u8; 32], event: &v1::TenantEvent) {
         let stamp = self.stamp(index, event.effective_unix_ms);
-        if let Some(v1::tenant_event::Body::Tenant(tenant)) = &event.body
-            && let Some(conditions) = &tenant.conditions
-            && (!conditions.sites.is_empty() || conditions.max_gpus.is_some())
-        {
-            self.note(format!(
-                "tenant {}: conditions on sites and max_gpus are carried and not judged",
-                tenant.id
-            ));
-        }
         if let Err(why) = self.registry.tenant_event(stamp, officer, event) {
             self.note(format!("index {index}: {why}"));
         }
+        self.look_again(stamp, event);
     }
 
     /// Takes one officer's decision.
     pub fn decision(&mut self, index: u64, officer: [u8; 32], decision: &v1::Decision) {
         let stamp = self.stamp(index, decision.effective_unix_ms);
-        if let Err(why) = self.registry.decision(stamp, officer, decision) {
+        self.introduce(officer);
+        let taken = match &decision.hit {
+            Some(hit) => self.registry.disposition(stamp, officer, decision, hit),
+            None if decision.finding.is_empty() => self.registry.decision(stamp, officer, decision),
+            None => {
+                self.registry.act(stamp, officer);
+                self.acts.take(stamp, officer, decision)
+            }
+        };
+        if let Err(why) = taken {
             self.note(format!("index {index}: {why}"));
+            self.without_effect(index, why);
+        }
+    }
+
+    /// Takes a version of a screening list. One whose file is not at hand, or is not what it says, is
+    /// counted as not judged.
+    pub fn list_import(&mut self, index: u64, officer: [u8; 32], import: &v1::ListImport) {
+        let stamp = self.stamp(index, import.effective_unix_ms);
+        let exhibits = &mut self.exhibits;
+        if let Err(why) = self.registry.list_import(stamp, officer, import, exhibits) {
+            self.not_judged(index, "list-import.v1");
+            self.note(format!("index {index}: {why}"));
+            self.without_effect(index, why);
         }
     }
 
@@ -257,7 +315,7 @@ impl Judge {
         devices: Vec<Option<v1::Device>>,
     ) {
         let place = |device| Placed {
-            class: self.table.class(&device),
+            model: self.table.model(&device),
             device,
         };
         let placed = devices
@@ -300,6 +358,11 @@ impl Judge {
     /// The device table in use.
     pub fn devices(&self) -> &DeviceTable {
         &self.table
+    }
+
+    /// The policy pack by which what comes is judged.
+    pub fn pack(&self) -> &Pack {
+        self.packs.newest()
     }
 
     /// The parameters in use.

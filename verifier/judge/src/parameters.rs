@@ -1,10 +1,8 @@
-//! What a deployment may set: country set, classes, graces. Law changes here, never in code.
+//! What a deployment may set beside its policy pack: intervals, graces, gaps; and countries.
 
-use std::{collections::BTreeSet, fmt};
+use std::fmt;
 
-use serde::{Deserialize, Serialize};
-
-use crate::devices::Class;
+use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 
 /// A country as ISO 3166-1 alpha-2, in capitals.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -56,14 +54,30 @@ impl fmt::Debug for Country {
     }
 }
 
+/// A key that is a pack's now: it is refused, so that nobody believes it to be in force.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Moved;
+
+impl<'de> Deserialize<'de> for Moved {
+    fn deserialize<D: Deserializer<'de>>(_: D) -> Result<Self, D::Error> {
+        Err(D::Error::custom(
+            "restricted_countries and controlled_classes are parameters of the policy pack now; \
+             take them out here, write a pack of your own (affiant-verifier policy new DIR), and \
+             set them in its pack.toml and the file of countries beside it",
+        ))
+    }
+}
+
 /// The judge's parameters; absent keys keep the defaults of this release, unknown ones are refused.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Parameters {
-    /// Headquarters that RESTRICTED_HQ looks for. Default: `countries.csv` of this crate.
-    pub restricted_countries: BTreeSet<Country>,
-    /// Classes of device for which it looks. Default: 3A090.a, 3A090.b and unknown.
-    pub controlled_classes: BTreeSet<Class>,
+    /// Stood here before policy packs: `[parameters.groups]` of a pack has it.
+    #[serde(skip_serializing)]
+    pub restricted_countries: Moved,
+    /// Stood here before policy packs: `[parameters.classes]` of a pack has it.
+    #[serde(skip_serializing)]
+    pub controlled_classes: Moved,
     /// Milliseconds of one record's interval. Default 10 s.
     pub interval_ms: u64,
     /// Milliseconds of a host's time that may lack before it is USAGE_GAP. Default 30 s: three
@@ -93,8 +107,8 @@ pub struct Parameters {
 impl Default for Parameters {
     fn default() -> Self {
         Self {
-            restricted_countries: shipped_countries(),
-            controlled_classes: BTreeSet::from([Class::A, Class::B, Class::Unknown]),
+            restricted_countries: Moved,
+            controlled_classes: Moved,
             interval_ms: 10_000,
             gap_grace_ms: 30_000,
             not_observed_grace_ms: 2_000,
@@ -107,47 +121,29 @@ impl Default for Parameters {
     }
 }
 
-fn shipped_countries() -> BTreeSet<Country> {
-    include_str!("../countries.csv")
-        .lines()
-        .filter(|line| !line.starts_with('#'))
-        .filter_map(|line| Country::parse(line.split(',').next()?))
-        .collect()
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 
     #[test]
-    fn every_country_of_the_shipped_file_is_in_the_default_set() {
-        let rows = include_str!("../countries.csv")
-            .lines()
-            .filter(|line| !line.starts_with('#'));
-        let rows: Vec<_> = rows.collect();
-        assert!(
-            rows.iter().all(|row| row.split(',').count() == 4),
-            "{rows:?}"
-        );
-        assert_eq!(Parameters::default().restricted_countries.len(), rows.len());
-        for code in ["CN", "MO", "HK", "RU", "KP"] {
-            let code = Country::parse(code).unwrap();
-            assert!(Parameters::default().restricted_countries.contains(&code));
-        }
+    fn parameters_read_from_toml_keep_defaults_and_refuse_unknown_keys() {
+        let read: Parameters = toml::from_str("interval_ms = 60000").unwrap();
+        assert_eq!(read.interval_ms, 60_000);
+        assert_eq!(read.gap_grace_ms, 30_000);
+        assert!(toml::from_str::<Parameters>("gap_grace = 1").is_err());
     }
 
     #[test]
-    fn parameters_read_from_toml_keep_defaults_and_refuse_unknown_keys() {
-        let read: Parameters = toml::from_str("restricted_countries = [\"xx\"]").unwrap();
-        assert_eq!(
-            read.restricted_countries,
-            BTreeSet::from([Country::parse("XX").unwrap()])
-        );
-        assert_eq!(read.gap_grace_ms, 30_000);
-        assert!(toml::from_str::<Parameters>("gap_grace = 1").is_err());
-        assert!(toml::from_str::<Parameters>("restricted_countries = [\"China\"]").is_err());
-        assert!(toml::from_str::<Parameters>("controlled_classes = [\"3A090.c\"]").is_err());
+    fn what_moved_into_the_policy_pack_is_refused_with_the_place_where_it_is_now() {
+        for text in ["restricted_countries = [\"CN\"]", "controlled_classes = []"] {
+            let said = toml::from_str::<Parameters>(text).unwrap_err().to_string();
+            assert!(said.contains("policy new DIR"), "{said}");
+        }
+        let written = toml::to_string(&Parameters::default()).unwrap();
+        assert!(!written.contains("restricted"), "{written}");
+        let read: Parameters = toml::from_str(&written).unwrap();
+        assert_eq!(read, Parameters::default());
     }
 
     #[test]

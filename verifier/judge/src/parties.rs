@@ -6,6 +6,7 @@ use affiant_proto::v1::{self, EdgeKind};
 
 use crate::{
     parameters::Country,
+    shares::WHOLE_BP,
     timeline::{Doubt, Moment, Stamp, Timeline},
 };
 
@@ -28,6 +29,49 @@ pub struct Parties {
 pub struct Headquarters {
     /// Countries in force; two around a back-dated change. Empty when not known.
     pub countries: BTreeSet<Country>,
+}
+
+/// What one owner has of a party by what is in force, in hundredths of a percent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Stake {
+    /// The largest lower bound that is stated; 0 where none is.
+    pub(crate) sure_bp: u32,
+    /// The smallest.
+    pub(crate) least_bp: u32,
+    /// The largest upper bound; 10,000 where none is.
+    pub(crate) max_bp: u32,
+}
+
+impl Stake {
+    fn of(edge: &v1::Edge) -> Self {
+        let min = edge.share_min_bp.unwrap_or(0).min(WHOLE_BP);
+        let max = edge.share_max_bp.unwrap_or(WHOLE_BP).min(WHOLE_BP);
+        Self {
+            sure_bp: min,
+            least_bp: min,
+            max_bp: max.max(min),
+        }
+    }
+
+    fn or(self, other: Self) -> Self {
+        Self {
+            sure_bp: self.sure_bp.max(other.sure_bp),
+            least_bp: self.least_bp.min(other.least_bp),
+            max_bp: self.max_bp.max(other.max_bp),
+        }
+    }
+
+    /// Says it as people do.
+    pub(crate) fn words(self) -> String {
+        let percent = |bp: u32| format!("{}.{:02} %", bp / 100, bp % 100);
+        match (self.sure_bp, self.max_bp) {
+            (0, WHOLE_BP) => "a share that is not known".to_owned(),
+            (min, max) if min == max => percent(min),
+            (min, WHOLE_BP) => format!("at least {}", percent(min)),
+            (0, max) => format!("at most {}", percent(max)),
+            (min, max) => format!("{} to {}", percent(min), percent(max)),
+        }
+    }
 }
 
 impl Parties {
@@ -101,10 +145,119 @@ impl Parties {
         self.walk(seeds, |edge| holds(edge, at))
     }
 
-    /// The edges among `members`, as last stated.
+    /// The same, where statements of which `by` holds end no edge that others stated.
+    pub(crate) fn behind_despite(
+        &self,
+        seeds: BTreeSet<String>,
+        at: Moment,
+        by: &dyn Fn(u64) -> bool,
+    ) -> BTreeSet<String> {
+        self.walk(seeds, |edge| holds_despite(edge, at, by))
+    }
+
+    /// Those whom a party owns of, controls, acts for or is a unit of at `at`; statements of which
+    /// `by` holds end nothing that others stated.
+    pub(crate) fn ties(
+        &self,
+        party: &str,
+        at: Moment,
+        by: &dyn Fn(u64) -> bool,
+    ) -> Vec<(EdgeKind, String)> {
+        let edges = self.out_of(party);
+        let held = edges.filter(|(_, line)| holds_despite(line, at, by));
+        let tie = |((_, to, kind), _): (&EdgeId, _)| {
+            let kind = EdgeKind::try_from(*kind).ok()?;
+            let ties = !matches!(kind, EdgeKind::ResellsTo | EdgeKind::Unspecified);
+            ties.then(|| (kind, to.clone()))
+        };
+        held.filter_map(tie).collect()
+    }
+
+    /// A party and all that it ever owned of, controlled, acted for or was a unit of, through
+    /// others too; at most `most` of them.
+    pub(crate) fn ever_below(&self, party: &str, most: usize) -> BTreeSet<String> {
+        let mut found = BTreeSet::from([party.to_owned()]);
+        let mut due = vec![party.to_owned()];
+        while let Some(party) = due.pop() {
+            for ((_, to, kind), _) in self.out_of(&party) {
+                let resale = *kind == i32::from(EdgeKind::ResellsTo);
+                if !resale && found.len() < most && found.insert(to.clone()) {
+                    due.push(to.clone());
+                }
+            }
+        }
+        found
+    }
+
+    /// The statements of a party that the log had before an index: newest first, up to the first of
+    /// which `by` does not hold.
+    pub(crate) fn stated(
+        &self,
+        party: &str,
+        index: u64,
+        by: &dyn Fn(u64) -> bool,
+    ) -> Vec<&v1::Party> {
+        let mut stated = Vec::new();
+        let line = self.parties.get(party);
+        for (stamp, party) in line.into_iter().flat_map(|line| line.said_before(index)) {
+            stated.push(party);
+            if !by(stamp.index) {
+                break;
+            }
+        }
+        stated
+    }
+
+    /// The edges that begin at a party, by (to, kind).
+    fn out_of(&self, party: &str) -> impl Iterator<Item = (&EdgeId, &Timeline<v1::Edge>)> {
+        let first = (party.to_owned(), String::new(), i32::MIN);
+        let party = party.to_owned();
+        let all = self.edges.range(first..);
+        all.take_while(move |((from, _, _), _)| *from == party)
+    }
+
+    /// The edges among `members`, as last stated, by (from, to, kind).
     pub(crate) fn among(&self, members: &BTreeSet<String>) -> Vec<v1::Edge> {
-        let inside = |edge: &&v1::Edge| members.contains(&edge.from) && members.contains(&edge.to);
-        self.edges().filter(inside).cloned().collect()
+        let all = members.iter().flat_map(|member| self.out_of(member));
+        all.filter(|((_, to, _), _)| members.contains(to))
+            .filter_map(|(_, line)| line.newest().cloned())
+            .collect()
+    }
+
+    /// Who owns of a party at `at`, and how much.
+    pub(crate) fn stakes(&self, party: &str, at: Moment) -> BTreeMap<String, Stake> {
+        let mut stakes: BTreeMap<String, Stake> = BTreeMap::new();
+        for (owner, line) in self.into(party, EdgeKind::Owns) {
+            let in_force = line
+                .in_force(at)
+                .filter(|(stamp, edge)| lasts(stamp, edge, at));
+            for (_, edge) in in_force {
+                let new = Stake::of(edge);
+                let stake = stakes.entry(owner.to_owned()).or_insert(new);
+                *stake = stake.or(new);
+            }
+        }
+        stakes
+    }
+
+    /// Who controls a party at `at`, by edges that say so and no share.
+    pub(crate) fn controllers(&self, party: &str, at: Moment) -> BTreeSet<String> {
+        let edges = self.into(party, EdgeKind::Controls);
+        let held = edges.filter(|(_, line)| holds(line, at));
+        held.map(|(from, _)| from.to_owned()).collect()
+    }
+
+    /// The edges of one kind that lead to a party, with where from.
+    fn into<'a>(
+        &'a self,
+        party: &'a str,
+        kind: EdgeKind,
+    ) -> impl Iterator<Item = (&'a str, &'a Timeline<v1::Edge>)> {
+        let behind = self.behind.get(party).into_iter().flatten();
+        let of = move |(_, to, edge): &&EdgeId| to == party && *edge == i32::from(kind);
+        behind
+            .filter(of)
+            .filter_map(|id| Some((id.0.as_str(), self.edges.get(id)?)))
     }
 
     /// Whether a party resells to anybody at `at`.
@@ -113,6 +266,17 @@ impl Parties {
         edges
             .filter_map(|edge| self.edges.get(edge))
             .any(|edge| holds(edge, at))
+    }
+
+    /// The versions of a party that are in force at `at`, newest first.
+    pub(crate) fn in_force<'a>(
+        &'a self,
+        id: &str,
+        at: Moment,
+    ) -> impl Iterator<Item = &'a v1::Party> {
+        let line = self.parties.get(id).into_iter();
+        line.flat_map(move |line| line.in_force(at))
+            .map(|(_, party)| party)
     }
 
     /// Where a party is headquartered at `at`.
@@ -131,6 +295,16 @@ impl Parties {
             countries.extend(older.filter_map(|(_, party)| country(party)).take(1));
         }
         Headquarters { countries }
+    }
+
+    /// Where a party is incorporated at `at`, as far as stated; two countries around a back-dated
+    /// change.
+    pub(crate) fn incorporated(&self, id: &str, at: Moment) -> BTreeSet<Country> {
+        let line = self.parties.get(id).into_iter();
+        let in_force = line.flat_map(|line| line.in_force(at));
+        in_force
+            .filter_map(|(_, party)| Country::parse(&party.incorporation))
+            .collect()
     }
 
     fn walk(
@@ -155,10 +329,19 @@ impl Parties {
 }
 
 fn holds(edge: &Timeline<v1::Edge>, at: Moment) -> bool {
-    edge.in_force(at).any(|(stamp, edge)| {
-        let end = edge.until_unix_ms.map(|until| until.max(stamp.logged_ms));
-        end.is_none_or(|end| at.instant_ms < end)
-    })
+    edge.in_force(at)
+        .any(|(stamp, edge)| lasts(stamp, edge, at))
+}
+
+fn holds_despite(edge: &Timeline<v1::Edge>, at: Moment, by: &dyn Fn(u64) -> bool) -> bool {
+    edge.in_force_despite(at, by)
+        .any(|(stamp, edge)| lasts(stamp, edge, at))
+}
+
+/// Whether a version has no end that was both logged and reached.
+fn lasts(stamp: &Stamp, edge: &v1::Edge, at: Moment) -> bool {
+    let end = edge.until_unix_ms.map(|until| until.max(stamp.logged_ms));
+    end.is_none_or(|end| at.instant_ms < end)
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use affiant_proto::v1;
 
 use crate::{
     darkness::Name,
-    devices::Class,
+    devices::{Class, Model},
     episodes::Episode,
     findings::Subject,
     hosts::{Host, Placed},
@@ -42,8 +42,13 @@ impl Record<'_> {
 
     /// The class of a device of the record's inventory.
     pub(crate) fn class(&self, place: u32) -> Class {
+        self.model(place).class
+    }
+
+    /// The model of a device of the record's inventory.
+    pub(crate) fn model(&self, place: u32) -> Model {
         self.placed(place)
-            .map_or(Class::NotShown, |placed| placed.class)
+            .map_or(Model::NOT_SHOWN, |placed| placed.model)
     }
 
     /// The uuid of a device, or its place when it is not shown.

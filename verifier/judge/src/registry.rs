@@ -11,16 +11,26 @@ use affiant_proto::{
 use prost::Message;
 
 use crate::{
-    approval::{Approval, Change, NoEffect, Vetting},
+    approval::{Approval, Change, Ground, NoEffect, Vetting},
+    exhibits::Exhibits,
+    listings::{Imported, Listed, Listings, Screened},
     parameters::Country,
     parties::Parties,
+    policy::TenantFacts,
+    screening,
     timeline::{Doubt, Moment, Stamp, Timeline, steady},
 };
+
+pub(crate) mod four_eyes;
+pub mod view;
+
+use four_eyes::FourEyes;
 
 /// All that officers stated about who uses the fleet.
 #[derive(Clone, Debug, Default)]
 pub struct Registry {
     parties: Parties,
+    listings: Listings,
     tenants: BTreeMap<String, Record>,
     /// From a party to the approved tenants whose dossier rests on it.
     followers: BTreeMap<String, BTreeSet<String>>,
@@ -29,9 +39,12 @@ pub struct Registry {
     /// (index, effective) of events, so that the effective instants rise: what a later event
     /// reaches back to is the first entry after a use's index.
     reaches: Vec<(u64, u64)>,
+    /// Log index and time of all that changed what is known, in the order of the log.
+    learned: Vec<(u64, u64)>,
     revision: u64,
     /// Log index and time of each act of each officer.
     acts: BTreeMap<[u8; 32], BTreeMap<u64, u64>>,
+    eyes: FourEyes,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -46,12 +59,24 @@ struct Record {
 pub struct Standing {
     /// Its vetting.
     pub vetting: Vetting,
-    /// Whether somebody stands between it and an end customer whom nobody declared.
-    pub undeclared: bool,
+    /// What policies are asked about; `None` when nobody stated the tenant.
+    pub facts: Option<TenantFacts>,
     /// Headquarters of every party of the chain and of all who stand behind them.
     pub headquarters: BTreeMap<String, BTreeSet<Country>>,
     /// Parties whose headquarters nobody stated, and an ultimate parent that is unresolved.
     pub unknown: BTreeSet<String>,
+    /// What screening lists say of all of them.
+    pub screened: Screened,
+}
+
+impl Standing {
+    /// Most devices at once that the approval allows; `None` for any number, or where nothing is allowed.
+    pub(crate) fn most_gpus(&self) -> Option<u32> {
+        match &self.vetting {
+            Vetting::Approved(terms) => terms.max_gpus,
+            Vetting::Expired | Vetting::Not(_) => None,
+        }
+    }
 }
 
 impl Registry {
@@ -109,11 +134,9 @@ impl Registry {
         let unknown = || NoEffect::NoTenant(id.clone());
         let dossier = self.dossier_digest(id).ok_or_else(unknown)?;
         let members = self.members(id);
+        self.rest(id, &members);
+        let made = self.decide(stamp, officer, decision, dossier);
         let record = self.tenants.get_mut(id).ok_or_else(unknown)?;
-        let tenant = record.versions.newest().ok_or_else(unknown)?;
-        let made = record
-            .approval
-            .decide(stamp, officer, decision, (tenant, dossier));
         if record.approval.approved() == Some(dossier) {
             record.members = members.clone();
             for party in members {
@@ -125,21 +148,107 @@ impl Registry {
         made
     }
 
+    /// Takes a version of a screening list; from its effective instant on it says what it says.
+    pub(crate) fn list_import(
+        &mut self,
+        stamp: Stamp,
+        officer: [u8; 32],
+        import: &v1::ListImport,
+        exhibits: &mut Exhibits,
+    ) -> Result<(), NoEffect> {
+        self.note(stamp);
+        self.act(stamp, officer);
+        self.listings.import(stamp, import, exhibits)
+    }
+
+    /// Takes one officer's decision on a hit.
+    pub(crate) fn disposition(
+        &mut self,
+        stamp: Stamp,
+        officer: [u8; 32],
+        decision: &v1::Decision,
+        hit: &v1::HitDecision,
+    ) -> Result<(), NoEffect> {
+        self.note(stamp);
+        self.act(stamp, officer);
+        if decision.verdict == i32::from(v1::Verdict::Clear)
+            && let Some(why) = self.may_not_clear(stamp, officer, hit)
+        {
+            return Err(NoEffect::OwnHit(hit.party.clone(), why));
+        }
+        self.listings.dispose(stamp, officer, decision, hit)
+    }
+
+    /// Why an officer may not clear a hit: he acts for a tenant of the party's, or is one person with another who
+    /// cleared it.
+    fn may_not_clear(
+        &self,
+        stamp: Stamp,
+        officer: [u8; 32],
+        hit: &v1::HitDecision,
+    ) -> Option<String> {
+        let at = Moment::as_known_then(stamp.index, stamp.logged_ms);
+        let mut concerned = self.tenants.keys();
+        let tied = concerned.find_map(|tenant| {
+            let is_its = self.members(tenant).contains(&hit.party);
+            is_its.then(|| self.tied(tenant, officer, at)).flatten()
+        });
+        tied.or_else(|| {
+            let mut others = self.listings.cleared_by(hit).into_iter();
+            others.find_map(|other| {
+                let both = BTreeSet::from([other, officer]);
+                (other != officer)
+                    .then(|| self.one_person(&both, stamp.index))
+                    .flatten()
+            })
+        })
+    }
+
+    fn decide(
+        &mut self,
+        stamp: Stamp,
+        officer: [u8; 32],
+        decision: &v1::Decision,
+        dossier: Digest,
+    ) -> Result<(), NoEffect> {
+        let id = &decision.tenant;
+        let unknown = || NoEffect::NoTenant(id.clone());
+        let at = Moment::as_known_then(stamp.index, stamp.logged_ms);
+        if Approval::approves(decision)
+            && let Some(why) = self.tied(id, officer, at)
+        {
+            return Err(NoEffect::OwnTenant(id.clone(), why));
+        }
+        // Who is one person is asked of all but this record, which changes meanwhile.
+        let mut record = self.tenants.remove(id).ok_or_else(unknown)?;
+        let alike = |officers: &BTreeSet<[u8; 32]>| self.one_person(officers, stamp.index);
+        let made = match record.versions.newest() {
+            Some(tenant) => {
+                record
+                    .approval
+                    .decide(stamp, officer, decision, (tenant, dossier), &alike)
+            }
+            None => Err(unknown()),
+        };
+        self.tenants.insert(id.clone(), record);
+        made
+    }
+
     /// Casts doubt on what an officer said between two log indices, the revocation of his key
-    /// being logged at `stamp`. Gives what it touches, in words.
+    /// being logged at `stamp`. Gives what it touches, in words, and which acts these are.
     pub(crate) fn doubt(
         &mut self,
         stamp: Stamp,
         officer: [u8; 32],
         (first, last): (u64, u64),
-    ) -> Vec<String> {
+    ) -> (Vec<String>, Doubt) {
         let acts = self.acts.get(&officer).into_iter();
         let acts: BTreeMap<u64, u64> = acts
             .flat_map(|acts| acts.range(first..=last))
             .map(|(index, logged_ms)| (*index, *logged_ms))
             .collect();
         let Some(reach) = acts.values().min().copied() else {
-            return Vec::new();
+            return (Vec::new(), Doubt::default());
         };
         let doubt = Doubt {
             index: stamp.index,
@@ -151,8 +260,9 @@ impl Registry {
             ..stamp
         });
         self.parties.doubt(&doubt);
+        self.listings.doubt(&doubt);
         let mut said = vec![format!(
-            "{} statements on tenants and parties, log indices {} to {}",
+            "{} statements on tenants, parties, lists and findings, log indices {} to {}",
             doubt.acts.len(),
             doubt.acts.first().unwrap_or(&first),
             doubt.acts.last().unwrap_or(&last)
@@ -160,7 +270,7 @@ impl Registry {
         let mut ended = Vec::new();
         for (tenant, record) in &mut self.tenants {
             record.versions.doubt(&doubt);
-            for index in record.approval.doubt(stamp, &doubt) {
+            for index in record.approval.doubt(stamp, &doubt, Ground::KeyRevoked) {
                 said.push(format!("approval of tenant {tenant} at log index {index}"));
             }
             if record.approval.approved().is_none() {
@@ -168,7 +278,7 @@ impl Registry {
             }
         }
         ended.iter().for_each(|tenant| self.unfollow(tenant));
-        said
+        (said, doubt)
     }
 
     /// Gives a tenant's dossier as it stands after the last event: the tenant, all parties that
@@ -205,6 +315,18 @@ impl Registry {
         &self.parties
     }
 
+    /// The screening lists as they were last imported, by name.
+    pub fn lists(&self) -> impl Iterator<Item = Imported> + '_ {
+        self.listings.all()
+    }
+
+    /// What the lists in force at `at` say of every party that was ever stated.
+    pub fn screened(&self, at: Moment) -> Screened {
+        let ids: Vec<&str> = self.parties.all().map(|party| party.id.as_str()).collect();
+        let in_force = ids.into_iter().flat_map(|id| self.parties.in_force(id, at));
+        self.listings.screen(in_force, at)
+    }
+
     /// All changes of a tenant's state, in the order of the log.
     pub fn changes(&self, tenant: &str) -> &[Change] {
         self.tenants
@@ -224,26 +346,33 @@ impl Registry {
         let Some(record) = self.tenants.get(tenant) else {
             return Standing {
                 vetting: Vetting::Not("unregistered"),
-                undeclared: false,
+                facts: None,
                 headquarters: BTreeMap::new(),
                 unknown: BTreeSet::new(),
+                screened: Screened::default(),
             };
         };
-        let mut undeclared = false;
-        let mut seeds = BTreeSet::new();
+        let versions: Vec<&v1::Tenant> = record
+            .versions
+            .in_force(at)
+            .map(|(_, version)| version)
+            .collect();
+        let vetting = record.approval.at(at);
         let mut unknown = BTreeSet::new();
-        for (_, version) in record.versions.in_force(at) {
-            let chain = std::iter::once(&version.customer).chain(&version.intermediaries);
-            let between = !version.intermediaries.is_empty()
-                || chain.clone().any(|party| self.parties.resells(party, at));
-            undeclared |= version.end_customer.is_empty() && between;
+        let mut seeds = BTreeSet::new();
+        for version in &versions {
             if version.ultimate_parent.is_empty() {
                 unknown.insert("ultimate parent".to_owned());
             }
             seeds.extend(named(version));
         }
         let mut headquarters = BTreeMap::new();
-        for party in self.parties.behind_at(seeds, at) {
+        let behind = self.parties.behind_at(seeds, at);
+        let in_force = behind.iter().flat_map(|id| self.parties.in_force(id, at));
+        let screened = self.listings.screen(in_force, at);
+        let mut incorporated = BTreeSet::new();
+        for party in behind {
+            incorporated.extend(self.parties.incorporated(&party, at));
             let countries = self.parties.headquarters(&party, at).countries;
             if countries.is_empty() {
                 unknown.insert(party);
@@ -251,12 +380,96 @@ impl Registry {
                 headquarters.insert(party, countries);
             }
         }
+        let owned = self.listed_ownership(&screened, &versions, at);
+        let open = screened.hits.iter().filter(|hit| hit.is_open());
+        let facts = TenantFacts {
+            screened: !screened.lists.is_empty(),
+            screening_age_days: screened.age_days(at.instant_ms),
+            listed: open.clone().map(Listed::weight).collect(),
+            listed_on: open.map(|hit| hit.list.clone()).collect(),
+            listed_ownership_min: owned.map(|(min, _)| min),
+            listed_ownership_max: owned.map(|(_, max)| max),
+            state: vetting.state().to_owned(),
+            headquarters: headquarters.values().flatten().copied().collect(),
+            headquarters_unknown: !unknown.is_empty(),
+            incorporated,
+            ..self.chain_facts(&versions, at)
+        };
         Standing {
-            vetting: record.approval.at(at),
-            undeclared,
+            vetting,
+            // A tenant of whom only a change of state is known is stated by nobody.
+            facts: (!versions.is_empty()).then_some(facts),
             headquarters,
             unknown,
+            screened,
         }
+    }
+
+    /// How much of any party that the tenant names listed owners hold, at least and at most, in hundredths of
+    /// a percent, as a 50 % rule counts it; `None` where nobody was screened. What is itself listed is not
+    /// counted again as owned.
+    fn listed_ownership(
+        &self,
+        screened: &Screened,
+        versions: &[&v1::Tenant],
+        at: Moment,
+    ) -> Option<(u32, u32)> {
+        if screened.lists.is_empty() {
+            return None;
+        }
+        let open = screened.hits.iter().filter(|hit| hit.is_open());
+        let owners = open.filter(|hit| hit.weight() >= screening::Class::Strong);
+        let owners: BTreeSet<String> = owners.map(|hit| hit.party.clone()).collect();
+        let parties = versions.iter().flat_map(|version| named(version));
+        let parties: BTreeSet<String> = parties.filter(|party| !owners.contains(party)).collect();
+        let mut most = (0, 0);
+        // Without a listed owner nothing is held, and there is nothing to work out.
+        for party in parties.iter().filter(|_| !owners.is_empty()) {
+            let cascade = self.parties.cascade_of(&owners, party, at);
+            let share = self.parties.share_of(&owners, party, at);
+            most.0 = most.0.max(cascade.min_bp).max(share.min_bp);
+            most.1 = most.1.max(cascade.max_bp).max(share.max_bp);
+        }
+        Some(most)
+    }
+
+    /// What versions of a tenant say of its chain. Two are in force around a back-dated change; then
+    /// the graver holds.
+    fn chain_facts(&self, versions: &[&v1::Tenant], at: Moment) -> TenantFacts {
+        let mut facts = TenantFacts {
+            parent_known: true,
+            end_customer_declared: true,
+            training_declared: Some(false),
+            ..TenantFacts::default()
+        };
+        let mut seats_unknown = false;
+        for version in versions {
+            let chain = std::iter::once(&version.customer).chain(&version.intermediaries);
+            let between = !version.intermediaries.is_empty()
+                || chain.clone().any(|party| self.parties.resells(party, at));
+            facts.through_reseller |= between;
+            // One that nobody stands before need not name anybody.
+            facts.end_customer_declared &= !between || !version.end_customer.is_empty();
+            let length = u32::try_from(version.intermediaries.len()).unwrap_or(u32::MAX);
+            facts.intermediaries = facts.intermediaries.max(length);
+            let seat = self.parties.headquarters(&version.ultimate_parent, at);
+            facts.parent_known &= !version.ultimate_parent.is_empty();
+            seats_unknown |= seat.countries.is_empty();
+            facts.parent_headquarters.extend(seat.countries);
+            facts.training_declared = match (facts.training_declared, version.training_declared) {
+                (Some(true), _) | (_, Some(true)) => Some(true),
+                (known, said) => known.and(said),
+            };
+        }
+        facts.parent_known &= !seats_unknown || facts.parent_headquarters.is_empty();
+        let silent = versions
+            .iter()
+            .any(|version| version.declared_use.is_empty());
+        // The newest comes first.
+        if let Some(newest) = versions.first().filter(|_| !silent) {
+            facts.declared_use.clone_from(&newest.declared_use);
+        }
+        facts
     }
 
     /// Counts events: an answer holds while this does not change.
@@ -276,13 +489,20 @@ impl Registry {
         self.reaches.get(place).map(|(_, effective)| *effective)
     }
 
-    fn act(&mut self, stamp: Stamp, officer: [u8; 32]) {
+    /// Takes note that what is asked of a standing changes from here on.
+    pub(crate) fn turn(&mut self, stamp: Stamp) {
+        self.note(stamp);
+    }
+
+    /// Takes note of an act of an officer, on which his key's revocation may cast doubt.
+    pub(crate) fn act(&mut self, stamp: Stamp, officer: [u8; 32]) {
         let acts = self.acts.entry(officer).or_default();
         acts.insert(stamp.index, stamp.logged_ms);
     }
 
     fn note(&mut self, stamp: Stamp) {
         self.revision += 1;
+        self.learned.push((stamp.index, stamp.logged_ms));
         self.instants.extend([stamp.effective_ms, stamp.logged_ms]);
         while self
             .reaches
@@ -354,6 +574,7 @@ fn named(tenant: &v1::Tenant) -> impl Iterator<Item = String> + '_ {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use crate::approval::Terms;
 
     const ANN: [u8; 32] = [1; 32];
     const BO: [u8; 32] = [2; 32];
@@ -438,13 +659,13 @@ mod tests {
     #[test]
     fn a_changed_dossier_lapses_the_approval_until_two_decide_again() {
         let mut log = log();
-        assert_eq!(log.approve("t"), Vetting::Approved(None));
+        assert_eq!(log.approve("t"), Vetting::Approved(Terms::default()));
         log.party("firm", "DE");
         assert_eq!(log.vetting("t"), Vetting::Not("under_review"));
-        assert_eq!(log.approve("t"), Vetting::Approved(None));
+        assert_eq!(log.approve("t"), Vetting::Approved(Terms::default()));
         log.say(owns("owner", "firm"));
         assert_eq!(log.vetting("t"), Vetting::Not("under_review"));
-        assert_eq!(log.approve("t"), Vetting::Approved(None));
+        assert_eq!(log.approve("t"), Vetting::Approved(Terms::default()));
         log.party("owner", "CH");
         assert_eq!(log.vetting("t"), Vetting::Not("under_review"));
         assert_eq!(log.0.state("t"), "under_review");
@@ -453,11 +674,11 @@ mod tests {
     #[test]
     fn a_change_to_others_and_a_repeated_statement_leave_an_approval_alone() {
         let mut log = log();
-        assert_eq!(log.approve("t"), Vetting::Approved(None));
+        assert_eq!(log.approve("t"), Vetting::Approved(Terms::default()));
         log.party("owner", "CH");
         log.say(owns("owner", "stranger"));
         log.party("firm", "US");
-        assert_eq!(log.vetting("t"), Vetting::Approved(None));
+        assert_eq!(log.vetting("t"), Vetting::Approved(Terms::default()));
     }
 
     #[test]
@@ -468,7 +689,7 @@ mod tests {
         log.1 += 5;
         log.party("firm", "DE");
         let now = log.0.standing("t", Moment::as_known_now(index, instant));
-        assert_eq!(now.vetting, Vetting::Approved(None));
+        assert_eq!(now.vetting, Vetting::Approved(Terms::default()));
     }
 
     #[test]
@@ -513,5 +734,72 @@ mod tests {
         );
         let unknown = log.0.standing("t", at).unknown;
         assert_eq!(unknown, BTreeSet::from(["ultimate parent".to_owned()]));
+    }
+
+    fn facts(log: &Log) -> TenantFacts {
+        let at = Moment::as_known_now(log.1 + 1, u64::MAX);
+        log.0.standing("t", at).facts.unwrap()
+    }
+
+    #[test]
+    fn policies_are_told_what_was_stated_of_a_chain_and_what_was_not() {
+        let mut log = log();
+        let first = facts(&log);
+        assert_eq!(first.state, "draft");
+        assert!(!first.parent_known && first.headquarters_unknown);
+        assert!(!first.through_reseller && first.end_customer_declared);
+        assert_eq!((first.screened, first.resellers_unvetted), (false, None));
+        log.party("reseller", "unknown");
+        log.say(tenant_event::Body::Tenant(v1::Tenant {
+            id: "t".into(),
+            customer: "reseller".into(),
+            intermediaries: vec!["reseller".into(), "firm".into()],
+            ultimate_parent: "owner".into(),
+            declared_use: "weather".into(),
+            training_declared: Some(true),
+            ..Default::default()
+        }));
+        let then = facts(&log);
+        assert!(then.parent_known && then.headquarters_unknown);
+        assert_eq!(then.parent_headquarters, then.headquarters);
+        assert_eq!(then.intermediaries, 2);
+        assert!(then.through_reseller && !then.end_customer_declared);
+        assert_eq!(then.declared_use, "weather");
+        assert_eq!(then.training_declared, Some(true));
+    }
+
+    #[test]
+    fn around_a_back_dated_change_policies_are_told_the_graver_of_both() {
+        let mut log = log();
+        let parent = |id: &str| v1::Tenant {
+            id: "t".into(),
+            customer: "firm".into(),
+            ultimate_parent: id.into(),
+            declared_use: if id == "owner" {
+                "weather".into()
+            } else {
+                String::new()
+            },
+            training_declared: Some(id != "owner"),
+            ..Default::default()
+        };
+        log.say(tenant_event::Body::Tenant(parent("owner")));
+        log.1 += 1;
+        let back = Stamp {
+            index: log.1,
+            logged_ms: log.1 * 10,
+            effective_ms: 0,
+        };
+        let event = v1::TenantEvent {
+            body: Some(tenant_event::Body::Tenant(parent(""))),
+            ..Default::default()
+        };
+        log.0.tenant_event(back, ANN, &event).unwrap();
+        // A use before the change was logged, as it is known now: both are in force.
+        let at = Moment::as_known_now(log.1 - 1, log.1 * 10 - 5);
+        let both = log.0.standing("t", at).facts.unwrap();
+        assert!(!both.parent_known);
+        assert_eq!(both.declared_use, "");
+        assert_eq!(both.training_declared, Some(true));
     }
 }

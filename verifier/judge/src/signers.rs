@@ -69,6 +69,11 @@ impl Signers {
         self.keys.get(key).copied()
     }
 
+    /// The keys that signed a chain, oldest first.
+    pub(crate) fn keys_of(&self, chain: &[u8; 32]) -> impl Iterator<Item = &KeyId> {
+        self.chains.get(chain).into_iter().flatten()
+    }
+
     /// Takes the log's clock at `index`.
     pub(crate) fn clock(&mut self, index: u64, unix_ms: u64) {
         let last = self.marks.back().map(|(_, at)| at.saturating_add(MARK_MS));

@@ -31,6 +31,7 @@ impl Judge {
             by: approvals.map(|approval| approval.officer.clone()).collect(),
         };
         self.officers.insert(chain, admission);
+        self.introduce(chain);
     }
 
     /// Takes a revocation: what the key signed before `from_index` stands, what it signed since
@@ -98,7 +99,7 @@ impl Judge {
             episode.tell(&touched, &host, None);
         }
         let key = Key {
-            rule: Rule::KeySuspect,
+            cause: Rule::KeySuspect.into(),
             subject,
             known: Known::Later,
         };
@@ -108,7 +109,9 @@ impl Judge {
     /// Casts doubt on all that an officer said between two log indices; gives it in words.
     fn doubt(&mut self, index: u64, officer: [u8; 32], span: (u64, u64)) -> Vec<String> {
         let stamp = self.stamp(index, self.clock_ms);
-        let mut said = self.registry.doubt(stamp, officer, span);
+        let (mut said, doubt) = self.registry.doubt(stamp, officer, span);
+        self.acts.doubt(&doubt);
+        self.packs.doubt(&doubt);
         said.extend(self.bindings.doubt(index, officer, span));
         let admitted = self.officers.values().filter(|other| {
             (span.0..=index).contains(&other.index) && other.by.contains(officer.as_slice())

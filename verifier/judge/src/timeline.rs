@@ -117,6 +117,11 @@ impl<T> Timeline<T> {
         self.versions.last().map(|(_, value)| value)
     }
 
+    /// The newest version, with where it stands.
+    pub(crate) fn newest_stamped(&self) -> Option<&(Stamp, T)> {
+        self.versions.last()
+    }
+
     /// All versions, newest first, that are known at `at` and had taken effect.
     pub fn known(&self, at: Moment) -> impl Iterator<Item = &(Stamp, T)> {
         self.versions.iter().rev().filter(move |(stamp, _)| {
@@ -126,14 +131,31 @@ impl<T> Timeline<T> {
 
     /// The versions in force at `at`, newest first.
     pub fn in_force(&self, at: Moment) -> impl Iterator<Item = &(Stamp, T)> {
+        self.in_force_despite(at, |_| false)
+    }
+
+    /// The same, where the versions at the log indices of which `replaces_none` holds stay in force
+    /// and replace none that was before them.
+    pub(crate) fn in_force_despite(
+        &self,
+        at: Moment,
+        replaces_none: impl Fn(u64) -> bool,
+    ) -> impl Iterator<Item = &(Stamp, T)> {
         let mut superseded = false;
         self.known(at).take_while(move |(stamp, _)| {
             let take = !superseded;
             superseded |= stamp.index < at.index
                 && stamp.permits_from() <= at.instant_ms
-                && !self.is_doubted(stamp.index, at);
+                && !self.is_doubted(stamp.index, at)
+                && !replaces_none(stamp.index);
             take
         })
+    }
+
+    /// All versions that the log had before an index, newest first, whenever they take effect.
+    pub(crate) fn said_before(&self, index: u64) -> impl Iterator<Item = &(Stamp, T)> {
+        let versions = self.versions.iter().rev();
+        versions.filter(move |(stamp, _)| stamp.index < index)
     }
 }
 

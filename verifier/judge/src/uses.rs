@@ -2,7 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use crate::{chains::ByChain, devices::Class, findings::Rule};
+use crate::{
+    chains::ByChain,
+    devices::{Class, Model},
+    findings::Cause,
+};
 
 /// Most records of one span. 360 × 10 s is an hour, to which the evidence of a finding that
 /// reaches back is exact.
@@ -34,8 +38,10 @@ pub(crate) struct Span {
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Kind {
     pub(crate) class: Class,
-    /// The rules that were broken as known then.
-    pub(crate) broken: BTreeSet<Rule>,
+    /// Models of this class: a record counts once, however many of them it used.
+    pub(crate) models: BTreeSet<Model>,
+    /// What was broken as known then.
+    pub(crate) broken: BTreeSet<Cause>,
 }
 
 /// Whose a span is.
@@ -43,8 +49,9 @@ pub(crate) struct Kind {
 pub(crate) struct Use<'a> {
     pub(crate) tenant: &'a str,
     pub(crate) class: Class,
+    pub(crate) models: &'a BTreeSet<Model>,
     pub(crate) chain: [u8; 32],
-    pub(crate) broken: &'a BTreeSet<Rule>,
+    pub(crate) broken: &'a BTreeSet<Cause>,
 }
 
 /// The spans of one tenant, by kind and host.
@@ -111,12 +118,13 @@ impl Uses {
         let any = |spans: &VecDeque<Span>| spans.iter().any(&chosen);
         let mut all = Vec::new();
         for (tenant, kinds) in &self.0 {
-            for (Kind { class, broken }, hosts) in kinds {
+            for (kind, hosts) in kinds {
                 let of = |chain: &[u8; 32]| Use {
                     tenant,
-                    class: *class,
+                    class: kind.class,
+                    models: &kind.models,
                     chain: *chain,
-                    broken,
+                    broken: &kind.broken,
                 };
                 let some = hosts.choose(any);
                 all.extend(some.map(|(chain, spans)| (of(chain), spans)));
@@ -135,7 +143,8 @@ mod tests {
 
     fn kind() -> Kind {
         Kind {
-            class: Class::A,
+            class: Class::NotShown,
+            models: BTreeSet::from([Model::NOT_SHOWN]),
             broken: BTreeSet::new(),
         }
     }

@@ -12,18 +12,31 @@ use crate::{
     findings::{Finding, Known, RULES_VERSION, Rule, Subject},
     hosts::{Host, HostState, Placed},
     record::first,
-    rules,
+    rules::{self, Asked, Breach},
     timeline::Moment,
     uses,
     whereabouts::Meeting,
 };
 
 impl Judge {
-    /// All findings by now, by (opened, rule, id).
+    /// All findings that count by now, by (opened, rule, id).
     ///
     /// What was known when the evidence was logged stands for good. What only later events make
     /// known is found anew from all that tenants used, and marked [`Known::Later`].
     pub fn findings(&self) -> Vec<Finding> {
+        let mut findings = self.found();
+        findings.retain(|finding| !finding.shadow);
+        findings
+    }
+
+    /// What policies in shadow find, in the same order: it counts for nothing.
+    pub fn tried(&self) -> Vec<Finding> {
+        let mut findings = self.found();
+        findings.retain(|finding| finding.shadow);
+        findings
+    }
+
+    fn found(&self) -> Vec<Finding> {
         let mut episodes = self.episodes.clone();
         for (chain, gap) in self.coverage.silences() {
             episodes.add(self.gap_key(*chain), self.gap_episode(*chain, &gap));
@@ -49,10 +62,26 @@ impl Judge {
             let reach = self.registry.reaches_back_to(span.last_index);
             reach.is_some_and(|reach| reach <= span.last_from_ms)
         };
+        // A span ends where a pack gives way to another.
+        let asked: Vec<(u64, Asked<'_>)> = self
+            .packs
+            .all()
+            .map(|(from, pack)| (from, Asked::of(pack)))
+            .collect();
         for (of, span) in self.uses.choose(reached) {
-            self.judge_again(&mut episodes, of, span);
+            let by_then = asked
+                .iter()
+                .rev()
+                .find(|(from, _)| *from <= span.first_index);
+            if let Some((_, asked)) = by_then {
+                self.judge_again(&mut episodes, of, span, asked);
+            }
         }
-        episodes.findings(self.clock_ms.min(self.period.1))
+        let mut findings = episodes.findings(self.clock_ms.min(self.period.1));
+        for finding in &mut findings {
+            finding.handling = self.acts.of(finding);
+        }
+        findings
     }
 
     /// All figures by now.
@@ -139,7 +168,7 @@ impl Judge {
             .collect();
         let observed = |subject, span| {
             let key = Key {
-                rule: Rule::PlannedSilenceExceeded,
+                cause: Rule::PlannedSilenceExceeded.into(),
                 subject,
                 known: Known::Then,
             };
@@ -168,7 +197,7 @@ impl Judge {
         DeviceStatus {
             uuid: placed.device.uuid.clone(),
             model: placed.device.model.clone(),
-            class: placed.class,
+            class: placed.model.class,
             tpp: row.and_then(|row| row.tpp),
             source: row.map(|row| row.source.clone()).unwrap_or_default(),
         }
@@ -177,19 +206,34 @@ impl Judge {
     /// Judges a span again, by all that the log came to say; the rules that were broken as known
     /// then stand already. What was logged later counts for records that began after it took
     /// effect: where it falls into a record, the order of the log decides.
-    fn judge_again(&self, episodes: &mut Episodes, of: uses::Use<'_>, span: &uses::Span) {
+    fn judge_again(
+        &self,
+        episodes: &mut Episodes,
+        of: uses::Use<'_>,
+        span: &uses::Span,
+        asked: &Asked<'_>,
+    ) {
+        let site = self.hosts.get(&of.chain);
+        let site = site.map_or("", |host| host.site.as_str());
         let breaches = |instant| {
             let at = Moment::as_known_now(span.first_index, instant);
             let standing = self.registry.standing(of.tenant, at);
-            let mut breaches = rules::judge(&standing, of.class, &self.parameters);
-            breaches.retain(|breach| !of.broken.contains(&breach.rule));
+            let mut breaches: Vec<Breach> = Vec::new();
+            for model in of.models {
+                let ware = self.ware(*model, site);
+                for breach in rules::judge(&standing, &ware, instant, asked) {
+                    if !of.broken.contains(&breach.cause) && !breaches.contains(&breach) {
+                        breaches.push(breach);
+                    }
+                }
+            }
             breaches
         };
         for breach in breaches(span.last_from_ms) {
             let breaks = |instant| {
                 breaches(instant)
                     .iter()
-                    .any(|other| other.rule == breach.rule)
+                    .any(|other| other.cause == breach.cause)
             };
             let from = first(span.from_ms, span.last_from_ms, breaks);
             let indices = (span.first_index, span.last_index);
@@ -202,7 +246,7 @@ impl Judge {
             let episode = episode.with(&breach.detail, host, Some(of.class));
             episodes.add(
                 Key {
-                    rule: breach.rule,
+                    cause: breach.cause,
                     subject,
                     known: Known::Later,
                 },
@@ -236,7 +280,7 @@ impl Judge {
             episode.tell(&detail, host, None);
         }
         let key = Key {
-            rule,
+            cause: rule.into(),
             subject,
             known: Known::Then,
         };
@@ -249,7 +293,7 @@ impl Judge {
             .get(&chain)
             .map_or_else(String::new, |host| host.name.clone());
         Key {
-            rule: Rule::UsageGap,
+            cause: Rule::UsageGap.into(),
             subject: Subject::Host(name, chain),
             known: Known::Then,
         }

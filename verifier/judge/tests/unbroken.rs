@@ -659,23 +659,3 @@ fn use_under_an_approval_by_a_stolen_key_is_unvetted_as_known_now_and_stands_as_
         "approved again, and nothing taken back"
     );
 }
-
-#[test]
-fn conditions_that_are_not_judged_are_said_to_be_so() {
-    let mut log = Log::new(&MODELS);
-    let conditions = v1::Conditions {
-        max_gpus: Some(8),
-        ..Default::default()
-    };
-    log.tenant(v1::Tenant {
-        id: "t".into(),
-        conditions: Some(conditions),
-        ..Default::default()
-    });
-    let notes = log.judge.figures().notes;
-    assert!(
-        notes
-            .iter()
-            .any(|note| note.contains("max_gpus are carried and not judged"))
-    );
-}

@@ -4,9 +4,12 @@
 //! build(log up to the basis) ─▶ Bundle ─ body() ─▶ report-issued, logged ─▶ checkpoint ─ finish ─▶ files
 //! ```
 
-use std::collections::BTreeSet;
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io,
+};
 
-use affiant_judge::Parameters;
+use affiant_judge::{Parameters, exhibits};
 use affiant_proto::{
     Body, Digest, Disclosure, Statement, digest,
     tlog::{Checkpoint, Nodes, SignedCheckpoint, TreeError, multi_proof},
@@ -59,6 +62,14 @@ pub enum BuildError<E> {
     /// It gives no report: the log on disk is not what was admitted into it.
     #[error(transparent)]
     Assemble(#[from] AssembleError),
+    /// An exhibit could not be read.
+    #[error("exhibit {named} could not be read: {source}")]
+    Exhibit {
+        /// Which.
+        named: Digest,
+        /// Why.
+        source: io::Error,
+    },
     /// Something is missing from the log.
     #[error("the log is not whole: {0}")]
     Fault(Fault),
@@ -71,13 +82,16 @@ pub struct Bundle {
     document: Document,
     report: Vec<u8>,
     entries: Vec<Entry>,
+    exhibits: BTreeMap<Digest, Vec<u8>>,
     earlier: BTreeSet<u64>,
 }
 
 /// Builds the report from `log`: all envelopes from index 0 on; those beyond the basis are left.
+/// `exhibit` gives the file of a digest, where it is at hand.
 pub fn build<E>(
     order: Order,
     log: impl IntoIterator<Item = Result<(u64, Vec<u8>), E>>,
+    exhibit: impl Fn(&Digest) -> io::Result<Option<Vec<u8>>>,
 ) -> Result<Bundle, BuildError<E>> {
     let mut selector = Selector::new(order.period, order.scope.clone());
     let mut due = 0;
@@ -95,7 +109,13 @@ pub fn build<E>(
     if due != order.basis.size() {
         return Err(BuildError::Order { due, got: due });
     }
-    let (bundle, faults) = assemble(order, selector.finish())?;
+    let mut selection = selector.finish();
+    let bodies = selection.entries.iter().map(|entry| entry.statement.body());
+    for named in bodies.filter_map(exhibits::named) {
+        let read = exhibit(&named).map_err(|source| BuildError::Exhibit { named, source })?;
+        selection.exhibits.extend(read.map(|bytes| (named, bytes)));
+    }
+    let (bundle, faults) = assemble(order, selection)?;
     match faults.into_iter().next() {
         None => Ok(bundle),
         Some(fault) => Err(BuildError::Fault(fault)),
@@ -130,6 +150,10 @@ pub fn assemble(order: Order, selection: Selection) -> Result<(Bundle, Vec<Fault
     let first = entries.next().ok_or(Unsound::NoGenesis)?;
     let mut reading = Reading::open(first, claim.period, claim.parameters.clone())?;
     for entry in entries {
+        let named = exhibits::named(entry.statement.body());
+        if let Some(bytes) = named.and_then(|named| selection.exhibits.get(&named)) {
+            reading.exhibit(bytes.clone());
+        }
         reading.take(entry)?;
     }
     let faults = reading.finish(claim.size);
@@ -144,13 +168,14 @@ pub fn assemble(order: Order, selection: Selection) -> Result<(Bundle, Vec<Fault
             document,
             report,
             entries: selection.entries,
+            exhibits: selection.exhibits,
             earlier,
         },
         faults,
     ))
 }
 
-/// The files of a bundle: name and bytes, in the order of [`files::ALL`].
+/// The files of a bundle: name and bytes, in the order of [`files::ALL`], then exhibits.
 pub type Written = Vec<(String, Vec<u8>)>;
 
 /// Why a bundle could not be finished.
@@ -262,6 +287,9 @@ impl Bundle {
             ),
             (files::GUIDE, guide.into_bytes()),
         ];
-        Ok(files.map(|(name, bytes)| (name.to_owned(), bytes)).into())
+        let exhibits = self.exhibits.into_iter();
+        let exhibits = exhibits.map(|(named, bytes)| (files::exhibit(&named), bytes));
+        let files = files.map(|(name, bytes)| (name.to_owned(), bytes));
+        Ok(files.into_iter().chain(exhibits).collect())
     }
 }

@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeMap, io, io::Read};
 
+use affiant_proto::Digest;
+
 /// The report: figures and findings, as JSON.
 pub const REPORT: &str = "report.json";
 /// The `report-issued` statement over the digest of the report.
@@ -17,7 +19,7 @@ pub const EVIDENCE: &str = "evidence.bin";
 /// How to verify, for people.
 pub const GUIDE: &str = "VERIFY.md";
 
-/// Every file of a bundle, in the order in which they are written.
+/// Every file of a bundle but exhibits, in the order in which they are written.
 pub const ALL: [&str; 7] = [
     REPORT,
     SIGNATURE,
@@ -27,6 +29,11 @@ pub const ALL: [&str; 7] = [
     EVIDENCE,
     GUIDE,
 ];
+
+/// Where a bundle has the exhibit of a digest, which the statement that names it calls for.
+pub fn exhibit(named: &Digest) -> String {
+    format!("exhibits/{named}")
+}
 
 /// Gives the files of a bundle by name. What it gives is not trusted.
 pub trait Files {

@@ -54,6 +54,8 @@ pub struct Selection {
     pub entries: Vec<Entry>,
     /// Sizes of earlier checkpoints to which the bundle shall be tied, too.
     pub earlier: BTreeSet<u64>,
+    /// Exhibits at hand of those that the entries name.
+    pub exhibits: BTreeMap<Digest, Vec<u8>>,
 }
 
 /// Takes a log entry by entry, from its first on, and keeps what a report needs.
@@ -187,6 +189,7 @@ impl Selector {
         Selection {
             entries: self.held.into_iter().map(entry).collect(),
             earlier,
+            exhibits: BTreeMap::new(),
         }
     }
 

@@ -78,6 +78,14 @@ pub fn meaning(rule: Rule) -> &'static str {
             "The approval names the classes of device that the tenant may use, and this is none of \
              them. Ask who widened the access."
         }
+        Rule::SiteNotAllowed => {
+            "The approval names sites, and this host is enrolled at none of them, or at none at all. Ask why \
+             the work was placed there."
+        }
+        Rule::GpuCap => {
+            "The approval names how many devices the tenant may have at once, and it had more: in one \
+             record, or on average of ten minutes over all hosts. Ask for the approval of the larger number."
+        }
         Rule::VettingExpired => {
             "The approval had run out when the devices were used. Ask for the review that was due."
         }
@@ -153,6 +161,52 @@ pub fn meaning(rule: Rule) -> &'static str {
             "The records came late, and within the window in which they were made the tenant's \
              standing changed. Whether the use was before or after the change is the host's claim \
              alone."
+        }
+        Rule::ParentUnknown => {
+            "The devices are of a controlled class, and who ultimately owns the tenant, or where \
+             that parent has its seat, is not known. Where it has decides whether a licence is \
+             needed. Ask the tenant."
+        }
+        Rule::ResellerUnvetted => {
+            "A reseller stands between the operator and the user, and it is not known that it was \
+             vetted itself. Ask how it knows its customers."
+        }
+        Rule::ChainTooDeep => {
+            "More intermediaries stand between the operator and the user than the policy pack \
+             allows. Ask what each of them is for."
+        }
+        Rule::ListedParty => {
+            "A party of the tenant's chain, or one of its owners, is on a list under its own name. \
+             Read the entry: what it forbids, and since when."
+        }
+        Rule::PossibleListed => {
+            "A name on a list is near that of a party, and no officer has decided whether it is \
+             the same. Ask for that decision."
+        }
+        Rule::ListedContext => {
+            "A unit of a party is on a list, or a listed name contains that of a party. The whole \
+             is not listed by that. Ask whether the unit is among the users."
+        }
+        Rule::Affiliate50 => {
+            "Listed parties together own half of a party of the chain or more, directly or through \
+             others. Whether that counts depends on the day: see the policy that is named."
+        }
+        Rule::Affiliate50Unresolved => {
+            "Listed parties may own half of a party of the chain: shares are not known well enough \
+             to tell. Ask for them."
+        }
+        Rule::ScreeningStale => {
+            "The tenant was screened against lists that are older than the policy pack allows, or \
+             never. That no hit stands says nothing."
+        }
+        Rule::Policy => {
+            "A policy of the pack forbids this use and no rule of the judge's own names it. The \
+             finding names the policy; the pack says what it means and where it is written."
+        }
+        Rule::SelfApproval => {
+            "Four eyes were two: an officer who approved is a party of the tenant, owns of one or acts \
+             for one, or those who approved are one person. The approval permits nothing. Ask who \
+             knew, and have two others look at the tenant again."
         }
     }
 }

@@ -295,13 +295,13 @@ fn statements_that_nobody_judges_make_the_verdict_incomplete() {
 fn uses_judged_by_other_parameters_than_the_readers_are_not_taken_as_judged() {
     let (mut world, period) = played();
     let mut order = world.order(period, Scope::All);
-    order.parameters.restricted_countries.clear();
-    let bundle = build(order, world.entries()).unwrap();
+    order.parameters.planned_ms_per_day += 1;
+    let bundle = build(order, world.entries(), |_| Ok(None)).unwrap();
     let bundle = world.issue(bundle);
     let verdict = verify(&bundle, Some(&world.trust()), None).unwrap();
     assert_eq!(verdict.verdict, Conclusion::Incomplete);
     assert!(
-        failed(&verdict)["parameters"].contains("restricted_countries"),
+        failed(&verdict)["parameters"].contains("planned_ms_per_day"),
         "{:?}",
         failed(&verdict)
     );
@@ -360,7 +360,7 @@ fn a_log_that_is_not_whole_is_not_reported_on() {
     let holed = world
         .entries()
         .filter(|entry| entry.as_ref().is_ok_and(|(index, _)| *index != 40));
-    assert!(build(order.clone(), holed).is_err());
+    assert!(build(order.clone(), holed, |_| Ok(None)).is_err());
     let short = world.entries().take(50);
-    assert!(build(order, short).is_err());
+    assert!(build(order, short, |_| Ok(None)).is_err());
 }

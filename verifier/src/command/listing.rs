@@ -2,10 +2,12 @@
 
 use std::process::ExitCode;
 
+use affiant_judge::handling::Handling;
 use serde_json::Value;
 
 use super::{Context, Failure, text};
 use crate::{
+    cli::Findings,
     rpc::admin::{self as rpc, list_request::What},
     wording,
 };
@@ -20,15 +22,22 @@ pub(super) async fn list(context: &Context, what: What, json: bool) -> Result<Ex
     Ok(ExitCode::SUCCESS)
 }
 
-pub(super) async fn findings(context: &Context, json: bool) -> Result<ExitCode, Failure> {
-    let value = context.client().await?.list(What::Findings).await?;
+pub(super) async fn findings(context: &Context, options: &Findings) -> Result<ExitCode, Failure> {
+    let what = match options.shadow {
+        true => What::Tried,
+        false => What::Findings,
+    };
+    let all = options.all;
+    let value = context.client().await?.list(what).await?;
     let findings = value.as_array().map(Vec::as_slice).unwrap_or_default();
-    if json {
+    let left = findings.iter().filter(|finding| !settled(finding)).count();
+    if options.json {
         println!("{value}");
     } else if findings.is_empty() {
         println!("no findings");
     } else {
-        for finding in findings {
+        let shown = findings.iter().filter(|finding| all || !settled(finding));
+        for finding in shown {
             let time = |key: &str| {
                 finding
                     .get(key)
@@ -49,15 +58,41 @@ pub(super) async fn findings(context: &Context, json: bool) -> Result<ExitCode, 
                 whose
             );
             println!("         {}", text(finding, "title"));
+            if let Some(policy) = finding.get("policy").and_then(Value::as_str) {
+                println!("         policy {policy} of {}", text(finding, "pack"));
+            }
             println!(
-                "         {} to {}   id {}\n",
+                "         {} to {}   id {}",
                 time("opened_unix_ms"),
                 time("last_unix_ms"),
                 text(finding, "id")
             );
+            if let Some(handling) = handling(finding) {
+                println!("         {handling}");
+            }
+            println!();
         }
+        let settled = findings.len() - left;
+        println!(
+            "{left} with which something is left to do, {settled} settled{}",
+            if all || settled == 0 {
+                ""
+            } else {
+                " (--all shows them)"
+            }
+        );
     }
-    Ok(ExitCode::from(u8::from(!findings.is_empty())))
+    let counted = !options.shadow && left > 0;
+    Ok(ExitCode::from(u8::from(counted)))
+}
+
+/// What officers did about a finding last.
+fn handling(finding: &Value) -> Option<Handling> {
+    serde_json::from_value(finding.get("handling")?.clone()).ok()
+}
+
+fn settled(finding: &Value) -> bool {
+    handling(finding).is_some_and(|handling| handling.is_settled())
 }
 
 pub(super) async fn rebuild(context: &Context) -> Result<ExitCode, Failure> {

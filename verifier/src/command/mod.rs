@@ -1,12 +1,18 @@
 //! The commands beside `serve`: clients of the running server.
 
+mod asking;
 mod backups;
+mod bulk;
+mod history;
 mod holds;
 mod keys;
 mod listing;
+mod lists;
 mod officers;
+mod policy;
 mod reports;
 mod screen;
+mod screening;
 mod succession;
 mod tokens;
 
@@ -16,7 +22,10 @@ use affiant_proto::v1;
 use serde_json::Value;
 
 use crate::{
-    cli::{Binding, Cli, Command, Host, HostChange, ListOnly, Officer, Succession, Tenant},
+    cli::{
+        Binding, Cli, Command, FindingAct, Host, HostChange, ListOnly, Lists, Officer, Succession,
+        Tenant, TenantChange,
+    },
     client::{Client, ClientError},
     clock::Clock,
     config::Config,
@@ -115,6 +124,9 @@ pub fn without_config(cli: &Cli) -> Option<Result<ExitCode, Failure>> {
         Command::Init(options) => Some(make(options, cli)),
         Command::Officer(Officer::New { name, out }) => Some(officers::new(name, out)),
         Command::CheckConfig => Some(check_config(cli)),
+        Command::Policy(command) => policy::alone(command),
+        Command::Lists(Lists::Pairs(options)) => Some(lists::pairs(options)),
+        Command::Lists(Lists::Screen(options)) => Some(lists::screen(options)),
         Command::Succession(Succession::Approve(options)) => Some(succession::approve(options)),
         _ => None,
     }
@@ -211,7 +223,23 @@ pub async fn run(command: Command, context: Context) -> Result<ExitCode, Failure
         Command::Binding(Binding::Withdraw { binding, key }) => {
             officers::withdraw(&context, &binding, &key).await
         }
-        Command::Findings(options) => listing::findings(&context, options.json).await,
+        Command::Policy(command) => policy::run(&context, command).await,
+        Command::Lists(command) => screening::run(&context, command).await,
+        Command::Check(options) => {
+            let (tenant, class, site) = (&options.tenant, &options.device_class, &options.site);
+            asking::check(&context, tenant, class, site, options.json).await
+        }
+        Command::Findings(mut options) => match options.act.take() {
+            None => listing::findings(&context, &options).await,
+            Some(act) => {
+                let (verdict, on) = match act {
+                    FindingAct::Acknowledge(on) => (v1::Verdict::Acknowledge, on),
+                    FindingAct::Resolve(on) => (v1::Verdict::Resolve, on),
+                    FindingAct::Withdraw(on) => (v1::Verdict::Withdraw, on),
+                };
+                asking::handle(&context, &on.id, verdict, &on.reason, &on.key).await
+            }
+        },
         Command::Report(options) => reports::write(&context, &options).await,
         Command::Rebuild => listing::rebuild(&context).await,
         Command::Backup(options) => backups::make(&context, &options),
@@ -232,9 +260,36 @@ async fn tenant(context: &Context, command: Tenant) -> Result<ExitCode, Failure>
     use officers::Act;
     match command {
         Tenant::Apply { file, key } => officers::apply(context, &file, &key).await,
-        Tenant::Approve { change, dossier } => {
-            officers::decide(context, change, Act::Approve(dossier)).await
-        }
+        Tenant::Import {
+            file,
+            key,
+            effective,
+        } => bulk::import(context, &file, key.as_deref(), effective).await,
+        Tenant::Export { out } => bulk::export(context, out.as_deref()).await,
+        Tenant::Review { state, out } => bulk::review(context, &state, &out).await,
+        Tenant::Approve(approve) => match (approve.tenant, approve.reviewed, approve.digest) {
+            (Some(tenant), None, _) => {
+                let change = TenantChange {
+                    tenant,
+                    key: approve.key,
+                    reason: approve.reason,
+                    effective: approve.effective,
+                };
+                officers::decide(context, change, Act::Approve(approve.dossier)).await
+            }
+            (None, Some(list), Some(digest)) => {
+                let approval = bulk::Approval {
+                    list,
+                    digest,
+                    key: approve.key,
+                    reason: approve.reason,
+                    effective: approve.effective,
+                };
+                bulk::approve(context, approval).await
+            }
+            // The command line allows no other.
+            _ => Err(Failure::usage("give a tenant, or --reviewed with --digest")),
+        },
         Tenant::Reject(change) => officers::decide(context, change, Act::Reject).await,
         Tenant::Suspend(change) => {
             officers::decide(context, change, Act::State(v1::TenantState::Suspended)).await
@@ -242,7 +297,15 @@ async fn tenant(context: &Context, command: Tenant) -> Result<ExitCode, Failure>
         Tenant::Close(change) => {
             officers::decide(context, change, Act::State(v1::TenantState::Closed)).await
         }
-        Tenant::Show { tenant } => officers::show(context, &tenant).await,
+        Tenant::Show {
+            tenant, at: None, ..
+        } => officers::show(context, &tenant).await,
+        Tenant::Show {
+            tenant,
+            at: Some(at),
+            known,
+            json,
+        } => history::show(context, &tenant, at, known, json).await,
         Tenant::List(options) => listing::list(context, What::Tenants, options.json).await,
     }
 }

@@ -89,6 +89,9 @@ pub(super) async fn decide(
         verdict: verdict.into(),
         effective_unix_ms,
         reason: reason.clone(),
+        hit: None,
+        finding: String::new(),
+        reviewed: Vec::new(),
     };
     let has_conditions = read
         .tenant

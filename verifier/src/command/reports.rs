@@ -42,16 +42,22 @@ pub(super) async fn write(context: &Context, options: &cli::Report) -> Result<Ex
     while let Some(file) = files.message().await? {
         let name = Path::new(&file.name);
         // The server is trusted with the content, not with the place.
-        if !matches!(
-            name.components().collect::<Vec<_>>().as_slice(),
-            [Component::Normal(_)]
-        ) {
+        let parts: Vec<_> = name.components().collect();
+        let known = match parts.as_slice() {
+            [Component::Normal(_)] => true,
+            [Component::Normal(folder), Component::Normal(_)] => *folder == "exhibits",
+            _ => false,
+        };
+        if !known {
             return Err(Failure::io(format!(
                 "the server sent a file named `{}`",
                 file.name
             )));
         }
         let path = out.join(name);
+        if let Some(folder) = path.parent() {
+            fs::create_dir_all(folder).map_err(io(folder))?;
+        }
         let mut target = OpenOptions::new()
             .create(true)
             .append(true)

@@ -1,6 +1,6 @@
 //! `status`: one screen for people, JSON for machines, one exit code for both.
 
-use std::process::ExitCode;
+use std::{collections::BTreeMap, process::ExitCode};
 
 use serde_json::Value;
 
@@ -78,8 +78,11 @@ fn screen(summary: &Value, genesis: &[u8]) -> String {
         say("witness", witness(url, answer));
     }
     let standing = at(summary, &["fleet", "standing"]).and_then(Value::as_object);
-    let standing = standing.into_iter().flatten();
-    let standing: Vec<String> = standing.map(|(name, n)| format!("{n} {name}")).collect();
+    let standing: BTreeMap<&String, &Value> = standing.into_iter().flatten().collect();
+    let standing: Vec<String> = standing
+        .into_iter()
+        .map(|(name, n)| format!("{n} {name}"))
+        .collect();
     say(
         "hosts",
         format!(
@@ -108,6 +111,7 @@ fn screen(summary: &Value, genesis: &[u8]) -> String {
         say(label, what);
     }
     let open: Vec<String> = object(summary, "open_findings")
+        .into_iter()
         .map(|(severity, n)| format!("{n} {severity}"))
         .collect();
     say(
@@ -227,12 +231,14 @@ fn list<'a>(value: &'a Value, path: &[&str]) -> &'a [Value] {
     found.map(Vec::as_slice).unwrap_or_default()
 }
 
-fn object<'a>(value: &'a Value, key: &str) -> impl Iterator<Item = (&'a String, &'a Value)> {
+/// The entries of an object by their names, whatever order they are sent in.
+fn object<'a>(value: &'a Value, key: &str) -> BTreeMap<&'a String, &'a Value> {
     value
         .get(key)
         .and_then(Value::as_object)
         .into_iter()
         .flatten()
+        .collect()
 }
 
 fn or(text: String, none: &str) -> String {
@@ -252,8 +258,6 @@ fn span(ms: Option<u64>) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use affiant_judge::{
         Severity,
         accounting::{Amount, ClassUse},

@@ -17,7 +17,7 @@ const PIECE: usize = 1_000;
 fn reader(name: &str, out: &Path) -> Result<ExitCode, Failure> {
     let made = http::make(&SystemRandom::new());
     let (token, digest) = made.ok_or_else(|| Failure::io("the system gave no randomness"))?;
-    http::Entitled::new(name, &digest.to_string()).map_err(Failure::usage)?;
+    http::Entitled::new(name, &digest.to_string(), &[http::Right::Read]).map_err(Failure::usage)?;
     keyfile::create_private(out, format!("{token}\n").as_bytes())?;
     println!(
         "wrote {}; give it to its reader, add to verifier.toml\n\n[[reader]]\nname = {name:?}\ntoken_sha256 = \"{digest}\"\n\nand have the verifier read it: systemctl reload affiant-verifier, or SIGHUP",

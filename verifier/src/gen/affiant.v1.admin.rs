@@ -59,6 +59,10 @@ pub mod list_request {
         Keys = 8,
         Relays = 9,
         Holds = 10,
+        Lists = 11,
+        Hits = 12,
+        /// What policies in shadow find.
+        Tried = 13,
     }
     impl What {
         /// String value of the enum field names used in the ProtoBuf definition.
@@ -78,6 +82,9 @@ pub mod list_request {
                 Self::Keys => "WHAT_KEYS",
                 Self::Relays => "WHAT_RELAYS",
                 Self::Holds => "WHAT_HOLDS",
+                Self::Lists => "WHAT_LISTS",
+                Self::Hits => "WHAT_HITS",
+                Self::Tried => "WHAT_TRIED",
             }
         }
         /// Creates an enum from field names used in the ProtoBuf definition.
@@ -94,6 +101,9 @@ pub mod list_request {
                 "WHAT_KEYS" => Some(Self::Keys),
                 "WHAT_RELAYS" => Some(Self::Relays),
                 "WHAT_HOLDS" => Some(Self::Holds),
+                "WHAT_LISTS" => Some(Self::Lists),
+                "WHAT_HITS" => Some(Self::Hits),
+                "WHAT_TRIED" => Some(Self::Tried),
                 _ => None,
             }
         }
@@ -179,6 +189,33 @@ pub struct RevokeRequest {
     pub reason: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CheckRequest {
+    #[prost(string, tag = "1")]
+    pub tenant: ::prost::alloc::string::String,
+    /// As the device table spells it.
+    #[prost(string, tag = "2")]
+    pub device_class: ::prost::alloc::string::String,
+    #[prost(string, tag = "3")]
+    pub site: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct CheckReply {
+    /// As the API gives it.
+    #[prost(string, tag = "1")]
+    pub json: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PutExhibitRequest {
+    #[prost(bytes = "vec", tag = "1")]
+    pub content: ::prost::alloc::vec::Vec<u8>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct PutExhibitReply {
+    /// SHA-256 of the content.
+    #[prost(bytes = "vec", tag = "1")]
+    pub digest: ::prost::alloc::vec::Vec<u8>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct LoggedReply {
     /// Log indices, in order.
     #[prost(uint64, repeated, tag = "1")]
@@ -219,6 +256,33 @@ pub struct DossierReply {
     pub dossier: ::prost::alloc::vec::Vec<u8>,
     #[prost(string, tag = "2")]
     pub json: ::prost::alloc::string::String,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TenantAtRequest {
+    #[prost(string, tag = "1")]
+    pub tenant: ::prost::alloc::string::String,
+    #[prost(uint64, tag = "2")]
+    pub at_unix_ms: u64,
+    /// Absent: by all that the log says.
+    #[prost(uint64, optional, tag = "3")]
+    pub known_unix_ms: ::core::option::Option<u64>,
+}
+#[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RegistryRequest {}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct RegistryReply {
+    /// The bytes of `Party`, `Edge` and `Tenant`, and of each `Binding` that is not withdrawn.
+    #[prost(bytes = "vec", repeated, tag = "1")]
+    pub parties: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
+    #[prost(bytes = "vec", repeated, tag = "2")]
+    pub edges: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
+    #[prost(bytes = "vec", repeated, tag = "3")]
+    pub tenants: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
+    #[prost(bytes = "vec", repeated, tag = "4")]
+    pub bindings: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
+    /// The state of each tenant, in their order.
+    #[prost(string, repeated, tag = "5")]
+    pub states: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct ReportRequest {
@@ -475,6 +539,53 @@ pub mod admin_client {
                 .insert(GrpcMethod::new("affiant.v1.admin.Admin", "Submit"));
             self.inner.unary(req, path, codec).await
         }
+        /// May a tenant use a class of device at a site now, and why not.
+        pub async fn check(
+            &mut self,
+            request: impl tonic::IntoRequest<super::CheckRequest>,
+        ) -> std::result::Result<tonic::Response<super::CheckReply>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/affiant.v1.admin.Admin/Check",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("affiant.v1.admin.Admin", "Check"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Keeps a file that a statement to come names by its digest.
+        pub async fn put_exhibit(
+            &mut self,
+            request: impl tonic::IntoRequest<super::PutExhibitRequest>,
+        ) -> std::result::Result<
+            tonic::Response<super::PutExhibitReply>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/affiant.v1.admin.Admin/PutExhibit",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("affiant.v1.admin.Admin", "PutExhibit"));
+            self.inner.unary(req, path, codec).await
+        }
         /// What an approval of the tenant would cover, as it stands now.
         pub async fn dossier(
             &mut self,
@@ -495,6 +606,50 @@ pub mod admin_client {
             let mut req = request.into_request();
             req.extensions_mut()
                 .insert(GrpcMethod::new("affiant.v1.admin.Admin", "Dossier"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// How a tenant stood at an instant, as known then and as known at another or now; in JSON.
+        pub async fn tenant_at(
+            &mut self,
+            request: impl tonic::IntoRequest<super::TenantAtRequest>,
+        ) -> std::result::Result<tonic::Response<super::ListReply>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/affiant.v1.admin.Admin/TenantAt",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("affiant.v1.admin.Admin", "TenantAt"));
+            self.inner.unary(req, path, codec).await
+        }
+        /// Parties, edges, tenants and bindings as they stand, as officers stated them.
+        pub async fn registry(
+            &mut self,
+            request: impl tonic::IntoRequest<super::RegistryRequest>,
+        ) -> std::result::Result<tonic::Response<super::RegistryReply>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/affiant.v1.admin.Admin/Registry",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("affiant.v1.admin.Admin", "Registry"));
             self.inner.unary(req, path, codec).await
         }
         pub async fn report(
@@ -635,11 +790,31 @@ pub mod admin_server {
             &self,
             request: tonic::Request<super::SubmitRequest>,
         ) -> std::result::Result<tonic::Response<super::LoggedReply>, tonic::Status>;
+        /// May a tenant use a class of device at a site now, and why not.
+        async fn check(
+            &self,
+            request: tonic::Request<super::CheckRequest>,
+        ) -> std::result::Result<tonic::Response<super::CheckReply>, tonic::Status>;
+        /// Keeps a file that a statement to come names by its digest.
+        async fn put_exhibit(
+            &self,
+            request: tonic::Request<super::PutExhibitRequest>,
+        ) -> std::result::Result<tonic::Response<super::PutExhibitReply>, tonic::Status>;
         /// What an approval of the tenant would cover, as it stands now.
         async fn dossier(
             &self,
             request: tonic::Request<super::DossierRequest>,
         ) -> std::result::Result<tonic::Response<super::DossierReply>, tonic::Status>;
+        /// How a tenant stood at an instant, as known then and as known at another or now; in JSON.
+        async fn tenant_at(
+            &self,
+            request: tonic::Request<super::TenantAtRequest>,
+        ) -> std::result::Result<tonic::Response<super::ListReply>, tonic::Status>;
+        /// Parties, edges, tenants and bindings as they stand, as officers stated them.
+        async fn registry(
+            &self,
+            request: tonic::Request<super::RegistryRequest>,
+        ) -> std::result::Result<tonic::Response<super::RegistryReply>, tonic::Status>;
         /// Server streaming response type for the Report method.
         type ReportStream: tonic::codegen::tokio_stream::Stream<
                 Item = std::result::Result<super::ReportFile, tonic::Status>,
@@ -1000,6 +1175,92 @@ pub mod admin_server {
                     };
                     Box::pin(fut)
                 }
+                "/affiant.v1.admin.Admin/Check" => {
+                    #[allow(non_camel_case_types)]
+                    struct CheckSvc<T: Admin>(pub Arc<T>);
+                    impl<T: Admin> tonic::server::UnaryService<super::CheckRequest>
+                    for CheckSvc<T> {
+                        type Response = super::CheckReply;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::CheckRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Admin>::check(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = CheckSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/affiant.v1.admin.Admin/PutExhibit" => {
+                    #[allow(non_camel_case_types)]
+                    struct PutExhibitSvc<T: Admin>(pub Arc<T>);
+                    impl<T: Admin> tonic::server::UnaryService<super::PutExhibitRequest>
+                    for PutExhibitSvc<T> {
+                        type Response = super::PutExhibitReply;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::PutExhibitRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Admin>::put_exhibit(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = PutExhibitSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
                 "/affiant.v1.admin.Admin/Dossier" => {
                     #[allow(non_camel_case_types)]
                     struct DossierSvc<T: Admin>(pub Arc<T>);
@@ -1028,6 +1289,92 @@ pub mod admin_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = DossierSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/affiant.v1.admin.Admin/TenantAt" => {
+                    #[allow(non_camel_case_types)]
+                    struct TenantAtSvc<T: Admin>(pub Arc<T>);
+                    impl<T: Admin> tonic::server::UnaryService<super::TenantAtRequest>
+                    for TenantAtSvc<T> {
+                        type Response = super::ListReply;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::TenantAtRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Admin>::tenant_at(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = TenantAtSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/affiant.v1.admin.Admin/Registry" => {
+                    #[allow(non_camel_case_types)]
+                    struct RegistrySvc<T: Admin>(pub Arc<T>);
+                    impl<T: Admin> tonic::server::UnaryService<super::RegistryRequest>
+                    for RegistrySvc<T> {
+                        type Response = super::RegistryReply;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::RegistryRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Admin>::registry(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = RegistrySvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -1,11 +1,12 @@
-//! Who may read statements: a token each, of which the configuration holds the digest.
+//! Who may read, submit or ask: a token each, of which the configuration holds the digest.
 
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use affiant_proto::{Digest, digest};
 use arc_swap::ArcSwap;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use ring::rand::SecureRandom;
+use serde::Deserialize;
 
 use crate::config::Config;
 
@@ -25,6 +26,20 @@ pub struct Entitled {
     pub name: String,
     /// SHA-256 of his token.
     pub token: Digest,
+    /// What it is good for.
+    pub may: BTreeSet<Right>,
+}
+
+/// What a token is good for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Right {
+    /// To read statements and lists.
+    Read,
+    /// To hand in what officers signed.
+    Submit,
+    /// To ask whether a tenant may.
+    Ask,
 }
 
 /// Why a reader cannot be named.
@@ -36,6 +51,9 @@ pub enum BadReader {
         "token_sha256 is not 64 hexadecimal digits; `affiant-verifier token --reader` prints it"
     )]
     Digest,
+    /// Good for nothing.
+    #[error("may is empty; it has one or more of read, submit, ask")]
+    Nothing,
     /// A name that is empty or too long.
     #[error("name must have 1 to 100 characters")]
     Name,
@@ -43,14 +61,23 @@ pub enum BadReader {
 
 impl Entitled {
     /// Reads what the configuration says of one reader.
-    pub fn new(name: &str, token_sha256: &str) -> Result<Self, BadReader> {
+    pub fn new(name: &str, token_sha256: &str, may: &[Right]) -> Result<Self, BadReader> {
         if name.is_empty() || name.chars().count() > 100 {
             return Err(BadReader::Name);
+        }
+        if may.is_empty() {
+            return Err(BadReader::Nothing);
         }
         Ok(Self {
             name: name.to_owned(),
             token: token_sha256.parse().map_err(|_| BadReader::Digest)?,
+            may: may.iter().copied().collect(),
         })
+    }
+
+    /// Whether his token is good for this.
+    pub fn may(&self, right: Right) -> bool {
+        self.may.contains(&right)
     }
 }
 
@@ -68,7 +95,7 @@ impl Readers {
     ///
     /// Digests are compared, all of them and each to its end: how long it takes says nothing of a
     /// token.
-    pub(super) fn who(&self, token: &str) -> Option<String> {
+    pub(crate) fn who(&self, token: &str) -> Option<Entitled> {
         if token.len() > MAX_TOKEN_BYTES {
             return None;
         }
@@ -82,7 +109,7 @@ impl Readers {
                 .zip(shown.as_bytes())
                 .fold(0, |differs, (a, b)| differs | (a ^ b));
             if differs == 0 {
-                found = Some(reader.name.clone());
+                found = Some(reader.clone());
             }
         }
         found

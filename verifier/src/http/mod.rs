@@ -10,13 +10,15 @@
 //! GET /statement/INDEX         a statement with its leaves      with a reader's token, on the
 //! GET /segments/index          names of the log's segments      second address only
 //! GET /segments/NAME           one of them
+//! GET /exhibits/SHA256         a file that a statement names
+//! /v1/…                        the API, see api/mod.rs
 //! ```
 
 mod entitled;
 mod resource;
 mod server;
 
-pub use entitled::{BadReader, Entitled, MAX_READERS, Readers, make};
+pub use entitled::{BadReader, Entitled, MAX_READERS, Readers, Right, make};
 pub use server::{Limits, serve};
 
 use http_body_util::Full;
@@ -27,7 +29,7 @@ use hyper::{
 };
 use resource::Resource;
 
-use crate::ledger::{ReadError, Reader};
+use crate::ledger::{Exhibits, ReadError, Reader};
 
 /// A tile or segment that was once published never changes (RFC 8246).
 const FOR_EVER: HeaderValue = HeaderValue::from_static("public, max-age=31536000, immutable");
@@ -40,6 +42,7 @@ const FOR_A_SECOND: HeaderValue = HeaderValue::from_static("public, max-age=1");
 const NEVER: HeaderValue = HeaderValue::from_static("no-store");
 
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const BYTES: HeaderValue = HeaderValue::from_static("application/octet-stream");
 
 /// Reads bytes as the path of a request: for fuzz targets.
@@ -54,21 +57,28 @@ pub fn read_any(bytes: &[u8]) {
 #[derive(Clone)]
 pub struct Site {
     log: Reader,
-    /// Who may read statements; `None` on the public address.
-    readers: Option<Readers>,
+    /// `None` on the public address.
+    private: Option<Private>,
+}
+
+/// What is read with a token only.
+#[derive(Clone)]
+struct Private {
+    exhibits: Exhibits,
+    readers: Readers,
 }
 
 impl Site {
     /// Answers with the public tree only.
     pub fn public(log: Reader) -> Self {
-        Self { log, readers: None }
+        Self { log, private: None }
     }
 
     /// Answers with statements too, to `readers`.
-    pub fn with_statements(log: Reader, readers: Readers) -> Self {
+    pub fn with_statements(log: Reader, exhibits: Exhibits, readers: Readers) -> Self {
         Self {
             log,
-            readers: Some(readers),
+            private: Some(Private { exhibits, readers }),
         }
     }
 
@@ -116,7 +126,7 @@ impl Site {
 
     /// Why this caller reads no statements; none where he may.
     fn refusal(&self, headers: &HeaderMap) -> Option<Response<Full<Bytes>>> {
-        let Some(readers) = &self.readers else {
+        let Some(Private { readers, .. }) = &self.private else {
             return Some(text(
                 StatusCode::NOT_FOUND,
                 "statements are served on the verifier's api address, to readers with a token\n",
@@ -127,10 +137,14 @@ impl Site {
             .and_then(|value| value.to_str().ok())
             .and_then(|value| value.strip_prefix("Bearer "));
         match token.and_then(|token| readers.who(token)) {
-            Some(reader) => {
-                tracing::debug!(reader, "reads statements");
+            Some(reader) if reader.may(Right::Read) => {
+                tracing::debug!(reader = reader.name, "reads statements");
                 None
             }
+            Some(_) => Some(text(
+                StatusCode::FORBIDDEN,
+                "this token may not read; verifier.toml says what each may\n",
+            )),
             None => {
                 let mut refused = text(
                     StatusCode::UNAUTHORIZED,
@@ -162,6 +176,17 @@ impl Site {
             Resource::Statement(index) => {
                 let envelope = self.log.entry(index)?;
                 envelope.map(|bytes| (bytes.into(), BYTES, FOR_AN_HOUR_PRIVATE))
+            }
+            Resource::Exhibit(named) => {
+                let exhibits = self.private.as_ref().map(|private| &private.exhibits);
+                let read = exhibits.map(|exhibits| {
+                    exhibits.get(&named).map_err(|source| ReadError::Io {
+                        path: exhibits.path(&named),
+                        source,
+                    })
+                });
+                let bytes = read.transpose()?.flatten();
+                bytes.map(|bytes| (bytes.into(), BYTES, FOR_AN_HOUR_PRIVATE))
             }
             Resource::Segments => {
                 let names: String = self

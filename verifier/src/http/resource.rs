@@ -1,6 +1,6 @@
 //! What a path names.
 
-use affiant_proto::tlog::TilePath;
+use affiant_proto::{Digest, tlog::TilePath};
 use affiant_report::segment::SegmentName;
 
 /// Longest path that can name anything: `/segments/` and two indices of 20 digits, a digest of 64
@@ -16,6 +16,8 @@ pub(super) enum Resource {
     Tile(TilePath),
     /// The statement at an index, with its leaves.
     Statement(u64),
+    /// The exhibit of this digest.
+    Exhibit(Digest),
     /// The names of the log's segments.
     Segments,
     /// One of them.
@@ -35,6 +37,10 @@ impl Resource {
         if let Some(index) = path.strip_prefix("statement/") {
             let read: u64 = index.parse().ok()?;
             return (read.to_string() == index).then_some(Self::Statement(read));
+        }
+        if let Some(named) = path.strip_prefix("exhibits/") {
+            let read: Digest = named.parse().ok()?;
+            return (read.to_string() == named).then_some(Self::Exhibit(read));
         }
         match path.strip_prefix("segments/") {
             Some("index") => Some(Self::Segments),
@@ -73,6 +79,10 @@ mod tests {
         assert_eq!(read("/segments/index"), Some(Resource::Segments));
         let segment = read(&format!("/segments/{name}")).unwrap();
         assert_eq!(segment, Resource::Segment(name.parse().unwrap()));
+        let named = affiant_proto::digest(b"list");
+        let exhibit = read(&format!("/exhibits/{named}")).unwrap();
+        assert_eq!(exhibit, Resource::Exhibit(named));
+        assert!(exhibit.is_private());
         assert!(segment.is_private() && Resource::Statement(1).is_private());
         assert!(!Resource::Checkpoint.is_private());
     }
@@ -98,6 +108,8 @@ mod tests {
             "/segments/../lock",
             "/segments/%2e%2e/lock",
             "/lock",
+            "/exhibits/",
+            "/exhibits/../lock",
         ] {
             assert_eq!(Resource::parse(path), None, "{path}");
         }

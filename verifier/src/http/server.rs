@@ -2,10 +2,11 @@
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
-use http_body_util::Full;
+use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::{
     Request, Response, StatusCode,
     body::{Bytes, Incoming},
+    header::{CACHE_CONTROL, CONTENT_TYPE},
     server::conn::http1,
     service::service_fn,
 };
@@ -13,7 +14,8 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{net::TcpListener, sync::Semaphore, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use super::{Site, text};
+use super::{JSON, NEVER, Site, text};
+use crate::api::{self, Api};
 
 /// What callers are allowed.
 #[derive(Clone, Copy, Debug)]
@@ -42,8 +44,14 @@ impl Default for Limits {
     }
 }
 
-/// Answers on `listener` until `stop`.
-pub async fn serve(site: Site, listener: TcpListener, limits: Limits, stop: CancellationToken) {
+/// Answers on `listener` until `stop`; what begins with the API's prefix `api` answers, where there is one.
+pub async fn serve(
+    site: Site,
+    api: Option<Api>,
+    listener: TcpListener,
+    limits: Limits,
+    stop: CancellationToken,
+) {
     let places = Arc::new(Semaphore::new(limits.connections));
     let reads = Arc::new(Semaphore::new(limits.reads));
     let mut open = JoinSet::new();
@@ -65,10 +73,12 @@ pub async fn serve(site: Site, listener: TcpListener, limits: Limits, stop: Canc
                 }
             },
         };
-        let (site, reads, stop) = (site.clone(), Arc::clone(&reads), stop.clone());
+        let (site, api) = (site.clone(), api.clone());
+        let (reads, stop) = (Arc::clone(&reads), stop.clone());
         open.spawn(async move {
-            let service =
-                service_fn(move |request| answer(site.clone(), Arc::clone(&reads), request));
+            let service = service_fn(move |request| {
+                answer(site.clone(), api.clone(), Arc::clone(&reads), request)
+            });
             let connection = http1::Builder::new()
                 .timer(TokioTimer::new())
                 .header_read_timeout(limits.head)
@@ -86,10 +96,16 @@ pub async fn serve(site: Site, listener: TcpListener, limits: Limits, stop: Canc
 
 async fn answer(
     site: Site,
+    api: Option<Api>,
     reads: Arc<Semaphore>,
     request: Request<Incoming>,
 ) -> Result<Response<Full<Bytes>>, Infallible> {
     let place = reads.acquire_owned().await;
+    if let Some(api) = api
+        && request.uri().path().starts_with(api::PREFIX)
+    {
+        return Ok(spelled(asked(&api, request).await));
+    }
     let answered = tokio::task::spawn_blocking(move || {
         let answered = site.answer(request.method(), request.uri().path(), request.headers());
         drop(place);
@@ -101,4 +117,27 @@ async fn answer(
             "no answer could be made\n",
         )
     }))
+}
+
+/// Asks the API: what a caller has no right to is not read.
+async fn asked(api: &Api, request: Request<Incoming>) -> api::Answer {
+    let (head, body) = request.into_parts();
+    let (method, path) = (head.method, head.uri.path());
+    let query = head.uri.query().unwrap_or_default();
+    if let Some(refused) = api.refusal(&method, path, query, &head.headers) {
+        return refused;
+    }
+    let limit = api::limit(&method, path, query);
+    match Limited::new(body, limit).collect().await {
+        Ok(body) => api.answer(&method, path, query, &body.to_bytes()).await,
+        Err(error) => api::Answer::unread(limit, &*error),
+    }
+}
+
+fn spelled(answer: api::Answer) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(answer.body.into()));
+    *response.status_mut() = answer.status;
+    response.headers_mut().insert(CONTENT_TYPE, JSON);
+    response.headers_mut().insert(CACHE_CONTROL, NEVER);
+    response
 }

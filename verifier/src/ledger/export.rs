@@ -18,6 +18,7 @@ use affiant_report::{edge::Made, segment::SegmentName};
 
 use super::{
     disk::{Access, Disk as _, LocalDisk},
+    exhibits::{Exhibits, NotPut},
     kept::{NotKept, PublishedNote, published_segments},
     places::Places,
     tiles::Public,
@@ -124,6 +125,7 @@ fn once(
         }
     }
     if statements {
+        exhibits(directory, to)?;
         done.segments = segments(&Places::new(directory), to, &names, progress)?;
     }
     let checkpoint = into.checkpoint();
@@ -149,6 +151,21 @@ fn earlier(into: &Public, published: &PublishedNote) -> Result<u64, NotExported>
         });
     }
     Ok(held.size())
+}
+
+/// Copies the files that statements name, before the statements.
+fn exhibits(from: &Path, to: &Path) -> Result<(), NotExported> {
+    let (from, into) = (Exhibits::of(from), Exhibits::within(to));
+    for named in from.all().map_err(at(to))? {
+        let path = from.path(&named);
+        let bytes = from.get(&named).map_err(at(&path))?;
+        let bytes = bytes.ok_or(NotExported::Changed(path))?;
+        into.put(&bytes).map_err(|error| match error {
+            NotPut::Io { path, source } => NotExported::Io { path, source },
+            NotPut::TooLong => NotExported::Changed(from.path(&named)),
+        })?;
+    }
+    Ok(())
 }
 
 /// Copies segments, and names them in `segments/index`, for a web server lists no directory.

@@ -18,6 +18,7 @@ mod check;
 mod create;
 mod disk;
 mod erase;
+mod exhibits;
 mod export;
 mod hold;
 mod kept;
@@ -41,6 +42,7 @@ pub use affiant_report::segment::{
 };
 pub use disk::{Access, Disk, LocalDisk};
 pub use erase::{Erased, Eraser, NotErased};
+pub use exhibits::{Exhibits, NotPut};
 pub use export::{Exported, NotExported, export};
 pub use hold::NotHeld;
 pub use kept::{Idle, Kept, KeptEntries, NotKept, PublishedNote, published_segments};

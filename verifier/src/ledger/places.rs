@@ -6,6 +6,7 @@
 //!   lock           the head; trusted, see lock.rs
 //!   wal            what is not yet in a segment; not trusted, see wal.rs
 //!   segments/      the entries; not trusted, see report/src/segment/mod.rs
+//!   exhibits/      files that statements name by their SHA-256; not trusted, see exhibits.rs
 //!   swept/         what recovery took away: segments that the lock does not name, torn ends of
 //!                  the write-ahead file; never read, for people to look at and delete
 //!   public/        checkpoint and tiles; 0755 and 0644; not trusted, see tiles.rs
@@ -42,6 +43,10 @@ impl Places {
 
     pub(super) fn segments(&self) -> PathBuf {
         self.0.join("segments")
+    }
+
+    pub(super) fn exhibits(&self) -> PathBuf {
+        self.0.join("exhibits")
     }
 
     pub(super) fn swept(&self) -> PathBuf {

@@ -73,8 +73,8 @@ pub enum ReadError {
     /// A segment.
     #[error(transparent)]
     Segment(#[from] BadSegment),
-    /// A tile that could not be read.
-    #[error("tile {path} cannot be read: {source}")]
+    /// A tile or exhibit that could not be read.
+    #[error("{path} cannot be read: {source}")]
     Io {
         /// The file.
         path: PathBuf,

@@ -16,7 +16,11 @@ mod workers;
 
 use std::{io, num::NonZeroUsize, thread};
 
-use affiant_proto::tlog::{Checkpoint, Note};
+use affiant_judge::exhibits;
+use affiant_proto::{
+    Digest, digest,
+    tlog::{Checkpoint, Note},
+};
 use affiant_report::{
     Trust, Verdict,
     head::Head,
@@ -226,6 +230,9 @@ impl<'a> Reading<'a> {
     fn frame(&mut self, frame: Frame) -> Result<(), (&'static str, Wrong)> {
         let mut closes = frame.closes.into_iter().peekable();
         for entry in frame.entries {
+            if let Some(named) = exhibits::named(entry.statement().body()) {
+                self.exhibit(&named)?;
+            }
             let taken = match &mut self.log {
                 Some(log) => log.take(entry, |made| self.tiles.full(made)),
                 None => self.open(entry),
@@ -242,6 +249,25 @@ impl<'a> Reading<'a> {
             }
         }
         frame.fault.map_or(Ok(()), |fault| Err(told(fault)))
+    }
+
+    /// Reads the file that a statement names; where it is missing, what rests on it is not judged.
+    fn exhibit(&mut self, named: &Digest) -> Result<(), (&'static str, Wrong)> {
+        let path = self.places.exhibit(named);
+        let wrong = |wrong| Err(("exhibits", wrong));
+        match self.store.read(&path, exhibits::MAX_EXHIBIT_BYTES as u64) {
+            Ok(Some(bytes)) if digest(&bytes) != *named => {
+                wrong(Wrong::Log(format!("{path} is not what it is named by")))
+            }
+            Ok(bytes) => {
+                if let (Some(bytes), Some(log)) = (bytes, &mut self.log) {
+                    log.exhibit(bytes);
+                }
+                Ok(())
+            }
+            Err(unread) if unread.is_told_of_the_log() => wrong(Wrong::Log(unread.to_string())),
+            Err(unread) => wrong(Wrong::Storage(unread.into())),
+        }
     }
 
     fn open(

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use affiant_proto::tlog::{Checkpoint, MAX_NOTE_BYTES, Note};
+use affiant_proto::{
+    Digest,
+    tlog::{Checkpoint, MAX_NOTE_BYTES, Note},
+};
 use affiant_report::{
     head::{Head, MAX_HEAD_BYTES},
     segment::{MAX_FILE_BYTES, Segment, SegmentName, cover},
@@ -14,15 +17,16 @@ use super::{Failure, store::Store, tiles::Listed};
 /// Where the parts of a log lie below the directory that was named.
 ///
 /// ```text
-/// verifier's data   log/lock  log/segments/  log/public/checkpoint  log/public/tile/
-/// its log           lock      segments/      public/checkpoint      public/tile/
-/// an export                   segments/      checkpoint             tile/
+/// verifier's data   log/lock  log/segments/  log/exhibits/  log/public/checkpoint  log/public/tile/
+/// its log           lock      segments/      exhibits/      public/checkpoint      public/tile/
+/// an export                   segments/      exhibits/      checkpoint             tile/
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Places {
     /// The lock; none in an export.
     lock: Option<String>,
     segments: String,
+    exhibits: String,
     public: String,
 }
 
@@ -34,6 +38,7 @@ impl Places {
                 return Ok(Self {
                     lock: Some(format!("{before}lock")),
                     segments: format!("{before}segments/"),
+                    exhibits: format!("{before}exhibits/"),
                     public: format!("{before}public/"),
                 });
             }
@@ -42,6 +47,7 @@ impl Places {
             return Ok(Self {
                 lock: None,
                 segments: "segments/".to_owned(),
+                exhibits: "exhibits/".to_owned(),
                 public: String::new(),
             });
         }
@@ -61,6 +67,11 @@ impl Places {
     /// Where a segment lies.
     pub fn segment(&self, name: &SegmentName) -> String {
         format!("{}{name}", self.segments)
+    }
+
+    /// Where an exhibit lies.
+    pub fn exhibit(&self, named: &Digest) -> String {
+        format!("{}{named}", self.exhibits)
     }
 
     /// Before the path of a tile, and before that of the checkpoint.

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeSet;
 
-use affiant_judge::Finding;
+use affiant_judge::{Finding, Judge, exhibits};
 use affiant_proto::{Disclosure, envelope};
 use affiant_report::{
     Verdict,
     document::{Claim, MAX_REPORT_BYTES},
     evidence::{Entry, Reader},
-    files::{EVIDENCE, Files, REPORT, Unread, whole},
+    files::{self, EVIDENCE, Files, REPORT, Unread, whole},
     reading::Reading,
     verify::Checks,
     words::meaning,
@@ -47,12 +47,7 @@ pub fn explain_log(
     let read = log::read(store, &found, asked, watch, &mut checks)?;
     let mut finding = None;
     if let Some(read) = read {
-        finding = read
-            .log
-            .judge()
-            .findings()
-            .into_iter()
-            .find(|finding| finding.id == id);
+        finding = named(read.log.judge(), id);
         read.log
             .conclude(&mut checks, found.note.as_deref(), asked.since, read.whole);
     }
@@ -61,6 +56,12 @@ pub fn explain_log(
     let records = records(store, &found, &indices, asked.trust)?;
     let verdict = checks.conclude_log(asked.trust.is_some());
     Ok((explained(finding, &indices, records), verdict))
+}
+
+/// The finding of this id, also one of a policy in shadow.
+fn named(judge: &Judge, id: &str) -> Option<Finding> {
+    let all = judge.findings().into_iter().chain(judge.tried());
+    all.into_iter().find(|finding| finding.id == id)
 }
 
 /// Derives a finding again from a bundle; what ties that to the log is for `verify` to say.
@@ -74,14 +75,18 @@ pub fn explain_bundle(files: &dyn Files, id: &str) -> Result<Explained, NotShown
     while let Some(entry) = reader.next_entry()? {
         // The report's own statement comes after what it is about.
         if entry.index < claim.size {
+            if let Some(named) = exhibits::named(entry.statement.body()) {
+                let name = files::exhibit(&named);
+                match whole(files, &name, exhibits::MAX_EXHIBIT_BYTES as u64) {
+                    Ok(bytes) => reading.exhibit(bytes),
+                    Err(Unread::Missing(_)) => {}
+                    Err(bad) => return Err(bad.into()),
+                }
+            }
             reading.take(entry)?;
         }
     }
-    let finding = reading
-        .judge()
-        .findings()
-        .into_iter()
-        .find(|finding| finding.id == id);
+    let finding = named(reading.judge(), id);
     let finding = finding.ok_or_else(|| NotShown::NoFinding(id.to_owned()))?;
     let indices: BTreeSet<u64> = finding.evidence.indices.iter().copied().collect();
 

@@ -165,6 +165,16 @@ pub fn explained(explained: &Explained) -> String {
                 finding.rules_version
             ),
         ),
+        (
+            "policy",
+            match (&finding.policy, &finding.pack) {
+                (Some(policy), Some(pack)) if finding.shadow => {
+                    format!("{policy} of {pack}, in shadow: it counts for nothing")
+                }
+                (Some(policy), Some(pack)) => format!("{policy} of {pack}"),
+                _ => String::new(),
+            },
+        ),
         ("what happened", finding.title.clone()),
         (
             "when",

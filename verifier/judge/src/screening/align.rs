@@ -44,6 +44,19 @@ pub struct Pair {
     pub(crate) telling: bool,
 }
 
+impl Pair {
+    /// Names that a file says are of one organisation.
+    pub(crate) fn of_aliases(asked: &Name, listed: &Name) -> Self {
+        Self {
+            asked: asked.whole().to_owned(),
+            listed: listed.whole().to_owned(),
+            alike: 1_000,
+            weight: asked.weight().min(listed.weight()),
+            telling: true,
+        }
+    }
+}
+
 /// How two names lie beside each other.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Alignment {
@@ -129,13 +142,7 @@ pub(crate) fn align(asked: &Name, listed: &Name) -> Alignment {
 pub(crate) fn as_one_word(asked: &Name, listed: &Name) -> Alignment {
     let weight = asked.weight().min(listed.weight());
     Alignment {
-        pairs: vec![Pair {
-            asked: asked.whole().to_owned(),
-            listed: listed.whole().to_owned(),
-            alike: 1_000,
-            weight,
-            telling: true,
-        }],
+        pairs: vec![Pair::of_aliases(asked, listed)],
         matched: u64::from(weight) * 1_000,
         asked_whole: true,
         listed_whole: true,
@@ -191,25 +198,36 @@ fn together(text: &str, words: &[Token]) -> Option<usize> {
 }
 
 /// How many words, at least two, `word` has the first letters of, each one letter or those of its
-/// syllables.
+/// syllables. Behind them may stand the first letter of the legal form, which is not among the words.
 fn by_letters(word: &Token, words: &[Token]) -> Option<usize> {
-    let fits = word.sort == Sort::Own && (MIN_ACRONYM..=MAX_ACRONYM).contains(&word.text.len());
-    if !fits || !word.text.bytes().all(|b| b.is_ascii_lowercase()) {
+    let letters = word.text.as_ref();
+    let fits = word.sort == Sort::Own && (MIN_ACRONYM..=MAX_ACRONYM).contains(&letters.len());
+    if !fits || !letters.bytes().all(|b| b.is_ascii_lowercase()) {
         return None;
     }
-    let length = spelt(&word.text, words).filter(|it| *it >= 2)?;
+    let without_form = letters
+        .strip_suffix('c')
+        .filter(|it| it.len() >= MIN_ACRONYM);
+    let ways = [Some(letters), without_form];
+    let length = ways
+        .into_iter()
+        .flatten()
+        .find_map(|it| spelt(it, words))
+        .filter(|it| *it >= 2)?;
     let run = words.get(..length)?;
     let described = run.iter().all(|it| !it.sort.is_telling());
-    (word.text.len() > MIN_ACRONYM || described).then_some(length)
+    (letters.len() > MIN_ACRONYM || described).then_some(length)
 }
 
+/// How many words `letters` are the first letters of. "Group" and its like may be left out.
 fn spelt(letters: &str, words: &[Token]) -> Option<usize> {
+    let skipped = words.first().is_some_and(|it| it.group == Some("company"));
     if letters.is_empty() {
-        return Some(0);
+        return Some(usize::from(skipped));
     }
     let (word, rest) = words.split_first()?;
     let first = word.text.get(..1)?;
-    let ways = [word.initials.as_deref(), Some(first)];
+    let ways = [word.initials.as_deref(), Some(first), skipped.then_some("")];
     ways.into_iter().flatten().find_map(|way| {
         let left = letters.strip_prefix(way)?;
         Some(spelt(left, rest)? + 1)

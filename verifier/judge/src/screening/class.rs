@@ -1,8 +1,8 @@
 //! From a pairing to a class.
 
-use std::fmt;
+use std::{fmt, str::FromStr};
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{
     align::{self, Alignment},
@@ -12,7 +12,7 @@ use super::{
 };
 
 /// How near a name is to one on a list.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Class {
     /// A unit of it, or it is a unit of: one name stands whole inside the other.
@@ -42,9 +42,24 @@ impl Class {
     }
 }
 
+/// A text that names no class.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a class of hits: exact, strong, possible or context")]
+pub struct NotAClass;
+
+impl FromStr for Class {
+    type Err = NotAClass;
+
+    fn from_str(text: &str) -> Result<Self, NotAClass> {
+        let all = [Self::Exact, Self::Strong, Self::Possible, Self::Context];
+        let named = all.into_iter().find(|class| class.as_str() == text);
+        named.ok_or(NotAClass)
+    }
+}
+
 impl fmt::Display for Class {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
+        f.pad(self.as_str())
     }
 }
 
@@ -111,7 +126,13 @@ fn is_context(asked: &Name, listed: &Name, alignment: &Alignment) -> bool {
         alignment.listed_whole
     };
     let (inner, outer) = if a.len() < b.len() { (a, b) } else { (b, a) };
-    if inner.len() == outer.len() || !tells_enough(inner) {
+    // "X Group" is whole where X is.
+    let is_group = |it: &Token| it.group == Some("company");
+    let inner = match inner.split_last() {
+        Some((last, rest)) if is_group(last) && !rest.is_empty() => rest,
+        _ => inner,
+    };
+    if inner.len() >= outer.len() || !tells_enough(inner) {
         return false;
     }
     let stands_in = outer.windows(inner.len()).any(|window| {

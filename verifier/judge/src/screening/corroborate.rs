@@ -74,7 +74,8 @@ impl Corroboration {
     }
 }
 
-/// A subject, read for comparison.
+/// What is known of a subject or an entry, read for comparison.
+#[derive(Clone, Debug)]
 pub(super) struct Known {
     countries: BTreeSet<&'static str>,
     addresses: Vec<Address>,
@@ -84,6 +85,10 @@ pub(super) struct Known {
 impl Known {
     pub(super) fn of(subject: &Subject) -> Self {
         Self::read(&subject.countries, &subject.addresses, &subject.identifiers)
+    }
+
+    pub(super) fn of_entry(entry: &Entry) -> Self {
+        Self::read(&entry.countries, &entry.addresses, &entry.identifiers)
     }
 
     fn read(countries: &[String], addresses: &[String], identifiers: &[String]) -> Self {
@@ -98,8 +103,7 @@ impl Known {
         }
     }
 
-    pub(super) fn beside(&self, entry: &Entry) -> Corroboration {
-        let listed = Self::read(&entry.countries, &entry.addresses, &entry.identifiers);
+    pub(super) fn beside(&self, listed: &Self) -> Corroboration {
         let common = |empty: bool, common: bool| match (empty, common) {
             (true, _) => Agreement::Unknown,
             (false, true) => Agreement::Agrees,
@@ -116,7 +120,7 @@ impl Known {
         };
         Corroboration {
             country,
-            address: self.address_beside(&listed),
+            address: self.address_beside(listed),
             identifier,
         }
     }
@@ -153,6 +157,7 @@ fn one_country(code: &'static str) -> &'static str {
     }
 }
 
+#[derive(Clone, Debug)]
 struct Address {
     cities: BTreeSet<&'static str>,
     numbers: BTreeSet<String>,

@@ -283,6 +283,15 @@ mod tests {
         }
     }
 
+    proptest::proptest! {
+        #[test]
+        fn what_was_folded_folds_to_itself(text in "\\PC{0,40}") {
+            for piece in pieces(&text) {
+                proptest::prop_assert_eq!(folded(&piece.text), piece.text);
+            }
+        }
+    }
+
     #[test]
     fn initials_are_joined_and_possessives_left_out() {
         for (text, words) in [

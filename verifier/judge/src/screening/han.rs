@@ -62,12 +62,27 @@ pub(crate) fn read(run: &str) -> Vec<Part> {
             at += length;
         } else {
             let c = chars.get(at).copied().unwrap_or_default();
-            unknown.push_str(any_ascii::any_ascii_char(c));
+            unknown.push_str(pinyin(c));
             at += 1;
         }
     }
     flush(&mut unknown, &mut parts);
     parts
+}
+
+/// A character in pinyin: of several readings the one that names have.
+fn pinyin(c: char) -> &'static str {
+    match c {
+        '长' => "chang",
+        '重' => "chong",
+        '厦' => "xia",
+        '朝' => "chao",
+        '乐' => "le",
+        '行' => "hang",
+        '单' => "shan",
+        '曾' => "zeng",
+        c => any_ascii::any_ascii_char(c),
+    }
 }
 
 fn flush(unknown: &mut String, parts: &mut Vec<Part>) {
@@ -188,7 +203,7 @@ mod tests {
             ("十四所", "14 institute"),
             ("云从科技", "'yuncong' technology"),
             ("三一重工", "'sanyi' heavy industry"),
-            ("國立臺灣大學", "'guoli' taiwan university"),
+            ("國立臺灣大學", "national taiwan university"),
         ] {
             assert_eq!(words(run), english, "{run}");
         }

@@ -2,7 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::Arc,
+    sync::{Arc, OnceLock},
 };
 
 use serde::Serialize;
@@ -13,7 +13,7 @@ use super::{
     class::{self, Class},
     corroborate::{Corroboration, Known, Subject, numbers_in},
     known_as,
-    list::List,
+    list::{self, List},
     name::{Name, Token},
     similar,
     table::{Table, with_letters_left_out},
@@ -69,6 +69,8 @@ pub struct Screener {
     /// Names by words run together and by first letters.
     runs: Table,
     identifiers: BTreeMap<String, Vec<(u32, u32)>>,
+    /// What is known of each entry of each list, read when it is first hit.
+    known: Vec<Vec<OnceLock<Known>>>,
 }
 
 #[derive(Clone, Debug)]
@@ -106,7 +108,13 @@ impl Screener {
             slips: Table::default(),
             runs: Table::default(),
             identifiers: BTreeMap::new(),
+            known: Vec::new(),
         };
+        it.known = it
+            .lists
+            .iter()
+            .map(|list| vec![OnceLock::new(); list.entries().len()])
+            .collect();
         it.read_names();
         it.weigh();
         it.index_words();
@@ -201,7 +209,7 @@ impl Screener {
             if let Some(initials) = &token.initials {
                 self.initials.entry(initials.clone()).or_default().push(at);
             }
-            if token.sort == Sort::Own && token.text.len() >= 4 {
+            if token.sort == Sort::Own && token.text.len() >= similar::SOUND_LETTERS {
                 self.sounds
                     .entry(similar::sound(&token.text))
                     .or_default()
@@ -265,6 +273,7 @@ impl Screener {
             }
         };
         for name in &subject.names {
+            add(name.clone(), &mut names);
             known_as::names_in(name)
                 .into_iter()
                 .for_each(|it| add(it, &mut names));
@@ -287,7 +296,7 @@ impl Screener {
     ) -> Option<Hit> {
         let list = self.lists.get(index(indexed.list))?;
         let entry = list.entries().get(index(indexed.entry))?;
-        let corroboration = known.beside(entry);
+        let corroboration = self.beside(known, indexed.list, indexed.entry, entry);
         let mut tokens = alignment.pairs;
         tokens.sort_by_key(|it| std::cmp::Reverse(it.weight));
         Some(Hit {
@@ -302,9 +311,18 @@ impl Screener {
         })
     }
 
+    fn beside(&self, asked: &Known, list: u32, at: u32, entry: &list::Entry) -> Corroboration {
+        let read = || Known::of_entry(entry);
+        let cell = self.known.get(index(list)).and_then(|it| it.get(index(at)));
+        match cell {
+            Some(cell) => asked.beside(cell.get_or_init(read)),
+            None => asked.beside(&read()),
+        }
+    }
+
     /// A hit whose name is another one, but whose number in a register is the same.
-    fn hit_by_number(&self, known: &Known, (list, at): (u32, u32)) -> Option<Hit> {
-        let list = self.lists.get(index(list))?;
+    fn hit_by_number(&self, known: &Known, (list_at, at): (u32, u32)) -> Option<Hit> {
+        let list = self.lists.get(index(list_at))?;
         let entry = list.entries().get(index(at))?;
         Some(Hit {
             list: list.id().to_owned(),
@@ -314,7 +332,7 @@ impl Screener {
             asked: String::new(),
             class: Class::Strong,
             tokens: Vec::new(),
-            corroboration: known.beside(entry),
+            corroboration: self.beside(known, list_at, at, entry),
         })
     }
 
@@ -376,7 +394,7 @@ impl Screener {
             );
             near.extend(token.initials.as_ref().and_then(|it| self.ids.get(it)));
             near.extend(self.initials.get(&token.text).into_iter().flatten());
-            if token.sort == Sort::Own && token.text.len() >= 4 {
+            if token.sort == Sort::Own && token.text.len() >= similar::SOUND_LETTERS {
                 near.extend(
                     self.sounds
                         .get(&similar::sound(&token.text))
@@ -446,13 +464,27 @@ fn each_run(name: &Name, mut each: impl FnMut(&[u8])) {
                 Some(initials) => syllables.extend_from_slice(initials.as_bytes()),
                 None => syllables.extend(token.text.bytes().next()),
             }
-            if at > 0 {
-                if at < 4 {
-                    each(&text);
-                }
+            if at == 0 {
+                continue;
+            }
+            if at < 4 {
+                each(&text);
+            }
+            each(&letters);
+            if syllables != letters {
+                each(&syllables);
+            }
+            if at > 1 {
+                // With the letter of a legal form, and without that of "group".
+                letters.push(b'c');
                 each(&letters);
-                if syllables != letters {
-                    each(&syllables);
+                letters.pop();
+                if token.group == Some("company") {
+                    let group = letters.pop();
+                    letters.push(b'c');
+                    each(&letters);
+                    letters.pop();
+                    letters.extend(group);
                 }
             }
         }
@@ -526,7 +558,7 @@ fn reweigh(name: &mut Name, ids: &BTreeMap<Box<str>, u32>, words: &[Entry]) {
     }
 }
 
-/// Judges one pair of names, without a list: with the neutral table of rarity alone.
+/// Judges one pair of names, without a list: with the neutral table of rarity and the shipped aliases.
 ///
 /// Fields that hold several names are read as all of them; the nearest pair counts.
 pub fn compare(asked: &str, listed: &str) -> Option<(Class, Vec<Pair>)> {
@@ -539,7 +571,12 @@ pub fn compare(asked: &str, listed: &str) -> Option<(Class, Vec<Pair>)> {
     let (a, b) = (read(asked), read(listed));
     let mut best: Option<(Class, u64, Vec<Pair>)> = None;
     for (x, y) in a.iter().flat_map(|x| b.iter().map(move |y| (x, y))) {
-        let Some((class, alignment)) = class::judge(x, y) else {
+        let judged = class::judge(x, y);
+        let is_one = || Aliases::shipped().are_one(x, y);
+        if judged.as_ref().is_none_or(|it| it.0 < Class::Strong) && is_one() {
+            return Some((Class::Strong, vec![Pair::of_aliases(x, y)]));
+        }
+        let Some((class, alignment)) = judged else {
             continue;
         };
         if best

@@ -184,6 +184,13 @@ fn without_lead(clause: &str) -> &str {
 fn variants(clause: &str) -> Vec<String> {
     let clause = trimmed(clause);
     let mut out = vec![clause.to_owned()];
+    // Two words that lists translate in two ways: research institute or academy, and research
+    // institute or institute.
+    for (word, other) in [("研究院", "学术院"), ("研究所", "所")] {
+        if clause.contains(word) {
+            out.push(clause.replace(word, other));
+        }
+    }
     if let Some((before, inside, after)) = brackets(clause) {
         if is_acronym(inside) {
             out = vec![format!("{before} {after}"), format!("{inside} {after}")];

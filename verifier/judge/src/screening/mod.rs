@@ -24,6 +24,7 @@ mod lands;
 mod list;
 mod name;
 mod number;
+mod pairs;
 mod pinyin;
 mod similar;
 mod table;
@@ -36,6 +37,7 @@ pub use corroborate::{Agreement, Corroboration, Subject};
 pub use index::{Hit, Screener, compare};
 pub use list::{Entry, List};
 pub use name::{MAX_CHARS, MAX_TOKENS, Name, Token};
+pub use pairs::{Judged, LabelledPair, Score, read_pairs};
 pub use words::Sort;
 
 /// Version of how names are compared: lists, tables and thresholds of this code. What was decided

@@ -255,7 +255,7 @@ fn known_token(word: words::Word, written: &str) -> Token {
         ordinal: false,
         front: word.front,
         initials: initials(word.text),
-        pinyin: false,
+        pinyin: word.sort == Sort::Place && pinyin::syllables(word.text).is_some(),
     }
 }
 

@@ -20,6 +20,9 @@ const MIN_LETTERS: usize = 5;
 /// Longest word that is compared letter by letter; longer ones are equal or not.
 const MAX_LETTERS: usize = 40;
 
+/// Shortest word that is compared by its sound: shorter ones are initials as often, which have none.
+pub(super) const SOUND_LETTERS: usize = 6;
+
 /// What a slip may cost for each letter of the longer word: one letter in five.
 const BUDGET_PER_LETTER: u32 = 220;
 /// What slips may cost in all: two letters.
@@ -68,8 +71,8 @@ pub(crate) fn alike(a: &Token, b: &Token) -> u32 {
         by_letters(&a.text, &b.text, strict).max(by_letters(&a.written, &b.written, strict));
     if spelt < SAME_SOUND
         && !(a.pinyin && b.pinyin)
-        && a.text.len() >= 4
-        && b.text.len() >= 4
+        && a.text.len() >= SOUND_LETTERS
+        && b.text.len() >= SOUND_LETTERS
         && sound(&a.text) == sound(&b.text)
     {
         return SAME_SOUND;

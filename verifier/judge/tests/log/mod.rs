@@ -224,7 +224,14 @@ impl Log {
         self.judge.findings()
     }
 
-    /// The rules of all findings, in order, each once.
+    /// The findings of one rule.
+    pub fn of(&self, rule: Rule) -> Vec<Finding> {
+        let mut findings = self.findings();
+        findings.retain(|finding| finding.rule == rule);
+        findings
+    }
+
+    /// The rules of all findings that count, in order, each once.
     pub fn rules(&self) -> Vec<Rule> {
         let mut rules: Vec<_> = self.findings().iter().map(|finding| finding.rule).collect();
         rules.sort();

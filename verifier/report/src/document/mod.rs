@@ -16,6 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use affiant_judge::{
     Amount, Finding, Parameters, RULES_VERSION,
     accounting::{ClassUse, TenantUse},
+    policy::Pack,
 };
 use serde::Serialize;
 
@@ -62,6 +63,8 @@ pub struct Document {
     pub tenant_use: Vec<TenantUse>,
     /// Findings of the period.
     pub findings: Vec<Finding>,
+    /// What policies in shadow found: it counts for nothing.
+    pub tried: Vec<Finding>,
     /// The tenants and their vetting.
     pub tenants: Vec<TenantSaid>,
     /// Who signs vetting.
@@ -91,6 +94,32 @@ pub struct Rules {
     pub shipped_parameters: bool,
     /// The parameters.
     pub parameters: Parameters,
+    /// The policy pack.
+    pub pack: PackSaid,
+}
+
+/// The policy pack by which uses were judged.
+#[derive(Clone, Debug, Serialize)]
+pub struct PackSaid {
+    /// Its name.
+    pub name: String,
+    /// Its version.
+    pub version: String,
+    /// SHA-256 of its canonical bytes.
+    pub digest: String,
+    /// What its author wants read before it is relied on.
+    pub notice: String,
+}
+
+impl PackSaid {
+    fn of(pack: &Pack) -> Self {
+        Self {
+            name: pack.name().to_owned(),
+            version: pack.version().to_owned(),
+            digest: pack.digest().to_string(),
+            notice: pack.notice().to_owned(),
+        }
+    }
 }
 
 /// Who reports.
@@ -196,6 +225,7 @@ impl Document {
                 version: RULES_VERSION,
                 shipped_parameters: claim.parameters == Parameters::default(),
                 parameters: claim.parameters.clone(),
+                pack: PackSaid::of(reading.judge().pack()),
             },
             operator: Operator {
                 name: genesis.operator.clone(),
@@ -237,6 +267,7 @@ impl Document {
             classes: figures.classes,
             tenant_use: figures.tenants,
             findings: reading.judge().findings(),
+            tried: reading.judge().tried(),
             tenants: vetting::tenants(reading, &claim.scope),
             officers: vetting::officers(reading),
             hosts: fleet::hosts(reading, &figures.hosts),

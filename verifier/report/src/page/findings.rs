@@ -10,14 +10,38 @@ use crate::{calendar::utc, document::Document};
 pub(super) fn write(out: &mut String, document: &Document) -> fmt::Result {
     writeln!(out, "<h2>Findings</h2>")?;
     if document.findings.is_empty() {
-        return writeln!(out, "<p>No rule was broken by what is shown.</p>");
+        writeln!(out, "<p>No rule was broken by what is shown.</p>")?;
     }
     let mut findings: Vec<&Finding> = document.findings.iter().collect();
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
     for finding in findings.into_iter().take(MAX_ROWS) {
         one(out, finding)?;
     }
-    more(out, document.findings.len())
+    more(out, document.findings.len())?;
+    tried(out, document)
+}
+
+/// What policies in shadow found, a line each.
+fn tried(out: &mut String, document: &Document) -> fmt::Result {
+    if document.tried.is_empty() {
+        return Ok(());
+    }
+    writeln!(
+        out,
+        "<h3>Tried in shadow</h3>\n<p class=\"soft\">Policies that count for nothing yet found this.</p>\n<ul>"
+    )?;
+    for finding in document.tried.iter().take(MAX_ROWS) {
+        let policy = finding.policy.as_deref().unwrap_or_default();
+        writeln!(
+            out,
+            "<li>{}: {}, {} in evidence</li>",
+            Text(policy),
+            Text(&finding.title),
+            finding.evidence.count
+        )?;
+    }
+    writeln!(out, "</ul>")?;
+    more(out, document.tried.len())
 }
 
 fn one(out: &mut String, finding: &Finding) -> fmt::Result {
@@ -52,6 +76,12 @@ fn one(out: &mut String, finding: &Finding) -> fmt::Result {
     } else {
         format!(" &middot; on {}", Text(&finding.hosts.join(", ")))
     };
+    let policy = match (&finding.policy, &finding.pack) {
+        (Some(policy), Some(pack)) => {
+            format!(" &middot; policy {} of {}", Text(policy), Text(pack))
+        }
+        _ => String::new(),
+    };
     let evidence = &finding.evidence;
     let places = if evidence.first_index == evidence.last_index {
         format!("log index {}", evidence.first_index)
@@ -63,7 +93,7 @@ fn one(out: &mut String, finding: &Finding) -> fmt::Result {
     };
     writeln!(
         out,
-        "<p class=\"soft\">{} &ndash; {} ({open}){hosts}{classes}{known}<br>{} &middot; {} in evidence, {places} \
+        "<p class=\"soft\">{} &ndash; {} ({open}){hosts}{classes}{known}<br>{} &middot; {} in evidence, {places}{policy} \
          &middot; <code>{}</code></p></div>",
         utc(finding.opened_unix_ms),
         utc(finding.last_unix_ms),

@@ -225,8 +225,11 @@ fn verifying(out: &mut String, document: &Document, report: Digest) -> fmt::Resu
     write!(
         out,
         "</dl>\n<footer>SHA-256 of report.json: <code>{report}</code><br>Rules version {}, parameters \
-         {shipped}. Basis: {} entries of the log, root <code>{}</code>.</footer>\n",
+         {shipped}. Policy pack {} {}, SHA-256 <code>{}</code>. Basis: {} entries of the log, root <code>{}</code>.</footer>\n",
         Text(document.rules.version),
+        Text(&document.rules.pack.name),
+        Text(&document.rules.pack.version),
+        Text(&document.rules.pack.digest),
         document.basis.size,
         Text(&document.basis.root),
     )

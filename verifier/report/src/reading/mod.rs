@@ -99,6 +99,11 @@ impl Reading {
         Ok(reading)
     }
 
+    /// Takes an exhibit, before the entry that names it.
+    pub fn exhibit(&mut self, bytes: Vec<u8>) {
+        self.docket.exhibit(bytes);
+    }
+
     /// Reads the next entry.
     pub fn take(&mut self, entry: Entry) -> Result<(), Unsound> {
         let Entry {

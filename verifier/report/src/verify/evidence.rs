@@ -1,8 +1,8 @@
 //! Reading all evidence: every signature, every place in a chain, every shown line.
 
-use affiant_judge::{HostState, roll_call::Tally};
+use affiant_judge::{HostState, exhibits, roll_call::Tally};
 use affiant_proto::{
-    Digest,
+    Digest, digest,
     tlog::{Hash, NoteKey},
 };
 
@@ -57,6 +57,11 @@ pub(super) fn evidence(
     let mut issued = None;
     while let Some(entry) = reader.next_entry().map_err(|error| bad(checks, error))? {
         leaves.push((entry.index, entry.leaf()));
+        if let Some(named) = exhibits::named(entry.statement.body())
+            && let Some(bytes) = exhibit(checks, files, &named)?
+        {
+            reading.exhibit(bytes);
+        }
         let taken = if entry.index < claim.size {
             reading.take(entry)
         } else if issued.is_none() {
@@ -110,6 +115,22 @@ pub(super) fn evidence(
         issued,
         key,
     })
+}
+
+/// Reads the file that a statement names; where it is not in the bundle, what rests on it is not judged.
+fn exhibit(
+    checks: &mut Checks,
+    files: &dyn Files,
+    named: &Digest,
+) -> Result<Option<Vec<u8>>, Stop> {
+    let name = files::exhibit(named);
+    match files::whole(files, &name, exhibits::MAX_EXHIBIT_BYTES as u64) {
+        Ok(bytes) if digest(&bytes) == *named => Ok(Some(bytes)),
+        Ok(_) => Err(checks.broken("exhibits", format!("{name} is not what it is named by"))),
+        Err(Unread::Missing(_)) => Ok(None),
+        Err(error @ Unread::Io { .. }) => Err(Stop::Io(NoVerdict::File(error))),
+        Err(bad) => Err(checks.broken("exhibits", bad.to_string())),
+    }
 }
 
 /// Says whether the roll calls follow from the log before them. One that does not was refused as

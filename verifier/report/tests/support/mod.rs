@@ -41,8 +41,9 @@ use affiant_report::{
 use prost::Message as _;
 
 pub const ORIGIN: &str = "log.example/1";
-/// The first instant, milliseconds since 1970.
-pub const T0: u64 = 1_700_000_000_000;
+/// The first instant, milliseconds since 1970: 2024-08-20, for the shipped policy pack judges no use
+/// before 17 November 2023.
+pub const T0: u64 = 1_724_112_000_000;
 pub const INTERVAL: u64 = 10_000;
 
 pub type Files = BTreeMap<String, Vec<u8>>;
@@ -610,7 +611,7 @@ impl World {
 
     /// Reports on the log as it stands, witnessed.
     pub fn report(&mut self, period: Period, scope: Scope) -> Files {
-        let bundle = build(self.order(period, scope), self.entries()).unwrap();
+        let bundle = build(self.order(period, scope), self.entries(), |_| Ok(None)).unwrap();
         self.issue(bundle)
     }
 

@@ -31,7 +31,7 @@ const UNVERIFIED: [&str; 3] = ["country", "name", "address"];
 /// Whether a header is of this kind.
 pub(super) fn knows(header: &[String]) -> bool {
     let has = |name: &str| header.iter().any(|it| it == name);
-    has("name") && MARKS.iter().any(|it| has(it)) || is_unverified(header)
+    MARKS.iter().any(|it| has(it)) || is_unverified(header)
 }
 
 fn is_unverified(header: &[String]) -> bool {

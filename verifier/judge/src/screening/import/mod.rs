@@ -6,7 +6,7 @@ mod json;
 mod operator;
 pub(crate) mod sheet;
 
-use std::fmt;
+use std::{fmt, str::FromStr};
 
 use serde::Serialize;
 
@@ -40,6 +40,8 @@ pub enum Kind {
     Operator,
     /// An operator's alias file, see [`Aliases`](super::Aliases).
     Aliases,
+    /// Labelled pairs of names, for measuring.
+    Pairs,
 }
 
 impl Kind {
@@ -50,6 +52,26 @@ impl Kind {
             Self::Json => "list (JSON)",
             Self::Operator => "operator's list (CSV)",
             Self::Aliases => "alias file (CSV)",
+            Self::Pairs => "labelled pairs (CSV)",
+        }
+    }
+}
+
+/// A text that names no kind of file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a format of lists: consolidated, json, operator or aliases")]
+pub struct NotAKind;
+
+impl FromStr for Kind {
+    type Err = NotAKind;
+
+    fn from_str(text: &str) -> Result<Self, NotAKind> {
+        match text {
+            "consolidated" => Ok(Self::Consolidated),
+            "json" => Ok(Self::Json),
+            "operator" => Ok(Self::Operator),
+            "aliases" => Ok(Self::Aliases),
+            _ => Err(NotAKind),
         }
     }
 }
@@ -185,6 +207,12 @@ pub enum Fault {
     /// A row that names nobody.
     #[error("the name is empty or has no letter or digit")]
     NoName,
+    /// A label that is neither true nor false.
+    #[error("`{value}` is neither true nor false")]
+    NoLabel {
+        /// What stands there.
+        value: String,
+    },
     /// JSON that cannot be read.
     #[error("not the JSON of a list: {reason}")]
     Json {
@@ -217,6 +245,7 @@ impl Fault {
             }
             Self::Empty => "check the download: an empty list would clear everybody",
             Self::NoName => "give the row a name or leave it out",
+            Self::NoLabel { .. } => "label each pair true or false",
             Self::Json { .. } => "give an object with list_id and entities, each with a name",
         }
     }

@@ -85,6 +85,11 @@ impl<'a> WholeLog<'a> {
         })
     }
 
+    /// Takes an exhibit, before the entry that names it.
+    pub fn exhibit(&mut self, bytes: Vec<u8>) {
+        self.docket.exhibit(bytes);
+    }
+
     /// Admits and judges the next entry; `full` gets each tile and bundle that it fills.
     pub fn take(
         &mut self,

@@ -1,0 +1,116 @@
+//! Asking before it runs: may a tenant use a class of device at a site now, and why not.
+//!
+//! The answer is what the judge would say of a use at this moment. It binds nobody: what is used is
+//! judged by what stands in the log when its record comes.
+
+use affiant_proto::v1;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Judge,
+    devices::Class,
+    findings::{Rule, Severity},
+    matching::Match,
+    policy::DeviceFacts,
+    rules,
+    timeline::Moment,
+};
+
+/// What somebody wants to do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Question {
+    /// The tenant, by id.
+    pub tenant: String,
+    /// The class of device.
+    pub class: Class,
+    /// The site, as hosts are enrolled with it; empty where that is not known.
+    #[serde(default)]
+    pub site: String,
+}
+
+/// What stands against it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Against {
+    /// The rule that would be broken.
+    pub rule: Rule,
+    /// How grave that is.
+    pub severity: Severity,
+    /// By what, in plain words.
+    pub detail: String,
+}
+
+/// What the judge would say of it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Answer {
+    /// Whether nothing stands against it.
+    pub allowed: bool,
+    /// What does.
+    pub against: Vec<Against>,
+    /// What is not known of the tenant, which may come to stand against it.
+    pub unknown: Vec<String>,
+    /// The log's time by which this holds, milliseconds since 1970.
+    pub as_of_unix_ms: u64,
+}
+
+/// Whose a workload would be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Whose {
+    /// This tenant's.
+    Tenant(String),
+    /// Nobody's, and why.
+    Nobody(String),
+}
+
+impl Judge {
+    /// Answers by all that the log says at `now_unix_ms`, or at the log's own time where that is later.
+    pub fn ask(&self, question: &Question, now_unix_ms: u64) -> Answer {
+        let at = self.present(now_unix_ms);
+        let standing = self.registry.standing(&question.tenant, at);
+        let device = DeviceFacts {
+            class: question.class,
+            site: question.site.clone(),
+            ..DeviceFacts::default()
+        };
+        let asked = rules::Asked::of(self.packs.newest());
+        let breaches = rules::judge(&standing, &device, at.instant_ms, &asked);
+        let against: Vec<Against> = breaches
+            .into_iter()
+            // A policy in shadow counts for nothing.
+            .filter(|breach| !breach.cause.is_shadow())
+            .map(|breach| Against {
+                rule: breach.cause.rule,
+                severity: breach.cause.severity(),
+                detail: breach.detail,
+            })
+            .collect();
+        let unread = standing.screened.unread.iter();
+        let unread = unread.map(|list| format!("list {list}: its file is not at hand"));
+        let headquarters = standing.unknown.iter();
+        let headquarters = headquarters.map(|of| format!("headquarters of {of}"));
+        Answer {
+            allowed: against.is_empty(),
+            against,
+            unknown: headquarters.chain(unread).collect(),
+            as_of_unix_ms: at.instant_ms,
+        }
+    }
+
+    /// Says whose a workload would be that begins at `now_unix_ms`, on a host if one is named.
+    pub fn whose(&self, workload: &v1::Workload, host: &str, now_unix_ms: u64) -> Whose {
+        let end_ms = self.present(now_unix_ms).instant_ms.saturating_add(1);
+        match self.bindings.find(workload, host, u64::MAX, end_ms) {
+            Match::Tenant(tenant) => Whose::Tenant(tenant),
+            Match::None => Whose::Nobody("no binding matches it".to_owned()),
+            Match::Ambiguous(tenants) => {
+                let tenants: Vec<_> = tenants.into_iter().collect();
+                Whose::Nobody(format!("bindings of {} all match it", tenants.join(", ")))
+            }
+        }
+    }
+
+    /// Knows all that is logged, at an instant no earlier than the log's own time.
+    fn present(&self, now_unix_ms: u64) -> Moment {
+        Moment::as_known_now(u64::MAX, self.clock_ms.max(now_unix_ms))
+    }
+}

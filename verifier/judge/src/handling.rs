@@ -1,0 +1,153 @@
+//! Handling: what officers did about findings. No act of theirs takes a finding away.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+};
+
+use affiant_proto::v1::{self, Verdict};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    approval::{APPROVERS, NoEffect, hex},
+    findings::Finding,
+    timeline::{Doubt, Stamp},
+};
+
+/// Most acts of one finding that are kept: a case of a few rounds. What comes after is not taken.
+const MAX_ACTS: usize = 64;
+
+/// How a finding is dealt with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// Somebody is at it.
+    Acknowledged,
+    /// What caused it was put right.
+    Resolved,
+    /// One officer says that it should not have been raised; a second one has still to say so.
+    WithdrawalAsked,
+    /// Two officers say that it should not have been raised.
+    Withdrawn,
+}
+
+/// The last that officers did about a finding.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Handling {
+    /// How it is dealt with.
+    pub state: State,
+    /// Who said so last, by the digest that opened his chain, in hexadecimal.
+    pub officer: String,
+    /// Why.
+    pub reason: String,
+    /// Log index of what he said.
+    pub index: u64,
+    /// The log's time there, milliseconds since 1970.
+    pub logged_unix_ms: u64,
+    /// Whether evidence was logged since: then it is to be dealt with again.
+    pub overtaken: bool,
+}
+
+impl Handling {
+    /// Whether nothing is left to do: resolved or withdrawn, and no evidence since.
+    pub fn is_settled(&self) -> bool {
+        matches!(self.state, State::Resolved | State::Withdrawn) && !self.overtaken
+    }
+}
+
+impl fmt::Display for Handling {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = match self.state {
+            State::Acknowledged => "acknowledged",
+            State::Resolved => "resolved",
+            State::WithdrawalAsked => "withdrawal asked for by one officer",
+            State::Withdrawn => "withdrawn",
+        };
+        let since = if self.overtaken {
+            "; evidence was logged since"
+        } else {
+            ""
+        };
+        write!(
+            f,
+            "{state} at log index {}: {}{since}",
+            self.index, self.reason
+        )
+    }
+}
+
+/// All acts, by the id of the finding.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Acts(BTreeMap<String, Vec<Act>>);
+
+#[derive(Clone, Debug)]
+struct Act {
+    stamp: Stamp,
+    officer: [u8; 32],
+    verdict: Verdict,
+    reason: String,
+}
+
+impl Acts {
+    /// Takes one officer's act on a finding.
+    pub(crate) fn take(
+        &mut self,
+        stamp: Stamp,
+        officer: [u8; 32],
+        decision: &v1::Decision,
+    ) -> Result<(), NoEffect> {
+        let id = &decision.finding;
+        let verdict = match Verdict::try_from(decision.verdict).unwrap_or_default() {
+            it @ (Verdict::Acknowledge | Verdict::Resolve | Verdict::Withdraw) => it,
+            _ => return Err(NoEffect::NotOnAFinding(id.clone())),
+        };
+        if decision.reason.is_empty() {
+            return Err(NoEffect::NoReason(id.clone()));
+        }
+        let acts = self.0.entry(id.clone()).or_default();
+        if acts.len() >= MAX_ACTS {
+            return Err(NoEffect::TooMany(id.clone()));
+        }
+        acts.push(Act {
+            stamp,
+            officer,
+            verdict,
+            reason: decision.reason.clone(),
+        });
+        Ok(())
+    }
+
+    /// Takes back what a key said that was revoked from before it.
+    pub(crate) fn doubt(&mut self, doubt: &Doubt) {
+        for acts in self.0.values_mut() {
+            acts.retain(|act| !doubt.acts.contains(&act.stamp.index));
+        }
+    }
+
+    /// Says how a finding is dealt with; `None` where nobody did anything.
+    pub(crate) fn of(&self, finding: &Finding) -> Option<Handling> {
+        let acts = self.0.get(&finding.id)?;
+        let last = acts.last()?;
+        let state = match last.verdict {
+            Verdict::Resolve => State::Resolved,
+            Verdict::Withdraw => {
+                let since = acts.iter().rev();
+                let asked = since.take_while(|act| act.verdict == Verdict::Withdraw);
+                let officers: BTreeSet<_> = asked.map(|act| act.officer).collect();
+                match officers.len() >= APPROVERS {
+                    true => State::Withdrawn,
+                    false => State::WithdrawalAsked,
+                }
+            }
+            _ => State::Acknowledged,
+        };
+        Some(Handling {
+            state,
+            officer: hex(&last.officer),
+            reason: last.reason.clone(),
+            index: last.stamp.index,
+            logged_unix_ms: last.stamp.logged_ms,
+            overtaken: finding.evidence.last_index > last.stamp.index,
+        })
+    }
+}

@@ -1,0 +1,461 @@
+//! Listings: which screening lists are in force at a moment, and what they say of a party.
+//!
+//! A version of a list is in force from when it took effect until a later version has been logged. So
+//! what it names counts at once, and what it no longer names counts until that is known. A version
+//! whose file is not at hand says nothing, and that is said: it is never taken as clear.
+//!
+//! What screening finds depends on the lists and the party alone, so it is remembered and shared by all
+//! copies of a judge.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use affiant_proto::{
+    Digest, digest,
+    v1::{self},
+};
+use prost::Message as _;
+use serde::Serialize;
+
+use crate::{
+    approval::NoEffect,
+    dispositions::{About, Disposition, Dispositions},
+    exhibits::Exhibits,
+    screening::{
+        self, Agreement, Aliases, Hit, List, Screener, Subject,
+        import::{self, Kind},
+    },
+    timeline::{Doubt, Moment, Stamp, Timeline},
+};
+
+/// Sets of lists for which what was found is remembered: those in force, those of the version before,
+/// and two of a look back. A set of 25,000 entries takes some 30 MB.
+const SETS: usize = 4;
+
+/// Subjects that are remembered of one set: 100,000 parties, of which nearly all have no hit.
+const SUBJECTS: usize = 100_000;
+
+/// All imports, and the decisions on hits.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Listings {
+    lists: BTreeMap<String, Timeline<Version>>,
+    dispositions: Dispositions,
+    found: Arc<Mutex<Found>>,
+}
+
+/// A version of a list, or of the aliases.
+#[derive(Clone, Debug)]
+struct Version {
+    version: String,
+    rows: u64,
+    digest: Digest,
+    /// `None` when its file is not at hand, or is not what the import says.
+    read: Option<Read>,
+}
+
+/// What was read of a file.
+#[derive(Clone, Debug)]
+pub enum Read {
+    /// A list.
+    List(Arc<List>),
+    /// Names that are one organisation's; no list, but lists are screened with them.
+    Aliases(Arc<Aliases>),
+}
+
+/// One line of the lists as they were last imported.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Imported {
+    /// Short name of the list.
+    pub list: String,
+    /// Its newest version.
+    pub version: String,
+    /// Entries.
+    pub rows: u64,
+    /// SHA-256 of its file, in hexadecimal.
+    pub digest: String,
+    /// Log index of the import.
+    pub index: u64,
+    /// The log's time there, milliseconds since 1970.
+    pub logged_unix_ms: u64,
+    /// Whether the file is at hand.
+    pub at_hand: bool,
+}
+
+/// A hit on a party, with how it stands.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Listed {
+    /// The party's id.
+    pub party: String,
+    /// Its name that was screened.
+    pub name: String,
+    /// The list.
+    pub list: String,
+    /// The entry's first name.
+    pub entry: String,
+    /// The listed name that it was aligned with.
+    pub listed: String,
+    /// How near it is.
+    pub class: screening::Class,
+    /// What was aligned and what speaks for or against it, in words.
+    pub why: String,
+    /// What officers decided.
+    pub disposition: Disposition,
+    /// 16 hexadecimal digits; the same for as long as it is about the same.
+    pub id: String,
+}
+
+/// What the lists in force say of parties.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Screened {
+    /// Hits, cleared ones among them.
+    pub hits: Vec<Listed>,
+    /// Lists in force, and when the newest version in force of each was logged.
+    pub lists: BTreeMap<String, u64>,
+    /// Lists in force whose file is not at hand.
+    pub unread: BTreeSet<String>,
+}
+
+impl Listed {
+    /// Whether it stands: nobody cleared it.
+    pub fn is_open(&self) -> bool {
+        self.disposition != Disposition::Cleared
+    }
+
+    /// The class that counts: one that officers confirmed is the listed party itself.
+    pub fn weight(&self) -> screening::Class {
+        match self.disposition {
+            Disposition::Confirmed => self.class.max(screening::Class::Strong),
+            _ => self.class,
+        }
+    }
+}
+
+/// Milliseconds of a day.
+const DAY_MS: u64 = 86_400_000;
+
+impl Screened {
+    /// Whole days at `instant_ms` since the newest version in force of the oldest list was logged; `None` where
+    /// there is no list.
+    pub fn age_days(&self, instant_ms: u64) -> Option<u32> {
+        let oldest = self.lists.values().min()?;
+        let days = instant_ms.saturating_sub(*oldest) / DAY_MS;
+        Some(u32::try_from(days).unwrap_or(u32::MAX))
+    }
+
+    /// The span of instants around `instant_ms`, end excluded, in which that age does not change.
+    pub(crate) fn steady(&self, instant_ms: u64) -> (u64, u64) {
+        let Some(oldest) = self.lists.values().min() else {
+            return (0, u64::MAX);
+        };
+        let begun = instant_ms.saturating_sub(*oldest) / DAY_MS * DAY_MS;
+        let from = if begun == 0 {
+            0
+        } else {
+            oldest.saturating_add(begun)
+        };
+        (from, oldest.saturating_add(begun).saturating_add(DAY_MS))
+    }
+}
+
+impl Listings {
+    /// Takes an import; its file must be among the exhibits.
+    pub(crate) fn import(
+        &mut self,
+        stamp: Stamp,
+        import: &v1::ListImport,
+        exhibits: &mut Exhibits,
+    ) -> Result<(), NoEffect> {
+        let bad = |fault: String| NoEffect::Import {
+            list: import.list.clone(),
+            version: import.version.clone(),
+            fault,
+        };
+        let file = exhibits.take(&import.digest);
+        let read = match &file {
+            None => Err("its file is not at hand".to_owned()),
+            Some(bytes) => imported(import, bytes),
+        };
+        let digest = Digest::try_from(import.digest.as_slice());
+        let digest = digest.map_err(|_| bad("it names no file".to_owned()))?;
+        let (read, fault) = match read {
+            Ok(read) => (Some(read), None),
+            Err(fault) => (None, Some(fault)),
+        };
+        let version = Version {
+            version: import.version.clone(),
+            rows: import.rows,
+            digest,
+            read,
+        };
+        let line = self.lists.entry(import.list.clone()).or_default();
+        line.push(stamp, version);
+        fault.map_or(Ok(()), |fault| Err(bad(fault)))
+    }
+
+    /// Takes one officer's decision on a hit.
+    pub(crate) fn dispose(
+        &mut self,
+        stamp: Stamp,
+        officer: [u8; 32],
+        decision: &v1::Decision,
+        hit: &v1::HitDecision,
+    ) -> Result<(), NoEffect> {
+        self.dispositions.take(stamp, officer, decision, hit)
+    }
+
+    /// The officers who cleared a hit by now.
+    pub(crate) fn cleared_by(&self, hit: &v1::HitDecision) -> BTreeSet<[u8; 32]> {
+        self.dispositions.cleared_by(hit)
+    }
+
+    /// Casts doubt on imports and decisions.
+    pub(crate) fn doubt(&mut self, doubt: &Doubt) {
+        self.lists.values_mut().for_each(|line| line.doubt(doubt));
+        self.dispositions.doubt(doubt);
+    }
+
+    /// The lists as they were last imported, by name.
+    pub(crate) fn all(&self) -> impl Iterator<Item = Imported> + '_ {
+        self.lists.iter().filter_map(|(list, line)| {
+            let (stamp, newest) = line.newest_stamped()?;
+            Some(Imported {
+                list: list.clone(),
+                version: newest.version.clone(),
+                rows: newest.rows,
+                digest: newest.digest.to_string(),
+                index: stamp.index,
+                logged_unix_ms: stamp.logged_ms,
+                at_hand: newest.read.is_some(),
+            })
+        })
+    }
+
+    /// Says what the lists in force at a moment say of parties, each in all versions in force of it.
+    pub(crate) fn screen<'a>(
+        &self,
+        parties: impl Iterator<Item = &'a v1::Party>,
+        at: Moment,
+    ) -> Screened {
+        let mut screened = Screened::default();
+        let (mut lists, mut aliases) = (BTreeMap::new(), BTreeMap::new());
+        for (name, line) in &self.lists {
+            for (stamp, version) in line.in_force(at) {
+                match &version.read {
+                    Some(Read::List(list)) => {
+                        lists.insert(version.digest, Arc::clone(list));
+                    }
+                    Some(Read::Aliases(read)) => {
+                        aliases.insert(version.digest, Arc::clone(read));
+                        continue;
+                    }
+                    None => {
+                        screened.unread.insert(name.clone());
+                        continue;
+                    }
+                }
+                let newest = screened.lists.entry(name.clone()).or_default();
+                *newest = (*newest).max(stamp.logged_ms);
+            }
+        }
+        if lists.is_empty() {
+            return screened;
+        }
+        for party in parties {
+            let hits = self.hits(&lists, &aliases, party);
+            screened.hits.extend(hits.iter().map(|hit| {
+                let about = About {
+                    party: party.id.clone(),
+                    name: hit.asked.clone(),
+                    list: hit.list.clone(),
+                    listed: hit.matched_name.clone(),
+                };
+                Listed {
+                    id: about.id(),
+                    disposition: self.dispositions.of(&about, hit.class, at),
+                    party: about.party,
+                    name: about.name,
+                    list: about.list,
+                    entry: hit.listed.clone(),
+                    listed: about.listed,
+                    class: hit.class,
+                    why: why(hit),
+                }
+            }));
+        }
+        screened.hits.sort();
+        screened.hits.dedup();
+        screened
+    }
+
+    fn hits(
+        &self,
+        lists: &BTreeMap<Digest, Arc<List>>,
+        aliases: &BTreeMap<Digest, Arc<Aliases>>,
+        party: &v1::Party,
+    ) -> Arc<[Hit]> {
+        let lists_of: Vec<Digest> = lists.keys().chain(aliases.keys()).copied().collect();
+        let subject = digest(&party.encode_to_vec());
+        let make = || {
+            let all = aliases.values();
+            let all = all.fold(Aliases::shipped().clone(), |all, more| all.with(more));
+            Screener::over(lists.values().cloned(), &all)
+        };
+        let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        let set = found.of(&lists_of, make);
+        if let Some(hits) = set.hits.get(&subject) {
+            return Arc::clone(hits);
+        }
+        let screener = Arc::clone(&set.screener);
+        drop(found);
+        // Not under the lock: this is what takes time.
+        let hits: Arc<[Hit]> = screener.screen(&subject_of(party)).into();
+        let mut found = self.found.lock().unwrap_or_else(PoisonError::into_inner);
+        let set = found.of(&lists_of, make);
+        if set.hits.len() >= SUBJECTS {
+            set.hits.clear();
+        }
+        set.hits.insert(subject, Arc::clone(&hits));
+        hits
+    }
+}
+
+/// Says what of a hit was aligned, and what speaks for or against it.
+fn why(hit: &Hit) -> String {
+    let pairs = hit
+        .tokens
+        .iter()
+        .map(|pair| match pair.asked == pair.listed {
+            true => pair.asked.clone(),
+            false => format!("{} ~ {}", pair.asked, pair.listed),
+        });
+    let pairs: Vec<String> = pairs.collect();
+    let mut told = vec![match pairs.is_empty() {
+        true => "no word".to_owned(),
+        false => pairs.join(", "),
+    }];
+    let beside = [
+        ("country", hit.corroboration.country),
+        ("address", hit.corroboration.address),
+        ("identifier", hit.corroboration.identifier),
+    ];
+    for (what, agreement) in beside {
+        match agreement {
+            Agreement::Agrees => told.push(format!("{what} agrees")),
+            Agreement::Contradicts => told.push(format!("{what} contradicts")),
+            Agreement::Unknown => {}
+        }
+    }
+    told.join("; ")
+}
+
+/// What of a party is screened.
+fn subject_of(party: &v1::Party) -> Subject {
+    let countries = [&party.incorporation, &party.headquarters];
+    let countries = countries
+        .into_iter()
+        .filter(|country| *country != "unknown");
+    Subject {
+        names: party.names.iter().map(|name| name.text.clone()).collect(),
+        countries: countries
+            .filter(|country| !country.is_empty())
+            .cloned()
+            .collect(),
+        addresses: party.addresses.clone(),
+        identifiers: party
+            .identifiers
+            .iter()
+            .map(|id| id.value.clone())
+            .collect(),
+    }
+}
+
+/// Reads a file as one of a kind, for a list of this name.
+///
+/// # Errors
+/// What is wrong with the file, with place and remedy; that a file which names its list names another.
+pub fn read(list: &str, kind: Kind, bytes: &[u8]) -> Result<Read, String> {
+    let read = match kind {
+        Kind::Aliases => {
+            let aliases = Aliases::parse(bytes).map_err(|bad| bad.to_string())?;
+            return Ok(Read::Aliases(Arc::new(aliases)));
+        }
+        Kind::Consolidated => import::read_consolidated(list, bytes),
+        Kind::Json => import::read_json(bytes),
+        Kind::Operator => import::read_operator(list, bytes),
+        Kind::Pairs => return Err("labelled pairs are no list".to_owned()),
+    };
+    let read = read.map_err(|bad| bad.to_string())?;
+    if read.id() != list {
+        return Err(format!(
+            "its list_id is {}, and not {list}; import it as that",
+            read.id()
+        ));
+    }
+    Ok(Read::List(Arc::new(read)))
+}
+
+impl Read {
+    /// Entries of a list, or organisations with aliases.
+    pub fn rows(&self) -> u64 {
+        match self {
+            Self::List(list) => list.rows(),
+            Self::Aliases(aliases) => aliases.groups() as u64,
+        }
+    }
+}
+
+/// Reads the file of an import; it must have as many entries as the import says.
+fn imported(import: &v1::ListImport, bytes: &[u8]) -> Result<Read, String> {
+    let kind = import.format.parse();
+    let kind = kind.map_err(|_| format!("format {:?} is not known", import.format))?;
+    let read = read(&import.list, kind, bytes)?;
+    match import.rows == read.rows() {
+        true => Ok(read),
+        false => Err(format!(
+            "it says {} entries, and its file has {}",
+            import.rows,
+            read.rows()
+        )),
+    }
+}
+
+/// What was found so far, by the digests of the lists in force and that of the party; the set asked for
+/// last stands last.
+#[derive(Default)]
+struct Found(Vec<Set>);
+
+struct Set {
+    lists: Vec<Digest>,
+    screener: Arc<Screener>,
+    hits: BTreeMap<Digest, Arc<[Hit]>>,
+}
+
+impl Found {
+    /// The set of these lists, made where it is not there.
+    fn of(&mut self, lists: &[Digest], make: impl FnOnce() -> Screener) -> &mut Set {
+        let at = self.0.iter().position(|set| set.lists == lists);
+        let set = match at {
+            Some(at) => self.0.remove(at),
+            None => Set {
+                lists: lists.to_vec(),
+                screener: Arc::new(make()),
+                hits: BTreeMap::new(),
+            },
+        };
+        if self.0.len() >= SETS {
+            self.0.remove(0);
+        }
+        self.0.push(set);
+        let last = self.0.len() - 1;
+        &mut self.0[last]
+    }
+}
+
+impl fmt::Debug for Found {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} sets of lists", self.0.len())
+    }
+}

@@ -1,0 +1,156 @@
+//! Packs in force: which policy pack judges a use, by where the use stands in the log.
+//!
+//! A pack permits, so it takes two officers, and judges what is logged after the second of them said so.
+//! What was judged before stays judged by the pack that was in force then.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use affiant_proto::{Digest, v1};
+
+use crate::{
+    Judge,
+    approval::{APPROVERS, NoEffect},
+    devices::DeviceTable,
+    exhibits::Exhibits,
+    policy::Pack,
+    timeline::{Doubt, Stamp},
+};
+
+/// Packs that wait for a second officer; what is proposed beyond that is not taken. A pack has 1 MiB at
+/// most, so 16 are 16 MiB.
+const MAX_PROPOSED: usize = 16;
+
+/// All packs that ever judged, and those that wait for a second officer.
+#[derive(Clone, Debug)]
+pub(crate) struct Packs {
+    /// By the log index from which each judges; the first is from the beginning.
+    first: Arc<Pack>,
+    later: Vec<(u64, Arc<Pack>)>,
+    proposed: BTreeMap<Digest, Proposed>,
+}
+
+#[derive(Clone, Debug)]
+struct Proposed {
+    pack: Arc<Pack>,
+    /// Who wants it, and at which log index he said so.
+    by: BTreeMap<[u8; 32], u64>,
+}
+
+impl Packs {
+    /// Begins with one pack.
+    pub(crate) fn new(pack: Arc<Pack>) -> Self {
+        Self {
+            first: pack,
+            later: Vec::new(),
+            proposed: BTreeMap::new(),
+        }
+    }
+
+    /// The pack that judges what stands at a log index.
+    pub(crate) fn of(&self, index: u64) -> &Arc<Pack> {
+        let by_then = self.later.iter().rev().find(|(from, _)| *from < index);
+        by_then.map_or(&self.first, |(_, pack)| pack)
+    }
+
+    /// The pack that judges what comes.
+    pub(crate) fn newest(&self) -> &Arc<Pack> {
+        self.later.last().map_or(&self.first, |(_, pack)| pack)
+    }
+
+    /// All packs, each with the log index after which it judges; the first one judges from 0.
+    pub(crate) fn all(&self) -> impl Iterator<Item = (u64, &Arc<Pack>)> {
+        let later = self.later.iter().map(|(from, pack)| (from + 1, pack));
+        std::iter::once((0, &self.first)).chain(later)
+    }
+
+    /// Takes one officer's statement. Gives those who want the pack where they are enough.
+    fn propose(
+        &mut self,
+        index: u64,
+        officer: [u8; 32],
+        body: &v1::PolicyPack,
+        exhibits: &mut Exhibits,
+    ) -> Result<Digest, NoEffect> {
+        let bad = |fault: String| NoEffect::Pack {
+            pack: format!("{}@{}", body.pack, body.version),
+            fault,
+        };
+        let named = Digest::try_from(body.digest.as_slice());
+        let named = named.map_err(|_| bad("it names no file".to_owned()))?;
+        if !self.proposed.contains_key(&named) {
+            if self.proposed.len() >= MAX_PROPOSED {
+                return Err(bad("too many packs wait for a second officer".to_owned()));
+            }
+            let bytes = exhibits.take(&body.digest);
+            let bytes = bytes.ok_or_else(|| bad("its file is not at hand".to_owned()))?;
+            let pack = Pack::parse(&bytes).map_err(|fault| bad(fault.to_string()))?;
+            if (pack.name(), pack.version()) != (body.pack.as_str(), body.version.as_str()) {
+                let fault = format!("its file is of pack {}", pack.label());
+                return Err(bad(fault));
+            }
+            let proposed = Proposed {
+                pack: Arc::new(pack),
+                by: BTreeMap::new(),
+            };
+            self.proposed.insert(named, proposed);
+        }
+        if let Some(proposed) = self.proposed.get_mut(&named) {
+            proposed.by.insert(officer, index);
+        }
+        Ok(named)
+    }
+
+    /// Takes back what a key said that was revoked from before it. A pack that two put into force stays:
+    /// others put another one in its place.
+    pub(crate) fn doubt(&mut self, doubt: &Doubt) {
+        for proposed in self.proposed.values_mut() {
+            proposed.by.retain(|_, index| !doubt.acts.contains(index));
+        }
+    }
+}
+
+impl Judge {
+    /// Takes one officer's statement that a pack is to judge from now on; it does when a second one says so. One
+    /// whose file is not at hand, or is none, is counted as not judged.
+    pub fn policy_pack(&mut self, index: u64, officer: [u8; 32], body: &v1::PolicyPack) {
+        self.introduce(officer);
+        let stamp = self.stamp(index, self.clock_ms);
+        self.registry.act(stamp, officer);
+        let exhibits = &mut self.exhibits;
+        match self.packs.propose(index, officer, body, exhibits) {
+            Ok(named) => self.agree(stamp, named),
+            Err(why) => {
+                self.not_judged(index, "policy-pack.v1");
+                self.note(format!("index {index}: {why}"));
+            }
+        }
+    }
+
+    /// Puts a pack into force where two officers, who are two persons, want it.
+    fn agree(&mut self, stamp: Stamp, named: Digest) {
+        let Some(proposed) = self.packs.proposed.get(&named) else {
+            return;
+        };
+        let officers: BTreeSet<[u8; 32]> = proposed.by.keys().copied().collect();
+        if officers.len() < APPROVERS {
+            return;
+        }
+        if let Some(why) = self.registry.one_person(&officers, stamp.index) {
+            self.note(format!(
+                "index {}: a pack wanted by the same person: {why}",
+                stamp.index
+            ));
+            return;
+        }
+        let pack = Arc::clone(&proposed.pack);
+        self.packs.proposed.remove(&named);
+        // What is inventoried from now on has the classes of its table.
+        self.table = pack.devices().cloned().unwrap_or_else(DeviceTable::shipped);
+        self.packs.later.push((stamp.index, pack));
+        self.answers.clear();
+        self.registry.turn(stamp);
+    }
+}

@@ -1,0 +1,45 @@
+//! `policy …`, and what policies find.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+/// `policy …`
+#[derive(Debug, Subcommand)]
+pub enum Policy {
+    /// Read a pack, check its policies, run its own examples; no server is asked
+    #[command(
+        after_help = "Exit codes: 0 well, 1 an example fails, 64 the pack cannot be read, 74 the directory cannot.\n\nExample:\n  affiant-verifier policy check packs/ours"
+    )]
+    Check(CheckPack),
+    /// Have a pack judge from now on, once a second officer says the same; checks it first
+    #[command(
+        after_help = "Example:\n  affiant-verifier policy activate packs/ours --key alice.key"
+    )]
+    Activate {
+        /// Directory of the pack
+        #[arg(value_name = "DIR")]
+        dir: PathBuf,
+        /// The officer's private key
+        #[arg(long, value_name = "FILE")]
+        key: PathBuf,
+    },
+    /// Write the default pack into a new directory, as a start for one's own
+    #[command(after_help = "Example:\n  affiant-verifier policy new packs/ours")]
+    New {
+        /// A new directory
+        #[arg(value_name = "DIR")]
+        dir: PathBuf,
+    },
+}
+
+/// `policy check`
+#[derive(Debug, Args)]
+pub struct CheckPack {
+    /// Directory with pack.toml, policies.cedar and examples.toml
+    #[arg(value_name = "DIR")]
+    pub dir: PathBuf,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}

@@ -1,0 +1,248 @@
+//! Screening lists in the log: importing a version, and deciding on what it hits.
+
+use std::{collections::BTreeMap, path::Path, process::ExitCode};
+
+use affiant_judge::{exhibits::MAX_EXHIBIT_BYTES, listings};
+use affiant_proto::{digest, v1};
+use serde_json::Value;
+
+use super::{Context, Failure, indices, listing, officer, text};
+use crate::{
+    cli::{ImportList, Lists, OnHit},
+    rpc::admin::{self as rpc, list_request::What},
+};
+
+pub(super) async fn run(context: &Context, command: Lists) -> Result<ExitCode, Failure> {
+    match command {
+        Lists::Import(asked) => import(context, &asked).await,
+        Lists::List(options) => listing::list(context, What::Lists, options.json).await,
+        Lists::Hits(options) => show(context, options.all, options.json).await,
+        Lists::Pairs(_) | Lists::Screen(_) => {
+            Err(Failure::usage("this command runs without a server"))
+        }
+        Lists::Clear(on) => decide(context, &on, v1::Verdict::Clear).await,
+        Lists::Confirm(on) => decide(context, &on, v1::Verdict::Confirm).await,
+    }
+}
+
+/// Imports a version of a list: reads it here, whole or not at all, gives the file to the server, signs
+/// what was read of it, and says what changed.
+async fn import(context: &Context, asked: &ImportList) -> Result<ExitCode, Failure> {
+    let (file, list) = (&asked.file, asked.list.as_str());
+    id(list)?;
+    if asked.version.is_empty() || asked.version.len() > 64 {
+        return Err(Failure::usage("--version has 1 to 64 bytes"));
+    }
+    let (name, signer) = officer(&asked.key)?;
+    let content = read(file)?;
+    let bad =
+        |why: String| Failure::usage(format!("{}: {why}; nothing was imported", file.display()));
+    let kind = asked.format.parse().map_err(|_| {
+        bad(format!(
+            "format `{}` is none of consolidated, json, operator, aliases",
+            asked.format
+        ))
+    })?;
+    let rows = listings::read(list, kind, &content).map_err(bad)?.rows();
+    let named = digest(&content);
+    println!("{}: {rows} entries, SHA-256 {named}", file.display());
+    let mut client = context.client().await?;
+    let before = hits_of(&client.list(What::Hits).await?);
+    let put = rpc::PutExhibitRequest { content };
+    let put = client.calls().put_exhibit(put).await?.into_inner();
+    if put.digest != named.as_bytes() {
+        return Err(Failure::io("the server kept another file than was given"));
+    }
+    let body = v1::ListImport {
+        header: None,
+        list: list.to_owned(),
+        version: asked.version.clone(),
+        rows,
+        digest: named.as_bytes().to_vec(),
+        format: asked.format.clone(),
+        effective_unix_ms: asked.effective.unwrap_or_else(|| context.clock.now_ms()),
+    };
+    let logged = client
+        .sign_and_submit(&name, &signer, vec![body.into()], &context.clock)
+        .await?;
+    println!(
+        "{} imported {list}, version {}, logged at {}; screening all parties …",
+        name.name,
+        asked.version,
+        indices(&logged)
+    );
+    let after = client.list(What::Hits).await?;
+    changed(&before, &hits_of(&after), &after);
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Says which hits came and which went.
+fn changed(before: &BTreeMap<String, String>, after: &BTreeMap<String, String>, all: &Value) {
+    let new: Vec<_> = after
+        .iter()
+        .filter(|(id, _)| !before.contains_key(*id))
+        .collect();
+    let gone: Vec<_> = before
+        .iter()
+        .filter(|(id, _)| !after.contains_key(*id))
+        .collect();
+    for (sign, lines) in [("+", &new), ("-", &gone)] {
+        for (_, line) in lines.iter() {
+            println!("{sign} {line}");
+        }
+    }
+    let parties: std::collections::BTreeSet<&str> =
+        hits(all).map(|hit| text(hit, "party")).collect();
+    println!(
+        "{} hits on {} parties: {} new, {} gone; {} to be decided (`affiant-verifier lists hits`)",
+        after.len(),
+        parties.len(),
+        new.len(),
+        gone.len(),
+        hits(all)
+            .filter(|hit| text(hit, "disposition") == "undecided")
+            .count()
+    );
+}
+
+/// Shows hits on parties; exits 1 when there are any to be decided.
+async fn show(context: &Context, all: bool, json: bool) -> Result<ExitCode, Failure> {
+    let value = context.client().await?.list(What::Hits).await?;
+    let open = |hit: &Value| text(hit, "disposition") == "undecided";
+    let count = hits(&value).filter(|hit| open(hit)).count();
+    if json {
+        println!("{value}");
+        return Ok(ExitCode::from(u8::from(count > 0)));
+    }
+    for hit in hits(&value).filter(|hit| all || open(hit)) {
+        println!("{}\n         {}\n", line(hit), text(hit, "why"));
+    }
+    for list in value
+        .get("unread")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+    {
+        println!(
+            "list {} is in force and its file is not at hand: nobody is screened against it",
+            list.as_str().unwrap_or_default()
+        );
+    }
+    let decided = hits(&value).count() - count;
+    println!(
+        "{count} to be decided, {decided} decided{}",
+        if all { "" } else { " (--all shows them)" }
+    );
+    Ok(ExitCode::from(u8::from(count > 0)))
+}
+
+/// Clears or confirms a hit, by its id; shows it in plain words first.
+async fn decide(context: &Context, on: &OnHit, verdict: v1::Verdict) -> Result<ExitCode, Failure> {
+    let (id, reason) = (&on.id, &on.reason);
+    if reason.is_empty() {
+        return Err(Failure::usage("--reason is due: why you decide so"));
+    }
+    let (name, signer) = officer(&on.key)?;
+    let mut client = context.client().await?;
+    let all = client.list(What::Hits).await?;
+    let named: Vec<&Value> = hits(&all)
+        .filter(|hit| text(hit, "id").starts_with(id.as_str()))
+        .collect();
+    let [hit] = named.as_slice() else {
+        return Err(Failure::usage(format!(
+            "{} hits begin with `{id}`; `lists hits --all` shows them",
+            named.len()
+        )));
+    };
+    let field = |key: &str| text(hit, key).to_owned();
+    println!("{}\n         {}", line(hit), text(hit, "why"));
+    println!(
+        "you sign that {}",
+        match verdict {
+            v1::Verdict::Clear => "this party is NOT the one that is listed",
+            _ => "this party IS the one that is listed",
+        }
+    );
+    let body = v1::Decision {
+        verdict: verdict.into(),
+        effective_unix_ms: context.clock.now_ms(),
+        reason: reason.clone(),
+        hit: Some(v1::HitDecision {
+            party: field("party"),
+            name: field("name"),
+            list: field("list"),
+            listed: field("listed"),
+            class: field("class"),
+        }),
+        ..Default::default()
+    };
+    let logged = client
+        .sign_and_submit(&name, &signer, vec![body.into()], &context.clock)
+        .await?;
+    let (class, index) = (text(hit, "class"), indices(&logged));
+    println!("{} signed, logged at {index}", name.name);
+    if verdict == v1::Verdict::Clear && matches!(class, "exact" | "strong") {
+        println!("a hit of class {class} is cleared once a second officer says the same");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn hits(value: &Value) -> impl Iterator<Item = &Value> {
+    value
+        .get("hits")
+        .and_then(Value::as_array)
+        .into_iter()
+        .flatten()
+}
+
+/// All hits in a line each, by id.
+fn hits_of(value: &Value) -> BTreeMap<String, String> {
+    hits(value)
+        .map(|hit| (text(hit, "id").to_owned(), line(hit)))
+        .collect()
+}
+
+fn line(hit: &Value) -> String {
+    format!(
+        "{:<8} {:<10} {} \"{}\" ~ \"{}\" on list {} ({})   id {}",
+        text(hit, "class"),
+        text(hit, "disposition"),
+        text(hit, "party"),
+        text(hit, "name"),
+        text(hit, "listed"),
+        text(hit, "list"),
+        text(hit, "entry"),
+        text(hit, "id"),
+    )
+}
+
+fn id(list: &str) -> Result<(), Failure> {
+    let good = (1..=64).contains(&list.len())
+        && list
+            .bytes()
+            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-._".contains(&b));
+    match good {
+        true => Ok(()),
+        false => Err(Failure::usage(format!(
+            "--list `{list}` is not 1 to 64 of a-z, 0-9, `-`, `.`, `_`"
+        ))),
+    }
+}
+
+fn read(file: &Path) -> Result<Vec<u8>, Failure> {
+    let io = |error: std::io::Error| Failure::io(format!("{}: {error}", file.display()));
+    let found = std::fs::metadata(file).map_err(io)?;
+    if !found.is_file() {
+        return Err(Failure::usage(format!(
+            "{}: not a plain file",
+            file.display()
+        )));
+    }
+    if found.len() > MAX_EXHIBIT_BYTES as u64 {
+        return Err(Failure::usage(format!(
+            "{}: longer than {MAX_EXHIBIT_BYTES} bytes, the most that a list may have",
+            file.display()
+        )));
+    }
+    std::fs::read(file).map_err(io)
+}

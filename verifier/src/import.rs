@@ -1,0 +1,360 @@
+//! Many entries at once, a JSON object a line: read, checked as a whole against what stands, and
+//! only then to be signed.
+//!
+//! ```text
+//! {"party": {"id": "acme", "names": ["Acme GmbH"], "incorporation": "DE", "headquarters": "DE"}}
+//! {"edge": {"from": "holding", "to": "acme", "kind": "owns", "share_min_percent": 60}}
+//! {"tenant": {"id": "acme", "customer": "acme", "end_customer": "acme", "ultimate_parent": "holding"}}
+//! {"binding": {"id": "acme-ns", "tenant": "acme", "namespace": "acme"}}
+//! ```
+
+use std::collections::BTreeMap;
+
+use affiant_proto::{Body, statement::MAX_STATEMENT_BYTES, v1};
+use prost::Message;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    dossier_file,
+    entries::{Binding, Edge, Fault, Party, Tenant},
+    ownership,
+};
+
+/// Most bytes of a file: 10,000 tenants with three parties, two edges and two bindings of 500 bytes
+/// each are 40 MB.
+pub const MAX_BYTES: u64 = 64 * 1024 * 1024;
+
+/// Most lines of a file, each of which becomes a statement or two.
+pub const MAX_LINES: usize = 250_000;
+
+/// Most bytes of one entry: those of a statement without 2 KiB for its header and signature.
+const MAX_ENTRY_BYTES: usize = MAX_STATEMENT_BYTES - 2 * 1024;
+
+/// Most faults that are told at once: as many as somebody mends before he tries again.
+pub const MAX_FAULTS: usize = 100;
+
+/// One line.
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(rename_all = "snake_case")]
+enum Line {
+    Party(Party),
+    Edge(Edge),
+    Tenant(Tenant),
+    Binding(Binding),
+}
+
+/// From, to and kind of an edge.
+pub(crate) type EdgeId = (String, String, i32);
+
+/// What the log says by now.
+#[derive(Clone, Debug, Default)]
+pub struct Standing {
+    /// Parties, by id.
+    pub parties: BTreeMap<String, v1::Party>,
+    /// Edges, by from, to and kind.
+    pub edges: BTreeMap<EdgeId, v1::Edge>,
+    /// Tenants with their state, by id.
+    pub tenants: BTreeMap<String, (v1::Tenant, String)>,
+    /// Bindings that are not withdrawn, by id.
+    pub bindings: BTreeMap<String, v1::Binding>,
+}
+
+/// What is to be signed, and what need not be.
+#[derive(Debug, Default)]
+pub struct Plan {
+    /// Statements in an order in which each rests on those before it; those of one part are to be
+    /// logged together or not at all.
+    pub parts: Vec<Vec<Body>>,
+    /// Entries that nobody stated before.
+    pub new: usize,
+    /// Entries that say something else than what stands.
+    pub changed: usize,
+    /// Entries that stand already, word for word.
+    pub same: usize,
+    /// Approved tenants that are stated anew: their approvals lapse.
+    pub lapsing: Vec<String>,
+    /// What is allowed and worth a look, in words.
+    pub warnings: Vec<String>,
+}
+
+/// Everything of a file, by what it is about, with the line that says so.
+#[derive(Debug, Default)]
+pub(crate) struct Entries {
+    pub(crate) parties: BTreeMap<String, (usize, v1::Party)>,
+    pub(crate) edges: BTreeMap<EdgeId, (usize, v1::Edge)>,
+    pub(crate) tenants: BTreeMap<String, (usize, v1::Tenant)>,
+    pub(crate) bindings: BTreeMap<String, (usize, v1::Binding)>,
+}
+
+/// Faults by line, so that they are told in its order; those beyond [`MAX_FAULTS`] are counted.
+#[derive(Debug, Default)]
+pub(crate) struct Faults(BTreeMap<usize, Vec<String>>);
+
+impl Faults {
+    pub(crate) fn add(&mut self, line: usize, field: &str, text: &str) {
+        let told = self.0.entry(line).or_default();
+        told.push(format!("line {line}, {field}: {text}"));
+    }
+
+    fn told(self) -> Option<Vec<String>> {
+        let mut told: Vec<String> = self.0.into_values().flatten().collect();
+        let more = told.len().saturating_sub(MAX_FAULTS);
+        told.truncate(MAX_FAULTS);
+        if more > 0 {
+            told.push(format!("and {more} more"));
+        }
+        (!told.is_empty()).then_some(told)
+    }
+}
+
+/// Reads a file and says what is to be signed; or all that is wrong with it, a line each.
+///
+/// `effective_unix_ms` is when all of it takes effect.
+pub fn plan(text: &[u8], effective_unix_ms: u64, stands: &Standing) -> Result<Plan, Vec<String>> {
+    let mut faults = Faults::default();
+    let entries = read(text, &mut faults);
+    refer(&entries, stands, &mut faults);
+    ownership::check(&entries, stands, &mut faults);
+    if let Some(told) = faults.told() {
+        return Err(told);
+    }
+    let mut plan = Plan {
+        warnings: ownership::circles(&entries, stands),
+        ..Plan::default()
+    };
+    let at = effective_unix_ms;
+    for (id, (_, party)) in entries.parties {
+        if plan.is_due(stands.parties.get(&id), &party) {
+            plan.parts.push(vec![dossier_file::party(at, party)]);
+        }
+    }
+    for (id, (_, edge)) in entries.edges {
+        if plan.is_due(stands.edges.get(&id), &edge) {
+            plan.parts.push(vec![dossier_file::edge(at, edge)]);
+        }
+    }
+    for (id, (_, tenant)) in entries.tenants {
+        let stood = stands.tenants.get(&id);
+        let draft = stood.is_some_and(|(_, state)| state == "draft");
+        if plan.is_due(stood.map(|(tenant, _)| tenant), &tenant) || draft {
+            if stood.is_some_and(|(_, state)| state.starts_with("approved")) {
+                plan.lapsing.push(id);
+            }
+            plan.parts.push(dossier_file::tenant(at, tenant).into());
+        }
+    }
+    for (id, (_, binding)) in entries.bindings {
+        if plan.is_due(stands.bindings.get(&id), &binding) {
+            plan.parts.push(vec![dossier_file::binding(at, binding)]);
+        }
+    }
+    Ok(plan)
+}
+
+impl Plan {
+    fn is_due<T: PartialEq>(&mut self, stands: Option<&T>, entry: &T) -> bool {
+        let count = match stands {
+            None => &mut self.new,
+            Some(stands) if stands == entry => &mut self.same,
+            Some(_) => &mut self.changed,
+        };
+        *count += 1;
+        stands != Some(entry)
+    }
+
+    /// Puts the parts together into batches of at most `most` statements.
+    pub fn batches(self, most: usize) -> Vec<Vec<Body>> {
+        let mut batches: Vec<Vec<Body>> = Vec::new();
+        for part in self.parts {
+            match batches.last_mut() {
+                Some(batch) if batch.len() + part.len() <= most => batch.extend(part),
+                _ => batches.push(part),
+            }
+        }
+        batches
+    }
+}
+
+/// Writes all that stands as lines that are read as what stands.
+pub fn write(stands: &Standing) -> Result<String, serde_json::Error> {
+    let parties = stands.parties.values().map(|p| Line::Party(Party::of(p)));
+    let edges = stands.edges.values().map(|e| Line::Edge(Edge::of(e)));
+    let tenants = stands.tenants.values();
+    let tenants = tenants.map(|(tenant, _)| Line::Tenant(Tenant::of(tenant)));
+    let bindings = stands.bindings.values();
+    let bindings = bindings.map(|binding| Line::Binding(Binding::of(binding)));
+    let mut text = String::new();
+    for line in parties.chain(edges).chain(tenants).chain(bindings) {
+        text.push_str(&serde_json::to_string(&line)?);
+        text.push('\n');
+    }
+    Ok(text)
+}
+
+fn read(text: &[u8], faults: &mut Faults) -> Entries {
+    let mut entries = Entries::default();
+    let lines = text.split(|byte| *byte == b'\n');
+    for (number, line) in (1..).zip(lines) {
+        if number > MAX_LINES {
+            let text = format!("there are more than {MAX_LINES} lines; split the file");
+            faults.add(number, "the file", &text);
+            break;
+        }
+        let Ok(line) = std::str::from_utf8(line) else {
+            let text = "it is not UTF-8; save the file as UTF-8";
+            faults.add(number, "the line", text);
+            continue;
+        };
+        if line.trim().is_empty() {
+            continue;
+        }
+        match parse(line) {
+            Ok(line) => take(&mut entries, number, line, faults),
+            Err((field, text)) => faults.add(number, &field, &text),
+        }
+    }
+    if entries.is_empty() && faults.0.is_empty() {
+        faults.add(1, "the file", "it has no party, edge, tenant or binding");
+    }
+    entries
+}
+
+/// Reads one line; or says in which field what is wrong.
+fn parse(line: &str) -> Result<Line, (String, String)> {
+    let mut json = serde_json::Deserializer::from_str(line);
+    let read: Line = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+        let field = match error.path().to_string() {
+            path if path == "." => "the line".to_owned(),
+            path => path,
+        };
+        // Of one line the column alone tells.
+        let text = error.inner().to_string();
+        (field, text.replace(" at line 1 column ", ", column "))
+    })?;
+    json.end().map_err(|_| {
+        (
+            "the line".to_owned(),
+            "more than one object; one a line".to_owned(),
+        )
+    })?;
+    Ok(read)
+}
+
+fn take(entries: &mut Entries, line: usize, read: Line, faults: &mut Faults) {
+    let mut wrong: Vec<Fault> = Vec::new();
+    let (kind, twice) = match read {
+        Line::Party(entry) => {
+            let id = entry.id.clone();
+            let party = entry.read(&mut wrong);
+            bounded(&party, &mut wrong);
+            let twice = keep(&mut entries.parties, id.clone(), line, party);
+            ("party", twice.map(|first| ("id", id, first)))
+        }
+        Line::Edge(entry) => {
+            let words = format!("from {} to {}", entry.from, entry.to);
+            let edge = entry.read(&mut wrong);
+            bounded(&edge, &mut wrong);
+            let id = (edge.from.clone(), edge.to.clone(), edge.kind);
+            let twice = keep(&mut entries.edges, id, line, edge);
+            ("edge", twice.map(|first| ("kind", words, first)))
+        }
+        Line::Tenant(entry) => {
+            let id = entry.id.clone();
+            let tenant = entry.read(&mut wrong);
+            bounded(&tenant, &mut wrong);
+            let twice = keep(&mut entries.tenants, id.clone(), line, tenant);
+            ("tenant", twice.map(|first| ("id", id, first)))
+        }
+        Line::Binding(entry) => {
+            let id = entry.id.clone();
+            let binding = entry.read(&mut wrong);
+            bounded(&binding, &mut wrong);
+            let twice = keep(&mut entries.bindings, id.clone(), line, binding);
+            ("binding", twice.map(|first| ("id", id, first)))
+        }
+    };
+    for fault in wrong {
+        faults.add(line, &format!("{kind}.{}", fault.field), &fault.text);
+    }
+    if let Some((field, id, first)) = twice {
+        let text = format!("`{id}` stands in line {first} already; keep one of the two");
+        faults.add(line, &format!("{kind}.{field}"), &text);
+    }
+}
+
+/// Finds an entry that no statement has room for, before the first is signed.
+fn bounded(entry: &impl Message, wrong: &mut Vec<Fault>) {
+    let length = entry.encoded_len();
+    if length > MAX_ENTRY_BYTES {
+        wrong.push(Fault {
+            field: "*",
+            text: format!("it is {length} bytes long, of at most {MAX_ENTRY_BYTES}; shorten it"),
+        });
+    }
+}
+
+/// Keeps an entry; gives the line of one that is there already.
+fn keep<K: Ord, T>(
+    entries: &mut BTreeMap<K, (usize, T)>,
+    id: K,
+    line: usize,
+    entry: T,
+) -> Option<usize> {
+    if let Some((first, _)) = entries.get(&id) {
+        return Some(*first);
+    }
+    entries.insert(id, (line, entry));
+    None
+}
+
+/// Finds what is pointed at and nowhere stated.
+fn refer(entries: &Entries, stands: &Standing, faults: &mut Faults) {
+    let party = |id: &str| entries.parties.contains_key(id) || stands.parties.contains_key(id);
+    let mut due = |line: usize, field: &str, id: &str| {
+        if !id.is_empty() && !party(id) {
+            let text = format!("party `{id}` is stated neither in the file nor in the log");
+            faults.add(line, field, &text);
+        }
+    };
+    for (line, edge) in entries.edges.values() {
+        due(*line, "edge.from", &edge.from);
+        due(*line, "edge.to", &edge.to);
+    }
+    for (line, tenant) in entries.tenants.values() {
+        due(*line, "tenant.customer", &tenant.customer);
+        due(*line, "tenant.end_customer", &tenant.end_customer);
+        due(*line, "tenant.ultimate_parent", &tenant.ultimate_parent);
+        for (place, id) in tenant.intermediaries.iter().enumerate() {
+            due(*line, &format!("tenant.intermediaries[{place}]"), id);
+        }
+    }
+    for (line, tenant) in entries.tenants.values() {
+        if tenant.customer.is_empty() {
+            faults.add(
+                *line,
+                "tenant.customer",
+                "it is empty; say who signs the contract",
+            );
+        }
+    }
+    for (line, binding) in entries.bindings.values() {
+        let id = &binding.tenant;
+        if !entries.tenants.contains_key(id) && !stands.tenants.contains_key(id) {
+            let text = format!("tenant `{id}` is stated neither in the file nor in the log");
+            faults.add(*line, "binding.tenant", &text);
+        }
+    }
+}
+
+impl Entries {
+    fn is_empty(&self) -> bool {
+        self.parties.is_empty()
+            && self.edges.is_empty()
+            && self.tenants.is_empty()
+            && self.bindings.is_empty()
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests;

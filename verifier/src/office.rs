@@ -1,0 +1,158 @@
+//! The office: what officers and readers ask of the running verifier, by socket or over HTTP.
+//!
+//! It only takes what officers signed; it signs nothing for them.
+
+use affiant_judge::{exhibits, listings::Screened, timeline::Moment};
+use affiant_proto::{Body, PublicKey, Statement, digest};
+use prost::Message as _;
+use serde::Serialize;
+use tokio::sync::watch;
+use tonic::Status;
+
+use crate::{
+    gate::Gate,
+    ledger::{Exhibits, NotPut},
+    lines,
+    live::Live,
+    retention::Shared,
+    rotation::not_logged,
+    rpc::admin::{self as rpc, list_request::What},
+    writer::{Published, Submit},
+};
+
+/// Most statements in one submission: a file of 250 tenants with their parties and bindings.
+pub const MAX_STATEMENTS: usize = 1_000;
+
+/// Answers from what the running verifier holds.
+#[derive(Clone)]
+pub struct Office {
+    /// All hosts, and the newest of operator and officers.
+    pub gate: Gate,
+    /// The judge.
+    pub live: Live,
+    /// The writer.
+    pub submit: Submit,
+    /// The newest checkpoint.
+    pub published: watch::Receiver<Published>,
+    /// The genesis.
+    pub genesis_statement: Vec<u8>,
+    /// What was erased, and what is held.
+    pub retention: Shared,
+    /// Files that statements name by their digest.
+    pub exhibits: Exhibits,
+}
+
+impl Office {
+    /// Lists something, as JSON.
+    pub async fn list(&self, what: What) -> Result<String, Status> {
+        match what {
+            What::Hosts => json(&self.gate.hosts.lines()),
+            What::Relays => {
+                let relays = self.gate.hosts.relays();
+                json(&relays.iter().map(|relay| relay.line()).collect::<Vec<_>>())
+            }
+            What::Findings => json(&self.live.judge().findings()),
+            What::Tried => json(&self.live.judge().tried()),
+            What::Figures => json(&self.live.judge().figures()),
+            What::Tenants => json(&lines::tenants(self.live.judge().registry())),
+            What::Parties => json(&lines::parties(self.live.judge().registry())),
+            What::Bindings => json(&lines::bindings(self.live.judge().bindings())),
+            What::Officers => json(&lines::officers(&self.gate.authorities.borrow())),
+            What::Keys => json(&lines::keys(&self.gate.authorities.borrow())),
+            What::Holds => json(&lines::holds(self.retention.lock().holds())),
+            What::Lists => json(&self.live.judge().registry().lists().collect::<Vec<_>>()),
+            What::Hits => json(&self.hits().await?),
+            What::Unspecified => Err(Status::invalid_argument("nothing to list")),
+        }
+    }
+
+    /// What the lists in force say of all parties by now. Screens on a thread of its own, on a copy of
+    /// the registry; what is found the judge finds again without screening.
+    async fn hits(&self) -> Result<Screened, Status> {
+        let (registry, now) = {
+            let judge = self.live.judge();
+            (judge.registry().clone(), judge.now_unix_ms())
+        };
+        let at = Moment::as_known_now(u64::MAX, now);
+        let screened = tokio::task::spawn_blocking(move || registry.screened(at)).await;
+        screened.map_err(|_| Status::internal("screening was interrupted"))
+    }
+
+    /// Where the next statement of the officer with a key stands.
+    pub fn head(&self, key: &[u8]) -> Result<rpc::OfficerHeadReply, Status> {
+        let key = PublicKey::ed25519(key);
+        let key = key.map_err(|error| Status::invalid_argument(error.to_string()))?;
+        let officers = self.gate.authorities.borrow().clone();
+        let state = officers.officer_with(&key);
+        Ok(rpc::OfficerHeadReply {
+            genesis: officers.genesis().as_bytes().to_vec(),
+            chain: state
+                .map(|s| s.chain().as_bytes().to_vec())
+                .unwrap_or_default(),
+            sequence: state.map(|s| s.sequence()).unwrap_or_default(),
+            head: state
+                .map(|s| s.head().as_bytes().to_vec())
+                .unwrap_or_default(),
+            checkpoint: self.published.borrow().note.to_vec(),
+        })
+    }
+
+    /// Logs statements that officers signed, all or none; gives their indices.
+    pub async fn submit(&self, statements: &[Vec<u8>]) -> Result<Vec<u64>, Status> {
+        if statements.len() > MAX_STATEMENTS {
+            return Err(Status::invalid_argument(format!(
+                "at most {MAX_STATEMENTS} statements at once"
+            )));
+        }
+        let mut parsed = Vec::with_capacity(statements.len());
+        let wrong = |number: usize, why: &dyn std::fmt::Display| {
+            Status::invalid_argument(format!("statement {number}: {why}; nothing was logged"))
+        };
+        for (number, bytes) in (1..).zip(statements) {
+            let statement = Statement::parse(bytes).map_err(|e| wrong(number, &e))?;
+            if statement.header().chain() == Some(digest(&self.genesis_statement))
+                || matches!(statement.body(), Body::Genesis(_))
+            {
+                return Err(wrong(number, &"not an officer's statement"));
+            }
+            if let Some(named) = exhibits::named(statement.body())
+                && !self.exhibits.path(&named).is_file()
+            {
+                let why = format!("names file {named}, which was not given; give it first");
+                return Err(wrong(number, &why));
+            }
+            parsed.push(statement);
+        }
+        let logged = self.submit.officers(parsed).await.map_err(not_logged)?;
+        logged.map_err(|(number, why)| wrong(number, &why))
+    }
+
+    /// Keeps a file that a statement to come names; gives its digest.
+    pub async fn put(&self, content: Vec<u8>) -> Result<affiant_proto::Digest, Status> {
+        let (exhibits, given) = (self.exhibits.clone(), content.clone());
+        let put = tokio::task::spawn_blocking(move || exhibits.put(&given)).await;
+        let put = put.map_err(|_| Status::internal("the file was not kept"))?;
+        let named = put.map_err(|error| match error {
+            NotPut::TooLong => Status::invalid_argument(error.to_string()),
+            NotPut::Io { .. } => Status::internal(error.to_string()),
+        })?;
+        self.live.judge().exhibit(content);
+        Ok(named)
+    }
+
+    /// What an approval of a tenant would cover, as it stands now.
+    pub fn dossier(&self, tenant: &str) -> Result<rpc::DossierReply, Status> {
+        let dossier = self.live.judge().registry().dossier(tenant);
+        let dossier = dossier.ok_or_else(|| Status::not_found(format!("no tenant `{tenant}`")))?;
+        let bytes = dossier.encode_to_vec();
+        let json = crate::wording::dossier(&dossier, digest(&bytes));
+        Ok(rpc::DossierReply {
+            dossier: bytes,
+            json,
+        })
+    }
+}
+
+fn json(value: &impl Serialize) -> Result<String, Status> {
+    serde_json::to_string(value).map_err(|error| Status::internal(error.to_string()))
+}
