@@ -217,6 +217,11 @@ impl Host {
         self.wall_ms = unix_ms;
     }
 
+    /// Its wall clock, milliseconds since 1970: where its next record begins.
+    pub fn wall(&self) -> u64 {
+        self.wall_ms
+    }
+
     /// Embeds this checkpoint from now on in what it seals of its devices.
     pub fn sees(&mut self, note: &Path) {
         let note = Note::parse(&std::fs::read(note).unwrap()).unwrap();
@@ -411,12 +416,21 @@ impl Host {
     /// Seals the next record: one device in use by `user`, who is stated first where it is not he
     /// who is in force.
     pub fn seal_use(&mut self, user: &str) {
-        let workload = v1::Workload {
-            platform: v1::Platform::Bare.into(),
-            user: user.into(),
-            ..Default::default()
+        self.seal_uses(&[user.to_owned()]);
+    }
+
+    /// Seals the next record: one device that these share evenly, some milliseconds each.
+    pub fn seal_uses(&mut self, users: &[String]) {
+        let workload = |user: &String| {
+            let workload = v1::Workload {
+                platform: v1::Platform::Bare.into(),
+                user: user.clone(),
+                ..Default::default()
+            };
+            workload.encode_to_vec()
         };
-        self.seal_tree(vec![workload.encode_to_vec()], |root, count| {
+        let workloads = users.iter().map(workload).collect();
+        self.seal_tree(workloads, |root, count| {
             v1::Workloads {
                 header: None,
                 root,
@@ -429,15 +443,18 @@ impl Host {
             attributed_ms: INTERVAL_MS,
             ..Default::default()
         };
-        let line = v1::UsageLine {
+        let users = u64::try_from(users.len()).unwrap();
+        assert_eq!(INTERVAL_MS % users, 0, "the interval is parted evenly");
+        let line = |user| v1::UsageLine {
             kind: v1::LineKind::Attributed.into(),
-            workload: Some(0),
-            time_ms: INTERVAL_MS,
+            workload: Some(user),
+            time_ms: INTERVAL_MS / users,
             samples: 10,
             ..Default::default()
         };
         self.workloads = workloads;
-        let made = self.usage(totals, &line);
+        let lines: Vec<_> = (0..u32::try_from(users).unwrap()).map(line).collect();
+        let made = self.usage(totals, &lines);
         self.follow(made);
     }
 
@@ -452,11 +469,11 @@ impl Host {
             samples: 10,
             ..Default::default()
         };
-        self.usage(totals, &line)
+        self.usage(totals, &[line])
     }
 
     /// The record of the next interval, of one device.
-    fn usage(&mut self, totals: v1::DeviceTotals, line: &v1::UsageLine) -> Envelope {
+    fn usage(&mut self, totals: v1::DeviceTotals, lines: &[v1::UsageLine]) -> Envelope {
         let totals = v1::Totals {
             devices: vec![totals],
         };
@@ -465,25 +482,24 @@ impl Host {
         self.wall_ms += INTERVAL_MS;
         let (end_ms, wall_end_ms) = (self.boot_ms, self.wall_ms);
         let (inventory, workloads) = (self.inventory, self.workloads);
-        self.tree(
-            vec![totals.encode_to_vec(), line.encode_to_vec()],
-            |usage_root, usage_count| {
-                v1::Usage {
-                    header: None,
-                    boot: 1,
-                    start_ms,
-                    end_ms,
-                    wall_start_ms,
-                    wall_end_ms,
-                    source: v1::SourceKind::Recorded.into(),
-                    inventory,
-                    workloads,
-                    usage_root,
-                    usage_count,
-                }
-                .into()
-            },
-        )
+        let mut leaves = vec![totals.encode_to_vec()];
+        leaves.extend(lines.iter().map(prost::Message::encode_to_vec));
+        self.tree(leaves, |usage_root, usage_count| {
+            v1::Usage {
+                header: None,
+                boot: 1,
+                start_ms,
+                end_ms,
+                wall_start_ms,
+                wall_end_ms,
+                source: v1::SourceKind::Recorded.into(),
+                inventory,
+                workloads,
+                usage_root,
+                usage_count,
+            }
+            .into()
+        })
     }
 
     /// Throws away the newest record and seals another in its place: what a restored image does.

@@ -26,6 +26,7 @@ use crate::{
     rpc::admin::{self as rpc, admin_server::Admin},
     status::StatusSource,
     token::{MAX_LIFE_MS, Tokens},
+    trial::Trials,
 };
 
 /// Longest maintenance that is announced at once: a machine that waits for a spare part for a month.
@@ -43,6 +44,8 @@ pub struct AdminService {
     pub office: Office,
     /// Makes reports.
     pub reports: Reports,
+    /// Tries policy packs.
+    pub trials: Trials,
     /// The projection.
     pub registry: Registry,
     /// The published log.
@@ -87,6 +90,7 @@ pub fn accept(listener: UnixListener) -> mpsc::Receiver<std::io::Result<UnixStre
 #[tonic::async_trait]
 impl Admin for AdminService {
     type ReportStream = ReceiverStream<Result<rpc::ReportFile, Status>>;
+    type TryPackStream = ReceiverStream<Result<rpc::TryPackReply, Status>>;
 
     async fn status(
         &self,
@@ -378,6 +382,14 @@ impl Admin for AdminService {
             }
         });
         Ok(Response::new(ReceiverStream::new(stream)))
+    }
+
+    async fn try_pack(
+        &self,
+        request: Request<rpc::TryPackRequest>,
+    ) -> Result<Response<Self::TryPackStream>, Status> {
+        let told = self.trials.begin(request.into_inner())?;
+        Ok(Response::new(ReceiverStream::new(told)))
     }
 
     async fn rebuild(

@@ -10,7 +10,7 @@ mod policy;
 
 pub use asking::{Check, FindingAct, Findings, OnFinding};
 pub use lists::{Hits, ImportList, Lists, OnHit, Pairs, ScreenNames};
-pub use policy::{CheckPack, Policy};
+pub use policy::{CheckPack, DiffPack, Policy};
 
 /// Keeps signed usage records in a tamper-evident log, matches them to vetted tenants and raises
 /// findings.
@@ -118,10 +118,10 @@ pub enum Command {
         after_help = "Examples:\n  affiant-verifier findings --json\n  affiant-verifier findings --shadow\n  affiant-verifier findings resolve 3f2a --key alice.key --reason \"binding was wrong, ticket 88\""
     )]
     Findings(Findings),
-    /// Check a policy pack, or begin one
+    /// Check a policy pack, begin one, put one into force, see what it would change
     #[command(
         subcommand,
-        after_help = "Examples:\n  affiant-verifier policy new packs/ours\n  affiant-verifier policy check packs/ours"
+        after_help = "Examples:\n  affiant-verifier policy new packs/ours\n  affiant-verifier policy check packs/ours\n  affiant-verifier policy diff packs/ours"
     )]
     Policy(Policy),
     /// Write a report that carries its own proof

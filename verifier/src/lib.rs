@@ -55,6 +55,7 @@ pub mod threads;
 pub mod tls;
 pub mod token;
 pub mod trail;
+pub mod trial;
 pub mod window;
 pub mod witness;
 pub mod wording;

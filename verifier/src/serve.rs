@@ -35,6 +35,7 @@ use crate::{
     rpc::admin::admin_server::AdminServer,
     status::StatusSource,
     threads::Threads,
+    trial::Trials,
     witness::{Answers, Rounds, Witnessed},
     writer,
 };
@@ -204,6 +205,11 @@ impl Verifier {
             status,
             tokens,
             office: office.clone(),
+            trials: Trials::new(
+                reader.clone(),
+                exhibits.clone(),
+                config.load().parameters.clone(),
+            ),
             reports,
             registry: registry.clone(),
             reader: reader.clone(),

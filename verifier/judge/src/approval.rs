@@ -376,6 +376,16 @@ impl Approval {
         self.governing(at).0
     }
 
+    /// Whether no decision about the tenant works at a moment, and none did before.
+    pub(crate) fn is_undecided(&self, at: Moment) -> bool {
+        let known = self.changes.iter();
+        let mut known = known.filter(|change| {
+            let reaches = change.reaches_back && change.index < at.known_before;
+            (change.index < at.index || reaches) && change.from_unix_ms <= at.instant_ms
+        });
+        known.all(|change| matches!(change.state, "draft" | "applied" | "under_review"))
+    }
+
     /// The same, with the change that makes it so; of an approval in doubt, the approval.
     pub(crate) fn governing(&self, at: Moment) -> (Vetting, Option<&Change>) {
         let works = |change: &&Change| change.from_unix_ms <= at.instant_ms;

@@ -60,6 +60,7 @@ pub mod shares;
 mod signers;
 mod suspicion;
 pub mod timeline;
+pub mod trial;
 mod uses;
 mod verdict;
 mod whereabouts;
@@ -228,11 +229,21 @@ impl Judge {
 
     /// Takes another policy pack than the shipped one, with its device table where it has one;
     /// before any inventory and any use.
-    pub fn with_pack(mut self, pack: Arc<Pack>) -> Self {
-        if let Some(table) = pack.devices() {
+    pub fn with_pack(self, pack: Arc<Pack>) -> Self {
+        self.with_packs(Packs::new(pack))
+    }
+
+    /// Judges all by one pack, whichever officers put into force: to see what it would find. Before any
+    /// inventory and any use.
+    pub fn under(self, pack: Arc<Pack>) -> Self {
+        self.with_packs(Packs::only(pack))
+    }
+
+    fn with_packs(mut self, packs: Packs) -> Self {
+        if let Some(table) = packs.newest().devices() {
             self.table = table.clone();
         }
-        self.packs = Packs::new(pack);
+        self.packs = packs;
         self.answers.clear();
         self
     }
@@ -363,6 +374,11 @@ impl Judge {
     /// The policy pack by which what comes is judged.
     pub fn pack(&self) -> &Pack {
         self.packs.newest()
+    }
+
+    /// All packs that judged so far, the first one first.
+    pub fn packs(&self) -> impl Iterator<Item = &Pack> {
+        self.packs.all().map(|(_, pack)| pack.as_ref())
     }
 
     /// The parameters in use.

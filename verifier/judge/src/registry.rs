@@ -59,6 +59,8 @@ struct Record {
 pub struct Standing {
     /// Its vetting.
     pub vetting: Vetting,
+    /// Whether no decision about it worked by then, as known at the moment.
+    pub undecided: bool,
     /// What policies are asked about; `None` when nobody stated the tenant.
     pub facts: Option<TenantFacts>,
     /// Headquarters of every party of the chain and of all who stand behind them.
@@ -346,6 +348,7 @@ impl Registry {
         let Some(record) = self.tenants.get(tenant) else {
             return Standing {
                 vetting: Vetting::Not("unregistered"),
+                undecided: false,
                 facts: None,
                 headquarters: BTreeMap::new(),
                 unknown: BTreeSet::new(),
@@ -397,6 +400,7 @@ impl Registry {
         };
         Standing {
             vetting,
+            undecided: record.approval.is_undecided(at),
             // A tenant of whom only a change of state is known is stated by nobody.
             facts: (!versions.is_empty()).then_some(facts),
             headquarters,

@@ -65,6 +65,14 @@ pub(crate) fn judge(
     asked: &Asked<'_>,
 ) -> Vec<Breach> {
     let mut breaches = vetting(&standing.vetting, device);
+    if let Some(policy) = asked.pack.undecided().filter(|_| standing.undecided) {
+        for breach in &mut breaches {
+            breach.cause.policy = Some(Cited {
+                pack: Arc::clone(&asked.label),
+                policy: Arc::clone(policy),
+            });
+        }
+    }
     let Some(tenant) = &standing.facts else {
         return breaches;
     };
@@ -293,6 +301,7 @@ mod tests {
     fn clear() -> Standing {
         Standing {
             vetting: Vetting::Approved(Terms::default()),
+            undecided: false,
             facts: Some(TenantFacts {
                 parent_known: true,
                 parent_headquarters: country("DE"),

@@ -1,5 +1,5 @@
 //! A pack of the operator's own: two officers put it into force, for what is logged after that.
-#![allow(missing_docs, clippy::unwrap_used)]
+#![allow(missing_docs, clippy::unwrap_used, clippy::indexing_slicing)]
 
 mod log;
 
@@ -129,4 +129,104 @@ fn a_pack_that_is_not_at_hand_or_is_another_is_not_judged() {
         Some(&3)
     );
     assert_ne!(log.judge.pack().label().as_ref(), "ours@2");
+}
+
+/// The laxer pack, which tries in shadow what tenants do on whom nobody decided.
+fn patient() -> PackFiles {
+    let files = laxer();
+    let files = files.iter().map(|(name, text)| {
+        let text = text.replace("undecided = \"enforce\"", "undecided = \"shadow\"");
+        (name.to_owned(), text.into_bytes())
+    });
+    PackFiles::new(files.collect::<Vec<_>>()).unwrap()
+}
+
+#[test]
+fn use_before_anybody_decided_is_tried_where_the_pack_says_so_and_counts_after_any_decision() {
+    let mut log = Log::new(&MODELS);
+    log.party("t", "Harbour Analytics", "DE");
+    log.tenant(v1::Tenant {
+        id: "t".into(),
+        customer: "t".into(),
+        end_customer: "t".into(),
+        ultimate_parent: "t".into(),
+        declared_use: "research".into(),
+        ..Default::default()
+    });
+    log.bind("b", "t", "szu");
+    let files = patient();
+    log.judge.exhibit(files.to_bytes());
+    want(&mut log, &files, ANN);
+    want(&mut log, &files, BO);
+    let (from, applied) = (log.now, v1::TenantState::Applied);
+    log.state_since(from, "t", applied);
+    log.work(0);
+    assert_eq!(log.rules(), []);
+    let tried = log.judge.tried();
+    let tried = tried
+        .iter()
+        .find(|it| it.rule == Rule::UseUnvetted)
+        .unwrap();
+    assert_eq!(tried.pack.as_deref(), Some("ours@2"));
+    // Stray use is nobody's application.
+    log.work(2);
+    assert_eq!(log.rules(), [Rule::UseUnattributed]);
+    // Suspended and taken up again, it is no more one on whom nobody decided.
+    for state in [v1::TenantState::Suspended, v1::TenantState::Applied] {
+        let now = log.now;
+        log.state_since(now, "t", state);
+        log.work(0);
+        assert_eq!(log.rules(), [Rule::UseUnvetted, Rule::UseUnattributed]);
+    }
+}
+
+#[test]
+fn a_suspension_that_reaches_back_makes_what_was_tried_a_finding() {
+    let mut log = Log::new(&MODELS);
+    tenant(&mut log);
+    let files = patient();
+    log.judge.exhibit(files.to_bytes());
+    want(&mut log, &files, ANN);
+    want(&mut log, &files, BO);
+    log.party("u", "Quayside Imaging", "DE");
+    log.tenant(v1::Tenant {
+        id: "u".into(),
+        customer: "u".into(),
+        end_customer: "u".into(),
+        ultimate_parent: "u".into(),
+        ..Default::default()
+    });
+    log.bind("c", "u", "clear");
+    let from = log.now;
+    log.work(1);
+    assert_eq!(log.rules(), []);
+    log.state_since(from, "u", v1::TenantState::Suspended);
+    let found = log.of(Rule::UseUnvetted);
+    assert_eq!(found.len(), 1);
+    assert_eq!((found[0].known, found[0].shadow), (Known::Later, false));
+}
+
+#[test]
+fn a_record_that_was_under_way_when_officers_approved_is_still_tried() {
+    let mut log = Log::new(&MODELS);
+    let files = patient();
+    log.judge.exhibit(files.to_bytes());
+    want(&mut log, &files, ANN);
+    want(&mut log, &files, BO);
+    log.party("t", "Harbour Analytics", "DE");
+    log.tenant(v1::Tenant {
+        id: "t".into(),
+        customer: "t".into(),
+        end_customer: "t".into(),
+        ultimate_parent: "t".into(),
+        ..Default::default()
+    });
+    log.bind("b", "t", "szu");
+    log.work(0);
+    // The record of the next interval comes half an interval late, and meanwhile it is approved.
+    log.tick(log::INTERVAL * 3 / 2);
+    log.approve("t");
+    log.now -= log::INTERVAL * 3 / 2;
+    log.work(0);
+    assert_eq!(log.rules(), []);
 }

@@ -24,6 +24,11 @@ pub enum Policy {
         #[arg(long, value_name = "FILE")]
         key: PathBuf,
     },
+    /// Say which findings of a past period another pack would have made otherwise; logs nothing
+    #[command(
+        after_help = "Exit codes: 0 none, 1 some, 64 the pack cannot be read, 74 the server cannot be asked.\n\nExample:\n  affiant-verifier policy diff packs/ours --from 2026-10-01 --to 2026-11-01"
+    )]
+    Diff(DiffPack),
     /// Write the default pack into a new directory, as a start for one's own
     #[command(after_help = "Example:\n  affiant-verifier policy new packs/ours")]
     New {
@@ -31,6 +36,24 @@ pub enum Policy {
         #[arg(value_name = "DIR")]
         dir: PathBuf,
     },
+}
+
+/// `policy diff`
+#[derive(Debug, Args)]
+pub struct DiffPack {
+    /// Directory of the pack
+    #[arg(value_name = "DIR")]
+    pub dir: PathBuf,
+    /// Begin of the period: 2026-11-01, 2026-11-01T08:00:00Z or milliseconds since 1970 [default: 30 days
+    /// before its end]
+    #[arg(long, value_parser = crate::wording::parse_time_ms)]
+    pub from: Option<u64>,
+    /// End of the period, not included [default: now]
+    #[arg(long, value_parser = crate::wording::parse_time_ms)]
+    pub to: Option<u64>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `policy check`

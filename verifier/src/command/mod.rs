@@ -15,6 +15,7 @@ mod screen;
 mod screening;
 mod succession;
 mod tokens;
+mod trial;
 
 use std::{fmt, process::ExitCode};
 

@@ -28,7 +28,7 @@ pub(super) fn alone(command: &Policy) -> Option<Result<ExitCode, Failure>> {
     match command {
         Policy::Check(options) => Some(check(options)),
         Policy::New { dir } => Some(new(dir)),
-        Policy::Activate { .. } => None,
+        Policy::Activate { .. } | Policy::Diff(_) => None,
     }
 }
 
@@ -36,6 +36,7 @@ pub(super) fn alone(command: &Policy) -> Option<Result<ExitCode, Failure>> {
 pub(super) async fn run(context: &Context, command: Policy) -> Result<ExitCode, Failure> {
     match command {
         Policy::Activate { dir, key } => activate(context, &dir, &key).await,
+        Policy::Diff(options) => super::trial::run(context, &options).await,
         Policy::Check(_) | Policy::New { .. } => {
             Err(Failure::usage("this command runs without a server"))
         }
@@ -43,7 +44,7 @@ pub(super) async fn run(context: &Context, command: Policy) -> Result<ExitCode, 
 }
 
 fn check(options: &CheckPack) -> Result<ExitCode, Failure> {
-    let pack = Pack::read(&read(&options.dir)?).map_err(|bad| refused(&options.dir, &bad))?;
+    let pack = parse(&options.dir, &read(&options.dir)?)?;
     let report = pack.check();
     if options.json {
         println!("{}", as_json(&pack, &report));
@@ -65,7 +66,7 @@ fn new(dir: &Path) -> Result<ExitCode, Failure> {
 async fn activate(context: &Context, dir: &Path, key: &Path) -> Result<ExitCode, Failure> {
     let (name, signer) = super::officer(key)?;
     let files = read(dir)?;
-    let pack = Pack::read(&files).map_err(|bad| refused(dir, &bad))?;
+    let pack = parse(dir, &files)?;
     let report = pack.check();
     print!("{}", as_text(&pack, &report));
     if !report.is_good() {
@@ -101,7 +102,7 @@ async fn activate(context: &Context, dir: &Path, key: &Path) -> Result<ExitCode,
 }
 
 /// Reads a pack from its directory. Names with a dot in front are an editor's, and none of a pack.
-fn read(dir: &Path) -> Result<PackFiles, Failure> {
+pub(super) fn read(dir: &Path) -> Result<PackFiles, Failure> {
     let io = |path: &Path| {
         let path = path.display().to_string();
         move |error: std::io::Error| Failure::io(format!("{path}: {error}"))
@@ -127,6 +128,11 @@ fn read(dir: &Path) -> Result<PackFiles, Failure> {
     }
     files.sort();
     PackFiles::new(files).map_err(|bad| refused(dir, &bad))
+}
+
+/// Reads a pack of its files.
+pub(super) fn parse(dir: &Path, files: &PackFiles) -> Result<Pack, Failure> {
+    Pack::read(files).map_err(|bad| refused(dir, &bad))
 }
 
 fn refused(dir: &Path, bad: &BadPack) -> Failure {
@@ -182,6 +188,7 @@ fn as_json(pack: &Pack, report: &Report) -> Value {
         "title": pack.title(),
         "notice": pack.notice(),
         "digest": pack.digest().to_string(),
+        "undecided": if pack.undecided().is_some() { Mode::Shadow } else { Mode::Enforce }.as_str(),
         "parameters": {
             "groups": pack.parameters().groups(),
             "classes": pack.parameters().classes(),
@@ -213,6 +220,12 @@ fn render(out: &mut String, pack: &Pack, report: &Report) -> std::fmt::Result {
     }
     for (name, limit) in pack.parameters().limits() {
         writeln!(out, "limit    {name}: {limit}")?;
+    }
+    if pack.undecided().is_some() {
+        writeln!(
+            out,
+            "vetting  tenants on whom nobody decided yet are tried in shadow"
+        )?;
     }
     if let Some(devices) = pack.devices() {
         writeln!(out, "devices  {} rows of its own", devices.rows().len())?;

@@ -301,6 +301,27 @@ pub struct ReportFile {
     #[prost(bytes = "vec", tag = "2")]
     pub content: ::prost::alloc::vec::Vec<u8>,
 }
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TryPackRequest {
+    #[prost(uint64, tag = "1")]
+    pub from_unix_ms: u64,
+    #[prost(uint64, tag = "2")]
+    pub to_unix_ms: u64,
+    /// The pack's files, as an exhibit has them.
+    #[prost(bytes = "vec", tag = "3")]
+    pub pack: ::prost::alloc::vec::Vec<u8>,
+}
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct TryPackReply {
+    /// Entries read, of how many.
+    #[prost(uint64, tag = "1")]
+    pub done: u64,
+    #[prost(uint64, tag = "2")]
+    pub total: u64,
+    /// What it found, with the last message; empty before.
+    #[prost(string, tag = "3")]
+    pub json: ::prost::alloc::string::String,
+}
 #[derive(Clone, Copy, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct RebuildRequest {}
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
@@ -652,6 +673,31 @@ pub mod admin_client {
                 .insert(GrpcMethod::new("affiant.v1.admin.Admin", "Registry"));
             self.inner.unary(req, path, codec).await
         }
+        /// Says what of a past period another policy pack would have found; logs nothing.
+        pub async fn try_pack(
+            &mut self,
+            request: impl tonic::IntoRequest<super::TryPackRequest>,
+        ) -> std::result::Result<
+            tonic::Response<tonic::codec::Streaming<super::TryPackReply>>,
+            tonic::Status,
+        > {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/affiant.v1.admin.Admin/TryPack",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("affiant.v1.admin.Admin", "TryPack"));
+            self.inner.server_streaming(req, path, codec).await
+        }
         pub async fn report(
             &mut self,
             request: impl tonic::IntoRequest<super::ReportRequest>,
@@ -815,6 +861,17 @@ pub mod admin_server {
             &self,
             request: tonic::Request<super::RegistryRequest>,
         ) -> std::result::Result<tonic::Response<super::RegistryReply>, tonic::Status>;
+        /// Server streaming response type for the TryPack method.
+        type TryPackStream: tonic::codegen::tokio_stream::Stream<
+                Item = std::result::Result<super::TryPackReply, tonic::Status>,
+            >
+            + std::marker::Send
+            + 'static;
+        /// Says what of a past period another policy pack would have found; logs nothing.
+        async fn try_pack(
+            &self,
+            request: tonic::Request<super::TryPackRequest>,
+        ) -> std::result::Result<tonic::Response<Self::TryPackStream>, tonic::Status>;
         /// Server streaming response type for the Report method.
         type ReportStream: tonic::codegen::tokio_stream::Stream<
                 Item = std::result::Result<super::ReportFile, tonic::Status>,
@@ -1386,6 +1443,52 @@ pub mod admin_server {
                                 max_encoding_message_size,
                             );
                         let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/affiant.v1.admin.Admin/TryPack" => {
+                    #[allow(non_camel_case_types)]
+                    struct TryPackSvc<T: Admin>(pub Arc<T>);
+                    impl<
+                        T: Admin,
+                    > tonic::server::ServerStreamingService<super::TryPackRequest>
+                    for TryPackSvc<T> {
+                        type Response = super::TryPackReply;
+                        type ResponseStream = T::TryPackStream;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::ResponseStream>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::TryPackRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Admin>::try_pack(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = TryPackSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.server_streaming(method, req).await;
                         Ok(res)
                     };
                     Box::pin(fut)

@@ -19,6 +19,9 @@ const MAX_SENTENCE: usize = 500;
 const EPOCH: i32 = 2_440_588;
 const DAY_MS: u64 = 86_400_000;
 
+/// Id of what [`Policy::undecided`] gives: no policy of a pack may have it.
+pub(super) const UNDECIDED: &str = "undecided";
+
 /// Annotations that every policy has.
 const DUE: [&str; 7] = [
     "id", "severity", "citation", "status", "since", "mode", "says",
@@ -127,6 +130,21 @@ pub struct Policy {
 }
 
 impl Policy {
+    /// That use by tenants on whom nobody ever decided is tried in shadow, as `pack.toml` may say.
+    pub(super) fn undecided() -> Self {
+        Self {
+            id: UNDECIDED.into(),
+            rule: Rule::UseUnvetted,
+            severity: Rule::UseUnvetted.severity(),
+            mode: Mode::Shadow,
+            status: Status::Unknown,
+            since: Day(Date::MIN),
+            until: None,
+            citation: "pack.toml: undecided = \"shadow\"".to_owned(),
+            says: "Nobody has decided about the tenant yet.".to_owned(),
+        }
+    }
+
     /// Its name within the pack.
     pub fn id(&self) -> &Arc<str> {
         &self.id

@@ -6,6 +6,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::{
+    annotation::Mode,
     fault::{BadPack, Fault, MAX_FAULTS},
     files::{self, MANIFEST, PackFiles},
     scan,
@@ -54,6 +55,8 @@ pub(super) struct Manifest {
     pub(super) version: String,
     pub(super) title: String,
     pub(super) notice: String,
+    /// Whether use by tenants on whom nobody ever decided counts.
+    pub(super) undecided: Mode,
     pub(super) parameters: PackParameters,
 }
 
@@ -66,6 +69,8 @@ struct Raw {
     #[serde(default)]
     notice: Option<Spanned<String>>,
     #[serde(default)]
+    undecided: Undecided,
+    #[serde(default)]
     parameters: RawParameters,
 }
 
@@ -75,6 +80,15 @@ struct RawParameters {
     groups: BTreeMap<Spanned<String>, Spanned<Group>>,
     classes: BTreeMap<Spanned<String>, Vec<Class>>,
     limits: BTreeMap<Spanned<String>, u32>,
+}
+
+/// How `undecided` is spelled.
+#[derive(Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Undecided {
+    Shadow,
+    #[default]
+    Enforce,
 }
 
 /// A group as its codes, or as the file that lists them.
@@ -110,6 +124,10 @@ impl Manifest {
                 .notice
                 .map(|notice| reader.prose("notice", notice))
                 .unwrap_or_default(),
+            undecided: match raw.undecided {
+                Undecided::Shadow => Mode::Shadow,
+                Undecided::Enforce => Mode::Enforce,
+            },
             parameters: reader.parameters(raw.parameters),
         };
         reader.unused();

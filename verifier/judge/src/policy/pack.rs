@@ -10,7 +10,7 @@ use cedar_policy::{Authorizer, Effect, PolicyId, PolicySet, ValidationMode, Vali
 use miette::Diagnostic;
 
 use super::{
-    annotation::{self, Policy},
+    annotation::{self, Mode, Policy, UNDECIDED},
     decision::{Broken, Decision},
     examples::Examples,
     facts::{ATTRIBUTES, Asking, Facts},
@@ -31,6 +31,7 @@ pub struct Pack {
     asking: Asking,
     set: PolicySet,
     policies: Vec<Arc<Policy>>,
+    undecided: Option<Arc<Policy>>,
     /// First instants of the days on which some policy begins or no longer applies.
     instants: BTreeSet<u64>,
     pub(super) examples: Examples,
@@ -59,7 +60,9 @@ impl Pack {
             .map(|policy| policy.since().begins_unix_ms());
         let ends = policies.iter().filter_map(|policy| policy.until());
         let instants = begins.chain(ends.map(|day| day.ends_unix_ms())).collect();
+        let tried = manifest.undecided == Mode::Shadow;
         Ok(Self {
+            undecided: tried.then(|| Arc::new(Policy::undecided())),
             digest: files.digest(),
             label: format!("{}@{}", manifest.name, manifest.version).into(),
             manifest,
@@ -115,6 +118,11 @@ impl Pack {
     /// All policies, in the order of the file.
     pub fn policies(&self) -> &[Arc<Policy>] {
         &self.policies
+    }
+
+    /// Under what use by tenants on whom nobody ever decided is tried in shadow; `None` where it counts.
+    pub fn undecided(&self) -> Option<&Arc<Policy>> {
+        self.undecided.as_ref()
     }
 
     /// The instants at which a policy begins or ends to apply, milliseconds since 1970.
@@ -201,6 +209,10 @@ fn read_policies(
             faults.push(Fault::new(POLICIES, at, said, remedy));
         }
         match annotation::read(one, text, statement) {
+            Ok(policy) if policy.id().as_ref() == UNDECIDED => {
+                let said = format!("policy {UNDECIDED:?} has an id that pack.toml takes");
+                faults.push(Fault::new(POLICIES, at, said, "give it another id"));
+            }
             Ok(policy) if policies.iter().any(|other| other.id() == policy.id()) => {
                 let said = format!("policy {:?} stands above too", policy.id());
                 faults.push(Fault::new(POLICIES, at, said, "give it an id of its own"));

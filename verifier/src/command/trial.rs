@@ -1,0 +1,153 @@
+//! `policy diff`: what of a past period another pack would have found.
+
+use std::{
+    io::{IsTerminal as _, Write as _},
+    process::ExitCode,
+    time::Instant,
+};
+
+use serde_json::Value;
+
+use super::{Context, Failure, policy, text};
+use crate::{cli, rpc::admin as rpc, wording};
+
+/// Milliseconds before now from which findings are compared where none is said: thirty days.
+const BACK_MS: u64 = 30 * 86_400_000;
+
+/// Findings of one sort that are shown; `--json` has all.
+const SHOWN: usize = 20;
+
+pub(super) async fn run(context: &Context, options: &cli::DiffPack) -> Result<ExitCode, Failure> {
+    let to = options.to.unwrap_or_else(|| context.clock.now_ms());
+    let from = options.from.unwrap_or(to.saturating_sub(BACK_MS));
+    if from >= to {
+        return Err(Failure::usage("--from must come before --to"));
+    }
+    let files = policy::read(&options.dir)?;
+    let pack = policy::parse(&options.dir, &files)?;
+    let request = rpc::TryPackRequest {
+        from_unix_ms: from,
+        to_unix_ms: to,
+        pack: files.to_bytes(),
+    };
+    let mut client = context.client().await?;
+    let mut replies = client.calls().try_pack(request).await?.into_inner();
+    let (begun, mut found) = (Instant::now(), String::new());
+    while let Some(reply) = replies.message().await? {
+        progress(begun, reply.done, reply.total, !reply.json.is_empty());
+        found = reply.json;
+    }
+    let found: Value = serde_json::from_str(&found)
+        .map_err(|_| Failure::io("the server ended before it had a result; see its log"))?;
+    let changes = ["gone", "new", "changed"].map(|sort| all(&found, sort).len());
+    if options.json {
+        println!("{found}");
+    } else {
+        println!("pack      {}", pack.label());
+        println!("instead   {}", in_force(&found));
+        println!("period    {} to {}", wording::time(from), wording::time(to));
+        let number = |value: Option<&Value>| value.and_then(Value::as_u64).unwrap_or(0);
+        println!(
+            "entries   {} of the log, from its beginning",
+            number(found.get("entries"))
+        );
+        let same = found.get("difference").and_then(|it| it.get("same"));
+        println!("the same  {}", number(same));
+        show("gone", "would not have been found", all(&found, "gone"));
+        show("new", "would have been found", all(&found, "new"));
+        otherwise(all(&found, "changed"));
+        println!("\nnothing was logged and nothing changed");
+    }
+    Ok(ExitCode::from(u8::from(
+        changes.iter().any(|many| *many > 0),
+    )))
+}
+
+/// Findings of one sort; a change counts as one.
+fn all<'a>(found: &'a Value, sort: &str) -> &'a [Value] {
+    let of = found.get("difference").and_then(|it| it.get(sort));
+    of.and_then(Value::as_array).map_or(&[], Vec::as_slice)
+}
+
+fn in_force(found: &Value) -> String {
+    let packs = found.get("in_force").and_then(Value::as_array);
+    let packs = packs.map(Vec::as_slice).unwrap_or_default().iter();
+    let packs: Vec<&str> = packs.filter_map(Value::as_str).collect();
+    packs.join(", then ")
+}
+
+fn show(sort: &str, what: &str, findings: &[Value]) {
+    println!("\n{sort}: {} {what}", findings.len());
+    for finding in findings.iter().take(SHOWN) {
+        println!("  {}", line(finding));
+    }
+    rest(findings.len());
+}
+
+fn otherwise(changes: &[Value]) {
+    println!(
+        "\nchanged: {} would have been found otherwise",
+        changes.len()
+    );
+    for change in changes.iter().take(SHOWN) {
+        let of = |side: &str| change.get(side).unwrap_or(&Value::Null);
+        let (was, would_be) = (of("was"), of("would_be"));
+        println!("  {}", line(was));
+        let mut told = Vec::new();
+        for (what, side) in [("was", was), ("would be", would_be)] {
+            let time = |key: &str| side.get(key).and_then(Value::as_u64).map(wording::time);
+            told.push(format!(
+                "{what} {}{}, {} to {}",
+                text(side, "severity"),
+                if is_shadow(side) { " in shadow" } else { "" },
+                time("opened_unix_ms").unwrap_or_default(),
+                time("last_unix_ms").unwrap_or_default(),
+            ));
+        }
+        println!("    {}", told.join("; "));
+    }
+    rest(changes.len());
+}
+
+fn rest(many: usize) {
+    if many > SHOWN {
+        println!("  and {} more; --json has all", many - SHOWN);
+    }
+}
+
+fn is_shadow(finding: &Value) -> bool {
+    finding.get("shadow").and_then(Value::as_bool) == Some(true)
+}
+
+fn line(finding: &Value) -> String {
+    let policy = text(finding, "policy");
+    let policy = match policy {
+        "" => String::new(),
+        policy => format!(" by {policy}"),
+    };
+    let shadow = if is_shadow(finding) {
+        ", in shadow"
+    } else {
+        ""
+    };
+    format!(
+        "{:<8} {:<24} {}{policy}{shadow}",
+        text(finding, "severity"),
+        text(finding, "rule"),
+        text(finding, "title"),
+    )
+}
+
+/// Shows on a terminal how far it is, and how long it will take.
+fn progress(begun: Instant, done: u64, total: u64, last: bool) {
+    if !std::io::stderr().is_terminal() {
+        return;
+    }
+    let passed = begun.elapsed().as_secs_f64();
+    #[allow(clippy::cast_precision_loss, reason = "shown to a second")]
+    let left = passed * (total.saturating_sub(done)) as f64 / (done.max(1)) as f64;
+    let end = if last { "\n" } else { "" };
+    eprint!("\r{done} of {total} entries, {left:.0} s left   {end}");
+    // What cannot be shown is not needed.
+    let _ = std::io::stderr().flush();
+}
