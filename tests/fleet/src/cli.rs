@@ -9,6 +9,7 @@ use crate::{
     enrol::{self, Enrolments},
     growth,
     load::{self, Load, LoadError},
+    matching::matching,
     outcome::Outcome,
     prepared::Prepared,
     primitive::Primitive,
@@ -58,6 +59,9 @@ enum Command {
         after_help = "Example:\n  affiant-fleet screening --list consolidated.csv --threads 2 --json"
     )]
     Screening(ScreeningArgs),
+    /// Measure what matching adds to a record, on the log that `prepare` made
+    #[command(after_help = "Example:\n  affiant-fleet matching --out data --tenants 10000 --json")]
+    Matching(MatchingArgs),
     /// Measure what leaves and proofs cost as a log grows
     #[command(after_help = "Example:\n  affiant-fleet growth --out tree/ --json")]
     Growth(GrowthArgs),
@@ -214,6 +218,25 @@ struct ScreeningArgs {
 }
 
 #[derive(Debug, Args)]
+struct MatchingArgs {
+    /// Where `prepare` put the log
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// Seed that it was made with
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Vetted tenants beside that of the log, each with a binding
+    #[arg(long, default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(0..=1_000_000))]
+    tenants: u64,
+    /// Usage records, the first ones of the log; some 5 KiB of memory each
+    #[arg(long, default_value_t = 150_000, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    records: u64,
+    /// Print JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
 struct GrowthArgs {
     /// Where the tiles come to stand
     #[arg(long, value_name = "DIR")]
@@ -300,6 +323,19 @@ impl Cli {
                     measured.screening_seconds,
                     measured.alerts,
                     measured.index_seconds
+                ))
+            }
+            Command::Matching(args) => {
+                let measured = matching(&args.out, args.seed, args.tenants, args.records)?;
+                if args.json {
+                    return Ok(serde_json::to_string(&measured)?);
+                }
+                Ok(format!(
+                    "{} records, {} tenants: the judge takes {:.2} µs a record, {:.2} µs without matching",
+                    measured.records,
+                    measured.tenants,
+                    measured.judge_us,
+                    measured.judge_us_without
                 ))
             }
             Command::Growth(args) => args.run(),

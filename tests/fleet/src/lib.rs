@@ -18,6 +18,7 @@ pub mod gauge;
 pub mod growth;
 pub mod latency;
 pub mod load;
+pub mod matching;
 pub mod outcome;
 pub mod pace;
 pub mod prepared;

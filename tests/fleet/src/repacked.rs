@@ -55,7 +55,7 @@ pub fn repack(out: &Path, seed: u64) -> Result<Figures, NotPrepared> {
 }
 
 /// Gives the log the write-ahead file that a ledger has, empty as in one that was just made.
-fn give_wal(out: &Path, log: &Path) -> Result<(), NotPrepared> {
+pub(crate) fn give_wal(out: &Path, log: &Path) -> Result<(), NotPrepared> {
     let wal = log.join("wal");
     if wal.exists() {
         return Ok(());

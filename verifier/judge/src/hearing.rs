@@ -96,7 +96,8 @@ impl Judge {
             chain,
             inventory: (usage.inventory, host.listed()),
         };
-        for heap in self.heaps(&record, lines) {
+        let shown = if self.matching { lines } else { &[] };
+        for heap in self.heaps(&record, shown) {
             let share = match &heap.owner {
                 Owner::Tenant(tenant) => Share::Tenant(tenant),
                 Owner::Nobody(_) => Share::Unattributed,

@@ -141,6 +141,8 @@ pub struct Judge {
     caps: Caps,
     exhibits: Exhibits,
     acts: handling::Acts,
+    /// Whether it is asked whose a line is.
+    matching: bool,
     records: u64,
     lines_withheld: u64,
     lines_lost: u64,
@@ -207,6 +209,7 @@ impl Judge {
             caps: Caps::default(),
             exhibits: Exhibits::default(),
             acts: handling::Acts::default(),
+            matching: true,
             records: 0,
             lines_withheld: 0,
             lines_lost: 0,
@@ -219,6 +222,12 @@ impl Judge {
     /// Takes another device table than the shipped one; before any inventory.
     pub fn with_devices(mut self, table: DeviceTable) -> Self {
         self.table = table;
+        self
+    }
+
+    /// Asks of no line whose it is: to measure what that takes. All of it then counts as withheld.
+    pub fn without_matching(mut self) -> Self {
+        self.matching = false;
         self
     }
 
