@@ -36,6 +36,9 @@ const DAYS: usize = 32;
 /// Longest interval that is spread over spans; of a longer claim the end: 144 of them.
 const LONGEST_MS: u64 = 86_400_000;
 
+/// Last instant that is booked, 36 million years after 1970: no sum over instants before it overflows.
+const LAST_MS: u64 = 1 << 60;
+
 /// A tenant's place in the books.
 pub(crate) type Number = u32;
 
@@ -236,7 +239,7 @@ impl Books {
         load: &Load,
     ) -> Booked {
         let mut booked = Booked::default();
-        if from_ms > clock_ms.saturating_add(SPAN_MS) {
+        if from_ms > clock_ms.saturating_add(SPAN_MS) || to_ms > LAST_MS {
             return booked;
         }
         let to_ms = to_ms.max(from_ms.saturating_add(1));
@@ -483,7 +486,8 @@ mod tests {
             assert_eq!(booked, Booked::default());
         }
         assert_eq!(spans(&books), [(0, 10)]);
-        books.add(T, 3, (0, u64::MAX), 10, &devices(144_000));
+        books.add(T, 3, (0, LAST_MS), 10, &devices(144_000));
+        books.add(T, 3, (0, u64::MAX), u64::MAX, &devices(144_000));
         assert!(spans(&books).len() <= 146);
     }
 

@@ -52,8 +52,7 @@ fn four() -> v1::Conditions {
 /// Two tenants with parents, approved on conditions; `said` comes before.
 fn case(said: Vec<Body>, parents: (&str, &str), conditions: v1::Conditions) -> Log {
     let mut log = Log::new(&MODELS);
-    // Nothing is said of the time before the first whole span.
-    log.tick(SPAN - log.now % SPAN);
+    assert_eq!(log.now % SPAN, 0, "records fill whole spans");
     for body in [
         firm("a-firm", "Hafenstr. 1, 20457 Hamburg", "1001"),
         firm("b-firm", "Marienplatz 8, Munich", "2002"),
