@@ -57,7 +57,7 @@ pub enum Command {
         after_help = "Examples:\n  affiant-verifier token --host gpu-01 --out gpu-01.token\n  affiant-verifier token --hosts fleet.txt --out-dir tokens/ --valid 72h\n  affiant-verifier token --relay relay-1 --site hall-2 --out relay-1.token"
     )]
     Token(Token),
-    /// List hosts, approve, evict, ban, retire or transfer one, announce maintenance
+    /// List hosts, approve, evict, ban, retire or transfer one, announce maintenance, declare devices
     #[command(
         subcommand,
         after_help = "Examples:\n  affiant-verifier host list\n  affiant-verifier host approve gpu-01 --reason \"new mainboard, ticket 4711\""
@@ -343,6 +343,23 @@ pub enum Host {
         #[arg(long, value_name = "TIME")]
         until: Option<String>,
     },
+    /// Declare, as an officer, which devices a site has; the newest list of a site counts
+    #[command(
+        after_help = "The CSV begins with the line serial,uuid,model and has a device a line, with a serial number, a uuid or\nboth. A device that no host has for a day is INVENTORY_MISSING, one that a host of the site has and the\nlist lacks INVENTORY_UNEXPECTED. Nothing is signed unless the whole file is good.\n\nExample:\n  affiant-verifier host declare --site hall-2 --file devices.csv --key alice.key"
+    )]
+    Declare {
+        /// The site, as hosts are enrolled with it
+        #[arg(long)]
+        site: String,
+        /// All devices of the site
+        #[arg(long, value_name = "FILE")]
+        file: PathBuf,
+        /// The officer's private key
+        #[arg(long, value_name = "FILE")]
+        key: PathBuf,
+    },
+    /// List sites of which devices are declared: those declared, seen, missing, unexpected
+    Declared(Json),
 }
 
 /// `key …`

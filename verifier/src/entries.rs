@@ -117,6 +117,10 @@ struct Conditions {
     sites: Vec<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     max_gpus: Option<u32>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    max_aggregate_tpp: Option<u64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    max_gpu_hours_month: Option<u64>,
 }
 
 /// A binding.
@@ -338,6 +342,8 @@ impl Tenant {
             device_classes: conditions.device_classes,
             sites: conditions.sites,
             max_gpus: conditions.max_gpus,
+            max_aggregate_tpp: conditions.max_aggregate_tpp,
+            max_gpu_hours_month: conditions.max_gpu_hours_month,
         });
         v1::Tenant {
             id: self.id,
@@ -359,6 +365,8 @@ impl Tenant {
             device_classes: conditions.device_classes.clone(),
             sites: conditions.sites.clone(),
             max_gpus: conditions.max_gpus,
+            max_aggregate_tpp: conditions.max_aggregate_tpp,
+            max_gpu_hours_month: conditions.max_gpu_hours_month,
         });
         Self {
             id: tenant.id.clone(),

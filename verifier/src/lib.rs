@@ -18,6 +18,7 @@ pub mod command;
 pub mod config;
 pub mod credentials;
 pub mod data;
+pub mod declaration;
 pub mod dossier_file;
 pub mod enrol;
 mod entries;

@@ -62,6 +62,7 @@ impl Office {
             What::Holds => json(&lines::holds(self.retention.lock().holds())),
             What::Lists => json(&self.live.judge().registry().lists().collect::<Vec<_>>()),
             What::Hits => json(&self.hits().await?),
+            What::Declared => json(&self.live.judge().declared()),
             What::Unspecified => Err(Status::invalid_argument("nothing to list")),
         }
     }

@@ -121,6 +121,12 @@ fn terms(conditions: Option<&v1::Conditions>) -> String {
     if let Some(most) = conditions.max_gpus {
         let _ = write!(text, ", at most {most} GPUs");
     }
+    if let Some(most) = conditions.max_aggregate_tpp {
+        let _ = write!(text, ", at most {most} TPP in all at once");
+    }
+    if let Some(most) = conditions.max_gpu_hours_month {
+        let _ = write!(text, ", at most {most} GPU-hours a month");
+    }
     text
 }
 

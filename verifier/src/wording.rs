@@ -135,8 +135,34 @@ pub fn dossier(dossier: &v1::Dossier, digest: Digest) -> String {
             "device classes   {}",
             conditions.device_classes.join(", ")
         ));
+        if let Some(begin) = conditions.valid_from_unix_ms {
+            lines.push(format!("valid from       {}", time(begin)));
+        }
         let end = conditions.valid_to_unix_ms.map_or("no end".into(), time);
         lines.push(format!("valid until      {end}"));
+        if !conditions.sites.is_empty() {
+            lines.push(format!("sites            {}", conditions.sites.join(", ")));
+        }
+        let caps = [
+            (
+                "at once",
+                conditions.max_gpus.map(u64::from),
+                "GPUs at most",
+            ),
+            (
+                "at once",
+                conditions.max_aggregate_tpp,
+                "TPP (total processing performance, summed over devices) at most",
+            ),
+            (
+                "in a month",
+                conditions.max_gpu_hours_month,
+                "GPU-hours at most, by calendar months in UTC",
+            ),
+        ];
+        for (label, most, what) in caps {
+            lines.extend(most.map(|most| format!("{label:<16} {most} {what}")));
+        }
     }
     let others = dossier.edges.len();
     lines.push(format!(
@@ -175,6 +201,41 @@ mod tests {
         assert_eq!(time(1_795_407_660_000), "2026-11-23T04:21:00Z");
         for exact in [0, 1, 999, 1_795_407_660_000, 1_795_407_660_123, u64::MAX] {
             assert_eq!(parse_time_ms(&exact_time(exact)).unwrap(), exact);
+        }
+    }
+
+    #[test]
+    fn an_officer_reads_every_condition_that_he_signs() {
+        let conditions = v1::Conditions {
+            valid_from_unix_ms: Some(86_400_000),
+            valid_to_unix_ms: Some(172_800_000),
+            device_classes: vec!["3A090.a".into()],
+            sites: vec!["ashburn".into()],
+            max_gpus: Some(11),
+            max_aggregate_tpp: Some(222_222),
+            max_gpu_hours_month: Some(3_333),
+        };
+        let tenant = v1::Tenant {
+            conditions: Some(conditions),
+            ..Default::default()
+        };
+        let shown = dossier(
+            &v1::Dossier {
+                tenant: Some(tenant),
+                ..Default::default()
+            },
+            affiant_proto::digest(b""),
+        );
+        for due in [
+            "valid from       1970-01-02T00:00:00Z",
+            "valid until      1970-01-03T00:00:00Z",
+            "device classes   3A090.a",
+            "sites            ashburn",
+            "at once          11 GPUs",
+            "at once          222222 TPP",
+            "in a month       3333 GPU-hours",
+        ] {
+            assert!(shown.contains(due), "{shown}");
         }
     }
 

@@ -575,6 +575,7 @@ pub struct Officer {
     #[prost(message, repeated, tag = "5")]
     pub approvals: ::prost::alloc::vec::Vec<OfficerApproval>,
 }
+/// An officer's list of the devices that a site has. The newest of a site counts, from its log index.
 #[derive(Clone, PartialEq, ::prost::Message)]
 pub struct InventoryDeclaration {
     #[prost(message, optional, tag = "1")]
@@ -583,7 +584,15 @@ pub struct InventoryDeclaration {
     pub site: ::prost::alloc::string::String,
     #[prost(message, repeated, tag = "3")]
     pub devices: ::prost::alloc::vec::Vec<DeclaredDevice>,
+    /// Of a list that is longer than a statement, which part this is, from 1 on, and how many there
+    /// are; both 0 for a whole list. It counts from the last part on, when all of one officer's
+    /// stand one after the other.
+    #[prost(uint32, tag = "4")]
+    pub part: u32,
+    #[prost(uint32, tag = "5")]
+    pub parts: u32,
 }
+/// Has a serial number, a uuid or both; an empty one is not stated.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct DeclaredDevice {
     #[prost(string, tag = "1")]
@@ -710,8 +719,15 @@ pub struct Conditions {
     pub device_classes: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
     #[prost(string, repeated, tag = "4")]
     pub sites: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
+    /// Most devices at once.
     #[prost(uint32, optional, tag = "5")]
     pub max_gpus: ::core::option::Option<u32>,
+    /// Most total processing performance at once, summed over devices.
+    #[prost(uint64, optional, tag = "6")]
+    pub max_aggregate_tpp: ::core::option::Option<u64>,
+    /// Most device time in one calendar month UTC, hours.
+    #[prost(uint64, optional, tag = "7")]
+    pub max_gpu_hours_month: ::core::option::Option<u64>,
 }
 /// A change that needs one officer: everything but approval.
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]

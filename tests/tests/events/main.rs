@@ -2,6 +2,7 @@
 //! replaced, retired, away by plan, restored from an image, and devices that are carried about.
 #![allow(missing_docs, clippy::unwrap_used)]
 
+mod declared;
 mod devices;
 mod enrolling;
 mod image;

@@ -426,6 +426,8 @@ fn dossier() -> Value {
             conditions: Some(v1::Conditions {
                 device_classes: vec!["H200".into()],
                 max_gpus: Some(16),
+                max_aggregate_tpp: Some(300_000),
+                max_gpu_hours_month: Some(11_680),
                 ..Default::default()
             }),
             ..Default::default()

@@ -173,11 +173,6 @@ impl Places {
 }
 
 impl Sum {
-    /// Device time, milliseconds.
-    pub(crate) fn time_ms(&self) -> u64 {
-        u64::try_from(self.time_ms.0).unwrap_or(u64::MAX)
-    }
-
     /// Adds one shown line.
     pub(crate) fn add(&mut self, line: &v1::UsageLine) {
         self.lines = self.lines.saturating_add(1);

@@ -22,6 +22,10 @@ pub struct Terms {
     pub sites: BTreeSet<String>,
     /// Most devices at once; `None` for any number.
     pub max_gpus: Option<u32>,
+    /// Most total processing performance at once, summed over devices; `None` for any.
+    pub max_aggregate_tpp: Option<u64>,
+    /// Most device time in a calendar month UTC, hours; `None` for any.
+    pub max_gpu_hours_month: Option<u64>,
     /// First instant, milliseconds since 1970.
     pub valid_from_unix_ms: Option<u64>,
     /// Last instant.
@@ -37,6 +41,8 @@ impl Terms {
                 classes: Some(conditions.device_classes.iter().cloned().collect()),
                 sites: conditions.sites.iter().cloned().collect(),
                 max_gpus: conditions.max_gpus,
+                max_aggregate_tpp: conditions.max_aggregate_tpp,
+                max_gpu_hours_month: conditions.max_gpu_hours_month,
                 valid_from_unix_ms: conditions.valid_from_unix_ms,
                 valid_to_unix_ms: conditions.valid_to_unix_ms,
             },

@@ -65,6 +65,8 @@ impl fmt::Display for Class {
 pub(crate) struct Model {
     pub(crate) class: Class,
     row: Option<usize>,
+    /// Its total processing performance; `None` when not known.
+    pub(crate) tpp: Option<u32>,
 }
 
 impl Model {
@@ -72,6 +74,7 @@ impl Model {
     pub(crate) const NOT_SHOWN: Self = Self {
         class: Class::NotShown,
         row: None,
+        tpp: None,
     };
 }
 
@@ -190,10 +193,11 @@ impl DeviceTable {
     /// Gives the model of a device: all that rules ask of it.
     pub(crate) fn model(&self, device: &v1::Device) -> Model {
         let row = self.place(device);
-        let class = row.and_then(|row| self.rows.get(row));
+        let known = row.and_then(|row| self.rows.get(row));
         Model {
-            class: class.map_or(Class::Unknown, |row| row.class),
+            class: known.map_or(Class::Unknown, |row| row.class),
             row,
+            tpp: known.and_then(|row| row.tpp),
         }
     }
 

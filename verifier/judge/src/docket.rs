@@ -260,6 +260,7 @@ pub fn hear(judge: &mut Judge, index: u64, admitted: &Admitted) {
         (Body::PolicyPack(body), _) => judge.policy_pack(index, chain, body),
         (Body::ListImport(body), _) => judge.list_import(index, chain, body),
         (Body::BindingEvent(body), _) => judge.binding_event(index, chain, body),
+        (Body::InventoryDeclaration(body), _) => judge.inventory_declaration(index, chain, body),
         (Body::Inventory(_), Content::Devices(devices)) => {
             judge.inventory(index, chain, header.sequence(), devices.clone());
         }

@@ -19,6 +19,9 @@ pub const MAX_INDICES: usize = 16;
 /// Most details, and most hosts, that a finding lists.
 pub const MAX_DETAILS: usize = 16;
 
+/// Most tenants that a finding lists, where it is about several.
+pub const MAX_TENANTS: usize = 64;
+
 /// Most characters of one detail: workload names come from hosts.
 pub const MAX_DETAIL_CHARS: usize = 200;
 
@@ -46,6 +49,7 @@ pub struct Episode {
     details: BTreeSet<String>,
     hosts: BTreeSet<String>,
     classes: BTreeSet<Class>,
+    tenants: BTreeSet<String>,
     severity: Option<Severity>,
 }
 
@@ -63,6 +67,7 @@ impl Episode {
             details: BTreeSet::new(),
             hosts: BTreeSet::new(),
             classes: BTreeSet::new(),
+            tenants: BTreeSet::new(),
             severity: None,
         }
     }
@@ -81,12 +86,24 @@ impl Episode {
 
     /// Adds what happened and where to what is there.
     pub fn tell(&mut self, detail: &str, host: &str, class: Option<Class>) {
-        self.details
-            .insert(detail.chars().take(MAX_DETAIL_CHARS).collect());
+        self.say(detail);
         self.hosts.insert(host.to_owned());
         self.classes.extend(class);
-        bound(&mut self.details, MAX_DETAILS);
         bound(&mut self.hosts, MAX_DETAILS);
+    }
+
+    /// Adds what happened, at no host in particular.
+    pub fn say(&mut self, detail: &str) {
+        self.details
+            .insert(detail.chars().take(MAX_DETAIL_CHARS).collect());
+        bound(&mut self.details, MAX_DETAILS);
+    }
+
+    /// Adds tenants that it is about; of many the first [`MAX_TENANTS`] by id.
+    pub fn of<'a>(mut self, tenants: impl IntoIterator<Item = &'a str>) -> Self {
+        self.tenants.extend(tenants.into_iter().map(str::to_owned));
+        bound(&mut self.tenants, MAX_TENANTS);
+        self
     }
 
     fn near(&self, other: &Self, gap_ms: u64) -> bool {
@@ -105,6 +122,8 @@ impl Episode {
         self.details.extend(other.details);
         self.hosts.extend(other.hosts);
         self.classes.extend(other.classes);
+        self.tenants.extend(other.tenants);
+        bound(&mut self.tenants, MAX_TENANTS);
         self.severity = self.severity.max(other.severity);
         bound(&mut self.indices, MAX_INDICES);
         bound(&mut self.details, MAX_DETAILS);
@@ -172,8 +191,11 @@ impl Episodes {
 
     fn finding(&self, key: &Key, episode: &Episode, now_ms: u64) -> Finding {
         let (tenant, host, device) = match &key.subject {
-            Subject::Log(_) | Subject::Officer(..) => (None, None, None),
-            Subject::Tenant(tenant) => (Some(tenant.clone()), None, None),
+            Subject::Log(_) | Subject::Officer(..) | Subject::Site(_) => (None, None, None),
+            Subject::Tenant(tenant) | Subject::Linked(tenant) | Subject::Pair(tenant, _) => {
+                (Some(tenant.clone()), None, None)
+            }
+            Subject::Declared(_, device) => (None, None, Some(device.clone())),
             Subject::Host(host, chain) | Subject::AllDevices(host, chain) => {
                 (None, Some((host, chain)), None)
             }
@@ -197,6 +219,7 @@ impl Episodes {
             shadow: key.cause.is_shadow(),
             title: title(&key.cause, &key.subject),
             tenant,
+            tenants: episode.tenants.iter().cloned().collect(),
             host: host.map(|(name, _)| name.clone()),
             chain: host.map(|(_, chain)| Digest::new(*chain).to_string()),
             device,
@@ -239,6 +262,24 @@ fn id(key: &Key, first_index: u64) -> String {
         Subject::Tenant(tenant) => {
             put(b"tenant");
             put(tenant.as_bytes());
+        }
+        Subject::Linked(tenant) => {
+            put(b"linked");
+            put(tenant.as_bytes());
+        }
+        Subject::Pair(one, other) => {
+            put(b"pair");
+            put(one.as_bytes());
+            put(other.as_bytes());
+        }
+        Subject::Declared(site, device) => {
+            put(b"declared");
+            put(site.as_bytes());
+            put(device.as_bytes());
+        }
+        Subject::Site(site) => {
+            put(b"site");
+            put(site.as_bytes());
         }
         Subject::Host(_, chain) => {
             put(b"host");

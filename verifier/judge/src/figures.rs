@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     accounting::{Amount, ClassUse, TenantUse},
     darkness::DeviceDark,
+    declared::SiteInventory,
     devices::Class,
     hosts::HostState,
 };
@@ -30,6 +31,9 @@ pub struct Figures {
     pub hosts: Vec<HostFigures>,
     /// Devices that were not always observed, by chain and device.
     pub dark: Vec<DeviceDark>,
+    /// Devices of the sites of which an officer declared any: those declared, those seen.
+    #[serde(default)]
+    pub inventory: Vec<SiteInventory>,
     /// Statements that these rules do not judge, by kind.
     pub not_judged: BTreeMap<String, u64>,
     /// What is not known or had no effect, in words.

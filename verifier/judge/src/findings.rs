@@ -25,8 +25,26 @@ pub enum Rule {
     DeviceNotAllowed,
     /// A device at a site that the approval does not allow.
     SiteNotAllowed,
-    /// More devices at once than the approval allows.
+    /// More devices at once than the approval, or the policy pack, allows.
     GpuCap,
+    /// More processing performance at once than the approval, or the policy pack, allows.
+    TppCap,
+    /// More device time in a calendar month than the approval, or the policy pack, allows.
+    HoursCap,
+    /// Linked tenants together exceeded a cap that none of them exceeded by itself.
+    Structuring,
+    /// Operations in some months may reach, or surely reach, what has to be reported.
+    ComputeThreshold,
+    /// Much use by a tenant that is new.
+    RampNewTenant,
+    /// What a tenant used is not like what it declared.
+    UseMismatch,
+    /// Tenants that nothing links worked in step.
+    CorrelatedTenants,
+    /// A device that an officer declared is in no host.
+    InventoryMissing,
+    /// A device in a host whose site's declaration lacks it.
+    InventoryUnexpected,
     /// Used after the approval ran out.
     VettingExpired,
     /// Somebody stands between, and no end customer is declared.
@@ -140,6 +158,15 @@ impl Rule {
             Self::DeviceNotAllowed => "DEVICE_NOT_ALLOWED",
             Self::SiteNotAllowed => "SITE_NOT_ALLOWED",
             Self::GpuCap => "GPU_CAP",
+            Self::TppCap => "TPP_CAP",
+            Self::HoursCap => "HOURS_CAP",
+            Self::Structuring => "STRUCTURING",
+            Self::ComputeThreshold => "COMPUTE_THRESHOLD",
+            Self::RampNewTenant => "RAMP_NEW_TENANT",
+            Self::UseMismatch => "USE_MISMATCH",
+            Self::CorrelatedTenants => "CORRELATED_TENANTS",
+            Self::InventoryMissing => "INVENTORY_MISSING",
+            Self::InventoryUnexpected => "INVENTORY_UNEXPECTED",
             Self::VettingExpired => "VETTING_EXPIRED",
             Self::EndCustomerUndeclared => "END_CUSTOMER_UNDECLARED",
             Self::RestrictedHq => "RESTRICTED_HQ",
@@ -172,7 +199,8 @@ impl Rule {
         }
     }
 
-    /// How grave a breach of it is at least: evidence of a loss makes LOG_SUCCESSION high.
+    /// How grave a breach of it is at least: evidence of a loss makes LOG_SUCCESSION high, and so does a
+    /// lower bound that reaches it COMPUTE_THRESHOLD.
     pub const fn severity(self) -> Severity {
         match self {
             Self::UseUnvetted
@@ -185,6 +213,10 @@ impl Rule {
             | Self::DeviceNotAllowed
             | Self::SiteNotAllowed
             | Self::GpuCap
+            | Self::TppCap
+            | Self::HoursCap
+            | Self::Structuring
+            | Self::InventoryMissing
             | Self::VettingExpired
             | Self::EndCustomerUndeclared
             | Self::ParentUnknown
@@ -203,11 +235,16 @@ impl Rule {
             | Self::ResellerUnvetted
             | Self::ChainTooDeep
             | Self::PossibleListed
+            | Self::ComputeThreshold
+            | Self::RampNewTenant
+            | Self::InventoryUnexpected
             | Self::ScreeningStale => Severity::Medium,
             Self::DeviceMoved
             | Self::LogSuccession
             | Self::LateRecord
             | Self::ListedContext
+            | Self::UseMismatch
+            | Self::CorrelatedTenants
             | Self::Policy => Severity::Low,
         }
     }
@@ -280,6 +317,14 @@ impl Eq for Cited {}
 pub enum Subject {
     /// A tenant, by id.
     Tenant(String),
+    /// Tenants that are linked, by the id of one that stands for them.
+    Linked(String),
+    /// Two tenants, by id, the lesser first.
+    Pair(String, String),
+    /// A device that was declared for a site: the site, and the device's uuid or serial number.
+    Declared(String, String),
+    /// All that was declared for a site.
+    Site(String),
     /// A host, by name and chain.
     Host(String, [u8; 32]),
     /// All devices of a host at once.
@@ -341,6 +386,9 @@ pub struct Finding {
     pub title: String,
     /// The tenant that it is about.
     pub tenant: Option<String>,
+    /// All tenants that it is about, where these are several; some.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tenants: Vec<String>,
     /// The host that it is about, by name.
     pub host: Option<String>,
     /// Digest of the host's chain, in hexadecimal.
@@ -374,6 +422,10 @@ pub struct Finding {
 pub(crate) fn title(cause: &Cause, subject: &Subject) -> String {
     let who = match subject {
         Subject::Tenant(tenant) => format!("tenant {tenant}"),
+        Subject::Linked(tenant) => format!("tenant {tenant} with those linked to it"),
+        Subject::Pair(one, other) => format!("tenants {one} and {other}"),
+        Subject::Declared(site, device) => format!("device {device} declared for site {site}"),
+        Subject::Site(site) => format!("site {site}"),
         Subject::Host(host, _) => format!("host {host}"),
         Subject::AllDevices(host, _) => format!("all devices of host {host}"),
         Subject::Device(host, _, device) => format!("device {device} of host {host}"),
@@ -389,7 +441,24 @@ pub(crate) fn title(cause: &Cause, subject: &Subject) -> String {
         Rule::SiteNotAllowed => {
             format!("{who} used devices at a site that its approval does not allow")
         }
-        Rule::GpuCap => format!("{who} used more devices at once than its approval allows"),
+        Rule::GpuCap => format!("{who} used more devices at once than it may"),
+        Rule::TppCap => format!("{who} used more processing performance at once than it may"),
+        Rule::HoursCap => format!("{who} used more device time in a month than it may"),
+        Rule::Structuring => format!("{who} exceeded a cap together that none exceeded alone"),
+        Rule::ComputeThreshold => {
+            format!("operations of {who} reach what has to be reported, or may")
+        }
+        Rule::RampNewTenant => format!("{who} is new and used many devices at once"),
+        Rule::UseMismatch => format!("{who} used devices unlike what it declared"),
+        Rule::CorrelatedTenants => format!("{who} worked in step, and nothing links them"),
+        Rule::InventoryMissing => match subject {
+            Subject::Site(_) => format!("more devices declared for {who} are in no host"),
+            _ => format!("{who} is in no host"),
+        },
+        Rule::InventoryUnexpected => match subject {
+            Subject::Site(_) => format!("more devices in hosts of {who} are not declared"),
+            _ => format!("{who} is not declared for its site"),
+        },
         Rule::VettingExpired => format!("{who} used devices after its approval ran out"),
         Rule::EndCustomerUndeclared => {
             format!("{who} used devices through an intermediary without a declared end customer")

@@ -10,7 +10,10 @@ use affiant_proto::v1::{self, LineKind};
 use crate::{
     Answer, Judge,
     accounting::{At, Share, Sum},
+    approval::Vetting,
     bare::Parts,
+    books::Load,
+    caps::{Bounds, Ceilings},
     coverage::Heard,
     devices::{Class, Model},
     episodes::{Episode, Key},
@@ -34,6 +37,7 @@ struct Heap {
     class: Class,
     planned: bool,
     sum: Sum,
+    load: Load,
     /// Models of device of those that are use.
     used: BTreeSet<Model>,
 }
@@ -89,7 +93,7 @@ impl Judge {
                 .add(chain, place, interval, withheld as u64, classes);
         }
         self.dark(&record, totals, lines, &heard);
-        let mut used: BTreeMap<Arc<str>, (BTreeSet<Model>, u64)> = BTreeMap::new();
+        let mut used: BTreeMap<Arc<str>, (BTreeSet<Model>, Load)> = BTreeMap::new();
         let mut nobodys: Option<Episode> = None;
         let at = At {
             index,
@@ -113,7 +117,7 @@ impl Judge {
                 Owner::Tenant(tenant) if !heap.used.is_empty() => {
                     let of = used.entry(tenant).or_default();
                     of.0.extend(heap.used);
-                    of.1 = of.1.saturating_add(heap.sum.time_ms());
+                    of.1.add(&heap.load);
                 }
                 Owner::Nobody(why) if !heap.used.is_empty() => {
                     let new = || record.observed(self.clock_ms);
@@ -127,9 +131,10 @@ impl Judge {
         if let Some(episode) = nobodys {
             self.observe(Rule::UseUnattributed, record.subject(), episode);
         }
-        for (tenant, (models, device_ms)) in used {
+        for (tenant, (models, mut load)) in used {
             let broken = self.judge_use(&record, &tenant, models);
-            self.cap(&record, &tenant, device_ms);
+            load.alone(interval, totals.devices.len());
+            self.cap(&record, &tenant, &load);
             if let Some(window) = late {
                 self.establish(&record, window, &tenant, &broken);
             }
@@ -148,7 +153,8 @@ impl Judge {
         let mut kinds: BTreeMap<Kind, usize> = BTreeMap::new();
         let mut owners: BTreeMap<(Owner, Class, bool), usize> = BTreeMap::new();
         for line in lines.iter().flatten() {
-            let class = record.class(line.device);
+            let model = record.model(line.device);
+            let class = model.class;
             let kind = (line.kind, line.workload, line.reason, class);
             let place = *kinds.entry(kind).or_insert_with(|| {
                 let owner = owner(record, line, &self.bindings, known);
@@ -160,6 +166,7 @@ impl Judge {
                         class,
                         planned,
                         sum: Sum::default(),
+                        load: Load::default(),
                         used: BTreeSet::new(),
                     });
                     heaps.len() - 1
@@ -167,8 +174,9 @@ impl Judge {
             });
             if let Some(heap) = heaps.get_mut(place) {
                 heap.sum.add(line);
+                heap.load.line(line, model.tpp);
                 if is_use(line) {
-                    heap.used.insert(record.model(line.device));
+                    heap.used.insert(model);
                 }
             }
         }
@@ -270,8 +278,14 @@ impl Judge {
                 ));
             }
             let (all, age) = (self.steady(instant), standing.screened.steady(instant));
+            let bounds = Bounds {
+                number: self.books.number(tenant),
+                ceilings: Ceilings::of(Some(&standing), self.packs.of(record.index)),
+                is_approved: matches!(standing.vetting, Vetting::Approved(_)),
+            };
             let answer = Answer {
                 revision,
+                bounds,
                 steady: (all.0.max(age.0), all.1.min(age.1)),
                 standing,
                 breaches: BTreeMap::new(),

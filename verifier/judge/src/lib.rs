@@ -22,14 +22,17 @@ use affiant_proto::v1;
 
 pub mod accounting;
 pub mod admission;
+mod alike;
 pub mod approval;
 pub mod asking;
 mod bare;
+mod books;
 mod caps;
 mod chains;
 mod coverage;
 mod custody;
 mod darkness;
+mod declared;
 pub mod devices;
 pub mod dispositions;
 pub mod docket;
@@ -44,20 +47,25 @@ mod hosts;
 mod lateness;
 pub mod listings;
 pub mod matching;
+mod month;
+mod operations;
 mod ownership;
 mod packs;
 pub mod parameters;
 pub mod parties;
 pub mod policy;
+mod profile;
 mod record;
 pub mod registry;
 pub mod retention;
 mod roll;
 pub mod roll_call;
+mod rounds;
 pub mod rules;
 pub mod screening;
 pub mod shares;
 mod signers;
+mod structuring;
 mod suspicion;
 pub mod timeline;
 pub mod trial;
@@ -68,6 +76,7 @@ mod window;
 
 pub use accounting::Amount;
 pub use darkness::DeviceDark;
+pub use declared::SiteInventory;
 pub use devices::{Class, DeviceTable};
 pub use docket::Docket;
 pub use figures::{DeviceStatus, Figures, HostFigures, HostStatus};
@@ -79,9 +88,11 @@ pub use registry::Registry;
 
 use accounting::Accounts;
 use bare::Bare;
-use caps::Caps;
+use books::Books;
+use caps::Bounds;
 use coverage::Coverage;
 use darkness::Darkness;
+use declared::Declared;
 use devices::Model;
 use episodes::Episodes;
 use exhibits::Exhibits;
@@ -91,6 +102,7 @@ use ownership::Ownership;
 use packs::Packs;
 use policy::Pack;
 use registry::Standing;
+use rounds::Rounds;
 use rules::Breach;
 use signers::Signers;
 use timeline::Stamp;
@@ -123,6 +135,7 @@ pub struct Judge {
     hosts: Hosts,
     coverage: Coverage,
     darkness: Darkness,
+    declared: Declared,
     accounts: Accounts,
     bare: Bare,
     uses: Uses,
@@ -138,7 +151,8 @@ pub struct Judge {
     relays: BTreeSet<[u8; 32]>,
     episodes: Episodes,
     answers: BTreeMap<String, Answer>,
-    caps: Caps,
+    books: Books,
+    rounds: Rounds,
     exhibits: Exhibits,
     acts: handling::Acts,
     /// Whether it is asked whose a line is.
@@ -166,6 +180,7 @@ struct Answer {
     revision: u64,
     steady: (u64, u64),
     standing: Standing,
+    bounds: Bounds,
     /// What its use of a model breaks, by site.
     breaches: BTreeMap<String, BTreeMap<Model, Arc<[Breach]>>>,
 }
@@ -184,6 +199,7 @@ impl Judge {
         Self {
             coverage: Coverage::new(&parameters, period.0, period.1),
             darkness: Darkness::new(parameters.planned_ms_per_day),
+            declared: Declared::default(),
             episodes: Episodes::new(parameters.episode_gap_ms),
             whereabouts: Whereabouts::new(parameters.gap_grace_ms),
             packs: Packs::new(policy::shipped()),
@@ -206,7 +222,8 @@ impl Judge {
             officers: BTreeMap::new(),
             relays: BTreeSet::new(),
             answers: BTreeMap::new(),
-            caps: Caps::default(),
+            books: Books::default(),
+            rounds: Rounds::default(),
             exhibits: Exhibits::default(),
             acts: handling::Acts::default(),
             matching: true,
@@ -264,6 +281,7 @@ impl Judge {
         self.ahead(early, unix_ms);
         self.clock_ms = self.clock_ms.max(unix_ms);
         self.coverage.clock(unix_ms);
+        self.round();
     }
 
     /// Takes the genesis.
@@ -329,7 +347,7 @@ impl Judge {
     /// Takes the devices of a chain, `None` for one that is not shown.
     pub fn inventory(
         &mut self,
-        _index: u64,
+        index: u64,
         chain: [u8; 32],
         sequence: u64,
         devices: Vec<Option<v1::Device>>,
@@ -343,6 +361,7 @@ impl Judge {
             .map(|device| device.map(place))
             .collect();
         self.hosts.inventory(chain, sequence, placed);
+        self.see_devices(index, chain);
     }
 
     /// Takes the workloads of a chain, `None` for one that is not shown.

@@ -99,6 +99,9 @@ pub struct Parameters {
     /// Milliseconds by which a claimed time may lie outside of its window, beyond the error that the
     /// clock states, before it is CLOCK_OUT_OF_BOUNDS. Default 10 s: one interval.
     pub clock_tolerance_ms: u64,
+    /// Milliseconds for which a declared device may be in no host before it is INVENTORY_MISSING. Default a
+    /// day: one that is carried over, or waits for its host to be enrolled, is back by then.
+    pub inventory_grace_ms: u64,
     /// Observations of one rule and subject less than so many milliseconds apart are one episode.
     /// Default 5 min.
     pub episode_gap_ms: u64,
@@ -116,6 +119,7 @@ impl Default for Parameters {
             reconnect_ms: 300_000,
             late_record_ms: 900_000,
             clock_tolerance_ms: 10_000,
+            inventory_grace_ms: 86_400_000,
             episode_gap_ms: 300_000,
         }
     }

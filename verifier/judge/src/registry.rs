@@ -22,6 +22,7 @@ use crate::{
 };
 
 pub(crate) mod four_eyes;
+pub(crate) mod links;
 pub mod view;
 
 use four_eyes::FourEyes;
@@ -69,16 +70,6 @@ pub struct Standing {
     pub unknown: BTreeSet<String>,
     /// What screening lists say of all of them.
     pub screened: Screened,
-}
-
-impl Standing {
-    /// Most devices at once that the approval allows; `None` for any number, or where nothing is allowed.
-    pub(crate) fn most_gpus(&self) -> Option<u32> {
-        match &self.vetting {
-            Vetting::Approved(terms) => terms.max_gpus,
-            Vetting::Expired | Vetting::Not(_) => None,
-        }
-    }
 }
 
 impl Registry {
@@ -310,6 +301,12 @@ impl Registry {
         self.tenants
             .values()
             .filter_map(|record| record.versions.newest())
+    }
+
+    /// The log's time at which a tenant was first stated; `None` when nobody did.
+    pub(crate) fn first_stated_ms(&self, tenant: &str) -> Option<u64> {
+        let record = self.tenants.get(tenant)?;
+        record.versions.first().map(|stamp| stamp.logged_ms)
     }
 
     /// Parties and edges.

@@ -77,6 +77,7 @@ impl Judge {
                 self.hosts.of(chain).state = state;
                 let heard = self.coverage.end(chain, index);
                 self.heard(chain, index, &heard);
+                self.see_devices(index, chain);
             }
         }
     }
@@ -100,6 +101,7 @@ impl Judge {
         for (old, stood) in self.hosts.open(chain, state) {
             let heard = self.coverage.inherit(chain, index, old);
             self.heard(old, index, &heard);
+            self.see_devices(index, old);
             if stood.is_live() {
                 self.thaw(old);
             }
@@ -113,6 +115,7 @@ impl Judge {
             }
         }
         self.coverage.expect(chain, index);
+        self.see_devices(index, chain);
     }
 
     /// Ends the fork of a chain, which nothing follows any more.

@@ -117,6 +117,11 @@ impl<T> Timeline<T> {
         self.versions.last().map(|(_, value)| value)
     }
 
+    /// Where the first version stands.
+    pub(crate) fn first(&self) -> Option<&Stamp> {
+        self.versions.first().map(|(stamp, _)| stamp)
+    }
+
     /// The newest version, with where it stands.
     pub(crate) fn newest_stamped(&self) -> Option<&(Stamp, T)> {
         self.versions.last()

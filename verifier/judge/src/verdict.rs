@@ -54,6 +54,12 @@ impl Judge {
         for (key, episode) in self.frozen() {
             episodes.add(key, episode);
         }
+        for (key, episode) in self.misplaced() {
+            episodes.add(key, episode);
+        }
+        for seen in self.unrounded() {
+            episodes.add(seen.key, seen.episode);
+        }
         for met in self.whereabouts.doubled() {
             let (key, episode) = self.meeting(&met);
             episodes.add(key, episode);
@@ -110,6 +116,7 @@ impl Judge {
             classes: self.accounts.classes(),
             hosts: hosts.collect(),
             dark: self.darkness.devices(),
+            inventory: self.declared(),
             not_judged: self.not_judged.clone(),
             notes: self.notes.clone(),
             notes_left_out: self.notes_left_out,

@@ -207,7 +207,7 @@ fn the_same_log_is_judged_otherwise_by_another_country_set_and_by_its_pack_only(
 
 #[test]
 fn a_finding_names_the_policy_and_the_pack_that_it_is_by() {
-    let pack = pack_with(&[("pack.toml", "2026-11-22\"\ntitle", "7-ours\"\ntitle")]);
+    let pack = pack_with(&[("pack.toml", "2026-11-28\"\ntitle", "7-ours\"\ntitle")]);
     let findings = judged_by(pack).findings();
     let of = |rule| {
         findings

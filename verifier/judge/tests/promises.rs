@@ -435,7 +435,7 @@ proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
     #[test]
     fn no_number_from_outside_makes_the_judge_panic_and_parts_always_make_up_the_total(
-        acts in proptest::collection::vec((0_u8..14, edge_numbers(), edge_numbers(), -1_i32..12), 0..40),
+        acts in proptest::collection::vec((0_u8..15, edge_numbers(), edge_numbers(), -1_i32..12), 0..40),
         lines in proptest::collection::vec(hostile_line(), 0..6),
     ) {
         let mut log = approved();
@@ -474,6 +474,13 @@ proptest! {
                     host_chain: HOST.to_vec(),
                     kind: v1::HostEventKind::Maintenance.into(),
                     until_unix_ms: Some(a),
+                    ..Default::default()
+                }),
+                12 => log.judge.inventory_declaration(index, HOST, &v1::InventoryDeclaration {
+                    site: "ashburn".into(),
+                    devices: vec![v1::DeclaredDevice { uuid: format!("GPU-{kind}"), ..Default::default() }],
+                    part: u32::try_from(a).unwrap_or(u32::MAX),
+                    parts: u32::try_from(b).unwrap_or(u32::MAX),
                     ..Default::default()
                 }),
                 _ => {

@@ -54,7 +54,7 @@ pub const NOT_COLLECTED: [(&str, &str); 10] = [
     ),
     (
         "compute_estimate",
-        "operations are not estimated from device time",
+        "operations are held against the threshold of the policy pack (COMPUTE_THRESHOLD), and no figure is given",
     ),
     ("large_runs", "runs across devices are not told apart"),
     (
@@ -83,8 +83,50 @@ pub fn meaning(rule: Rule) -> &'static str {
              the work was placed there."
         }
         Rule::GpuCap => {
-            "The approval names how many devices the tenant may have at once, and it had more: in one \
-             record, or on average of ten minutes over all hosts. Ask for the approval of the larger number."
+            "The approval, or the policy pack for all who have none, names how many devices the tenant may \
+             have at once, and it had more: in one record, or on average of ten minutes over all hosts. Ask \
+             for the approval of the larger number."
+        }
+        Rule::TppCap => {
+            "The approval, or the policy pack, names how much processing performance the tenant may have at \
+             once, by the device table, and it had more. Devices whose performance is not known are left \
+             out. Ask for the approval of the larger figure."
+        }
+        Rule::HoursCap => {
+            "The approval, or the policy pack, names how many device hours the tenant may have in a calendar \
+             month, and it had more. Of a report for a part of a month only that part counts. Ask for the \
+             approval of the larger figure."
+        }
+        Rule::Structuring => {
+            "Tenants that have a parent, an owner, a customer, an address or a number in a register in common \
+             used more together than one of them may, and none did so alone. Ask whether one party stands \
+             behind them and was parted to stay below the cap."
+        }
+        Rule::ComputeThreshold => {
+            "By the peak performance of the devices and the time for which the tenant, or linked tenants \
+             together, had them, the operations of these months reach the threshold of the policy pack: surely \
+             where it is high, by what the pack assumes; possibly where it is medium. Nothing counts \
+             operations themselves. Ask what was trained, and whether it is to be reported."
+        }
+        Rule::RampNewTenant => {
+            "The tenant was new and used many devices at once. A new buyer with a large volume is a red flag \
+             by the guidance of export authorities, and no breach by itself. Ask for the business case."
+        }
+        Rule::UseMismatch => {
+            "The tenant declared to train no models, or to serve them, and kept many whole hosts busy for days \
+             on end, which is what training looks like. What ran cannot be told from here. Ask what it was."
+        }
+        Rule::CorrelatedTenants => {
+            "The loads of two tenants that nothing links rose and fell together over a day, as those of one job \
+             that is split in two would. It may be chance, or a habit of many. Ask whether they are one party."
+        }
+        Rule::InventoryMissing => {
+            "An officer declared the device for this site, and for longer than the grace no enrolled host has \
+             had it. What it does is not known. Ask where it is."
+        }
+        Rule::InventoryUnexpected => {
+            "A host of the site has a device that the newest declaration of the site does not name. Ask where \
+             it came from, and for a declaration that is complete."
         }
         Rule::VettingExpired => {
             "The approval had run out when the devices were used. Ask for the review that was due."

@@ -14,7 +14,7 @@ use affiant_report::{
     Conclusion, Scope, Verdict, build, files,
     verify::{AnchorKind, CompletenessState, IntegrityState, verify},
 };
-use support::{Files, World, played};
+use support::{Files, H100, Use, World, played};
 
 fn json(files: &Files) -> serde_json::Value {
     serde_json::from_slice(&files[files::REPORT]).unwrap()
@@ -111,6 +111,56 @@ fn a_report_for_one_tenant_shows_its_lines_and_counts_all_others() {
         .windows(16)
         .any(|part| part == b"lumen-research-0");
     assert!(shown, "the test would not notice");
+}
+
+#[test]
+fn what_tenants_did_together_is_found_where_both_are_shown_and_a_report_on_one_verifies_without() {
+    let mut world = World::new();
+    world.clock();
+    world.party("p", &["Parent"], "US");
+    for id in ["one", "two"] {
+        world.tenant(v1::Tenant {
+            id: id.into(),
+            customer: "p".into(),
+            end_customer: "p".into(),
+            ultimate_parent: "p".into(),
+            declared_use: "weather".into(),
+            conditions: Some(v1::Conditions {
+                device_classes: vec!["3A090.a".into()],
+                max_gpus: Some(1),
+                ..v1::Conditions::default()
+            }),
+            ..v1::Tenant::default()
+        });
+        world.approve(id);
+    }
+    world.clock();
+    world.enrol("gpu-a", &[H100, H100], v1::SourceKind::Nvml);
+    let both: &[&[Use<'_>]] = &[&[(0, "one", 10_000), (1, "two", 10_000)]];
+    world.tick(both);
+    let from = world.now;
+    // Ten minutes of a clock that begin anywhere, whole.
+    for round in 0..121 {
+        if round % 30 == 0 {
+            world.witness();
+        }
+        world.tick(both);
+    }
+    let to = world.now;
+    world.tick(both);
+    world.clock();
+    let period = affiant_report::Period::new(from, to).unwrap();
+    let mut rules = |scope: Scope| -> Vec<String> {
+        let bundle = world.report(period, scope);
+        let verdict = verify(&bundle, Some(&world.trust()), None).unwrap();
+        assert_eq!(failed(&verdict), BTreeMap::new());
+        let items = verdict.findings.items.iter();
+        items
+            .map(|finding| finding.rule.as_str().to_owned())
+            .collect()
+    };
+    assert_eq!(rules(Scope::All), ["STRUCTURING"]);
+    assert!(rules(Scope::Tenant("one".into())).is_empty());
 }
 
 #[test]

@@ -34,7 +34,7 @@ pub(super) enum Route {
 }
 
 /// The lists, each with the last part of its path.
-pub(super) const LISTS: [(&str, What); 12] = [
+pub(super) const LISTS: [(&str, What); 13] = [
     ("hosts", What::Hosts),
     ("relays", What::Relays),
     ("tenants", What::Tenants),
@@ -47,6 +47,7 @@ pub(super) const LISTS: [(&str, What); 12] = [
     ("figures", What::Figures),
     ("lists", What::Lists),
     ("hits", What::Hits),
+    ("declared", What::Declared),
 ];
 
 impl Route {

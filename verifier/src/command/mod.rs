@@ -5,6 +5,7 @@ mod backups;
 mod bulk;
 mod history;
 mod holds;
+mod inventory;
 mod keys;
 mod listing;
 mod lists;
@@ -175,6 +176,12 @@ pub async fn run(command: Command, context: Context) -> Result<ExitCode, Failure
         Command::Token(options) => tokens::issue(&context, &options).await,
         Command::Host(Host::List(options)) => {
             listing::list(&context, What::Hosts, options.json).await
+        }
+        Command::Host(Host::Declare { site, file, key }) => {
+            inventory::declare(&context, &site, &file, &key).await
+        }
+        Command::Host(Host::Declared(options)) => {
+            listing::list(&context, What::Declared, options.json).await
         }
         Command::Host(Host::Approve(change)) => {
             host(&context, change, v1::HostEventKind::Approve).await

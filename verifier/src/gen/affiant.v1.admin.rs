@@ -63,6 +63,8 @@ pub mod list_request {
         Hits = 12,
         /// What policies in shadow find.
         Tried = 13,
+        /// Sites of which devices are declared.
+        Declared = 14,
     }
     impl What {
         /// String value of the enum field names used in the ProtoBuf definition.
@@ -85,6 +87,7 @@ pub mod list_request {
                 Self::Lists => "WHAT_LISTS",
                 Self::Hits => "WHAT_HITS",
                 Self::Tried => "WHAT_TRIED",
+                Self::Declared => "WHAT_DECLARED",
             }
         }
         /// Creates an enum from field names used in the ProtoBuf definition.
@@ -104,6 +107,7 @@ pub mod list_request {
                 "WHAT_LISTS" => Some(Self::Lists),
                 "WHAT_HITS" => Some(Self::Hits),
                 "WHAT_TRIED" => Some(Self::Tried),
+                "WHAT_DECLARED" => Some(Self::Declared),
                 _ => None,
             }
         }

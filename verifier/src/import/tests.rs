@@ -4,7 +4,7 @@ const GOOD: &str = r#"
 {"party": {"id": "acme", "names": ["Acme GmbH", {"text": "阿克梅", "script": "Hans", "language": "zh"}], "identifiers": [{"scheme": "lei", "value": "X"}], "incorporation": "DE", "headquarters": "DE", "addresses": ["Street 1"], "evidence": ["0000000000000000000000000000000000000000000000000000000000000001"]}}
 {"party": {"id": "holding", "kind": "government", "names": ["Holding"], "incorporation": "unknown", "headquarters": "SG"}}
 {"edge": {"from": "holding", "to": "acme", "kind": "owns", "share_min_percent": 33.34, "share_max_percent": 66.67, "since": "2026-01-01", "until": "1795407660123", "source": "register"}}
-{"tenant": {"id": "acme", "customer": "acme", "intermediaries": ["holding"], "end_customer": "acme", "ultimate_parent": "holding", "declared_use": "proteins", "training_declared": false, "conditions": {"valid_from": "2026-01-01T08:00:01Z", "device_classes": ["3A090.a"], "sites": ["x"], "max_gpus": 8}}}
+{"tenant": {"id": "acme", "customer": "acme", "intermediaries": ["holding"], "end_customer": "acme", "ultimate_parent": "holding", "declared_use": "proteins", "training_declared": false, "conditions": {"valid_from": "2026-01-01T08:00:01Z", "device_classes": ["3A090.a"], "sites": ["x"], "max_gpus": 8, "max_aggregate_tpp": 90000, "max_gpu_hours_month": 400}}}
 {"binding": {"id": "acme-ns", "tenant": "acme", "namespace": "acme", "to": "2027-01-01"}}
 "#;
 

@@ -21,7 +21,36 @@ const MAX_WORD: usize = 64;
 const MAX_PROSE: usize = 2_000;
 
 /// Limits that the judge itself reads; all others are for the policies of the pack.
-pub const JUDGED_LIMITS: [&str; 3] = ["max_gpus", "max_aggregate_tpp", "max_gpu_hours_month"];
+pub const JUDGED_LIMITS: [&str; 14] = [
+    "max_gpus",
+    "max_aggregate_tpp",
+    "max_gpu_hours_month",
+    "new_tenant_days",
+    "new_tenant_gpus",
+    "mismatch_days",
+    "mismatch_gpus",
+    "mismatch_busy_percent",
+    "report_operations_1e20",
+    "report_months",
+    "operation_bits",
+    "operation_percent",
+    "correlated_percent",
+    "correlated_gpus",
+];
+
+/// Limits of one rule of the judge's: a pack has all of a row or none of it, for with some of them
+/// the rule would judge nothing.
+pub(super) const TOGETHER: [&[&str]; 4] = [
+    &["new_tenant_days", "new_tenant_gpus"],
+    &["mismatch_days", "mismatch_gpus", "mismatch_busy_percent"],
+    &[
+        "report_operations_1e20",
+        "report_months",
+        "operation_bits",
+        "operation_percent",
+    ],
+    &["correlated_percent", "correlated_gpus"],
+];
 
 /// What policies read as `context`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

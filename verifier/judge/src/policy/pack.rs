@@ -16,7 +16,7 @@ use super::{
     facts::{ATTRIBUTES, Asking, Facts},
     fault::{BadPack, Fault, MAX_FAULTS},
     files::{DEVICES, POLICIES, PackFiles},
-    manifest::{JUDGED_LIMITS, Manifest, PackParameters},
+    manifest::{JUDGED_LIMITS, Manifest, PackParameters, TOGETHER},
     scan::{self, MAX_DEPTH, MAX_POLICIES, MAX_TOKENS, Statement},
 };
 use crate::devices::DeviceTable;
@@ -331,7 +331,21 @@ fn unread(statements: &[Statement], parameters: &PackParameters) -> Vec<Fault> {
         );
         Fault::new(super::files::MANIFEST, None, said, remedy)
     };
-    unread.map(fault).collect()
+    unread.map(fault).chain(incomplete(parameters)).collect()
+}
+
+/// Rules of the judge's that a pack gives some limits of and not all.
+fn incomplete(parameters: &PackParameters) -> impl Iterator<Item = Fault> + '_ {
+    let given = |name: &&&str| parameters.limits().contains_key(**name);
+    let some = TOGETHER
+        .iter()
+        .filter(move |row| row.iter().any(|name| given(&name)));
+    let lacking = some.flat_map(move |row| row.iter().filter(move |name| !given(name)));
+    lacking.map(|name| {
+        let said = format!("parameters.limits.{name} is lacking beside others of its rule");
+        let remedy = "state it too, or take the others away: with some of them nothing is judged";
+        Fault::new(super::files::MANIFEST, None, said, remedy)
+    })
 }
 
 /// What Cedar found, at its place in the text and in the house's style.

@@ -20,7 +20,7 @@ use crate::{
 };
 
 /// Scheme of the identifier by which a party is an officer.
-const OFFICER: &str = "officer";
+pub(super) const OFFICER: &str = "officer";
 
 /// Most parties that are looked at for what ties an officer to a tenant: more than any group has.
 const MAX_TIES: usize = 100_000;

@@ -14,7 +14,7 @@ mod aliases;
 mod align;
 mod class;
 mod corroborate;
-mod fold;
+pub(crate) mod fold;
 mod forms;
 mod han;
 pub mod import;

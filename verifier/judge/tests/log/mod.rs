@@ -1,7 +1,12 @@
 //! A log in miniature: statements in order, heard by a judge as the server hears them.
 #![allow(dead_code, missing_docs, unreachable_pub, clippy::unwrap_used)]
 
-use affiant_judge::{Finding, Judge, Parameters, Rule};
+use std::sync::Arc;
+
+use affiant_judge::{
+    Finding, Judge, Parameters, Rule,
+    policy::{self, Pack, PackFiles},
+};
 use affiant_proto::v1::{self, tenant_event::Body};
 
 pub const HOST: [u8; 32] = [0xaa; 32];
@@ -203,6 +208,43 @@ impl Log {
             .usage(index, HOST, sequence, &usage, &totals, &lines);
     }
 
+    /// Some time goes by; its record is logged. `used` has devices with the workload that had them and the
+    /// percentage of the time for which they were busy; all others were idle.
+    pub fn spend(&mut self, ms: u64, used: &[(usize, u32, u64)]) {
+        self.tick(ms);
+        let mut totals = v1::Totals::default();
+        let mut lines = Vec::new();
+        for device in 0..self.devices {
+            let by = used.iter().find(|(used, ..)| *used == device);
+            let mut parts = v1::DeviceTotals::default();
+            lines.push(Some(match by {
+                Some((_, workload, busy)) => {
+                    parts.attributed_ms = ms;
+                    v1::UsageLine {
+                        time_ms: ms,
+                        allocated_ms: Some(ms),
+                        busy_ms: Some(ms * busy / 100),
+                        ..line(device, *workload)
+                    }
+                }
+                None => {
+                    parts.idle_ms = ms;
+                    v1::UsageLine {
+                        device: u32::try_from(device).unwrap(),
+                        kind: v1::LineKind::Idle.into(),
+                        time_ms: ms,
+                        ..Default::default()
+                    }
+                }
+            }));
+            totals.devices.push(parts);
+        }
+        let usage = self.interval(self.now - ms, self.now);
+        let (index, sequence) = (self.next(), self.sequence);
+        self.judge
+            .usage(index, HOST, sequence, &usage, &totals, &lines);
+    }
+
     /// Sequence of the newest record.
     pub fn sequence(&self) -> u64 {
         self.sequence
@@ -238,6 +280,29 @@ impl Log {
         rules.dedup();
         rules
     }
+}
+
+/// A judge by the default pack with other limits.
+pub fn with_limits(limits: &[(&str, u32)]) -> Judge {
+    let files = policy::shipped_files().unwrap();
+    let files = files.iter().map(|(name, text)| {
+        let mut text = text.to_owned();
+        for (limit, value) in limits.iter().filter(|_| name == "pack.toml") {
+            let given = text
+                .lines()
+                .position(|line| line.starts_with(&format!("{limit} =")));
+            let mut lines: Vec<&str> = text.lines().collect();
+            let new = format!("{limit} = {value}");
+            match given {
+                Some(place) => lines[place] = &new,
+                None => lines.push(&new),
+            }
+            text = lines.join("\n") + "\n";
+        }
+        (name.to_owned(), text.into_bytes())
+    });
+    let pack = Pack::read(&PackFiles::new(files).unwrap()).unwrap();
+    Judge::new(Parameters::default()).with_pack(Arc::new(pack))
 }
 
 pub fn party(id: &str, name: &str, headquarters: &str) -> Body {

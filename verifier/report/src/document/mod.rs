@@ -14,7 +14,7 @@ pub use vetting::{EdgeSaid, OfficerSaid, PartySaid, TenantSaid};
 use std::collections::{BTreeMap, BTreeSet};
 
 use affiant_judge::{
-    Amount, Finding, Parameters, RULES_VERSION,
+    Amount, Finding, Parameters, RULES_VERSION, SiteInventory,
     accounting::{ClassUse, TenantUse},
     policy::Pack,
 };
@@ -73,6 +73,8 @@ pub struct Document {
     pub hosts: Vec<HostSaid>,
     /// Devices of their inventories.
     pub devices: Vec<DeviceSaid>,
+    /// Sites of which devices are declared: those declared, those seen.
+    pub inventory: Vec<SiteInventory>,
     /// Devices that came or went.
     pub inventory_changes: Vec<InventoryChange>,
     /// Statements that the rules do not judge, by kind.
@@ -272,6 +274,7 @@ impl Document {
             officers: vetting::officers(reading),
             hosts: fleet::hosts(reading, &figures.hosts),
             devices: fleet::devices(reading, &figures.dark),
+            inventory: figures.inventory,
             inventory_changes: fleet::changes(reading),
             not_judged: figures.not_judged,
             notes: figures.notes,
