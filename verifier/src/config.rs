@@ -11,10 +11,15 @@ use affiant_judge::Parameters;
 use affiant_proto::tlog::Policy;
 use serde::Deserialize;
 
+mod deliver;
 mod witnesses;
 
-use self::witnesses::{Entries, WitnessEntry};
+use self::{
+    deliver::DeliverEntry,
+    witnesses::{Entries, WitnessEntry},
+};
 use crate::{
+    deliver::Receiver,
     http::{Entitled, MAX_READERS, Right},
     keyfile,
     witness::WitnessAddress,
@@ -42,6 +47,7 @@ struct File {
     judge: Option<PathBuf>,
     witnesses: Entries,
     reader: Vec<ReaderEntry>,
+    deliver: Vec<DeliverEntry>,
     log: LogFormat,
     log_level: String,
 }
@@ -95,6 +101,7 @@ impl Default for File {
             judge: None,
             witnesses: Entries::default(),
             reader: Vec::new(),
+            deliver: Vec::new(),
             log: LogFormat::default(),
             log_level: "info".into(),
         }
@@ -127,6 +134,7 @@ impl File {
         take_path(&mut table, "witness_policy", policy, &mut faults);
         take_path(&mut table, "witness_ca", authorities, &mut faults);
         take(&mut table, "reader", &mut file.reader, &mut faults);
+        take(&mut table, "deliver", &mut file.deliver, &mut faults);
         take(&mut table, "log", &mut file.log, &mut faults);
         take(&mut table, "log_level", &mut file.log_level, &mut faults);
         take_path(&mut table, "judge", &mut file.judge, &mut faults);
@@ -189,6 +197,8 @@ pub struct Config {
     pub quorum: Option<Policy>,
     /// Who may read statements, hand in officers' and ask over HTTP.
     pub readers: Vec<Entitled>,
+    /// Who is told of findings.
+    pub deliver: Vec<Receiver>,
     /// Format of the journal.
     pub log: LogFormat,
     /// What the journal tells: error, warn, info, debug or trace.
@@ -250,10 +260,20 @@ impl Config {
             ("http", self.http != new.http),
             ("api", self.api != new.api),
             ("judge", self.parameters != new.parameters),
+            ("deliver", !self.delivers_like(new)),
             ("log", self.log != new.log),
         ];
         let differs = differs.into_iter().filter(|(_, differs)| *differs);
         differs.map(|(key, _)| key).collect()
+    }
+
+    fn delivers_like(&self, new: &Self) -> bool {
+        self.deliver.len() == new.deliver.len()
+            && self
+                .deliver
+                .iter()
+                .zip(&new.deliver)
+                .all(|(old, new)| old.is_like(new))
     }
 
     fn check(file: File, path: &Path) -> Result<Self, Faults> {
@@ -284,6 +304,7 @@ impl Config {
         }
         let witnesses = file.witnesses.check(&mut faults);
         let readers = readers(&file.reader, &mut faults);
+        let deliver = deliver::check(&file.deliver, &mut faults);
         let parameters = match &file.judge {
             None => Ok(Parameters::default()),
             Some(path) => keyfile::read_text(path)
@@ -310,6 +331,7 @@ impl Config {
                 witnesses: witnesses.listed,
                 quorum: witnesses.quorum,
                 readers,
+                deliver,
                 log: file.log,
                 log_level,
             }),

@@ -23,6 +23,7 @@ use crate::{
     config::{Config, Faults},
     credentials::Credentials,
     data::DataDir,
+    deliver::{Deliveries, LogName, Standings},
     http::{self, Limits, Readers, Site},
     keyfile,
     ledger::{Eraser, Exhibits, LocalDisk, Repacker},
@@ -167,6 +168,28 @@ impl Verifier {
             parameters: config.load().parameters.clone(),
         };
         let answers = Answers::default();
+        let standings = Standings::default();
+        let origin = gate
+            .authorities
+            .borrow()
+            .lineage()
+            .current()
+            .origin()
+            .to_string();
+        let deliveries = Deliveries {
+            receivers: &config.load().deliver,
+            log: LogName {
+                origin,
+                genesis: affiant_proto::digest(&genesis).to_string(),
+            },
+            live: live.clone(),
+            folder: &data.deliveries(),
+            standings: standings.clone(),
+            clock: clock.clone(),
+        };
+        deliveries
+            .start(&tasks, &stop)
+            .map_err(failed("deliveries"))?;
         let status = StatusSource {
             gate: gate.clone(),
             credentials: credentials.clone(),
@@ -175,6 +198,7 @@ impl Verifier {
             published: published.clone(),
             config: config.clone(),
             answers: answers.clone(),
+            receivers: standings,
             directory: data.path().to_owned(),
             growth,
             epoch,
@@ -322,6 +346,7 @@ impl Verifier {
             http: old.http,
             api: old.api,
             parameters: old.parameters.clone(),
+            deliver: old.deliver.clone(),
             log: old.log,
             ..new
         };

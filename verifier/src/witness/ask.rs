@@ -9,8 +9,12 @@ use affiant_proto::tlog::{
 };
 use hyper::{Method, StatusCode};
 
-use super::{Place, WitnessAddress};
-use crate::{ledger::Reader, writer::Published};
+use super::WitnessAddress;
+use crate::{
+    ledger::Reader,
+    outgoing::{NoAnswer, Place},
+    writer::Published,
+};
 
 /// How long one witness may take.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
@@ -19,12 +23,10 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub(crate) enum NoCosignature {
-    #[error("could not be reached: {0}")]
-    Unreachable(String),
+    #[error(transparent)]
+    NoAnswer(#[from] NoAnswer),
     #[error("did not answer within 5 s")]
     Slow,
-    #[error("answered with more than a cosignature can be")]
-    TooMuch,
     #[error("answered {0}: {1}")]
     Refused(StatusCode, String),
     #[error("shows a checkpoint of size {}, which this log's key signed and which is ahead of this log", .0.checkpoint().size())]
