@@ -92,6 +92,10 @@ pub fn line(dossier: &v1::Dossier, digest: Digest) -> String {
         true => "use not declared".to_owned(),
         false => format!("use {}", plain(&tenant.declared_use)),
     });
+    for key in &tenant.objection_keys {
+        let hex: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
+        parts.push(format!("may object by {hex}"));
+    }
     parts.join(" | ")
 }
 

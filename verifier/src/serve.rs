@@ -216,6 +216,7 @@ impl Verifier {
             genesis_statement: genesis,
             retention: retention.clone(),
             exhibits: exhibits.clone(),
+            objecting: Arc::default(),
         };
         let admin = AdminService {
             rotation: Rotation {

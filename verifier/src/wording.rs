@@ -1,5 +1,6 @@
 //! Times and durations as people write them, and dossiers as people read them.
 
+use affiant_judge::objections::Objection;
 use affiant_proto::{Digest, v1};
 use time::{Date, Month, OffsetDateTime, PrimitiveDateTime, Time};
 
@@ -138,6 +139,10 @@ pub fn dossier(dossier: &v1::Dossier, digest: Digest) -> String {
         let end = conditions.valid_to_unix_ms.map_or("no end".into(), time);
         lines.push(format!("valid until      {end}"));
     }
+    for key in &tenant.objection_keys {
+        let hex: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
+        lines.push(format!("may object by    {hex}"));
+    }
     let others = dossier.edges.len();
     lines.push(format!(
         "parties, edges   {}, {others}",
@@ -145,6 +150,27 @@ pub fn dossier(dossier: &v1::Dossier, digest: Digest) -> String {
     ));
     lines.push(format!("digest           {digest}"));
     lines.join("\n")
+}
+
+/// Says a tenant's objection, on lines of their own.
+pub fn objection(objection: &Objection) -> String {
+    let what = match (&objection.finding, &objection.device_class) {
+        (Some(finding), _) => format!("finding {finding}"),
+        (None, Some(class)) => format!("figures of class {class}"),
+        (None, None) => "all figures".to_owned(),
+    };
+    let text = objection.text.chars().map(|c| match c {
+        '\n' | '\t' => ' ',
+        c if c.is_control() => '\u{fffd}',
+        c => c,
+    });
+    let text: String = text.collect();
+    format!(
+        "\nobjects to       {what}, {} to {}, log index {}\n                 {text}",
+        time(objection.from_unix_ms),
+        time(objection.to_unix_ms),
+        objection.index
+    )
 }
 
 #[cfg(test)]

@@ -44,6 +44,7 @@ mod hosts;
 mod lateness;
 pub mod listings;
 pub mod matching;
+pub mod objections;
 mod ownership;
 mod packs;
 pub mod parameters;
@@ -140,6 +141,7 @@ pub struct Judge {
     caps: Caps,
     exhibits: Exhibits,
     acts: handling::Acts,
+    objections: objections::Objections,
     records: u64,
     lines_withheld: u64,
     lines_lost: u64,
@@ -206,6 +208,7 @@ impl Judge {
             caps: Caps::default(),
             exhibits: Exhibits::default(),
             acts: handling::Acts::default(),
+            objections: objections::Objections::default(),
             records: 0,
             lines_withheld: 0,
             lines_lost: 0,

@@ -303,6 +303,11 @@ impl Registry {
         Some(digest(&self.dossier(tenant)?.encode_to_vec()))
     }
 
+    /// A tenant as last stated.
+    pub fn newest(&self, tenant: &str) -> Option<&v1::Tenant> {
+        self.tenants.get(tenant)?.versions.newest()
+    }
+
     /// All tenants as last stated, by id.
     pub fn tenants(&self) -> impl Iterator<Item = &v1::Tenant> {
         self.tenants

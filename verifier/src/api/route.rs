@@ -25,6 +25,8 @@ pub(super) enum Route {
     Head(Vec<u8>),
     /// Statements that officers signed.
     Statements,
+    /// What a tenant signed against what is said of it.
+    Objection,
     /// A file that a statement to come names.
     Exhibit,
     /// May this tenant?
@@ -65,6 +67,7 @@ impl Route {
         let route = match parts.as_slice() {
             ["openapi.json"] => Self::OpenApi,
             ["statements"] => Self::Statements,
+            ["objections"] => Self::Objection,
             ["exhibits"] => Self::Exhibit,
             ["check"] => Self::Check,
             ["admission"] => Self::Admission(place(query)?),
@@ -96,7 +99,7 @@ impl Route {
     pub(super) fn takes_a_body(&self) -> bool {
         matches!(
             self,
-            Self::Statements | Self::Exhibit | Self::Check | Self::Admission(_)
+            Self::Statements | Self::Objection | Self::Exhibit | Self::Check | Self::Admission(_)
         )
     }
 
@@ -104,6 +107,7 @@ impl Route {
         match self {
             Self::OpenApi | Self::List(_) | Self::Dossier(_) | Self::Head(_) => Right::Read,
             Self::Statements | Self::Exhibit => Right::Submit,
+            Self::Objection => Right::Object,
             Self::Check | Self::Admission(_) => Right::Ask,
         }
     }

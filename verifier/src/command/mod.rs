@@ -8,6 +8,7 @@ mod holds;
 mod keys;
 mod listing;
 mod lists;
+mod objecting;
 mod officers;
 mod policy;
 mod reports;
@@ -319,6 +320,7 @@ async fn tenant(context: &Context, command: Tenant) -> Result<ExitCode, Failure>
             known,
             json,
         } => history::show(context, &tenant, at, known, json).await,
+        Tenant::Object(options) => objecting::run(context, options).await,
         Tenant::List(options) => listing::list(context, What::Tenants, options.json).await,
     }
 }
