@@ -302,6 +302,12 @@ async fn a_receiver_that_hangs_redirects_and_fails_gets_each_change_once_it_work
     deployment.start();
     act(&deployment, "acknowledge", &finding);
     act(&deployment, "resolve", &finding);
+    until("a try with the newest state", LIMIT, || {
+        let last = hook.asked().into_iter().next_back()?;
+        let body: Value = serde_json::from_slice(&last.body).unwrap();
+        let state = &body["finding"]["handling"]["state"];
+        (last.mood == Mood::Fails && state == "resolved").then_some(())
+    });
     hook.be(Mood::Works);
     until("what was done last", LIMIT, || {
         (hook.took(RULE).len() > 3).then_some(())

@@ -207,7 +207,9 @@ pub fn open_objection(
     genesis: Digest,
 ) -> Result<(ChainState, Admitted), Refusal> {
     match statement.body() {
-        Body::Objection(body) if body.genesis == genesis.as_bytes() => crate::objections::form(body)?,
+        Body::Objection(body) if body.genesis == genesis.as_bytes() => {
+            crate::objections::form(body)?
+        }
         Body::Objection(_) => return Err(Refusal::Deployment),
         _ => return Err(Refusal::Kind(statement.kind().name())),
     }
