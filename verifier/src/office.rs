@@ -77,12 +77,18 @@ impl Office {
     /// What the lists in force say of all parties by now. Screens on a thread of its own, on a copy of
     /// the registry; what is found the judge finds again without screening.
     async fn hits(&self) -> Result<Screened, Status> {
-        let (registry, now) = {
+        let (registry, now, days) = {
             let judge = self.live.judge();
-            (judge.registry().clone(), judge.now_unix_ms())
+            let days = judge.pack().parameters().hit_days();
+            (judge.registry().clone(), judge.now_unix_ms(), days)
         };
         let at = Moment::as_known_now(u64::MAX, now);
-        let screened = tokio::task::spawn_blocking(move || registry.screened(at)).await;
+        let screen = move || {
+            let mut screened = registry.screened(at);
+            screened.give(days);
+            screened
+        };
+        let screened = tokio::task::spawn_blocking(screen).await;
         screened.map_err(|_| Status::internal("screening was interrupted"))
     }
 
@@ -199,7 +205,12 @@ impl Office {
         let dossier = dossier.ok_or_else(|| Status::not_found(format!("no tenant `{tenant}`")))?;
         let bytes = dossier.encode_to_vec();
         let mut json = crate::wording::dossier(&dossier, digest(&bytes));
-        for objection in self.live.judge().objections() {
+        let judge = self.live.judge();
+        let now = judge.now_unix_ms();
+        for hit in judge.holds(tenant, now) {
+            json.push_str(&crate::wording::hold(&hit, now));
+        }
+        for objection in judge.objections() {
             if objection.tenant == tenant {
                 json.push_str(&crate::wording::objection(objection));
             }

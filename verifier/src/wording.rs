@@ -1,6 +1,6 @@
 //! Times and durations as people write them, and dossiers as people read them.
 
-use affiant_judge::objections::Objection;
+use affiant_judge::{listings::Listed, objections::Objection};
 use affiant_proto::{Digest, v1};
 use time::{Date, Month, OffsetDateTime, PrimitiveDateTime, Time};
 
@@ -150,6 +150,19 @@ pub fn dossier(dossier: &v1::Dossier, digest: Digest) -> String {
     ));
     lines.push(format!("digest           {digest}"));
     lines.join("\n")
+}
+
+/// Says that a tenant is on hold by a hit that nobody decided, on a line of its own.
+pub fn hold(hit: &Listed, now_unix_ms: u64) -> String {
+    let due = hit.due_unix_ms.unwrap_or(u64::MAX);
+    let until = match due <= now_unix_ms {
+        true => format!("OVERDUE since {}", time(due)),
+        false => format!("until {}", time(due)),
+    };
+    format!(
+        "\non hold          {until}: {} \"{}\" ~ \"{}\" on list {} ({}), hit {}",
+        hit.party, hit.name, hit.listed, hit.list, hit.class, hit.id
+    )
 }
 
 /// Says a tenant's objection, on lines of their own.

@@ -268,7 +268,11 @@ impl Judge {
                     "tenant {tenant}: not screened against list {list}, whose file is not at hand"
                 ));
             }
-            let (all, age) = (self.steady(instant), standing.screened.steady(instant));
+            let days = self.packs.newest().parameters().hit_days();
+            let (all, age) = (
+                self.steady(instant),
+                standing.screened.steady(instant, days),
+            );
             let answer = Answer {
                 revision,
                 steady: (all.0.max(age.0), all.1.min(age.1)),

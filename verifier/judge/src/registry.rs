@@ -329,7 +329,11 @@ impl Registry {
     pub fn screened(&self, at: Moment) -> Screened {
         let ids: Vec<&str> = self.parties.all().map(|party| party.id.as_str()).collect();
         let in_force = ids.into_iter().flat_map(|id| self.parties.in_force(id, at));
-        self.listings.screen(in_force, at)
+        self.listings.screen(in_force, at, self.named_since(at))
+    }
+
+    fn named_since(&self, at: Moment) -> impl Fn(&str, &str) -> Option<u64> + '_ {
+        move |party, name| self.parties.named_since(party, name, at.known_before)
     }
 
     /// All changes of a tenant's state, in the order of the log.
@@ -374,7 +378,7 @@ impl Registry {
         let mut headquarters = BTreeMap::new();
         let behind = self.parties.behind_at(seeds, at);
         let in_force = behind.iter().flat_map(|id| self.parties.in_force(id, at));
-        let screened = self.listings.screen(in_force, at);
+        let screened = self.listings.screen(in_force, at, self.named_since(at));
         let mut incorporated = BTreeSet::new();
         for party in behind {
             incorporated.extend(self.parties.incorporated(&party, at));

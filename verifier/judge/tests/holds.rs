@@ -112,7 +112,10 @@ fn officers_have_their_days_to_the_millisecond() {
     assert_eq!(finding.evidence.count, 1);
     assert_eq!(finding.policy.as_deref(), Some("hold-overdue"));
     let detail = finding.details.join("; ");
-    assert!(detail.contains("Sichuan University") && detail.contains("not decided in 5 days"), "{detail}");
+    assert!(
+        detail.contains("Sichuan University") && detail.contains("not decided in 5 days"),
+        "{detail}"
+    );
 }
 
 #[test]
@@ -126,7 +129,10 @@ fn what_was_decided_in_time_is_no_hold() {
             assert!(is_overdue(&log, due), "one officer does not clear it");
             decide(&mut log, BO, verdict);
         }
-        assert!(!is_overdue(&log, due) && !is_overdue(&log, due + DAY), "{verdict:?}");
+        assert!(
+            !is_overdue(&log, due) && !is_overdue(&log, due + DAY),
+            "{verdict:?}"
+        );
         assert!(log.judge.holds("t", due).is_empty());
     }
     let log = case("Zhangjiang Labs Group");

@@ -222,6 +222,6 @@ mod tests {
         for list in lists {
             assert!(named.contains(&list), "{list}");
         }
-        assert_eq!(named.len(), LISTS.len() + 7);
+        assert_eq!(named.len(), LISTS.len() + 8);
     }
 }

@@ -20,7 +20,12 @@ const MAX_WORD: usize = 64;
 const MAX_PROSE: usize = 2_000;
 
 /// Limits that the judge itself reads; all others are for the policies of the pack.
-pub const JUDGED_LIMITS: [&str; 3] = ["max_gpus", "max_aggregate_tpp", "max_gpu_hours_month"];
+pub const JUDGED_LIMITS: [&str; 4] = [
+    "max_gpus",
+    "max_aggregate_tpp",
+    "max_gpu_hours_month",
+    "hit_days",
+];
 
 /// What policies read as `context`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -44,6 +49,11 @@ impl PackParameters {
     /// Whole numbers by name: caps, depths, days.
     pub fn limits(&self) -> &BTreeMap<String, u32> {
         &self.limits
+    }
+
+    /// Days that officers have to decide an exact or strong hit; `None` where the pack gives no deadline.
+    pub fn hit_days(&self) -> Option<u32> {
+        self.limits.get("hit_days").copied()
     }
 }
 
