@@ -12,10 +12,14 @@ use affiant_proto::tlog::Policy;
 use serde::Deserialize;
 
 mod deliver;
+mod serving;
 mod witnesses;
+
+pub use self::serving::ApiTls;
 
 use self::{
     deliver::DeliverEntry,
+    serving::ApiEntry,
     witnesses::{Entries, WitnessEntry},
 };
 use crate::{
@@ -40,7 +44,7 @@ struct File {
     data: PathBuf,
     listen: String,
     http: String,
-    api: String,
+    api: ApiEntry,
     names: Vec<String>,
     enrolment: Enrolment,
     retention: Retained,
@@ -94,7 +98,7 @@ impl Default for File {
             data: DEFAULT_DATA.into(),
             listen: "0.0.0.0:7443".into(),
             http: "0.0.0.0:7480".into(),
-            api: "127.0.0.1:7481".into(),
+            api: ApiEntry::default(),
             names: vec!["localhost".into(), "127.0.0.1".into()],
             enrolment: Enrolment::default(),
             retention: Retained::default(),
@@ -182,6 +186,8 @@ pub struct Config {
     pub http: Option<SocketAddr>,
     /// Where readers with a token may read statements over HTTP; `None` serves them nowhere.
     pub api: Option<SocketAddr>,
+    /// Where they may over TLS.
+    pub api_tls: Option<ApiTls>,
     /// Names and addresses in the server's certificate.
     pub names: Vec<String>,
     /// Life of a host's certificate.
@@ -258,13 +264,21 @@ impl Config {
             ("data", self.data != new.data),
             ("listen", self.listen != new.listen),
             ("http", self.http != new.http),
-            ("api", self.api != new.api),
+            (
+                "api",
+                self.api != new.api || self.secured_at() != new.secured_at(),
+            ),
             ("judge", self.parameters != new.parameters),
             ("deliver", !self.delivers_like(new)),
             ("log", self.log != new.log),
         ];
         let differs = differs.into_iter().filter(|(_, differs)| *differs);
         differs.map(|(key, _)| key).collect()
+    }
+
+    /// Where the API is served over TLS.
+    pub fn secured_at(&self) -> Option<SocketAddr> {
+        self.api_tls.as_ref().map(|tls| tls.listen)
     }
 
     fn delivers_like(&self, new: &Self) -> bool {
@@ -285,7 +299,7 @@ impl Config {
             ));
         });
         let http = address("http", &file.http, &mut faults);
-        let api = address("api", &file.api, &mut faults);
+        let (api, api_tls) = serving::check(&file.api, &mut faults);
         if !file.data.is_absolute() {
             faults.push(format!(
                 "data: `{}` is not an absolute path",
@@ -324,6 +338,7 @@ impl Config {
                 listen,
                 http,
                 api,
+                api_tls,
                 names: file.names,
                 certificate_life: Duration::from_secs(file.enrolment.certificate_hours * 3_600),
                 lines_days,

@@ -152,11 +152,14 @@ fn make(options: &crate::cli::Init, cli: &Cli) -> Result<ExitCode, Failure> {
 fn check_config(cli: &Cli) -> Result<ExitCode, Failure> {
     let config = Config::load(cli.config.as_deref()).map_err(Failure::usage)?;
     println!(
-        "data       {}\nlisten     {}\nhttp       {}\napi        {}\nnames      {}\nwitnesses  {}\nreaders    {}\ndeliver    {}\nhost certificates last {} h",
+        "data       {}\nlisten     {}\nhttp       {}\napi        {}\napi, TLS   {}\nnames      {}\nwitnesses  {}\nreaders    {}\ndeliver    {}\nhost certificates last {} h",
         config.data.display(),
         config.listen,
         config.http.map_or("none".to_owned(), |at| at.to_string()),
         config.api.map_or("none".to_owned(), |at| at.to_string()),
+        config
+            .secured_at()
+            .map_or("none".to_owned(), |at| at.to_string()),
         config.names.join(", "),
         config.witnesses.len(),
         config.readers.len(),

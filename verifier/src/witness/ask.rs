@@ -23,10 +23,12 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub(crate) enum NoCosignature {
-    #[error(transparent)]
-    NoAnswer(#[from] NoAnswer),
+    #[error("could not be reached: {0}")]
+    Unreachable(String),
     #[error("did not answer within 5 s")]
     Slow,
+    #[error("answered with more than a cosignature can be")]
+    TooMuch,
     #[error("answered {0}: {1}")]
     Refused(StatusCode, String),
     #[error("shows a checkpoint of size {}, which this log's key signed and which is ahead of this log", .0.checkpoint().size())]
@@ -39,6 +41,15 @@ pub(crate) enum NoCosignature {
     NotOne,
     #[error("log could not be read: {0}")]
     Log(String),
+}
+
+impl From<NoAnswer> for NoCosignature {
+    fn from(none: NoAnswer) -> Self {
+        match none {
+            NoAnswer::Unreachable(why) => Self::Unreachable(why),
+            NoAnswer::TooMuch => Self::TooMuch,
+        }
+    }
 }
 
 impl NoCosignature {
