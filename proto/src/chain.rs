@@ -108,8 +108,8 @@ impl Broken {
 }
 
 impl ChainState {
-    /// Opens the chain of a `genesis`, `enrolment`, `officer` or `relay-enrolment`, signed by the
-    /// key that it names.
+    /// Opens the chain of a `genesis`, `enrolment`, `officer`, `relay-enrolment` or `objection`, signed
+    /// by the key that it names.
     ///
     /// The signature proves possession of that key; whether the opener itself is to be believed is
     /// for the caller to decide (the genesis by the reader's trust, the others by the genesis).
@@ -122,6 +122,7 @@ impl ChainState {
             Body::Enrolment(body) => &body.record_key,
             Body::Officer(body) => &body.key,
             Body::RelayEnrolment(body) => &body.relay_key,
+            Body::Objection(body) => &body.key,
             _ => return Err(Broken::Misplaced(statement.kind().name())),
         })?;
         statement.verify(&key)?;
@@ -341,7 +342,7 @@ pub fn key_change_bytes(
 fn opener(statement: &Statement) -> Option<&Kind> {
     let opens = matches!(
         statement.kind(),
-        Kind::Genesis | Kind::Enrolment | Kind::Officer | Kind::RelayEnrolment
+        Kind::Genesis | Kind::Enrolment | Kind::Officer | Kind::RelayEnrolment | Kind::Objection
     );
     opens.then(|| statement.kind())
 }

@@ -149,6 +149,7 @@ kinds! {
     Succession "succession",
     Request "request",
     ReportIssued "report-issued",
+    Objection "objection",
 }
 
 /// Where a statement stands.

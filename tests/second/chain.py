@@ -1,5 +1,7 @@
 """Chains: FORMAT.md section 5, for one chain at a time."""
 
+import re
+
 import note
 import usage
 from keys import ED25519, Key
@@ -10,6 +12,7 @@ OPENERS = {
     "enrolment": "record_key",
     "officer": "key",
     "relay-enrolment": "relay_key",
+    "objection": "key",
 }
 
 MAY_HOLD = {
@@ -23,6 +26,7 @@ MAY_HOLD = {
         " revocation hold key"
     ),
     "relay-enrolment": "",
+    "objection": "",
 }
 MAY_HOLD = {opener: set(kinds.split()) for opener, kinds in MAY_HOLD.items()}
 
@@ -37,6 +41,8 @@ def opened(statement, genesis):
         _genesis(statement)
     else:
         due(statement.body.get("genesis", b"") == genesis, "deployment")
+    if statement.kind == "objection":
+        _objection(statement.body)
     return Chain(statement, key)
 
 
@@ -48,6 +54,16 @@ def _genesis(statement):
     except Refused as why:
         raise Refused("deployment", "log key") from why
     due(len(body.get("ca", b"")) == 32, "deployment", "authority")
+
+
+def _objection(body):
+    finding, text = body.get("finding", ""), body.get("text", "")
+    due(body.get("tenant", ""), "objection", "tenant")
+    due(body.get("from_unix_ms", 0) < body.get("to_unix_ms", 0), "objection", "period")
+    due(not finding or re.fullmatch("[0-9a-f]{32}", finding), "objection", "finding")
+    due(not (finding and body.get("device_class", "")), "objection", "finding and class")
+    due(len(body.get("device_class", "")) <= 64, "objection", "class")
+    due(1 <= len(text) <= 2000, "objection", "text")
 
 
 class Chain:

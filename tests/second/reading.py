@@ -28,7 +28,7 @@ class Reading:
     def __init__(self, entries, basis, period):
         self.basis, self.period = basis, period
         self.hosts, self.records, self.views = {}, [], []
-        self.relays = set()
+        self.alone = set()
         self.log = None
         self.holes = []
         self.clock = None
@@ -107,10 +107,14 @@ class Reading:
         elif statement.known and statement.kind == "relay-enrolment":
             due(not self.log.refused_at(RECORD, statement.key_id, index), "revoked")
             relay = opened(statement, self.log.genesis)
-            due(relay.name not in self.relays, "past")
-            self.relays.add(relay.name)
-        elif statement.chain in self.relays:
-            raise Refused("kind", "nothing follows in a relay's chain")
+            due(relay.name not in self.alone, "past")
+            self.alone.add(relay.name)
+        elif statement.known and statement.kind == "objection":
+            objection = opened(statement, self.log.genesis)
+            due(objection.name not in self.alone, "past")
+            self.alone.add(objection.name)
+        elif statement.chain in self.alone:
+            raise Refused("kind", "nothing follows in the chain of a relay or an objection")
         elif statement.chain in self.hosts:
             due(not self.log.refused_at(RECORD, statement.key_id, index), "revoked")
             self._host(index, self.hosts[statement.chain], statement, shown)

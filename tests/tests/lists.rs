@@ -118,6 +118,35 @@ fn a_hit_is_decided_by_two_officers_and_stays_decided_in_the_next_version() {
     assert!(said.contains("1 new"), "{said}");
     let found = hits(&deployment);
     assert_eq!(found.len(), 1, "{found:?}");
+    // Until it is decided the tenant is on hold, and everybody who looks is told until when.
+    let (since, due) = (&found[0]["since_unix_ms"], &found[0]["due_unix_ms"]);
+    let days = (due.as_u64().unwrap() - since.as_u64().unwrap()) / 86_400_000;
+    assert_eq!(days, 5, "as the shipped pack gives");
+    let shown = deployment.run(&["lists", "hits"]);
+    let shown = String::from_utf8(shown.stdout).unwrap();
+    assert!(shown.contains("hold: to be decided by 20"), "{shown}");
+    let shown = deployment.succeed(&["tenant", "show", "orion"]);
+    assert!(shown.contains("on hold          until 20"), "{shown}");
+    let (list, bob) = (deployment.path("review"), key(&deployment, "bob"));
+    let said = deployment.succeed(&["tenant", "review", "--out", list.to_str().unwrap()]);
+    let line = fs::read_to_string(&list).unwrap();
+    assert!(
+        line.contains(" | HIT ") && line.contains("strong undecided: orion"),
+        "{line}"
+    );
+    let named = said
+        .lines()
+        .find_map(|line| line.strip_prefix("sha256  "))
+        .unwrap();
+    let approves = [
+        "tenant",
+        "approve",
+        "--reviewed",
+        list.to_str().unwrap(),
+        "--digest",
+        named,
+    ];
+    deployment.succeed(&[&approves[..], &["--key", &bob]].concat());
     assert_eq!(
         (&found[0]["party"], &found[0]["list"]),
         (&"orion".into(), &"ours".into())

@@ -18,7 +18,8 @@ use crate::{
     keyfile,
     ledger::{self, NotKept, PublishedNote},
     open::{ServeError, failed},
-    witness::{NoCosignature, PATIENCE, Place, WitnessAddress},
+    outgoing::Place,
+    witness::{NoCosignature, PATIENCE, WitnessAddress},
 };
 
 /// Why the verifier must not go on from its data directory.

@@ -6,10 +6,12 @@ use clap::{Args, Parser, Subcommand};
 
 mod asking;
 mod lists;
+mod objecting;
 mod policy;
 
 pub use asking::{Check, FindingAct, Findings, OnFinding};
 pub use lists::{Hits, ImportList, Lists, OnHit, Pairs, ScreenNames};
+pub use objecting::Object;
 pub use policy::{CheckPack, DiffPack, Policy};
 
 /// Keeps signed usage records in a tamper-evident log, matches them to vetted tenants and raises
@@ -600,6 +602,11 @@ pub enum Tenant {
         #[arg(long, requires = "at")]
         json: bool,
     },
+    /// Say something against figures or a finding of a tenant's own, signed with one of its objection keys
+    #[command(
+        after_help = "Examples, on the tenant's own machine:\n  affiant-verifier officer new --name acme --out acme.key\n  affiant-verifier tenant object acme --key acme.key --from 2026-11-01 --to 2026-12-01 --class 3A090.a \\\n      --text \"our jobs ended on the 12th\" --genesis SHA256 --out objection\nand at the server:\n  affiant-verifier tenant object --file objection\n\nOfficers state the key in the tenant's entry: objection_keys = [\"…\"], 64 digits as in acme.pub."
+    )]
+    Object(Object),
     /// List tenants with their state
     List(Json),
 }

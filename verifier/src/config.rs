@@ -11,10 +11,19 @@ use affiant_judge::Parameters;
 use affiant_proto::tlog::Policy;
 use serde::Deserialize;
 
+mod deliver;
+mod serving;
 mod witnesses;
 
-use self::witnesses::{Entries, WitnessEntry};
+pub use self::serving::ApiTls;
+
+use self::{
+    deliver::DeliverEntry,
+    serving::ApiEntry,
+    witnesses::{Entries, WitnessEntry},
+};
 use crate::{
+    deliver::Receiver,
     http::{Entitled, MAX_READERS, Right},
     keyfile,
     witness::WitnessAddress,
@@ -35,13 +44,14 @@ struct File {
     data: PathBuf,
     listen: String,
     http: String,
-    api: String,
+    api: ApiEntry,
     names: Vec<String>,
     enrolment: Enrolment,
     retention: Retained,
     judge: Option<PathBuf>,
     witnesses: Entries,
     reader: Vec<ReaderEntry>,
+    deliver: Vec<DeliverEntry>,
     log: LogFormat,
     log_level: String,
 }
@@ -88,13 +98,14 @@ impl Default for File {
             data: DEFAULT_DATA.into(),
             listen: "0.0.0.0:7443".into(),
             http: "0.0.0.0:7480".into(),
-            api: "127.0.0.1:7481".into(),
+            api: ApiEntry::default(),
             names: vec!["localhost".into(), "127.0.0.1".into()],
             enrolment: Enrolment::default(),
             retention: Retained::default(),
             judge: None,
             witnesses: Entries::default(),
             reader: Vec::new(),
+            deliver: Vec::new(),
             log: LogFormat::default(),
             log_level: "info".into(),
         }
@@ -127,6 +138,7 @@ impl File {
         take_path(&mut table, "witness_policy", policy, &mut faults);
         take_path(&mut table, "witness_ca", authorities, &mut faults);
         take(&mut table, "reader", &mut file.reader, &mut faults);
+        take(&mut table, "deliver", &mut file.deliver, &mut faults);
         take(&mut table, "log", &mut file.log, &mut faults);
         take(&mut table, "log_level", &mut file.log_level, &mut faults);
         take_path(&mut table, "judge", &mut file.judge, &mut faults);
@@ -174,6 +186,8 @@ pub struct Config {
     pub http: Option<SocketAddr>,
     /// Where readers with a token may read statements over HTTP; `None` serves them nowhere.
     pub api: Option<SocketAddr>,
+    /// Where they may over TLS.
+    pub api_tls: Option<ApiTls>,
     /// Names and addresses in the server's certificate.
     pub names: Vec<String>,
     /// Life of a host's certificate.
@@ -189,6 +203,8 @@ pub struct Config {
     pub quorum: Option<Policy>,
     /// Who may read statements, hand in officers' and ask over HTTP.
     pub readers: Vec<Entitled>,
+    /// Who is told of findings.
+    pub deliver: Vec<Receiver>,
     /// Format of the journal.
     pub log: LogFormat,
     /// What the journal tells: error, warn, info, debug or trace.
@@ -248,12 +264,30 @@ impl Config {
             ("data", self.data != new.data),
             ("listen", self.listen != new.listen),
             ("http", self.http != new.http),
-            ("api", self.api != new.api),
+            (
+                "api",
+                self.api != new.api || self.secured_at() != new.secured_at(),
+            ),
             ("judge", self.parameters != new.parameters),
+            ("deliver", !self.delivers_like(new)),
             ("log", self.log != new.log),
         ];
         let differs = differs.into_iter().filter(|(_, differs)| *differs);
         differs.map(|(key, _)| key).collect()
+    }
+
+    /// Where the API is served over TLS.
+    pub fn secured_at(&self) -> Option<SocketAddr> {
+        self.api_tls.as_ref().map(|tls| tls.listen)
+    }
+
+    fn delivers_like(&self, new: &Self) -> bool {
+        self.deliver.len() == new.deliver.len()
+            && self
+                .deliver
+                .iter()
+                .zip(&new.deliver)
+                .all(|(old, new)| old.is_like(new))
     }
 
     fn check(file: File, path: &Path) -> Result<Self, Faults> {
@@ -265,7 +299,7 @@ impl Config {
             ));
         });
         let http = address("http", &file.http, &mut faults);
-        let api = address("api", &file.api, &mut faults);
+        let (api, api_tls) = serving::check(&file.api, &mut faults);
         if !file.data.is_absolute() {
             faults.push(format!(
                 "data: `{}` is not an absolute path",
@@ -284,6 +318,7 @@ impl Config {
         }
         let witnesses = file.witnesses.check(&mut faults);
         let readers = readers(&file.reader, &mut faults);
+        let deliver = deliver::check(&file.deliver, &mut faults);
         let parameters = match &file.judge {
             None => Ok(Parameters::default()),
             Some(path) => keyfile::read_text(path)
@@ -303,6 +338,7 @@ impl Config {
                 listen,
                 http,
                 api,
+                api_tls,
                 names: file.names,
                 certificate_life: Duration::from_secs(file.enrolment.certificate_hours * 3_600),
                 lines_days,
@@ -310,6 +346,7 @@ impl Config {
                 witnesses: witnesses.listed,
                 quorum: witnesses.quorum,
                 readers,
+                deliver,
                 log: file.log,
                 log_level,
             }),

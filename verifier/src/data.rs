@@ -124,6 +124,12 @@ impl DataDir {
         self.0.join("cosigned")
     }
 
+    /// What each receiver of findings was told last. Trusted to be so: who writes here can have
+    /// receivers told twice, or not at all. Lost, it is told again.
+    pub fn deliveries(&self) -> PathBuf {
+        self.0.join("deliveries")
+    }
+
     /// Socket for the other commands, mode 0600.
     pub fn socket(&self) -> PathBuf {
         self.0.join("admin.sock")

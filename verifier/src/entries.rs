@@ -1,7 +1,8 @@
 //! Parties, edges, tenants and bindings as officers write them: in the TOML file of an application
 //! and in the JSON lines of an import, with one meaning.
 
-use affiant_proto::{Digest, v1};
+use affiant_judge::objections::MAX_KEYS;
+use affiant_proto::{Digest, PublicKey, v1};
 use serde::{Deserialize, Serialize};
 
 use crate::wording::{exact_time, parse_time_ms};
@@ -103,6 +104,8 @@ pub(crate) struct Tenant {
     training_declared: Option<bool>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     conditions: Option<Conditions>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    objection_keys: Vec<String>,
 }
 
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
@@ -345,6 +348,7 @@ impl Tenant {
             max_aggregate_tpp: conditions.max_aggregate_tpp,
             max_gpu_hours_month: conditions.max_gpu_hours_month,
         });
+        let objection_keys = keys(&self.objection_keys, faults);
         v1::Tenant {
             id: self.id,
             customer: self.customer,
@@ -354,6 +358,7 @@ impl Tenant {
             declared_use: self.declared_use,
             training_declared: self.training_declared,
             conditions,
+            objection_keys,
         }
     }
 
@@ -377,6 +382,7 @@ impl Tenant {
             declared_use: tenant.declared_use.clone(),
             training_declared: tenant.training_declared,
             conditions,
+            objection_keys: tenant.objection_keys.iter().map(|key| hex(key)).collect(),
         }
     }
 }
@@ -451,6 +457,29 @@ fn kind<K: Copy>(kinds: &[(&str, K)], text: &str, faults: &mut Faults) -> Option
 fn spelled<K: Copy + Into<i32>>(kinds: &[(&str, K)], kind: i32) -> String {
     let found = kinds.iter().find(|(_, known)| (*known).into() == kind);
     found.map_or_else(|| kind.to_string(), |(spelled, _)| (*spelled).to_owned())
+}
+
+/// Reads the keys by which a tenant may object.
+fn keys(texts: &[String], faults: &mut Faults) -> Vec<Vec<u8>> {
+    if texts.len() > MAX_KEYS {
+        let text = format!(
+            "there are {}, of which at most {MAX_KEYS} count",
+            texts.len()
+        );
+        wrong("objection_keys", text, faults);
+    }
+    let read = texts.iter().filter_map(|text| {
+        let key = digest(text).filter(|bytes| PublicKey::ed25519(bytes.as_bytes()).is_ok());
+        if key.is_none() {
+            let text = format!(
+                "`{text}` is no Ed25519 public key in 64 hexadecimal digits, as the .pub file of \
+                 `officer new` has it"
+            );
+            wrong("objection_keys", text, faults);
+        }
+        key.map(|bytes| bytes.as_bytes().to_vec())
+    });
+    read.collect()
 }
 
 fn id(field: &'static str, id: &str, faults: &mut Faults) {

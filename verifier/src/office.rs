@@ -2,8 +2,10 @@
 //!
 //! It only takes what officers signed; it signs nothing for them.
 
-use affiant_judge::{exhibits, listings::Screened, timeline::Moment};
-use affiant_proto::{Body, PublicKey, Statement, digest};
+use std::{sync::Arc, time::Duration};
+
+use affiant_judge::{admission::open_objection, exhibits, listings::Screened, timeline::Moment};
+use affiant_proto::{Body, Envelope, PublicKey, Statement, digest};
 use prost::Message as _;
 use serde::Serialize;
 use tokio::sync::watch;
@@ -23,6 +25,10 @@ use crate::{
 /// Most statements in one submission: a file of 250 tenants with their parties and bindings.
 pub const MAX_STATEMENTS: usize = 1_000;
 
+/// How often a tenant's objection is looked for that was logged and not judged yet, and for how long.
+const HEARD: Duration = Duration::from_millis(20);
+const LOOKS: u32 = 500;
+
 /// Answers from what the running verifier holds.
 #[derive(Clone)]
 pub struct Office {
@@ -40,6 +46,8 @@ pub struct Office {
     pub retention: Shared,
     /// Files that statements name by their digest.
     pub exhibits: Exhibits,
+    /// One objection at a time: the next is held against those that were heard.
+    pub objecting: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Office {
@@ -70,12 +78,18 @@ impl Office {
     /// What the lists in force say of all parties by now. Screens on a thread of its own, on a copy of
     /// the registry; what is found the judge finds again without screening.
     async fn hits(&self) -> Result<Screened, Status> {
-        let (registry, now) = {
+        let (registry, now, days) = {
             let judge = self.live.judge();
-            (judge.registry().clone(), judge.now_unix_ms())
+            let days = judge.pack().parameters().hit_days();
+            (judge.registry().clone(), judge.now_unix_ms(), days)
         };
         let at = Moment::as_known_now(u64::MAX, now);
-        let screened = tokio::task::spawn_blocking(move || registry.screened(at)).await;
+        let screen = move || {
+            let mut screened = registry.screened(at);
+            screened.give(days);
+            screened
+        };
+        let screened = tokio::task::spawn_blocking(screen).await;
         screened.map_err(|_| Status::internal("screening was interrupted"))
     }
 
@@ -105,6 +119,12 @@ impl Office {
                 "at most {MAX_STATEMENTS} statements at once"
             )));
         }
+        if let [only] = statements
+            && let Ok(statement) = Statement::parse(only)
+            && matches!(statement.body(), Body::Objection(_))
+        {
+            return Ok(vec![self.object(statement).await?]);
+        }
         let mut parsed = Vec::with_capacity(statements.len());
         let wrong = |number: usize, why: &dyn std::fmt::Display| {
             Status::invalid_argument(format!("statement {number}: {why}; nothing was logged"))
@@ -128,6 +148,45 @@ impl Office {
         logged.map_err(|(number, why)| wrong(number, &why))
     }
 
+    /// Logs a tenant's objection where it counts; gives its index, for the same statement the same.
+    async fn object(&self, statement: Statement) -> Result<u64, Status> {
+        let _one = self.objecting.lock().await;
+        let named = statement.digest();
+        let Body::Objection(body) = statement.body() else {
+            return Err(Status::invalid_argument("not an objection"));
+        };
+        {
+            let judge = self.live.judge();
+            if let Some(index) = judge.objection_index(&named) {
+                return Ok(index);
+            }
+            let may = judge.may_object(body, judge.now_unix_ms());
+            may.map_err(|why| Status::failed_precondition(format!("{why}; nothing was logged")))?;
+        }
+        let wrong = |why: &dyn std::fmt::Display| {
+            Status::invalid_argument(format!("{why}; nothing was logged"))
+        };
+        let (_, admitted) = open_objection(statement.clone(), digest(&self.genesis_statement))
+            .map_err(|refusal| wrong(&refusal))?;
+        let envelope = Envelope::join(statement, None).map_err(|bad| wrong(&bad))?;
+        let logged = self.submit.logged(admitted, &envelope, None).await;
+        let index = logged.map_err(not_logged)?;
+        for _ in 0..LOOKS {
+            if self.live.heard() > index {
+                break;
+            }
+            tokio::time::sleep(HEARD).await;
+        }
+        Ok(index)
+    }
+
+    /// Takes a tenant's objection as it was made on its machine; gives its index.
+    pub async fn objection(&self, bytes: &[u8]) -> Result<u64, Status> {
+        let statement = Statement::parse(bytes);
+        let statement = statement.map_err(|error| Status::invalid_argument(error.to_string()))?;
+        self.object(statement).await
+    }
+
     /// Keeps a file that a statement to come names; gives its digest.
     pub async fn put(&self, content: Vec<u8>) -> Result<affiant_proto::Digest, Status> {
         let (exhibits, given) = (self.exhibits.clone(), content.clone());
@@ -146,7 +205,17 @@ impl Office {
         let dossier = self.live.judge().registry().dossier(tenant);
         let dossier = dossier.ok_or_else(|| Status::not_found(format!("no tenant `{tenant}`")))?;
         let bytes = dossier.encode_to_vec();
-        let json = crate::wording::dossier(&dossier, digest(&bytes));
+        let mut json = crate::wording::dossier(&dossier, digest(&bytes));
+        let judge = self.live.judge();
+        let now = judge.now_unix_ms();
+        for hit in judge.holds(tenant, now) {
+            json.push_str(&crate::wording::hold(&hit, now));
+        }
+        for objection in judge.objections() {
+            if objection.tenant == tenant {
+                json.push_str(&crate::wording::objection(objection));
+            }
+        }
         Ok(rpc::DossierReply {
             dossier: bytes,
             json,

@@ -24,8 +24,29 @@ pub struct Reviewed {
     pub line: String,
 }
 
-/// Writes the list of these dossiers.
-pub fn list(state: &str, dossiers: &[(v1::Dossier, Digest)]) -> String {
+/// A hit on a party that stands, as a list tells it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hit {
+    /// The party.
+    pub party: String,
+    /// The hit's id.
+    pub id: String,
+    /// What it is, and until when it is to be decided.
+    pub words: String,
+}
+
+impl Hit {
+    fn part(&self) -> String {
+        format!("{HIT}{} {}", plain(&self.id), plain(&self.words))
+    }
+}
+
+/// Begins what a line says of a hit. It follows from lists and officers, not from the dossier, and so is not
+/// held against that; that no hit is left out is.
+const HIT: &str = "HIT ";
+
+/// Writes the list of these dossiers, each with the hits on its parties.
+pub fn list(state: &str, dossiers: &[(v1::Dossier, Digest)], hits: &[Hit]) -> String {
     let mut text = format!(
         "{TITLE}\n\
          # {} tenants in state {state}. One a line: id, SHA-256 of its dossier, who they are, what they may use.\n\
@@ -34,9 +55,19 @@ pub fn list(state: &str, dossiers: &[(v1::Dossier, Digest)]) -> String {
     );
     for (dossier, digest) in dossiers {
         text.push_str(&line(dossier, *digest));
+        for hit in of(dossier, hits) {
+            text.push_str(" | ");
+            text.push_str(&hit.part());
+        }
         text.push('\n');
     }
     text
+}
+
+/// The hits on parties of a dossier.
+fn of<'a>(dossier: &'a v1::Dossier, hits: &'a [Hit]) -> impl Iterator<Item = &'a Hit> {
+    let is_its = |hit: &&Hit| dossier.parties.iter().any(|party| party.id == hit.party);
+    hits.iter().filter(is_its)
 }
 
 /// What a list says of one dossier.
@@ -92,6 +123,10 @@ pub fn line(dossier: &v1::Dossier, digest: Digest) -> String {
         true => "use not declared".to_owned(),
         false => format!("use {}", plain(&tenant.declared_use)),
     });
+    for key in &tenant.objection_keys {
+        let hex: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
+        parts.push(format!("may object by {hex}"));
+    }
     parts.join(" | ")
 }
 
@@ -178,16 +213,29 @@ pub fn read(text: &str) -> Result<Vec<Reviewed>, String> {
 }
 
 impl Reviewed {
-    /// Why it cannot be signed over the dossier as it stands; none when it can.
-    pub fn differs(&self, dossier: &v1::Dossier, digest: Digest) -> Option<String> {
+    /// Why it cannot be signed over the dossier as it stands, with the hits that stand by now; none when it
+    /// can.
+    pub fn differs(&self, dossier: &v1::Dossier, digest: Digest, hits: &[Hit]) -> Option<String> {
         if self.dossier != digest.to_string() {
             return Some(format!(
                 "tenant `{}`: its dossier changed since the review; it is now {digest}",
                 self.tenant
             ));
         }
+        let begins = format!(" | {HIT}");
+        let (said, told) = match self.line.find(&begins) {
+            Some(at) => self.line.split_at(at),
+            None => (self.line.as_str(), ""),
+        };
+        let is_told = |hit: &&Hit| told.contains(&format!("{begins}{} ", plain(&hit.id)));
+        if let Some(new) = of(dossier, hits).find(|hit| !is_told(hit)) {
+            return Some(format!(
+                "tenant `{}`: a hit stands that the list does not tell: {}",
+                self.tenant, new.words
+            ));
+        }
         let due = line(dossier, digest);
-        (self.line != due).then(|| {
+        (said != due).then(|| {
             format!(
                 "tenant `{}`: the list says something else than its dossier, which reads\n  {due}",
                 self.tenant
@@ -246,12 +294,45 @@ mod tests {
     }
 
     #[test]
+    fn hits_stand_in_the_line_and_none_that_stands_may_lack() {
+        let one = dossier("Acme");
+        let hit = |party: &str, id: &str| Hit {
+            party: party.into(),
+            id: id.into(),
+            words: format!(
+                "strong undecided: {party} \"A | B\" on list el, due 2026-12-03T00:00:00Z"
+            ),
+        };
+        let known = [hit("acme", "11"), hit("elsewhere", "22")];
+        let text = list("applied", std::slice::from_ref(&one), &known);
+        let read = super::read(&text).unwrap();
+        let line = &read[0].line;
+        assert!(line.contains(" | HIT 11 strong undecided: acme"), "{line}");
+        assert!(
+            !line.contains("HIT 22") && line.contains("due 2026-12-03"),
+            "{line}"
+        );
+        assert_eq!(read[0].differs(&one.0, one.1, &known), None);
+        assert_eq!(
+            read[0].differs(&one.0, one.1, &[]),
+            None,
+            "one was decided since"
+        );
+        let new = [known[0].clone(), hit("owner", "33")];
+        let told = read[0].differs(&one.0, one.1, &new).unwrap();
+        assert!(
+            told.contains("a hit stands that the list does not tell"),
+            "{told}"
+        );
+    }
+
+    #[test]
     fn a_list_is_read_as_it_was_written_and_struck_lines_are_gone() {
         let one = dossier("Acme");
-        let text = list("applied", std::slice::from_ref(&one));
+        let text = list("applied", std::slice::from_ref(&one), &[]);
         let read = super::read(&text).unwrap();
         assert_eq!(read.len(), 1);
-        assert_eq!(read[0].differs(&one.0, one.1), None);
+        assert_eq!(read[0].differs(&one.0, one.1, &[]), None);
         let struck: String = text
             .lines()
             .take(3)
@@ -280,13 +361,13 @@ mod tests {
         let listed = said(line(&one, digest));
         assert!(
             listed
-                .differs(&other, others)
+                .differs(&other, others, &[])
                 .unwrap()
                 .contains("changed since the review")
         );
         let kind = said(line(&other, others).replace("Evil", "Acme"));
         assert!(
-            kind.differs(&other, others)
+            kind.differs(&other, others, &[])
                 .unwrap()
                 .contains("something else")
         );

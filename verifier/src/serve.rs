@@ -23,6 +23,7 @@ use crate::{
     config::{Config, Faults},
     credentials::Credentials,
     data::DataDir,
+    deliver::{Deliveries, LogName, Standings},
     http::{self, Limits, Readers, Site},
     keyfile,
     ledger::{Eraser, Exhibits, LocalDisk, Repacker},
@@ -55,13 +56,20 @@ pub struct Addresses {
     pub http: Option<SocketAddr>,
     /// For readers with a token: statements.
     pub api: Option<SocketAddr>,
+    /// The same over TLS.
+    pub api_tls: Option<SocketAddr>,
 }
 
-/// A line each: the agents' address alone, then `http ADDRESS` and `api ADDRESS`.
+/// A line each: the agents' address alone, then `http ADDRESS`, `api ADDRESS` and `api-tls ADDRESS`.
 impl fmt::Display for Addresses {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.agents)?;
-        for (name, address) in [("http", self.http), ("api", self.api)] {
+        let others = [
+            ("http", self.http),
+            ("api", self.api),
+            ("api-tls", self.api_tls),
+        ];
+        for (name, address) in others {
             if let Some(address) = address {
                 write!(f, "\n{name} {address}")?;
             }
@@ -133,6 +141,7 @@ impl Verifier {
         let socket = admin::bind(&data.socket()).map_err(failed("admin socket"))?;
         let http = bind("http", config.http).await?;
         let api = bind("api", config.api).await?;
+        let api_tls = bind("api", config.secured_at()).await?;
 
         let (stop, tasks) = (CancellationToken::new(), TaskTracker::new());
         let (admission, intake) = opened.services(sources, &clock, Some(Handle::current()));
@@ -168,6 +177,28 @@ impl Verifier {
             parameters: config.load().parameters.clone(),
         };
         let answers = Answers::default();
+        let standings = Standings::default();
+        let origin = gate
+            .authorities
+            .borrow()
+            .lineage()
+            .current()
+            .origin()
+            .to_string();
+        let deliveries = Deliveries {
+            receivers: &config.load().deliver,
+            log: LogName {
+                origin,
+                genesis: affiant_proto::digest(&genesis).to_string(),
+            },
+            live: live.clone(),
+            folder: &data.deliveries(),
+            standings: standings.clone(),
+            clock: clock.clone(),
+        };
+        deliveries
+            .start(&tasks, &stop)
+            .map_err(failed("deliveries"))?;
         let status = StatusSource {
             gate: gate.clone(),
             credentials: credentials.clone(),
@@ -176,6 +207,7 @@ impl Verifier {
             published: published.clone(),
             config: config.clone(),
             answers: answers.clone(),
+            receivers: standings,
             directory: data.path().to_owned(),
             growth,
             epoch,
@@ -193,6 +225,7 @@ impl Verifier {
             genesis_statement: genesis,
             retention: retention.clone(),
             exhibits: exhibits.clone(),
+            objecting: Arc::default(),
         };
         let admin = AdminService {
             rotation: Rotation {
@@ -230,6 +263,7 @@ impl Verifier {
             agents: address,
             http: http.as_ref().and_then(|socket| socket.local_addr().ok()),
             api: api.as_ref().and_then(|socket| socket.local_addr().ok()),
+            api_tls: api_tls.as_ref().and_then(|socket| socket.local_addr().ok()),
         };
         let readers = Readers::of(config.clone());
         let entitled = Api {
@@ -239,13 +273,14 @@ impl Verifier {
         };
         let private = Site::with_statements(reader.clone(), exhibits, readers);
         let sites = [
-            (http, Site::public(reader.clone()), None),
-            (api, private, Some(entitled)),
+            (http, None, Site::public(reader.clone()), None),
+            (api, None, private.clone(), Some(entitled.clone())),
+            (api_tls, Some(config.clone()), private, Some(entitled)),
         ];
-        for (socket, site, api) in sites {
+        for (socket, secured, site, api) in sites {
             if let Some(socket) = socket {
-                let limits = Limits::default();
-                tasks.spawn(http::serve(site, api, socket, limits, stop.clone()));
+                let (limits, at) = (Limits::default(), (socket, secured));
+                tasks.spawn(http::serve(site, api, at, limits, stop.clone()));
             }
         }
         let erasing = retention::Rounds {
@@ -322,12 +357,19 @@ impl Verifier {
                 "these count at the next start only"
             );
         }
+        // Certificates count at once, another address at the next start.
+        let api_tls = match (&old.api_tls, new.api_tls) {
+            (Some(old), Some(new)) if old.listen == new.listen => Some(new),
+            (old, _) => old.clone(),
+        };
         let new = Config {
+            api_tls,
             data: old.data.clone(),
             listen: old.listen,
             http: old.http,
             api: old.api,
             parameters: old.parameters.clone(),
+            deliver: old.deliver.clone(),
             log: old.log,
             ..new
         };
@@ -372,7 +414,7 @@ pub async fn serve(
     let (recorded, newest) = (options.accept_recorded, &options.newest);
     let verifier = Verifier::start(config, recorded, newest, Clock::system()).await?;
     let addresses = verifier.addresses();
-    tracing::info!(address = %addresses.agents, http = ?addresses.http, api = ?addresses.api, "serving");
+    tracing::info!(address = %addresses.agents, http = ?addresses.http, api = ?addresses.api, api_tls = ?addresses.api_tls, "serving");
     if let Some(path) = &options.address_file {
         let part = path.with_extension("part");
         std::fs::write(&part, addresses.to_string())

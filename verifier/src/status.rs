@@ -14,6 +14,7 @@ use crate::{
     clock::Clock,
     config::Config,
     credentials::Credentials,
+    deliver::{self, Standings},
     gate::Gate,
     growth::Growth,
     hosts::Standing,
@@ -34,6 +35,9 @@ const SERVER_DAYS: u64 = 7;
 
 /// How long witnesses may give nothing: ten of their rounds.
 const WITNESS_MS: u64 = 600_000;
+
+/// How long a receiver of findings may lack something: some twenty tries.
+const RECEIVER_MS: u64 = 600_000;
 
 /// How far the log's time may be ahead of the clock: a clock that was set back.
 const CLOCK_MS: u64 = 60_000;
@@ -82,6 +86,8 @@ pub struct Summary {
     pub disk: Space,
     /// What each witness answered last, by address.
     pub witnesses: BTreeMap<String, Option<Answer>>,
+    /// How each receiver of findings stands, by name.
+    pub receivers: BTreeMap<String, deliver::Standing>,
     /// The hosts.
     pub fleet: Fleet,
     /// Open findings by severity.
@@ -145,6 +151,8 @@ pub struct StatusSource {
     pub config: Arc<ArcSwap<Config>>,
     /// Witnesses.
     pub answers: Answers,
+    /// Receivers of findings.
+    pub receivers: Standings,
     /// The data directory.
     pub directory: PathBuf,
     /// The log's growth.
@@ -178,6 +186,7 @@ impl StatusSource {
             log: self.log(&published, now),
             disk: self.space(),
             witnesses: self.witnesses(),
+            receivers: self.receivers.all(),
             fleet: self.fleet(now),
             open_findings: by_severity(&findings),
             certificates: Certificates {
@@ -279,6 +288,15 @@ fn judged(summary: &Summary, contradicted: bool, uptime_ms: u64, now: u64) -> Ve
             say(State::Attention, format!("witness {url} {error}"));
         }
     }
+    for (name, receiver) in &summary.receivers {
+        let since = receiver.waiting_since_unix_ms.unwrap_or(now);
+        if now.saturating_sub(since) > RECEIVER_MS {
+            let error = receiver.error.as_deref().unwrap_or("takes too long");
+            let (waiting, min) = (receiver.waiting, now.saturating_sub(since) / 60_000);
+            let why = format!("receiver {name} lacks {waiting} findings for {min} min: {error}");
+            say(State::Attention, why);
+        }
+    }
     match (summary.disk.free_bytes, summary.disk.days_left) {
         (None, _) => say(State::Unknown, "the disk does not say what is free".into()),
         (Some(free), _) if free < 2 * RESERVE_BYTES => {
@@ -368,6 +386,7 @@ mod tests {
                 days_left: None,
             },
             witnesses: BTreeMap::new(),
+            receivers: BTreeMap::new(),
             fleet: Fleet::default(),
             open_findings: BTreeMap::from([(Severity::Critical, 3)]),
             certificates: Certificates {
@@ -413,6 +432,28 @@ mod tests {
         assert_eq!(worst(&with(Some(refuses)), false), State::LogTrouble);
         assert_eq!(worst(&with(None), false), State::Attention, "never asked");
         assert_eq!(worst(&well(), true), State::LogTrouble);
+    }
+
+    #[test]
+    fn a_receiver_that_lacks_findings_for_ten_minutes_wants_attention() {
+        let lacks = |since: u64| deliver::Standing {
+            kind: deliver::Kind::Webhook,
+            url: "https://ops.example/hook".into(),
+            waiting: 1,
+            waiting_since_unix_ms: Some(since),
+            taken: 0,
+            taken_unix_ms: None,
+            error: None,
+        };
+        let with = |since| Summary {
+            receivers: BTreeMap::from([("ops".to_owned(), lacks(since))]),
+            ..well()
+        };
+        assert_eq!(worst(&with(DAY_MS - RECEIVER_MS), false), State::Well);
+        assert_eq!(
+            worst(&with(DAY_MS - RECEIVER_MS - 1), false),
+            State::Attention
+        );
     }
 
     #[test]

@@ -13,7 +13,7 @@ use rustls::{
         danger::{ClientCertVerified, ClientCertVerifier},
     },
 };
-use rustls_pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject as _};
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime, pem::PemObject as _};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
@@ -90,6 +90,73 @@ impl Client {
     ) -> std::io::Result<client::TlsStream<TcpStream>> {
         let name = ServerName::try_from(host.to_owned()).map_err(std::io::Error::other)?;
         self.0.connect(name, socket).await
+    }
+}
+
+/// What a server shows whose certificate is the operator's own, and whom it lets connect.
+#[derive(Clone)]
+pub struct Server(TlsAcceptor);
+
+impl std::fmt::Debug for Server {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Server")
+    }
+}
+
+impl Server {
+    /// Shows a certificate with those above it, in PEM, by its key. With authorities of clients, only who
+    /// has a certificate of one may connect.
+    pub fn showing(
+        certificates: &[u8],
+        key: &[u8],
+        clients: Option<&[u8]>,
+    ) -> Result<Self, TlsError> {
+        let read = |pem: &[u8]| -> Result<Vec<CertificateDer<'static>>, TlsError> {
+            let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
+            read.map_err(|error| TlsError(error.to_string()))
+        };
+        let chain = read(certificates)?;
+        if chain.is_empty() {
+            return Err(TlsError("no certificate in PEM".into()));
+        }
+        let key = PrivateKeyDer::from_pem_slice(key);
+        let key = key.map_err(|error| TlsError(format!("key: {error}")))?;
+        let provider: Arc<CryptoProvider> = Arc::new(ring::default_provider());
+        let config = ServerConfig::builder_with_provider(provider.clone())
+            .with_protocol_versions(&[&rustls::version::TLS13])
+            .map_err(|error| TlsError(error.to_string()))?;
+        let config = match clients {
+            None => config.with_no_client_auth(),
+            Some(pem) => {
+                let mut roots = RootCertStore::empty();
+                for certificate in read(pem)? {
+                    let added = roots.add(certificate);
+                    added.map_err(|error| TlsError(format!("client_ca: {error}")))?;
+                }
+                let roots = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+                let verifier = roots.build();
+                let none = |error| TlsError(format!("client_ca: {error}"));
+                config.with_client_cert_verifier(verifier.map_err(none)?)
+            }
+        };
+        let mut config = config
+            .with_single_cert(chain, key)
+            .map_err(|error| TlsError(error.to_string()))?;
+        config.alpn_protocols = vec![b"http/1.1".to_vec()];
+        // As for agents: every connection shows its certificate anew.
+        config.send_tls13_tickets = 0;
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        Ok(Self(TlsAcceptor::from(Arc::new(config))))
+    }
+
+    /// Finishes a handshake in time; none where it did not.
+    pub async fn accept(&self, socket: TcpStream) -> Option<TlsStream<TcpStream>> {
+        match tokio::time::timeout(HANDSHAKE, self.0.accept(socket)).await {
+            Ok(Ok(stream)) => return Some(stream),
+            Ok(Err(error)) => tracing::debug!(%error, "handshake failed"),
+            Err(_) => tracing::debug!("handshake took longer than 5 s"),
+        }
+        None
     }
 }
 

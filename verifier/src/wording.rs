@@ -1,5 +1,6 @@
 //! Times and durations as people write them, and dossiers as people read them.
 
+use affiant_judge::{listings::Listed, objections::Objection};
 use affiant_proto::{Digest, v1};
 use time::{Date, Month, OffsetDateTime, PrimitiveDateTime, Time};
 
@@ -164,6 +165,10 @@ pub fn dossier(dossier: &v1::Dossier, digest: Digest) -> String {
             lines.extend(most.map(|most| format!("{label:<16} {most} {what}")));
         }
     }
+    for key in &tenant.objection_keys {
+        let hex: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
+        lines.push(format!("may object by    {hex}"));
+    }
     let others = dossier.edges.len();
     lines.push(format!(
         "parties, edges   {}, {others}",
@@ -171,6 +176,40 @@ pub fn dossier(dossier: &v1::Dossier, digest: Digest) -> String {
     ));
     lines.push(format!("digest           {digest}"));
     lines.join("\n")
+}
+
+/// Says that a tenant is on hold by a hit that nobody decided, on a line of its own.
+pub fn hold(hit: &Listed, now_unix_ms: u64) -> String {
+    let due = hit.due_unix_ms.unwrap_or(u64::MAX);
+    let until = match due <= now_unix_ms {
+        true => format!("OVERDUE since {}", time(due)),
+        false => format!("until {}", time(due)),
+    };
+    format!(
+        "\non hold          {until}: {} \"{}\" ~ \"{}\" on list {} ({}), hit {}",
+        hit.party, hit.name, hit.listed, hit.list, hit.class, hit.id
+    )
+}
+
+/// Says a tenant's objection, on lines of their own.
+pub fn objection(objection: &Objection) -> String {
+    let what = match (&objection.finding, &objection.device_class) {
+        (Some(finding), _) => format!("finding {finding}"),
+        (None, Some(class)) => format!("figures of class {class}"),
+        (None, None) => "all figures".to_owned(),
+    };
+    let text = objection.text.chars().map(|c| match c {
+        '\n' | '\t' => ' ',
+        c if c.is_control() => '\u{fffd}',
+        c => c,
+    });
+    let text: String = text.collect();
+    format!(
+        "\nobjects to       {what}, {} to {}, log index {}\n                 {text}",
+        time(objection.from_unix_ms),
+        time(objection.to_unix_ms),
+        objection.index
+    )
 }
 
 #[cfg(test)]

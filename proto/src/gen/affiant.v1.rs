@@ -707,6 +707,39 @@ pub struct Tenant {
     pub training_declared: ::core::option::Option<bool>,
     #[prost(message, optional, tag = "8")]
     pub conditions: ::core::option::Option<Conditions>,
+    /// Ed25519 public keys by which the tenant may object to what is said of it; at most 4 count.
+    #[prost(bytes = "vec", repeated, tag = "9")]
+    pub objection_keys: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
+}
+/// What a tenant says against a figure or a finding of its own. It opens a chain in which nothing follows,
+/// signed by the key that it names; it changes nothing that is judged (FORMAT.md).
+#[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
+pub struct Objection {
+    #[prost(message, optional, tag = "1")]
+    pub header: ::core::option::Option<Header>,
+    /// Digest of the log's genesis: binds it to one deployment.
+    #[prost(bytes = "vec", tag = "2")]
+    pub genesis: ::prost::alloc::vec::Vec<u8>,
+    /// The tenant's id.
+    #[prost(string, tag = "3")]
+    pub tenant: ::prost::alloc::string::String,
+    /// Ed25519 public key of the tenant's that signs this statement.
+    #[prost(bytes = "vec", tag = "4")]
+    pub key: ::prost::alloc::vec::Vec<u8>,
+    /// The period that it is about, its end excluded.
+    #[prost(uint64, tag = "5")]
+    pub from_unix_ms: u64,
+    #[prost(uint64, tag = "6")]
+    pub to_unix_ms: u64,
+    /// The finding that it disputes, by id; or the class of device whose figures it disputes; or neither, and
+    /// all figures of the period are meant. Never both.
+    #[prost(string, tag = "7")]
+    pub finding: ::prost::alloc::string::String,
+    #[prost(string, tag = "8")]
+    pub device_class: ::prost::alloc::string::String,
+    /// 1 to 2,000 characters.
+    #[prost(string, tag = "9")]
+    pub text: ::prost::alloc::string::String,
 }
 #[derive(Clone, PartialEq, Eq, Hash, ::prost::Message)]
 pub struct Conditions {

@@ -127,8 +127,11 @@ fn hand_in(deployment: &Deployment, officer: &str, bodies: Vec<Body>) -> (u16, V
 
 fn approval(deployment: &Deployment, tenant: &str) -> Body {
     let path = format!("GET /v1/tenants/{tenant}/dossier");
-    let (status, dossier) = ask(deployment, &path, "read", "");
-    assert_eq!(status, 200, "{dossier}");
+    // What is logged is judged a moment later.
+    let dossier = until("the dossier", PATIENCE, || {
+        let (status, dossier) = ask(deployment, &path, "read", "");
+        (status == 200).then_some(dossier)
+    });
     // What is signed is computed here, from the bytes.
     let bytes = BASE64.decode(dossier["dossier"].as_str().unwrap()).unwrap();
     assert_eq!(dossier["digest"], digest(&bytes).to_string());

@@ -146,6 +146,9 @@ pub enum Refusal {
     /// An erasure or a hold that does not follow from the log before it.
     #[error("erasure or hold {0}")]
     Retention(#[from] retention::Untrue),
+    /// An objection that says nothing, or of nobody.
+    #[error("objection {0}")]
+    Objection(&'static str),
     /// Two histories were signed; nothing of the chain is taken until an operator decides.
     #[error("chain is frozen: two statements were signed at sequence {0}")]
     Frozen(u64),
@@ -173,6 +176,7 @@ impl Refusal {
             Self::Restart(_) => "restart",
             Self::RollCall(_) => "roll-call",
             Self::Retention(_) => "erasure",
+            Self::Objection(_) => "objection",
             Self::Frozen(_) => "frozen",
         }
     }
@@ -191,6 +195,24 @@ pub fn open_relay(
         _ => return Err(Refusal::Kind(statement.kind().name())),
     }
     revocations.trusts(KeyUse::Record, &statement.key())?;
+    let (state, verified) = ChainState::open(statement)?;
+    let content = Content::Body;
+    Ok((state, Admitted { verified, content }))
+}
+
+/// Admits a tenant's objection, which must cite `genesis`. It is all of its chain. Whether its key is one
+/// of the tenant's the registry says, not the chain.
+pub fn open_objection(
+    statement: Statement,
+    genesis: Digest,
+) -> Result<(ChainState, Admitted), Refusal> {
+    match statement.body() {
+        Body::Objection(body) if body.genesis == genesis.as_bytes() => {
+            crate::objections::form(body)?
+        }
+        Body::Objection(_) => return Err(Refusal::Deployment),
+        _ => return Err(Refusal::Kind(statement.kind().name())),
+    }
     let (state, verified) = ChainState::open(statement)?;
     let content = Content::Body;
     Ok((state, Admitted { verified, content }))

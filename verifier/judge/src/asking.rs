@@ -10,6 +10,7 @@ use crate::{
     Judge,
     devices::Class,
     findings::{Rule, Severity},
+    listings::Listed,
     matching::Match,
     policy::DeviceFacts,
     rules,
@@ -94,6 +95,16 @@ impl Judge {
             unknown: headquarters.chain(unread).collect(),
             as_of_unix_ms: at.instant_ms,
         }
+    }
+
+    /// Hits on a tenant's parties that hold by `now_unix_ms`, each with until when it is to be decided; none
+    /// where the pack gives no deadline.
+    pub fn holds(&self, tenant: &str, now_unix_ms: u64) -> Vec<Listed> {
+        let at = self.present(now_unix_ms);
+        let mut screened = self.registry.standing(tenant, at).screened;
+        screened.give(self.pack().parameters().hit_days());
+        screened.hits.retain(|hit| hit.due_unix_ms.is_some());
+        screened.hits
     }
 
     /// Says whose a workload would be that begins at `now_unix_ms`, on a host if one is named.

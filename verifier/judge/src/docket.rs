@@ -9,7 +9,7 @@ use serde::Serialize;
 
 use crate::{
     Judge,
-    admission::{Admitted, Content, HostChain, Refusal, Sources, open_relay},
+    admission::{Admitted, Content, HostChain, Refusal, Sources, open_objection, open_relay},
     retention::Retention,
     roll_call::{Book, Tally},
 };
@@ -18,7 +18,8 @@ use crate::{
 pub struct Docket {
     authorities: Authorities,
     hosts: BTreeMap<Digest, HostChain>,
-    relays: BTreeSet<Digest>,
+    /// Chains in which nothing follows: of relays, and objections.
+    alone: BTreeSet<Digest>,
     seen: BTreeMap<Digest, Seen>,
     sources: Sources,
     book: Book,
@@ -69,7 +70,7 @@ impl Docket {
         let mut docket = Self {
             authorities,
             hosts: BTreeMap::new(),
-            relays: BTreeSet::new(),
+            alone: BTreeSet::new(),
             seen: BTreeMap::new(),
             sources,
             book: Book::default(),
@@ -199,13 +200,20 @@ impl Docket {
             let (genesis, revocations) =
                 (self.authorities.genesis(), self.authorities.revocations());
             let (relay, admitted) = open_relay(statement, genesis, revocations)?;
-            if !self.relays.insert(relay.chain()) {
+            if !self.alone.insert(relay.chain()) {
+                return Err(Broken::Past { due: 1, got: 0 }.into());
+            }
+            return Ok(admitted);
+        }
+        if matches!(statement.body(), Body::Objection(_)) {
+            let (objection, admitted) = open_objection(statement, self.authorities.genesis())?;
+            if !self.alone.insert(objection.chain()) {
                 return Err(Broken::Past { due: 1, got: 0 }.into());
             }
             return Ok(admitted);
         }
         if let Some(chain) = statement.header().chain()
-            && self.relays.contains(&chain)
+            && self.alone.contains(&chain)
         {
             return Err(Refusal::Kind(statement.kind().name()));
         }
@@ -277,6 +285,7 @@ pub fn hear(judge: &mut Judge, index: u64, admitted: &Admitted) {
         (Body::Revocation(body), _) => judge.revocation(index, body),
         (Body::Officer(body), _) => judge.officer(index, chain, body),
         (Body::RelayEnrolment(_), _) => judge.relay(chain),
+        (Body::Objection(body), _) => judge.object(index, chain, body),
         // An observation whose rule these rules do not know is counted, not skipped.
         (Body::Observation(body), _) if judge.observation(index, chain, body) => {}
         // These carry proof, not facts to judge.

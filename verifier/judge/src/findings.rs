@@ -105,6 +105,8 @@ pub enum Rule {
     Policy,
     /// An officer approved a tenant that he acts for, or two that were one person did.
     SelfApproval,
+    /// A hit on a list was left undecided beyond the days that the pack gives.
+    HoldOverdue,
 }
 
 /// How grave a finding is.
@@ -135,7 +137,7 @@ impl Severity {
 
 impl Rule {
     /// The rules that policies of a pack file what they find under.
-    pub const OF_POLICIES: [Self; 12] = [
+    pub const OF_POLICIES: [Self; 13] = [
         Self::RestrictedHq,
         Self::ParentUnknown,
         Self::EndCustomerUndeclared,
@@ -147,6 +149,7 @@ impl Rule {
         Self::Affiliate50,
         Self::Affiliate50Unresolved,
         Self::ScreeningStale,
+        Self::HoldOverdue,
         Self::Policy,
     ];
 
@@ -196,6 +199,7 @@ impl Rule {
             Self::ScreeningStale => "SCREENING_STALE",
             Self::Policy => "POLICY",
             Self::SelfApproval => "SELF_APPROVAL",
+            Self::HoldOverdue => "HOLD_OVERDUE",
         }
     }
 
@@ -221,6 +225,7 @@ impl Rule {
             | Self::EndCustomerUndeclared
             | Self::ParentUnknown
             | Self::Affiliate50Unresolved
+            | Self::HoldOverdue
             | Self::RecordsLost
             | Self::KeySuspect
             | Self::DeviceDuplicate
@@ -513,6 +518,9 @@ pub(crate) fn title(cause: &Cause, subject: &Subject) -> String {
         }
         Rule::Affiliate50Unresolved => {
             format!("{who} used devices and listed parties may own half of a party of its chain")
+        }
+        Rule::HoldOverdue => {
+            format!("{who} used devices and a hit on a list was not decided in its days")
         }
         Rule::ScreeningStale => format!("{who} used devices without a fresh screening"),
         Rule::SelfApproval => {

@@ -277,7 +277,11 @@ impl Judge {
                     "tenant {tenant}: not screened against list {list}, whose file is not at hand"
                 ));
             }
-            let (all, age) = (self.steady(instant), standing.screened.steady(instant));
+            let days = self.packs.newest().parameters().hit_days();
+            let (all, age) = (
+                self.steady(instant),
+                standing.screened.steady(instant, days),
+            );
             let bounds = Bounds {
                 number: self.books.number(tenant),
                 ceilings: Ceilings::of(Some(&standing), self.packs.of(record.index)),

@@ -27,6 +27,8 @@ pub(crate) struct Spread {
     revision: u64,
     since_ms: u64,
     upto_ms: u64,
+    /// Up to when, from there, what screening says does not change.
+    until_ms: u64,
     /// What is broken at some instant of it.
     any: BTreeSet<Cause>,
     /// What is broken at all of them.
@@ -179,30 +181,41 @@ impl Judge {
         });
         let asked = Asked::of(self.packs.of(record.index));
         let ware = self.ware(model, &record.host.site);
+        let days = self.packs.of(record.index).parameters().hit_days();
         let broken = |instant| {
             let at = Moment::as_known_then(record.index, instant);
             let standing = self.registry.standing(tenant, at);
             let breaches = rules::judge(&standing, &ware, instant, &asked).into_iter();
-            breaches.map(|breach| breach.cause).collect::<BTreeSet<_>>()
+            // What is overdue may change sooner than what registry and pack say.
+            let until = standing.screened.steady(instant, days).1;
+            (
+                breaches.map(|breach| breach.cause).collect::<BTreeSet<_>>(),
+                until,
+            )
         };
         let mut instant = known.map_or(window.since_ms, |known| known.upto_ms);
         let mut spread = known.cloned().unwrap_or_else(|| {
-            let broken = broken(instant);
+            let (broken, until_ms) = broken(instant);
             Spread {
                 revision,
                 since_ms: window.since_ms,
                 upto_ms: instant,
+                until_ms,
                 any: broken.clone(),
                 all: broken,
             }
         });
         spread.upto_ms = window.logged_ms;
         for _ in 0..MAX_CHANGES {
-            instant = self.steady(instant).1;
+            instant = self
+                .steady(instant)
+                .1
+                .min(spread.until_ms.max(instant.saturating_add(1)));
             if instant > window.logged_ms {
                 return spread;
             }
-            let broken = broken(instant);
+            let (broken, until_ms) = broken(instant);
+            spread.until_ms = until_ms;
             spread.all.retain(|cause| broken.contains(cause));
             spread.any.extend(broken);
         }

@@ -48,6 +48,7 @@ mod lateness;
 pub mod listings;
 pub mod matching;
 mod month;
+pub mod objections;
 mod operations;
 mod ownership;
 mod packs;
@@ -157,6 +158,7 @@ pub struct Judge {
     acts: handling::Acts,
     /// Whether it is asked whose a line is.
     matching: bool,
+    objections: objections::Objections,
     records: u64,
     lines_withheld: u64,
     lines_lost: u64,
@@ -227,6 +229,7 @@ impl Judge {
             exhibits: Exhibits::default(),
             acts: handling::Acts::default(),
             matching: true,
+            objections: objections::Objections::default(),
             records: 0,
             lines_withheld: 0,
             lines_lost: 0,

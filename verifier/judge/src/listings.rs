@@ -25,7 +25,7 @@ use crate::{
     dispositions::{About, Disposition, Dispositions},
     exhibits::Exhibits,
     screening::{
-        self, Agreement, Aliases, Hit, List, Screener, Subject,
+        self, Agreement, Aliases, Entry, Hit, List, Screener, Subject,
         import::{self, Kind},
     },
     timeline::{Doubt, Moment, Stamp, Timeline},
@@ -42,6 +42,8 @@ const SUBJECTS: usize = 100_000;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Listings {
     lists: BTreeMap<String, Timeline<Version>>,
+    /// By list and listed name, when it came onto the list: a later version that has it too says nothing new.
+    since: BTreeMap<String, Since>,
     dispositions: Dispositions,
     found: Arc<Mutex<Found>>,
 }
@@ -54,6 +56,36 @@ struct Version {
     digest: Digest,
     /// `None` when its file is not at hand, or is not what the import says.
     read: Option<Read>,
+}
+
+/// The names of a list: those of its newest version that was read, and when each came, as (log index, log
+/// time); more than once where it was gone between. 25,000 names are some 4 MB.
+#[derive(Clone, Debug, Default)]
+struct Since {
+    present: BTreeSet<Arc<str>>,
+    came: BTreeMap<Arc<str>, Vec<(u64, u64)>>,
+}
+
+impl Since {
+    fn take(&mut self, stamp: Stamp, list: &List) {
+        let mut present = BTreeSet::new();
+        for name in list.entries().iter().flat_map(Entry::names) {
+            let known = self.came.get_key_value(name.as_str());
+            let name = known.map_or_else(|| name.as_str().into(), |(name, _)| Arc::clone(name));
+            if present.insert(Arc::clone(&name)) && !self.present.contains(&name) {
+                let came = self.came.entry(name).or_default();
+                came.push((stamp.index, stamp.logged_ms));
+            }
+        }
+        self.present = present;
+    }
+
+    /// The log's time when a name last came onto the list, by the version at a log index.
+    fn of(&self, name: &str, index: u64) -> Option<u64> {
+        let came = self.came.get(name)?.iter().rev();
+        let mut by_then = came.filter(|(at, _)| *at <= index);
+        by_then.next().map(|(_, logged_ms)| *logged_ms)
+    }
 }
 
 /// What was read of a file.
@@ -105,6 +137,12 @@ pub struct Listed {
     pub disposition: Disposition,
     /// 16 hexadecimal digits; the same for as long as it is about the same.
     pub id: String,
+    /// The log's time when it was first there: the name on the list, and the party under its name. A later
+    /// version of either begins nothing anew.
+    pub since_unix_ms: u64,
+    /// Until when it is to be decided, where it holds and the pack says so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub due_unix_ms: Option<u64>,
 }
 
 /// What the lists in force say of parties.
@@ -131,12 +169,36 @@ impl Listed {
             _ => self.class,
         }
     }
+
+    /// Until when officers have to decide it, by a pack that gives them so many days: an exact or strong hit
+    /// that nobody decided is a hold.
+    pub fn deadline_ms(&self, days: Option<u32>) -> Option<u64> {
+        let holds =
+            self.disposition == Disposition::Undecided && self.class >= screening::Class::Strong;
+        let days = days.filter(|_| holds)?;
+        let given = u64::from(days).saturating_mul(DAY_MS);
+        Some(self.since_unix_ms.saturating_add(given))
+    }
 }
 
 /// Milliseconds of a day.
 const DAY_MS: u64 = 86_400_000;
 
 impl Screened {
+    /// Says of each hit that holds until when it is to be decided.
+    pub fn give(&mut self, days: Option<u32>) {
+        for hit in &mut self.hits {
+            hit.due_unix_ms = hit.deadline_ms(days);
+        }
+    }
+
+    /// Hits that were to be decided by `instant_ms` and were not.
+    pub fn overdue(&self, instant_ms: u64, days: Option<u32>) -> impl Iterator<Item = &Listed> {
+        let is_over =
+            move |hit: &&Listed| hit.deadline_ms(days).is_some_and(|due| due <= instant_ms);
+        self.hits.iter().filter(is_over)
+    }
+
     /// Whole days at `instant_ms` since the newest version in force of the oldest list was logged; `None` where
     /// there is no list.
     pub fn age_days(&self, instant_ms: u64) -> Option<u32> {
@@ -145,8 +207,21 @@ impl Screened {
         Some(u32::try_from(days).unwrap_or(u32::MAX))
     }
 
-    /// The span of instants around `instant_ms`, end excluded, in which that age does not change.
-    pub(crate) fn steady(&self, instant_ms: u64) -> (u64, u64) {
+    /// The span of instants around `instant_ms`, end excluded, in which neither that age nor what is overdue
+    /// changes.
+    pub(crate) fn steady(&self, instant_ms: u64, days: Option<u32>) -> (u64, u64) {
+        let mut span = self.steady_age(instant_ms);
+        for due in self.hits.iter().filter_map(|hit| hit.deadline_ms(days)) {
+            if due <= instant_ms {
+                span.0 = span.0.max(due);
+            } else {
+                span.1 = span.1.min(due);
+            }
+        }
+        span
+    }
+
+    fn steady_age(&self, instant_ms: u64) -> (u64, u64) {
         let Some(oldest) = self.lists.values().min() else {
             return (0, u64::MAX);
         };
@@ -190,6 +265,10 @@ impl Listings {
             digest,
             read,
         };
+        if let Some(Read::List(list)) = &version.read {
+            let since = self.since.entry(import.list.clone()).or_default();
+            since.take(stamp, list);
+        }
         let line = self.lists.entry(import.list.clone()).or_default();
         line.push(stamp, version);
         fault.map_or(Ok(()), |fault| Err(bad(fault)))
@@ -234,13 +313,17 @@ impl Listings {
     }
 
     /// Says what the lists in force at a moment say of parties, each in all versions in force of it.
+    /// `named_since` tells since when the log has a party under a name.
     pub(crate) fn screen<'a>(
         &self,
         parties: impl Iterator<Item = &'a v1::Party>,
         at: Moment,
+        named_since: impl Fn(&str, &str) -> Option<u64>,
     ) -> Screened {
         let mut screened = Screened::default();
         let (mut lists, mut aliases) = (BTreeMap::new(), BTreeMap::new());
+        // The newest version in force of each list, as (log index, log time).
+        let mut newest_of: BTreeMap<&str, (u64, u64)> = BTreeMap::new();
         for (name, line) in &self.lists {
             for (stamp, version) in line.in_force(at) {
                 match &version.read {
@@ -258,6 +341,8 @@ impl Listings {
                 }
                 let newest = screened.lists.entry(name.clone()).or_default();
                 *newest = (*newest).max(stamp.logged_ms);
+                let newest = newest_of.entry(name).or_default();
+                *newest = (*newest).max((stamp.index, stamp.logged_ms));
             }
         }
         if lists.is_empty() {
@@ -272,7 +357,19 @@ impl Listings {
                     list: hit.list.clone(),
                     listed: hit.matched_name.clone(),
                 };
+                let of_list = newest_of.get(about.list.as_str()).copied();
+                let (index, logged_ms) = of_list.unwrap_or_default();
+                let names = self.since.get(&about.list);
+                let listed_since = names.and_then(|names| {
+                    let own = names.of(&about.listed, index);
+                    own.or_else(|| names.of(&hit.listed, index))
+                });
+                let named_since = named_since(&about.party, &about.name);
                 Listed {
+                    since_unix_ms: listed_since
+                        .unwrap_or(logged_ms)
+                        .max(named_since.unwrap_or_default()),
+                    due_unix_ms: None,
                     id: about.id(),
                     disposition: self.dispositions.of(&about, hit.class, at),
                     party: about.party,

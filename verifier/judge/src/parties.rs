@@ -279,6 +279,14 @@ impl Parties {
             .map(|(_, party)| party)
     }
 
+    /// When the log first had a party under a name, of what it had before an index; a party that is stated
+    /// anew, or under another name for a while, was known under it all the same.
+    pub(crate) fn named_since(&self, id: &str, name: &str, before: u64) -> Option<u64> {
+        let said = self.parties.get(id)?.said_before(before);
+        let with = said.filter(|(_, party)| party.names.iter().any(|it| it.text == name));
+        with.map(|(stamp, _)| stamp.logged_ms).min()
+    }
+
     /// Where a party is headquartered at `at`.
     ///
     /// A statement that it is unknown does not clear what was known before it: the last country

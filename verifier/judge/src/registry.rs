@@ -296,6 +296,11 @@ impl Registry {
         Some(digest(&self.dossier(tenant)?.encode_to_vec()))
     }
 
+    /// A tenant as last stated.
+    pub fn newest(&self, tenant: &str) -> Option<&v1::Tenant> {
+        self.tenants.get(tenant)?.versions.newest()
+    }
+
     /// All tenants as last stated, by id.
     pub fn tenants(&self) -> impl Iterator<Item = &v1::Tenant> {
         self.tenants
@@ -323,7 +328,11 @@ impl Registry {
     pub fn screened(&self, at: Moment) -> Screened {
         let ids: Vec<&str> = self.parties.all().map(|party| party.id.as_str()).collect();
         let in_force = ids.into_iter().flat_map(|id| self.parties.in_force(id, at));
-        self.listings.screen(in_force, at)
+        self.listings.screen(in_force, at, self.named_since(at))
+    }
+
+    fn named_since(&self, at: Moment) -> impl Fn(&str, &str) -> Option<u64> + '_ {
+        move |party, name| self.parties.named_since(party, name, at.known_before)
     }
 
     /// All changes of a tenant's state, in the order of the log.
@@ -369,7 +378,7 @@ impl Registry {
         let mut headquarters = BTreeMap::new();
         let behind = self.parties.behind_at(seeds, at);
         let in_force = behind.iter().flat_map(|id| self.parties.in_force(id, at));
-        let screened = self.listings.screen(in_force, at);
+        let screened = self.listings.screen(in_force, at, self.named_since(at));
         let mut incorporated = BTreeSet::new();
         for party in behind {
             incorporated.extend(self.parties.incorporated(&party, at));

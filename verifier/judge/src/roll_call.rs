@@ -243,8 +243,11 @@ impl Book {
 
     fn follow(&mut self, index: u64, admitted: &Admitted) {
         let verified = admitted.verified();
-        if matches!(verified.body(), Body::RelayEnrolment(_)) {
-            // A relay says nothing of its own that could be held back.
+        if matches!(
+            verified.body(),
+            Body::RelayEnrolment(_) | Body::Objection(_)
+        ) {
+            // Nothing follows in their chains that could be held back.
             return;
         }
         let statement = verified.statement();

@@ -12,7 +12,8 @@ use crate::{
     approval::Vetting,
     devices::Class,
     findings::{Cause, Cited, Rule},
-    policy::{Broken, Decision, DeviceFacts, Facts, Pack},
+    listings::Listed,
+    policy::{Broken, Decision, DeviceFacts, Facts, Pack, TenantFacts},
     registry::Standing,
     screening, timeline,
 };
@@ -76,8 +77,12 @@ pub(crate) fn judge(
     let Some(tenant) = &standing.facts else {
         return breaches;
     };
+    let days = asked.pack.parameters().hit_days();
     let facts = Facts {
-        tenant: tenant.clone(),
+        tenant: TenantFacts {
+            hold_overdue: standing.screened.overdue(at_unix_ms, days).next().is_some(),
+            ..tenant.clone()
+        },
         device: device.clone(),
     };
     for broken in asked.decide(facts, at_unix_ms).broken() {
@@ -88,7 +93,7 @@ pub(crate) fn judge(
                 policy: Arc::clone(&broken.policy),
             }),
         };
-        let details = details(broken, standing, device.class, asked.pack).into_iter();
+        let details = details(broken, standing, (device.class, at_unix_ms), asked.pack).into_iter();
         breaches.extend(details.map(|detail| Breach {
             cause: cause.clone(),
             detail,
@@ -144,7 +149,12 @@ fn listed(allowed: &BTreeSet<String>) -> String {
 
 /// Says by what a policy is broken: the facts that its rule is about, else what the policy says.
 /// Never empty.
-fn details(broken: &Broken, standing: &Standing, class: Class, pack: &Pack) -> Vec<String> {
+fn details(
+    broken: &Broken,
+    standing: &Standing,
+    (class, at_unix_ms): (Class, u64),
+    pack: &Pack,
+) -> Vec<String> {
     if let Some(why) = &broken.error {
         return vec![format!("the policy gave no answer: {why}")];
     }
@@ -170,6 +180,11 @@ fn details(broken: &Broken, standing: &Standing, class: Class, pack: &Pack) -> V
             facts
                 .map(|facts| format!("intermediaries: {}", facts.intermediaries))
                 .collect()
+        }
+        Rule::HoldOverdue => {
+            let days = pack.parameters().hit_days();
+            let overdue = standing.screened.overdue(at_unix_ms, days);
+            overdue.map(|hit| left(hit, days)).collect()
         }
         Rule::ListedParty => hits(standing, |class| class >= screening::Class::Strong),
         Rule::PossibleListed => hits(standing, |class| class == screening::Class::Possible),
@@ -204,6 +219,19 @@ fn hits(standing: &Standing, is_meant: impl Fn(screening::Class) -> bool) -> Vec
             )
         })
         .collect()
+}
+
+/// Says of a hit that nobody decided it in its days.
+fn left(hit: &Listed, days: Option<u32>) -> String {
+    format!(
+        "party {} \"{}\" ~ \"{}\" on list {} ({}): not decided in {} days",
+        hit.party,
+        hit.name,
+        hit.listed,
+        hit.list,
+        hit.class,
+        days.unwrap_or_default()
+    )
 }
 
 /// Spells hundredths of a percent.
@@ -289,10 +317,7 @@ mod tests {
 
     use super::*;
     use crate::approval::Terms;
-    use crate::{
-        parameters::Country,
-        policy::{self, TenantFacts},
-    };
+    use crate::{parameters::Country, policy};
 
     fn country(code: &str) -> BTreeSet<Country> {
         BTreeSet::from([Country::parse(code).unwrap()])

@@ -11,7 +11,7 @@
 //! each host its enrolment and keys, its last record with the inventory and workloads that were
 //! in force, and all of its chain since. After B come officers' and operator's acts, which may
 //! reach back, and of each host all up to its first record after the period, since what was sent
-//! late may belong to it. Each entry comes with the `clock` before it, which tells its logged time.
+//! late may belong to it. Objections of the report's tenants come from wherever they stand. Each entry comes with the `clock` before it, which tells its logged time.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -245,6 +245,7 @@ impl Selector {
         match statement.body() {
             Body::Clock(_) => self.hold_clock(index, envelope),
             Body::Cosigned(_) | Body::RollCall(_) | Body::ReportIssued(_) => {}
+            Body::Objection(body) if !self.wants(&body.tenant) => {}
             Body::Usage(_) => {
                 let chain = statement.header().chain();
                 let past = chain.and_then(|chain| self.hosts.get_mut(&chain));
@@ -278,9 +279,19 @@ impl Selector {
             Body::Clock(_) => self.hold_clock(index, envelope),
             Body::Cosigned(_) | Body::RollCall(_) | Body::ReportIssued(_) => {}
             Body::Officer(_) => self.hold(index, envelope),
+            Body::Objection(body) if self.wants(&body.tenant) => self.hold(index, envelope),
             // A host that was enrolled after the period, or whose record after it is there.
             _ if !acts && host.is_none_or(|host| host.done) => {}
             _ => self.hold(index, envelope),
+        }
+    }
+
+    /// Whether what a tenant says against its figures belongs here. All of it does, whatever period it is
+    /// about: how many of a day count follows from those before them.
+    fn wants(&self, tenant: &str) -> bool {
+        match &self.scope {
+            Scope::All => true,
+            Scope::Tenant(wanted) => wanted == tenant,
         }
     }
 

@@ -225,6 +225,10 @@ pub fn meaning(rule: Rule) -> &'static str {
             "A name on a list is near that of a party, and no officer has decided whether it is \
              the same. Ask for that decision."
         }
+        Rule::HoldOverdue => {
+            "A name on a list is that of a party, or nearly so, and officers had their days to say \
+             whether it is the same, and did not. Ask for that decision, and why it took so long."
+        }
         Rule::ListedContext => {
             "A unit of a party is on a list, or a listed name contains that of a party. The whole \
              is not listed by that. Ask whether the unit is among the users."

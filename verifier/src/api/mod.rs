@@ -67,6 +67,12 @@ struct Statements {
     statements: Vec<String>,
 }
 
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Objection {
+    statement: String,
+}
+
 #[derive(Serialize)]
 struct Head {
     genesis: String,
@@ -168,6 +174,14 @@ impl Api {
                 let indices = self.office.submit(&statements).await?;
                 fine(json!({ "indices": indices }).to_string())
             }
+            Route::Objection => {
+                let asked: Objection = read(body)?;
+                let statement = BASE64.decode(&asked.statement);
+                let statement = statement
+                    .map_err(|error| Status::invalid_argument(format!("statement: {error}")))?;
+                let index = self.office.objection(&statement).await?;
+                fine(json!({ "index": index }).to_string())
+            }
             Route::Exhibit => {
                 let named = self.office.put(body.to_vec()).await?;
                 fine(json!({ "sha256": named.to_string() }).to_string())
@@ -228,6 +242,7 @@ impl std::fmt::Display for Right {
             Self::Read => "read",
             Self::Submit => "submit",
             Self::Ask => "ask",
+            Self::Object => "object",
         })
     }
 }

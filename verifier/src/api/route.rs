@@ -25,6 +25,8 @@ pub(super) enum Route {
     Head(Vec<u8>),
     /// Statements that officers signed.
     Statements,
+    /// What a tenant signed against what is said of it.
+    Objection,
     /// A file that a statement to come names.
     Exhibit,
     /// May this tenant?
@@ -66,6 +68,7 @@ impl Route {
         let route = match parts.as_slice() {
             ["openapi.json"] => Self::OpenApi,
             ["statements"] => Self::Statements,
+            ["objections"] => Self::Objection,
             ["exhibits"] => Self::Exhibit,
             ["check"] => Self::Check,
             ["admission"] => Self::Admission(place(query)?),
@@ -97,7 +100,7 @@ impl Route {
     pub(super) fn takes_a_body(&self) -> bool {
         matches!(
             self,
-            Self::Statements | Self::Exhibit | Self::Check | Self::Admission(_)
+            Self::Statements | Self::Objection | Self::Exhibit | Self::Check | Self::Admission(_)
         )
     }
 
@@ -105,6 +108,7 @@ impl Route {
         match self {
             Self::OpenApi | Self::List(_) | Self::Dossier(_) | Self::Head(_) => Right::Read,
             Self::Statements | Self::Exhibit => Right::Submit,
+            Self::Objection => Right::Object,
             Self::Check | Self::Admission(_) => Right::Ask,
         }
     }
@@ -219,6 +223,6 @@ mod tests {
         for list in lists {
             assert!(named.contains(&list), "{list}");
         }
-        assert_eq!(named.len(), LISTS.len() + 7);
+        assert_eq!(named.len(), LISTS.len() + 8);
     }
 }

@@ -9,13 +9,14 @@ use std::{
 use affiant_proto::{Body, Digest, Ed25519Signer, digest, v1};
 use prost::Message as _;
 
-use super::{Context, Failure, officer};
+use super::{Context, Failure, officer, screening, text};
 use crate::{
     client::Client,
     import::{self, Standing},
     keyfile::{OfficerKey, create_public},
-    review::{self, Reviewed},
-    rpc::admin as rpc,
+    review::{self, Hit, Reviewed},
+    rpc::admin::{self as rpc, list_request::What},
+    wording,
 };
 
 /// Statements of one submission: the server takes 1,000, and the officer's opening may come first.
@@ -113,7 +114,7 @@ pub(super) async fn review(
             "no tenant is in state `{state}`; `tenant list` shows them"
         )));
     }
-    let text = review::list(state, &dossiers);
+    let text = review::list(state, &dossiers, &hits(&mut client).await?);
     create_public(out, text.as_bytes())?;
     println!("{} tenants in {}", dossiers.len(), out.display());
     println!("sha256  {}", digest(text.as_bytes()));
@@ -203,9 +204,10 @@ async fn compare(
 ) -> Result<Vec<(String, (v1::Dossier, Digest))>, Failure> {
     let mut stood = Vec::with_capacity(listed.len());
     let mut faults = Vec::new();
+    let hits = hits(client).await?;
     for one in listed {
         match dossier(client, &one.tenant).await {
-            Ok((dossier, digest)) => match one.differs(&dossier, digest) {
+            Ok((dossier, digest)) => match one.differs(&dossier, digest, &hits) {
                 Some(fault) => faults.push(fault),
                 None => stood.push((one.tenant.clone(), (dossier, digest))),
             },
@@ -260,6 +262,30 @@ fn summary(officer: &str, stood: &[(String, (v1::Dossier, Digest))], reviewed: D
         format!("headquarters     {}", seats.join(", ")),
     ]
     .join("\n")
+}
+
+/// The hits that nobody cleared, in words.
+async fn hits(client: &mut Client) -> Result<Vec<Hit>, Failure> {
+    let all = client.list(What::Hits).await?;
+    let open = screening::hits(&all).filter(|hit| text(hit, "disposition") != "cleared");
+    let hit = |hit: &serde_json::Value| {
+        let due = hit.get("due_unix_ms").and_then(serde_json::Value::as_u64);
+        let due = due.map_or_else(String::new, |due| format!(", due {}", wording::time(due)));
+        Hit {
+            party: text(hit, "party").to_owned(),
+            id: text(hit, "id").to_owned(),
+            words: format!(
+                "{} {}: {} \"{}\" ~ \"{}\" on list {}{due}",
+                text(hit, "class"),
+                text(hit, "disposition"),
+                text(hit, "party"),
+                text(hit, "name"),
+                text(hit, "listed"),
+                text(hit, "list"),
+            ),
+        }
+    };
+    Ok(open.map(hit).collect())
 }
 
 async fn dossier(client: &mut Client, tenant: &str) -> Result<(v1::Dossier, Digest), Failure> {

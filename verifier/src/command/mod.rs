@@ -9,6 +9,7 @@ mod inventory;
 mod keys;
 mod listing;
 mod lists;
+mod objecting;
 mod officers;
 mod policy;
 mod reports;
@@ -32,6 +33,7 @@ use crate::{
     clock::Clock,
     config::Config,
     data::DataDir,
+    deliver::Receiver,
     init,
     keyfile::{KeyFileError, OfficerKey},
     rpc::admin::{self as rpc, list_request::What},
@@ -152,17 +154,32 @@ fn make(options: &crate::cli::Init, cli: &Cli) -> Result<ExitCode, Failure> {
 fn check_config(cli: &Cli) -> Result<ExitCode, Failure> {
     let config = Config::load(cli.config.as_deref()).map_err(Failure::usage)?;
     println!(
-        "data       {}\nlisten     {}\nhttp       {}\napi        {}\nnames      {}\nwitnesses  {}\nreaders    {}\nhost certificates last {} h",
+        "data       {}\nlisten     {}\nhttp       {}\napi        {}\napi, TLS   {}\nnames      {}\nwitnesses  {}\nreaders    {}\ndeliver    {}\nhost certificates last {} h",
         config.data.display(),
         config.listen,
         config.http.map_or("none".to_owned(), |at| at.to_string()),
         config.api.map_or("none".to_owned(), |at| at.to_string()),
+        config
+            .secured_at()
+            .map_or("none".to_owned(), |at| at.to_string()),
         config.names.join(", "),
         config.witnesses.len(),
         config.readers.len(),
+        receivers(&config.deliver),
         config.certificate_life.as_secs() / 3_600,
     );
     Ok(ExitCode::SUCCESS)
+}
+
+fn receivers(all: &[Receiver]) -> String {
+    let all: Vec<String> = all
+        .iter()
+        .map(|it| format!("{} {} {}", it.name, it.place, it.least.as_str()))
+        .collect();
+    match all.is_empty() {
+        true => "none".into(),
+        false => all.join(", "),
+    }
 }
 
 /// Runs one command against the running server.
@@ -314,6 +331,7 @@ async fn tenant(context: &Context, command: Tenant) -> Result<ExitCode, Failure>
             known,
             json,
         } => history::show(context, &tenant, at, known, json).await,
+        Tenant::Object(options) => objecting::run(context, options).await,
         Tenant::List(options) => listing::list(context, What::Tenants, options.json).await,
     }
 }

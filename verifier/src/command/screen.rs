@@ -77,6 +77,9 @@ fn screen(summary: &Value, genesis: &[u8]) -> String {
     for (url, answer) in object(summary, "witnesses") {
         say("witness", witness(url, answer));
     }
+    for (name, standing) in object(summary, "receivers") {
+        say("receiver", receiver(name, standing));
+    }
     let standing = at(summary, &["fleet", "standing"]).and_then(Value::as_object);
     let standing: BTreeMap<&String, &Value> = standing.into_iter().flatten().collect();
     let standing: Vec<String> = standing
@@ -209,6 +212,26 @@ fn witness(url: &str, answer: &Value) -> String {
     }
 }
 
+fn receiver(name: &str, standing: &Value) -> String {
+    let mut told = format!("{name} ({})", text(standing, "kind"));
+    told += &match number(standing, &["taken_unix_ms"]) {
+        Some(at) => {
+            format!(": took {} events", count(standing, &["taken"]))
+                + ", the last at "
+                + &wording::time(at)
+        }
+        None => ": took nothing since this verifier started".into(),
+    };
+    if let Some(since) = number(standing, &["waiting_since_unix_ms"]) {
+        let (waiting, since) = (count(standing, &["waiting"]), wording::time(since));
+        told += &format!("; {waiting} findings wait since {since}");
+    }
+    match text(standing, "error") {
+        "" => told,
+        error => format!("{told}; {error}"),
+    }
+}
+
 fn at<'a>(value: &'a Value, path: &[&str]) -> Option<&'a Value> {
     path.iter().try_fold(value, |value, key| value.get(key))
 }
@@ -265,6 +288,7 @@ mod tests {
 
     use super::*;
     use crate::{
+        deliver,
         hosts::Standing,
         presence::ToldSpool,
         status::{Behind, Certificates, Fleet, Log, Seen, Silent, Space, State, Summary, Worst},
@@ -340,6 +364,18 @@ mod tests {
                 ("http://b.example".into(), Some(refuses)),
                 ("http://c.example".into(), None),
             ]),
+            receivers: BTreeMap::from([(
+                "ops".into(),
+                deliver::Standing {
+                    kind: deliver::Kind::Webhook,
+                    url: "https://ops.example/hook".into(),
+                    waiting: 2,
+                    waiting_since_unix_ms: Some(NOW - 60_000),
+                    taken: 40,
+                    taken_unix_ms: Some(NOW - 120_000),
+                    error: Some("did not answer within 10 s".into()),
+                },
+            )]),
             fleet: Fleet {
                 standing: BTreeMap::from([(Standing::Pending, 1), (Standing::Active, 4)]),
                 connected: 2,
@@ -407,6 +443,7 @@ disk         90 GB free, 1700 days at the present rate
 witness      http://a.example: cosigned 1190 entries at 2027-01-15T07:59:00Z
 witness      http://b.example: cosigned nothing since this verifier started; holds another root
 witness      http://c.example: not asked yet
+receiver     ops (webhook): took 40 events, the last at 2027-01-15T07:58:00Z; 2 findings wait since 2027-01-15T07:59:00Z; did not answer within 10 s
 hosts        4 active, 1 pending; 2 connected, 2 silent, 1 of them planned
   silent     gpu-3 since ever: never reported
   silent     gpu-4 since 2027-01-15T07:45:00Z: planned maintenance without an end

@@ -10,6 +10,7 @@ use super::{Context, Failure, indices, listing, officer, text};
 use crate::{
     cli::{ImportList, Lists, OnHit},
     rpc::admin::{self as rpc, list_request::What},
+    wording,
 };
 
 pub(super) async fn run(context: &Context, command: Lists) -> Result<ExitCode, Failure> {
@@ -114,8 +115,18 @@ async fn show(context: &Context, all: bool, json: bool) -> Result<ExitCode, Fail
         println!("{value}");
         return Ok(ExitCode::from(u8::from(count > 0)));
     }
-    for hit in hits(&value).filter(|hit| all || open(hit)) {
-        println!("{}\n         {}\n", line(hit), text(hit, "why"));
+    let due = |hit: &Value| hit.get("due_unix_ms").and_then(Value::as_u64);
+    let mut shown: Vec<&Value> = hits(&value).filter(|hit| all || open(hit)).collect();
+    // Those that are overdue the longest come first, those without a deadline last.
+    shown.sort_by_key(|hit| due(hit).unwrap_or(u64::MAX));
+    let now = context.clock.now_ms();
+    for hit in shown {
+        println!("{}\n         {}", line(hit), text(hit, "why"));
+        if let Some(due) = due(hit) {
+            let over = if due <= now { "OVERDUE: was" } else { "hold:" };
+            println!("         {over} to be decided by {}", wording::time(due));
+        }
+        println!();
     }
     for list in value
         .get("unread")
@@ -187,7 +198,7 @@ async fn decide(context: &Context, on: &OnHit, verdict: v1::Verdict) -> Result<E
     Ok(ExitCode::SUCCESS)
 }
 
-fn hits(value: &Value) -> impl Iterator<Item = &Value> {
+pub(super) fn hits(value: &Value) -> impl Iterator<Item = &Value> {
     value
         .get("hits")
         .and_then(Value::as_array)

@@ -7,12 +7,13 @@ use serde::Deserialize;
 
 use crate::{
     keyfile,
+    outgoing::{NotAPlace, Place},
     tls::Client,
-    witness::{Place, WitnessAddress},
+    witness::WitnessAddress,
 };
 
 /// Most bytes of a file of authorities: those that a system trusts are 150 of 1.5 kB in PEM.
-const MAX_AUTHORITIES_BYTES: u64 = 1024 * 1024;
+pub(super) const MAX_AUTHORITIES_BYTES: u64 = 1024 * 1024;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -103,10 +104,9 @@ impl Entries {
     }
 }
 
-fn place(
-    url: Option<&str>,
-    tls: Option<&Client>,
-) -> Result<Option<Place>, crate::witness::NotAPlace> {
+/// Reads a witness's submission prefix (C2SP tlog-witness).
+fn place(url: Option<&str>, tls: Option<&Client>) -> Result<Option<Place>, NotAPlace> {
+    let url = url.map(|url| url.trim_end_matches('/'));
     url.map(|url| Place::parse(url, tls)).transpose()
 }
 

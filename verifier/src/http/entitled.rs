@@ -40,6 +40,8 @@ pub enum Right {
     Submit,
     /// To ask whether a tenant may.
     Ask,
+    /// To hand in what tenants signed against what is said of them.
+    Object,
 }
 
 /// Why a reader cannot be named.
@@ -52,7 +54,7 @@ pub enum BadReader {
     )]
     Digest,
     /// Good for nothing.
-    #[error("may is empty; it has one or more of read, submit, ask")]
+    #[error("may is empty; it has one or more of read, submit, ask, object")]
     Nothing,
     /// A name that is empty or too long.
     #[error("name must have 1 to 100 characters")]

@@ -2,6 +2,7 @@
 
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
+use arc_swap::ArcSwap;
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::{
     Request, Response, StatusCode,
@@ -15,7 +16,10 @@ use tokio::{net::TcpListener, sync::Semaphore, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
 use super::{JSON, NEVER, Site, text};
-use crate::api::{self, Api};
+use crate::{
+    api::{self, Api},
+    config::Config,
+};
 
 /// What callers are allowed.
 #[derive(Clone, Copy, Debug)]
@@ -45,10 +49,11 @@ impl Default for Limits {
 }
 
 /// Answers on `listener` until `stop`; what begins with the API's prefix `api` answers, where there is one.
+/// With `secured`, over TLS as the configuration says by now.
 pub async fn serve(
     site: Site,
     api: Option<Api>,
-    listener: TcpListener,
+    (listener, secured): (TcpListener, Option<Arc<ArcSwap<Config>>>),
     limits: Limits,
     stop: CancellationToken,
 ) {
@@ -75,16 +80,33 @@ pub async fn serve(
         };
         let (site, api) = (site.clone(), api.clone());
         let (reads, stop) = (Arc::clone(&reads), stop.clone());
+        let tls = match &secured {
+            None => None,
+            Some(config) => match config.load().api_tls.clone() {
+                Some(tls) => Some(tls.server),
+                // It was taken out of the configuration, and ends with the next start.
+                None => continue,
+            },
+        };
         open.spawn(async move {
             let service = service_fn(move |request| {
                 answer(site.clone(), api.clone(), Arc::clone(&reads), request)
             });
-            let connection = http1::Builder::new()
-                .timer(TokioTimer::new())
+            let mut http = http1::Builder::new();
+            http.timer(TokioTimer::new())
                 .header_read_timeout(limits.head)
-                .max_buf_size(limits.head_bytes)
-                .serve_connection(TokioIo::new(stream), service);
-            // How a connection ends is the caller's matter.
+                .max_buf_size(limits.head_bytes);
+            let connection = async {
+                // How a connection ends is the caller's matter.
+                match tls {
+                    None => drop(http.serve_connection(TokioIo::new(stream), service).await),
+                    Some(tls) => {
+                        if let Some(stream) = tls.accept(stream).await {
+                            drop(http.serve_connection(TokioIo::new(stream), service).await);
+                        }
+                    }
+                }
+            };
             tokio::select! {
                 () = stop.cancelled() => {}
                 _ = tokio::time::timeout(limits.connection, connection) => {}

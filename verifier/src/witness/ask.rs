@@ -9,8 +9,12 @@ use affiant_proto::tlog::{
 };
 use hyper::{Method, StatusCode};
 
-use super::{Place, WitnessAddress};
-use crate::{ledger::Reader, writer::Published};
+use super::WitnessAddress;
+use crate::{
+    ledger::Reader,
+    outgoing::{NoAnswer, Place},
+    writer::Published,
+};
 
 /// How long one witness may take.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
@@ -37,6 +41,15 @@ pub(crate) enum NoCosignature {
     NotOne,
     #[error("log could not be read: {0}")]
     Log(String),
+}
+
+impl From<NoAnswer> for NoCosignature {
+    fn from(none: NoAnswer) -> Self {
+        match none {
+            NoAnswer::Unreachable(why) => Self::Unreachable(why),
+            NoAnswer::TooMuch => Self::TooMuch,
+        }
+    }
 }
 
 impl NoCosignature {

@@ -3,7 +3,6 @@
 
 mod ask;
 mod handed;
-mod http;
 
 use std::{
     collections::BTreeMap,
@@ -23,15 +22,13 @@ use tokio_util::sync::CancellationToken;
 
 use self::ask::Question;
 pub(crate) use self::ask::{NoCosignature, PATIENCE};
-pub use self::{
-    handed::{Handed, NotTaken},
-    http::{NotAPlace, Place},
-};
+pub use self::handed::{Handed, NotTaken};
 use crate::{
     behind::Behind,
     clock::Clock,
     config::Config,
     ledger::Reader,
+    outgoing::Place,
     writer::{Ended, Fatal, Published, Submit},
 };
 

@@ -146,7 +146,28 @@ pub fn keys() -> Vec<Refused> {
         unhex(SMALL_ORDER[1]),
         "key",
     ));
+    out.push(objection_opening(
+        "an objection whose key is of small order",
+        unhex(SMALL_ORDER[1]),
+        "key",
+    ));
     out
+}
+
+fn objection_opening(fault: &str, key: Vec<u8>, refusal: &'static str) -> Refused {
+    let body = affiant_proto::v1::Objection {
+        header: v1_enrolment().header,
+        genesis: v1_enrolment().genesis,
+        tenant: "example-labs".into(),
+        key,
+        from_unix_ms: 1,
+        to_unix_ms: 2,
+        text: "these hours were not ours".into(),
+        ..Default::default()
+    };
+    let payload = prost::Message::encode_to_vec(&body);
+    let made = statement("objection", &payload, &signer(5));
+    Refused::new(fault, ReadAs::Opening, made, refusal)
 }
 
 fn relay_opening(fault: &str, relay_key: Vec<u8>, refusal: &'static str) -> Refused {
@@ -267,6 +288,11 @@ pub fn signatures() -> Vec<Refused> {
         ),
         relay_opening(
             "a relay-enrolment signed by another key than its relay key",
+            public(6),
+            "signature",
+        ),
+        objection_opening(
+            "an objection signed by another key than it names",
             public(6),
             "signature",
         ),

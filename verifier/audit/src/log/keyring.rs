@@ -32,6 +32,7 @@ impl Keyring {
             Body::Enrolment(body) => &body.record_key,
             Body::Officer(body) => &body.key,
             Body::RelayEnrolment(body) => &body.relay_key,
+            Body::Objection(body) => &body.key,
             Body::Key(body) => &body.new_key,
             Body::Succession(body) => &body.operator_key,
             _ => return,

@@ -140,6 +140,7 @@ impl Track {
             Body::Enrolment(body) => self.name = format!("host {}", body.host),
             Body::Officer(body) => self.name = format!("officer {}", body.name),
             Body::RelayEnrolment(body) => self.name = format!("relay {}", body.relay),
+            Body::Objection(body) => self.name = format!("tenant {}, as it says", body.tenant),
             Body::Inventory(_) => self.tables.take_devices(leaves),
             Body::Workloads(_) => self.tables.take_workloads(leaves),
             Body::Key(_) => {

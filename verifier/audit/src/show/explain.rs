@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use affiant_judge::{Finding, Judge, exhibits};
+use affiant_judge::{Finding, Judge, exhibits, objections::Objection};
 use affiant_proto::{Disclosure, envelope};
 use affiant_report::{
     Verdict,
@@ -29,6 +29,8 @@ pub struct Explained {
     pub finding: Finding,
     /// What its rule means, and what a reader may do.
     pub meaning: &'static str,
+    /// What its tenant says against it; it changes nothing that is judged.
+    pub objections: Vec<Objection>,
     /// Its evidence, as far as the finding lists it.
     pub records: Vec<Record>,
     /// Indices of evidence that a bundle does not show.
@@ -47,15 +49,16 @@ pub fn explain_log(
     let read = log::read(store, &found, asked, watch, &mut checks)?;
     let mut finding = None;
     if let Some(read) = read {
-        finding = named(read.log.judge(), id);
+        finding = named(read.log.judge(), id).map(|found| disputed(read.log.judge(), found));
         read.log
             .conclude(&mut checks, found.note.as_deref(), asked.since, read.whole);
     }
-    let finding = finding.ok_or_else(|| NotShown::NoFinding(id.to_owned()))?;
+    let (finding, objections) = finding.ok_or_else(|| NotShown::NoFinding(id.to_owned()))?;
     let indices: BTreeSet<u64> = finding.evidence.indices.iter().copied().collect();
     let records = records(store, &found, &indices, asked.trust)?;
     let verdict = checks.conclude_log(asked.trust.is_some());
-    Ok((explained(finding, &indices, records), verdict))
+    let disputed = (finding, objections);
+    Ok((explained(disputed, &indices, records), verdict))
 }
 
 /// The finding of this id, also one of a policy in shadow.
@@ -86,8 +89,8 @@ pub fn explain_bundle(files: &dyn Files, id: &str) -> Result<Explained, NotShown
             reading.take(entry)?;
         }
     }
-    let finding = named(reading.judge(), id);
-    let finding = finding.ok_or_else(|| NotShown::NoFinding(id.to_owned()))?;
+    let finding = named(reading.judge(), id).map(|found| disputed(reading.judge(), found));
+    let (finding, objections) = finding.ok_or_else(|| NotShown::NoFinding(id.to_owned()))?;
     let indices: BTreeSet<u64> = finding.evidence.indices.iter().copied().collect();
 
     let mut chains = BTreeSet::new();
@@ -107,14 +110,27 @@ pub fn explain_bundle(files: &dyn Files, id: &str) -> Result<Explained, NotShown
         let leaves = shown(&entry);
         context.take(entry.index, &entry.statement, &leaves);
     })?;
-    Ok(explained(finding, &indices, context.finish()))
+    let disputed = (finding, objections);
+    Ok(explained(disputed, &indices, context.finish()))
 }
 
-fn explained(finding: Finding, indices: &BTreeSet<u64>, records: Vec<Record>) -> Explained {
+/// A finding with what is said against it.
+fn disputed(judge: &Judge, finding: Finding) -> (Finding, Vec<Objection>) {
+    let all = judge.objections().iter();
+    let against = all.filter(|it| it.disputes(&finding)).cloned().collect();
+    (finding, against)
+}
+
+fn explained(
+    (finding, objections): (Finding, Vec<Objection>),
+    indices: &BTreeSet<u64>,
+    records: Vec<Record>,
+) -> Explained {
     let shown: BTreeSet<u64> = records.iter().map(|record| record.index).collect();
     Explained {
         meaning: meaning(finding.rule),
         finding,
+        objections,
         not_shown: indices.difference(&shown).copied().collect(),
         records,
     }

@@ -200,6 +200,15 @@ pub fn explained(explained: &Explained) -> String {
     for (name, value) in rows.iter().filter(|(_, value)| !value.is_empty()) {
         let _ = writeln!(out, "{name:<16}{}", harmless(value));
     }
+    for objection in &explained.objections {
+        let (index, key) = (objection.index, &objection.key);
+        let who = format!(
+            "tenant {} at log index {index}, key {key}",
+            objection.tenant
+        );
+        let _ = writeln!(out, "{:<16}{}", "disputed by", harmless(&who));
+        let _ = writeln!(out, "{:<16}{}", "", harmless(&objection.text));
+    }
     for one in &explained.records {
         out.push('\n');
         out.push_str(&record(one));

@@ -55,6 +55,8 @@ pub struct TenantFacts {
     pub listed: BTreeSet<screening::Class>,
     /// Ids of the lists of these hits.
     pub listed_on: BTreeSet<String>,
+    /// Whether an exact or strong hit was left undecided beyond the days that the pack gives for it.
+    pub hold_overdue: bool,
     /// Share of listed owners in hundredths of a percent, at least; `None` when not computed.
     pub listed_ownership_min: Option<u32>,
     /// And at most.
@@ -82,6 +84,7 @@ impl Default for TenantFacts {
             screening_age_days: None,
             listed: BTreeSet::new(),
             listed_on: BTreeSet::new(),
+            hold_overdue: false,
             listed_ownership_min: None,
             listed_ownership_max: None,
             declared_use: String::new(),
@@ -131,7 +134,7 @@ pub(super) const ATTRIBUTES: [(&str, &str); 2] = [
         "state, headquarters, headquarters_unknown, parent_known, parent_headquarters, \
          incorporated, intermediaries, through_reseller, end_customer_declared, \
          resellers_unvetted?, screened, screening_age_days?, listed, listed_on, \
-         listed_ownership_min?, listed_ownership_max?, declared_use, training_declared?",
+         hold_overdue, listed_ownership_min?, listed_ownership_max?, declared_use, training_declared?",
     ),
     (
         "resource",
@@ -242,6 +245,7 @@ fn tenant(facts: &TenantFacts) -> Attributes {
         ("screened", flag(facts.screened)),
         ("listed", RestrictedExpression::new_set(hits)),
         ("listed_on", RestrictedExpression::new_set(lists)),
+        ("hold_overdue", flag(facts.hold_overdue)),
         ("declared_use", text(&facts.declared_use)),
     ];
     let where_known = [

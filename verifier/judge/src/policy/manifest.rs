@@ -21,10 +21,11 @@ const MAX_WORD: usize = 64;
 const MAX_PROSE: usize = 2_000;
 
 /// Limits that the judge itself reads; all others are for the policies of the pack.
-pub const JUDGED_LIMITS: [&str; 14] = [
+pub const JUDGED_LIMITS: [&str; 15] = [
     "max_gpus",
     "max_aggregate_tpp",
     "max_gpu_hours_month",
+    "hit_days",
     "new_tenant_days",
     "new_tenant_gpus",
     "mismatch_days",
@@ -74,6 +75,11 @@ impl PackParameters {
     /// Whole numbers by name: caps, depths, days.
     pub fn limits(&self) -> &BTreeMap<String, u32> {
         &self.limits
+    }
+
+    /// Days that officers have to decide an exact or strong hit; `None` where the pack gives no deadline.
+    pub fn hit_days(&self) -> Option<u32> {
+        self.limits.get("hit_days").copied()
     }
 }
 

@@ -16,6 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use affiant_judge::{
     Amount, Finding, Parameters, RULES_VERSION, SiteInventory,
     accounting::{ClassUse, TenantUse},
+    objections::Objection,
     policy::Pack,
 };
 use serde::Serialize;
@@ -65,6 +66,8 @@ pub struct Document {
     pub findings: Vec<Finding>,
     /// What policies in shadow found: it counts for nothing.
     pub tried: Vec<Finding>,
+    /// What tenants say against figures and findings of the period; it changes neither.
+    pub objections: Vec<Objection>,
     /// The tenants and their vetting.
     pub tenants: Vec<TenantSaid>,
     /// Who signs vetting.
@@ -270,6 +273,7 @@ impl Document {
             tenant_use: figures.tenants,
             findings: reading.judge().findings(),
             tried: reading.judge().tried(),
+            objections: objections(reading, claim),
             tenants: vetting::tenants(reading, &claim.scope),
             officers: vetting::officers(reading),
             hosts: fleet::hosts(reading, &figures.hosts),
@@ -315,6 +319,17 @@ impl Totals {
         }
         totals
     }
+}
+
+/// The objections of the report's tenants that are about its period.
+fn objections(reading: &Reading, claim: &Claim) -> Vec<Objection> {
+    let (from, to) = (claim.period.from(), claim.period.to());
+    let all = reading.judge().objections().iter();
+    let wanted = all.filter(|it| match &claim.scope {
+        Scope::All => it.touches(from, to),
+        Scope::Tenant(tenant) => it.tenant == *tenant && it.touches(from, to),
+    });
+    wanted.cloned().collect()
 }
 
 fn hex(bytes: &[u8]) -> String {

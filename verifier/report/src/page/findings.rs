@@ -4,7 +4,7 @@ use std::fmt::{self, Write};
 
 use affiant_judge::{Finding, Known};
 
-use super::{MAX_ROWS, Text, meaning, more, severity};
+use super::{MAX_ROWS, Text, meaning, more, objections, severity};
 use crate::{calendar::utc, document::Document};
 
 pub(super) fn write(out: &mut String, document: &Document) -> fmt::Result {
@@ -15,7 +15,7 @@ pub(super) fn write(out: &mut String, document: &Document) -> fmt::Result {
     let mut findings: Vec<&Finding> = document.findings.iter().collect();
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
     for finding in findings.into_iter().take(MAX_ROWS) {
-        one(out, finding)?;
+        one(out, document, finding)?;
     }
     more(out, document.findings.len())?;
     tried(out, document)
@@ -44,7 +44,7 @@ fn tried(out: &mut String, document: &Document) -> fmt::Result {
     more(out, document.tried.len())
 }
 
-fn one(out: &mut String, finding: &Finding) -> fmt::Result {
+fn one(out: &mut String, document: &Document, finding: &Finding) -> fmt::Result {
     let name = severity(finding.severity);
     write!(
         out,
@@ -94,11 +94,13 @@ fn one(out: &mut String, finding: &Finding) -> fmt::Result {
     writeln!(
         out,
         "<p class=\"soft\">{} &ndash; {} ({open}){hosts}{classes}{known}<br>{} &middot; {} in evidence, {places}{policy} \
-         &middot; <code>{}</code></p></div>",
+         &middot; <code>{}</code></p>",
         utc(finding.opened_unix_ms),
         utc(finding.last_unix_ms),
         finding.rule.as_str(),
         evidence.count,
         Text(&finding.id),
-    )
+    )?;
+    objections::to_finding(out, document, finding)?;
+    writeln!(out, "</div>")
 }

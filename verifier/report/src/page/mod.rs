@@ -6,6 +6,7 @@
 mod escape;
 mod figures;
 mod findings;
+mod objections;
 mod registry;
 
 use std::fmt::{self, Write};
@@ -90,6 +91,7 @@ fn write_page(
     statements(out, document)?;
     anchor(out, anchored)?;
     figures::tenants(out, document)?;
+    objections::to_figures(out, document)?;
     figures::classes(out, document)?;
     findings::write(out, document)?;
     figures::hosts(out, document)?;

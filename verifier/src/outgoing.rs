@@ -1,20 +1,19 @@
-//! One exchange with a witness over HTTP or HTTPS: bounded, no redirect followed, no credential
-//! sent. What goes there is public and what comes back is signed, so TLS protects no secret; it
-//! keeps others from answering in the witness's place.
+//! One exchange with somebody else's server over HTTP or HTTPS, a witness's or a receiver's of
+//! findings: bounded, no redirect followed, and no connection kept.
 
-use std::{convert::Infallible, fmt, future::pending};
+use std::{convert::Infallible, fmt, future::pending, net::IpAddr};
 
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::{
     Method, Request, StatusCode, Uri,
     body::Bytes,
     client::conn::http1,
+    header::{HOST, HeaderMap, HeaderValue},
     rt::{Read, Write},
 };
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 
-use super::NoCosignature;
 use crate::tls::Client;
 
 /// Most bytes of an answer: a hundred cosignature lines of 200 bytes, and room.
@@ -23,7 +22,7 @@ const MAX_ANSWER: usize = 64 * 1024;
 /// Most bytes of an answer's head.
 const MAX_HEAD: usize = 16 * 1024;
 
-/// Where a witness can be asked.
+/// Where a server can be asked.
 #[derive(Clone, Debug)]
 pub struct Place {
     url: String,
@@ -32,12 +31,12 @@ pub struct Place {
     tls: Option<Client>,
 }
 
-/// Why a URL is none of a witness.
+/// Why a URL is none of a server that can be asked.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum NotAPlace {
     /// Not of the form.
-    #[error("`{0}` is not http://HOST[:PORT][/PREFIX] or https://HOST[:PORT][/PREFIX]")]
+    #[error("`{0}` is not http://HOST[:PORT][/PATH] or https://HOST[:PORT][/PATH]")]
     Url(String),
     /// HTTPS without authorities.
     #[error(
@@ -47,10 +46,21 @@ pub enum NotAPlace {
     Authorities(String),
 }
 
+/// Why a server gave no answer.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum NoAnswer {
+    /// No connection, no trust in its certificate, or a connection that broke.
+    #[error("could not be reached: {0}")]
+    Unreachable(String),
+    /// An answer that is longer than any that is looked for.
+    #[error("answered with more than 64 KiB")]
+    TooMuch,
+}
+
 impl Place {
-    /// Reads a witness's submission prefix (C2SP tlog-witness).
+    /// Reads the URL of a server, or what its URLs begin with.
     pub fn parse(url: &str, tls: Option<&Client>) -> Result<Self, NotAPlace> {
-        let url = url.trim_end_matches('/');
         let bad = || NotAPlace::Url(url.chars().take(200).collect());
         let uri: Uri = url.parse().map_err(|_| bad())?;
         let (tls, port) = match uri.scheme_str() {
@@ -73,20 +83,55 @@ impl Place {
         })
     }
 
+    /// Whether it is on this machine by its very address, so that nothing of it is on a network.
+    pub fn is_loopback(&self) -> bool {
+        let address = self.host.parse::<IpAddr>();
+        self.host == "localhost" || address.is_ok_and(|address| address.is_loopback())
+    }
+
+    /// Whether what goes there is encrypted.
+    pub fn is_encrypted(&self) -> bool {
+        self.tls.is_some()
+    }
+
     /// Sends a request below this place, and takes the answer.
     pub(crate) async fn send(
         &self,
         method: Method,
         path: &str,
         body: String,
-    ) -> Result<(StatusCode, Bytes), NoCosignature> {
-        let uri: Uri = format!("{}/{path}", self.url).parse().map_err(lost)?;
-        let request = Request::builder()
+    ) -> Result<(StatusCode, Bytes), NoAnswer> {
+        let url = format!("{}/{path}", self.url);
+        self.exchange(method, &url, HeaderMap::new(), body.into())
+            .await
+    }
+
+    /// Posts to the place itself, and takes the answer.
+    pub(crate) async fn post(
+        &self,
+        headers: HeaderMap,
+        body: Vec<u8>,
+    ) -> Result<(StatusCode, Bytes), NoAnswer> {
+        self.exchange(Method::POST, &self.url, headers, body.into())
+            .await
+    }
+
+    async fn exchange(
+        &self,
+        method: Method,
+        url: &str,
+        mut headers: HeaderMap,
+        body: Bytes,
+    ) -> Result<(StatusCode, Bytes), NoAnswer> {
+        let uri: Uri = url.parse().map_err(lost)?;
+        let host = uri.authority().map_or(&*self.host, |a| a.as_str());
+        headers.insert(HOST, HeaderValue::from_str(host).map_err(lost)?);
+        let mut request = Request::builder()
             .method(method)
             .uri(uri.path())
-            .header("host", uri.authority().map_or(&*self.host, |a| a.as_str()))
-            .body(Full::new(Bytes::from(body)))
+            .body(Full::new(body))
             .map_err(lost)?;
+        *request.headers_mut() = headers;
         let socket = TcpStream::connect((&*self.host, self.port)).await;
         let socket = socket.map_err(lost)?;
         match &self.tls {
@@ -105,11 +150,11 @@ impl fmt::Display for Place {
     }
 }
 
-/// The connection lives no longer than this call: a witness that is given up on keeps nothing open.
+/// The connection lives no longer than this call: a server that is given up on keeps nothing open.
 async fn exchange<S: Read + Write + Unpin>(
     stream: S,
     request: Request<Full<Bytes>>,
-) -> Result<(StatusCode, Bytes), NoCosignature> {
+) -> Result<(StatusCode, Bytes), NoAnswer> {
     let (mut send, connection) = http1::Builder::new()
         .max_buf_size(MAX_HEAD)
         .handshake(stream)
@@ -121,7 +166,7 @@ async fn exchange<S: Read + Write + Unpin>(
         let body = Limited::new(answer.into_body(), MAX_ANSWER).collect().await;
         let body = body.map_err(|error| {
             if error.is::<http_body_util::LengthLimitError>() {
-                NoCosignature::TooMuch
+                NoAnswer::TooMuch
             } else {
                 lost(error)
             }
@@ -139,8 +184,8 @@ async fn exchange<S: Read + Write + Unpin>(
     }
 }
 
-fn lost(error: impl fmt::Display) -> NoCosignature {
-    NoCosignature::Unreachable(error.to_string())
+fn lost(error: impl fmt::Display) -> NoAnswer {
+    NoAnswer::Unreachable(error.to_string())
 }
 
 #[cfg(test)]
@@ -173,7 +218,7 @@ mod tests {
         let _ = stream.shutdown().await;
     }
 
-    async fn ask(place: &Place) -> Result<(StatusCode, Bytes), NoCosignature> {
+    async fn ask(place: &Place) -> Result<(StatusCode, Bytes), NoAnswer> {
         let sent = place.send(Method::POST, "add-checkpoint", "body".into());
         tokio::time::timeout(LIMIT, sent).await.unwrap()
     }
@@ -202,13 +247,10 @@ mod tests {
         let exact = plain([&head[..], &most[..MAX_ANSWER]].concat()).await;
         assert_eq!(ask(&exact).await.unwrap().1.len(), MAX_ANSWER);
         let huge = plain([head, most].concat()).await;
-        assert!(matches!(ask(&huge).await, Err(NoCosignature::TooMuch)));
+        assert!(matches!(ask(&huge).await, Err(NoAnswer::TooMuch)));
         let header = format!("HTTP/1.1 200 OK\r\nx: {}\r\n\r\n", "x".repeat(MAX_HEAD));
         let header = plain(header.into_bytes()).await;
-        assert!(matches!(
-            ask(&header).await,
-            Err(NoCosignature::Unreachable(_))
-        ));
+        assert!(matches!(ask(&header).await, Err(NoAnswer::Unreachable(_))));
         let redirect = plain(b"HTTP/1.1 302 Found\r\nlocation: /y\r\n\r\n".to_vec()).await;
         assert_eq!(ask(&redirect).await.unwrap().0, StatusCode::FOUND);
     }
@@ -246,12 +288,12 @@ mod tests {
         let answer = ask(&place("localhost", &trusted)).await.unwrap();
         assert_eq!(answer, (StatusCode::OK, Bytes::from("yes")));
         let other_name = ask(&place("127.0.0.1", &trusted)).await;
-        assert!(matches!(other_name, Err(NoCosignature::Unreachable(_))));
+        assert!(matches!(other_name, Err(NoAnswer::Unreachable(_))));
         let stranger = CertificateParams::new(Vec::new()).unwrap();
         let stranger = stranger.self_signed(&KeyPair::generate().unwrap()).unwrap();
         let distrusts = Client::trusting(stranger.pem().as_bytes()).unwrap();
         let refused = ask(&place("localhost", &distrusts)).await;
-        assert!(matches!(refused, Err(NoCosignature::Unreachable(_))));
+        assert!(matches!(refused, Err(NoAnswer::Unreachable(_))));
         assert!(Client::trusting(b"no certificate").is_err());
     }
 }
