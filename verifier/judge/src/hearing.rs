@@ -282,6 +282,7 @@ impl Judge {
                 ceilings: Ceilings::of(Some(&standing), self.packs.of(record.index)),
                 is_approved: matches!(standing.vetting, Vetting::Approved(_)),
             };
+            self.books.bind(bounds.number, bounds.ceilings);
             let answer = Answer {
                 revision,
                 bounds,
