@@ -39,7 +39,7 @@ async fn what_an_officer_declares_for_a_site_is_held_against_its_hosts() {
     let declared = || deployment.json(&["host", "declared", "--json"]);
     assert_eq!(declared(), serde_json::json!([]));
 
-    fs::write(file, "serial,uuid,model\n,gpu-GPU-1,H100\nS1,,H100\n").unwrap();
+    fs::write(file, "serial,uuid,model\n,GPU-another,H100\nS1,,H100\n").unwrap();
     let said = deployment.succeed(&declare);
     assert!(
         said.contains("alice declared 2 devices of site hall-2"),

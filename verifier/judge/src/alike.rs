@@ -16,8 +16,7 @@ use crate::{
     caps::HOUR_MS,
     episodes::Episode,
     findings::{Rule, Subject},
-    registry::links::Groups,
-    rounds::{Seen, key},
+    rounds::{Linked, Seen, key},
 };
 
 /// Most tenants that are compared, the largest: 128 are 8,128 pairs, 1.2 million steps an hour.
@@ -32,6 +31,7 @@ const MOST: u64 = (1 << 20) - 1;
 /// What one tenant did in a day.
 struct Series {
     id: String,
+    number: Number,
     loads: Vec<u64>,
     indices: (u64, u64),
     device_ms: u64,
@@ -57,7 +57,7 @@ impl Judge {
     }
 
     /// Tenants of the last day whose loads move together.
-    pub(crate) fn alike(&self, groups: &Groups) -> Vec<Seen> {
+    pub(crate) fn alike(&self, linked: &Linked) -> Vec<Seen> {
         let (Some(percent), Some(gpus)) = (
             self.limit("correlated_percent"),
             self.limit("correlated_gpus"),
@@ -74,6 +74,7 @@ impl Judge {
             for (number, cell) in self.books.span(span) {
                 let day = days.entry(number).or_insert_with(|| Series {
                     id: String::new(),
+                    number,
                     loads: Vec::new(),
                     indices: cell.indices,
                     device_ms: 0,
@@ -106,9 +107,9 @@ impl Judge {
         let span_ms = (begin * SPAN_MS, end * SPAN_MS);
         let mut seen = Vec::new();
         for (place, one) in all.iter().enumerate() {
-            let group = groups.of(&one.id).map(|(place, _)| place);
+            let group = linked.of(one.number);
             for other in all.iter().skip(place + 1) {
-                let is_linked = group.is_some() && group == groups.of(&other.id).map(|(at, _)| at);
+                let is_linked = group.is_some() && group == linked.of(other.number);
                 let found = correlation(&one.loads, &other.loads);
                 let Some(found) = found.filter(|found| *found >= percent && !is_linked) else {
                     continue;

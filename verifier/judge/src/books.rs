@@ -3,15 +3,15 @@
 //! Caps and statistics are held against them. They are bounded, and what goes first is the oldest. What a
 //! host claims for a time that the log's clock has not reached is not booked: the books are shared, and
 //! one host could push out what all others did.
+//!
+//! Most records belong to the span and the month of the one before: these lie open beside the tenant, so
+//! that a record takes one look, and are put away when another comes or a round takes them.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, sync::Arc};
 
 use affiant_proto::v1;
 
-use crate::month;
+use crate::{caps::Ceilings, month};
 
 /// Milliseconds over which devices of several hosts are averaged. A month is a whole number of them.
 pub(crate) const SPAN_MS: u64 = 600_000;
@@ -179,6 +179,11 @@ struct Tenant {
     id: Arc<str>,
     /// Begin of its earliest use.
     first_ms: u64,
+    /// What bounds it, by its last answer.
+    ceilings: Option<Ceilings>,
+    /// The span and the month that lie open.
+    span: Option<(u64, Cell)>,
+    month: Option<(u64, Month)>,
 }
 
 /// The books.
@@ -191,6 +196,8 @@ pub(crate) struct Books {
     months: BTreeMap<u64, BTreeMap<Number, Month>>,
     days: BTreeMap<Number, BTreeMap<u64, Day>>,
     fresh: Vec<(u64, Number)>,
+    /// A day, counted from 1970, and its month.
+    today: (u64, u64),
 }
 
 impl Books {
@@ -205,6 +212,9 @@ impl Books {
         self.tenants.push(Tenant {
             id,
             first_ms: u64::MAX,
+            ceilings: None,
+            span: None,
+            month: None,
         });
         number
     }
@@ -223,6 +233,39 @@ impl Books {
     pub(crate) fn first_ms(&self, number: Number) -> u64 {
         self.tenant(number)
             .map_or(u64::MAX, |tenant| tenant.first_ms)
+    }
+
+    /// How many tenants have a place.
+    pub(crate) fn len(&self) -> usize {
+        self.tenants.len()
+    }
+
+    /// All tenants, by place.
+    pub(crate) fn all(&self) -> impl Iterator<Item = (Number, &str)> {
+        let all = (0..).zip(&self.tenants);
+        all.map(|(number, tenant)| (number, tenant.id.as_ref()))
+    }
+
+    /// Takes what bounds a tenant.
+    pub(crate) fn bind(&mut self, number: Number, ceilings: Ceilings) {
+        if let Some(tenant) = self.tenant_mut(number) {
+            tenant.ceilings = Some(ceilings);
+        }
+    }
+
+    /// Forgets what bounds each.
+    pub(crate) fn unbind(&mut self) {
+        let all = self.tenants.iter_mut();
+        all.for_each(|tenant| tenant.ceilings = None);
+    }
+
+    /// What bounds a tenant; `None` when nobody asked since another pack came.
+    pub(crate) fn ceilings(&self, number: Number) -> Option<Ceilings> {
+        self.tenant(number)?.ceilings
+    }
+
+    fn tenant_mut(&mut self, number: Number) -> Option<&mut Tenant> {
+        self.tenants.get_mut(usize::try_from(number).ok()?)
     }
 
     fn tenant(&self, number: Number) -> Option<&Tenant> {
@@ -244,8 +287,7 @@ impl Books {
         }
         let to_ms = to_ms.max(from_ms.saturating_add(1));
         let from_ms = from_ms.max(to_ms.saturating_sub(LONGEST_MS));
-        let place = usize::try_from(number).ok();
-        if let Some(tenant) = place.and_then(|place| self.tenants.get_mut(place)) {
+        if let Some(tenant) = self.tenant_mut(number) {
             tenant.first_ms = tenant.first_ms.min(from_ms);
         }
         let whole = to_ms - from_ms;
@@ -261,11 +303,27 @@ impl Books {
             if cell.1 >= booked.tpp.1 {
                 booked.tpp = (span, cell.1);
             }
-            let month = month::of(begun);
+            let month = self.month_of(begun);
             let sum = self.in_month(month, number, index, (begun, ended), &part);
             booked.month = (month, sum);
             begun = ended.max(begun + 1);
         }
+        if self.spans.len() > SPANS || self.cells > CELLS || self.months.len() > MONTHS {
+            self.let_go();
+        }
+        booked
+    }
+
+    fn month_of(&mut self, unix_ms: u64) -> u64 {
+        let day = unix_ms / (DAY_SPANS * SPAN_MS);
+        if self.today.0 != day || self.today.1 == 0 {
+            self.today = (day, month::of(unix_ms));
+        }
+        self.today.1
+    }
+
+    /// Lets go of the oldest until what is kept is within bounds.
+    fn let_go(&mut self) {
         while self.spans.len() > SPANS || self.cells > CELLS {
             let oldest = self.spans.pop_first();
             self.cells -= oldest.map_or(0, |(_, cells)| cells.len());
@@ -273,25 +331,19 @@ impl Books {
         while self.months.len() > MONTHS {
             self.months.pop_first();
         }
-        booked
     }
 
     /// Gives device time and TPP × time of the span by now.
     fn in_span(&mut self, span: u64, number: Number, index: u64, part: &Load) -> (u64, u64) {
-        let cells = self.spans.entry(span).or_default();
-        let new = &mut 0;
-        let cell = cells.entry(number).or_insert_with(|| {
-            *new = 1;
-            Cell {
-                indices: (index, index),
-                ..Cell::default()
-            }
-        });
-        self.cells += *new;
-        if !cell.is_fresh {
-            cell.is_fresh = true;
-            self.fresh.push((span, number));
+        let open = self.tenant(number).and_then(|tenant| tenant.span.as_ref());
+        if open.is_none_or(|(open, _)| *open != span) {
+            self.open_span(span, number, index);
         }
+        let tenant = self.tenant_mut(number);
+        let Some((_, cell)) = tenant.and_then(|tenant| tenant.span.as_mut()) else {
+            return (0, 0);
+        };
+        let is_new = !std::mem::replace(&mut cell.is_fresh, true);
         for (sum, more) in [
             (&mut cell.device_ms, part.device_ms),
             (&mut cell.tpp_ms, part.tpp_ms),
@@ -302,7 +354,37 @@ impl Books {
         }
         cell.is_unrated |= part.unrated_ms > 0;
         cell.indices.1 = cell.indices.1.max(index);
-        (cell.device_ms, cell.tpp_ms)
+        let sums = (cell.device_ms, cell.tpp_ms);
+        if is_new {
+            self.fresh.push((span, number));
+        }
+        sums
+    }
+
+    /// Opens a span of a tenant, as far as it is booked, and puts the one away that lay open.
+    fn open_span(&mut self, span: u64, number: Number, index: u64) {
+        self.put_away(number);
+        let known = self.spans.get_mut(&span);
+        let known = known.and_then(|cells| cells.remove(&number));
+        self.cells -= usize::from(known.is_some());
+        let new = || Cell {
+            indices: (index, index),
+            ..Cell::default()
+        };
+        if let Some(tenant) = self.tenant_mut(number) {
+            tenant.span = Some((span, known.unwrap_or_else(new)));
+        }
+    }
+
+    /// Puts the span of a tenant away that lies open.
+    fn put_away(&mut self, number: Number) {
+        let open = self
+            .tenant_mut(number)
+            .and_then(|tenant| tenant.span.take());
+        if let Some((span, cell)) = open {
+            self.spans.entry(span).or_default().insert(number, cell);
+            self.cells += 1;
+        }
     }
 
     fn in_month(
@@ -313,12 +395,26 @@ impl Books {
         (from_ms, to_ms): (u64, u64),
         part: &Load,
     ) -> u64 {
-        let book = self.months.entry(month).or_default();
-        let book = book.entry(number).or_insert_with(|| Month {
-            ends_ms: (from_ms, to_ms),
-            indices: (index, index),
-            ..Month::default()
-        });
+        let open = self.tenant(number).and_then(|tenant| tenant.month.as_ref());
+        if open.is_none_or(|(open, _)| *open != month) {
+            let known = self.months.get_mut(&month);
+            let known = known.and_then(|books| books.remove(&number));
+            let new = || Month {
+                ends_ms: (from_ms, to_ms),
+                indices: (index, index),
+                ..Month::default()
+            };
+            let open = Some((month, known.unwrap_or_else(new)));
+            let tenant = self.tenant_mut(number);
+            let old = tenant.and_then(|tenant| std::mem::replace(&mut tenant.month, open));
+            if let Some((old, book)) = old {
+                self.months.entry(old).or_default().insert(number, book);
+            }
+        }
+        let tenant = self.tenant_mut(number);
+        let Some((_, book)) = tenant.and_then(|tenant| tenant.month.as_mut()) else {
+            return 0;
+        };
         book.device_ms = book.device_ms.saturating_add(part.device_ms);
         book.unrated_ms = book.unrated_ms.saturating_add(part.unrated_ms);
         book.held_tpp_ms = book.held_tpp_ms.saturating_add(part.held_tpp_ms.into());
@@ -330,10 +426,13 @@ impl Books {
 
     /// What a tenant used in a span.
     pub(crate) fn cell(&self, span: u64, number: Number) -> Option<&Cell> {
-        self.spans.get(&span)?.get(&number)
+        match &self.tenant(number)?.span {
+            Some((open, cell)) if *open == span => Some(cell),
+            _ => self.spans.get(&span)?.get(&number),
+        }
     }
 
-    /// What all used in a span, by place.
+    /// What all used in a span that a round has taken, by place.
     pub(crate) fn span(&self, span: u64) -> impl Iterator<Item = (Number, &Cell)> {
         let cells = self.spans.get(&span).into_iter().flatten();
         cells.map(|(number, cell)| (*number, cell))
@@ -341,7 +440,10 @@ impl Books {
 
     /// What a tenant used in a month.
     pub(crate) fn month(&self, month: u64, number: Number) -> Option<&Month> {
-        self.months.get(&month)?.get(&number)
+        match &self.tenant(number)?.month {
+            Some((open, book)) if *open == month => Some(book),
+            _ => self.months.get(&month)?.get(&number),
+        }
     }
 
     /// What changed since it was last taken, by span and place.
@@ -356,6 +458,10 @@ impl Books {
         self.fresh = left;
         let mut taken: Vec<(u64, Number)> = taken;
         for (span, number) in &taken {
+            let open = self.tenant(*number).and_then(|tenant| tenant.span.as_ref());
+            if open.is_some_and(|(open, _)| open == span) {
+                self.put_away(*number);
+            }
             let cells = self.spans.get_mut(span);
             if let Some(cell) = cells.and_then(|cells| cells.get_mut(number)) {
                 cell.is_fresh = false;
@@ -414,15 +520,6 @@ impl Books {
         }
         found
     }
-
-    /// The places of these tenants, of those that used anything.
-    pub(crate) fn numbers<'a>(
-        &self,
-        tenants: impl IntoIterator<Item = &'a String>,
-    ) -> BTreeSet<Number> {
-        let tenants = tenants.into_iter();
-        tenants.filter_map(|tenant| self.known(tenant)).collect()
-    }
 }
 
 #[cfg(test)]
@@ -446,6 +543,9 @@ mod tests {
     }
 
     fn spans(books: &Books) -> Vec<(u64, u64)> {
+        let mut books = books.clone();
+        books.put_away(T);
+        books.let_go();
         let cells = books.spans.iter();
         cells
             .flat_map(|(span, cells)| cells.values().map(|cell| (*span, cell.device_ms)))
@@ -473,7 +573,7 @@ mod tests {
         }
         let kept = spans(&books);
         assert_eq!((kept.len(), kept.first().unwrap().0), (SPANS, 10));
-        assert_eq!(books.cells, SPANS);
+        assert!(books.cells <= SPANS);
     }
 
     #[test]

@@ -134,10 +134,7 @@ pub(crate) struct Bounds {
 
 impl Judge {
     /// Books what a tenant used in one record, and holds it against its caps.
-    pub(crate) fn cap(&mut self, record: &Record<'_>, tenant: &str, load: &Load) {
-        let Some(bounds) = self.answers.get(tenant).map(|answer| answer.bounds) else {
-            return;
-        };
+    pub(crate) fn cap(&mut self, record: &Record<'_>, tenant: &str, bounds: Bounds, load: &Load) {
         let interval = (record.usage.wall_start_ms, record.usage.wall_end_ms);
         let length = interval.1.saturating_sub(interval.0).max(1);
         let booked = self

@@ -132,9 +132,11 @@ impl Judge {
             self.observe(Rule::UseUnattributed, record.subject(), episode);
         }
         for (tenant, (models, mut load)) in used {
-            let broken = self.judge_use(&record, &tenant, models);
+            let (broken, bounds) = self.judge_use(&record, &tenant, models);
             load.alone(interval, totals.devices.len());
-            self.cap(&record, &tenant, &load);
+            if let Some(bounds) = bounds {
+                self.cap(&record, &tenant, bounds, &load);
+            }
             if let Some(window) = late {
                 self.establish(&record, window, &tenant, &broken);
             }
@@ -199,19 +201,20 @@ impl Judge {
         }
     }
 
-    /// Judges a use as known then; gives what it breaks, by model of device.
+    /// Judges a use as known then; gives what it breaks, by model of device, and what bounds it.
     fn judge_use(
         &mut self,
         record: &Record<'_>,
         tenant: &str,
         models: BTreeSet<Model>,
-    ) -> BTreeMap<Model, BTreeSet<Cause>> {
-        let mut all = BTreeMap::new();
+    ) -> (BTreeMap<Model, BTreeSet<Cause>>, Option<Bounds>) {
+        let (mut all, mut bounds) = (BTreeMap::new(), None);
         // One record is one piece of evidence, whatever classes of device were used in it.
         let mut found: BTreeMap<Cause, Episode> = BTreeMap::new();
         let mut kinds = BTreeMap::new();
         for model in models {
-            let breaches = self.breaches(record, tenant, model);
+            let (breaches, bound) = self.breaches(record, tenant, model);
+            bounds = bound.or(bounds);
             for breach in breaches.iter() {
                 let told = Some(model.class);
                 if let Some(episode) = found.get_mut(&breach.cause) {
@@ -247,12 +250,17 @@ impl Judge {
         for (cause, episode) in found {
             self.observe(cause, Subject::Tenant(tenant.to_owned()), episode);
         }
-        all
+        (all, bounds)
     }
 
-    /// What the use of a model at the record's site breaks. Registry and pack are asked once for as
+    /// What the use of a model at the record's site breaks, and what bounds the tenant's use. Registry and pack are asked once for as
     /// long as neither their knowledge nor what it says of the instant changes.
-    fn breaches(&mut self, record: &Record<'_>, tenant: &str, model: Model) -> Arc<[Breach]> {
+    fn breaches(
+        &mut self,
+        record: &Record<'_>,
+        tenant: &str,
+        model: Model,
+    ) -> (Arc<[Breach]>, Option<Bounds>) {
         let (instant, site) = (record.instant(), record.host.site.as_str());
         let revision = self.registry.revision();
         let holds = |answer: &&Answer| {
@@ -262,7 +270,7 @@ impl Judge {
         if let Some(answer) = self.answers.get(tenant).filter(holds) {
             let known = answer.breaches.get(site).and_then(|of| of.get(&model));
             if let Some(known) = known {
-                return Arc::clone(known);
+                return (Arc::clone(known), Some(answer.bounds));
             }
         } else {
             let at = Moment::as_known_then(record.index, instant);
@@ -287,6 +295,7 @@ impl Judge {
                 ceilings: Ceilings::of(Some(&standing), self.packs.of(record.index)),
                 is_approved: matches!(standing.vetting, Vetting::Approved(_)),
             };
+            self.books.bind(bounds.number, bounds.ceilings);
             let answer = Answer {
                 revision,
                 bounds,
@@ -297,8 +306,9 @@ impl Judge {
             self.answers.insert(tenant.to_owned(), answer);
         }
         let Some(answer) = self.answers.get(tenant) else {
-            return Arc::new([]);
+            return (Arc::new([]), None);
         };
+        let bounds = answer.bounds;
         let ware = self.ware(model, site);
         let asked = Asked::of(self.packs.of(record.index));
         let found: Arc<[Breach]> = rules::judge(&answer.standing, &ware, instant, &asked).into();
@@ -306,7 +316,7 @@ impl Judge {
             let of = answer.breaches.entry(site.to_owned()).or_default();
             of.insert(model, Arc::clone(&found));
         }
-        found
+        (found, Some(bounds))
     }
 
     /// The span of instants around `instant`, end excluded, in which registry and pack say the same.

@@ -25,8 +25,8 @@ use crate::{
     episodes::Episode,
     findings::{Rule, Severity, Subject},
     month,
-    registry::links::{Group, Groups},
-    rounds::{Seen, key},
+    registry::links::Group,
+    rounds::{Linked, Seen, key},
 };
 
 /// Operations of a millisecond of TPP 1 at one bit.
@@ -93,10 +93,11 @@ impl Reach {
 
 impl Judge {
     /// Tenants, alone or with those linked to them, whose operations may reach the threshold.
-    pub(crate) fn operations(&self, due: &[(u64, Number)], groups: &Groups) -> Vec<Seen> {
+    pub(crate) fn operations(&self, due: &[(u64, Number)], linked: &Linked) -> Vec<Seen> {
         let Some(terms) = self.terms() else {
             return Vec::new();
         };
+        // A month is asked of a tenant once, however many spans of it are due.
         let due: BTreeSet<(u64, Number)> = due
             .iter()
             .map(|(span, number)| (month::of(span * SPAN_MS), *number))
@@ -105,7 +106,7 @@ impl Judge {
         let mut together: BTreeSet<(u64, usize)> = BTreeSet::new();
         for (month, number) in due {
             let tenant = self.books.id(number);
-            if let Some((place, _)) = groups.of(tenant) {
+            if let Some(place) = linked.of(number) {
                 together.insert((month, place));
             }
             let reach = self.reach(month, number, terms);
@@ -113,7 +114,7 @@ impl Judge {
             seen.extend(found.map(|episode| Seen::of(Rule::ComputeThreshold, tenant, episode)));
         }
         for (month, place) in together {
-            let group = groups.get(place);
+            let group = linked.group(place);
             seen.extend(group.and_then(|group| self.reached_together(month, group, terms)));
         }
         seen
@@ -173,12 +174,17 @@ impl Judge {
     }
 
     /// Tenants that are linked, where they reach together what none of them reaches alone.
-    fn reached_together(&self, month: u64, group: &Group, terms: Terms) -> Option<Seen> {
+    fn reached_together(
+        &self,
+        month: u64,
+        (group, members): (&Group, &[Number]),
+        terms: Terms,
+    ) -> Option<Seen> {
         let mut parts: BTreeMap<Number, Reach> = BTreeMap::new();
-        for number in self.books.numbers(&group.members) {
-            let reach = self.reach(month, number, terms);
+        for number in members {
+            let reach = self.reach(month, *number, terms);
             if reach.ends.is_some() {
-                parts.insert(number, reach);
+                parts.insert(*number, reach);
             }
         }
         let mut all = Reach::default();

@@ -160,11 +160,13 @@ impl Judge {
             return;
         }
         let pack = Arc::clone(&proposed.pack);
+        self.look_at_all();
         self.packs.proposed.remove(&named);
         // What is inventoried from now on has the classes of its table.
         self.table = pack.devices().cloned().unwrap_or_else(DeviceTable::shipped);
         self.packs.later.push((stamp.index, pack));
         self.answers.clear();
+        self.books.unbind();
         self.registry.turn(stamp);
     }
 }

@@ -43,6 +43,8 @@ pub struct Registry {
     /// Log index and time of all that changed what is known, in the order of the log.
     learned: Vec<(u64, u64)>,
     revision: u64,
+    /// Counts statements of parties, edges and tenants, and doubt cast on them.
+    stated: u64,
     /// Log index and time of each act of each officer.
     acts: BTreeMap<[u8; 32], BTreeMap<u64, u64>>,
     eyes: FourEyes,
@@ -82,6 +84,7 @@ impl Registry {
     ) -> Result<(), NoEffect> {
         self.note(stamp);
         self.act(stamp, officer);
+        self.stated += u64::from(!matches!(event.body, Some(tenant_event::Body::State(_))));
         match &event.body {
             None => return Err(NoEffect::Empty(stamp.index)),
             Some(tenant_event::Body::Party(party)) => {
@@ -252,6 +255,7 @@ impl Registry {
             effective_ms: reach,
             ..stamp
         });
+        self.stated += 1;
         self.parties.doubt(&doubt);
         self.listings.doubt(&doubt);
         let mut said = vec![format!(
@@ -485,6 +489,11 @@ impl Registry {
     /// Counts events: an answer holds while this does not change.
     pub(crate) fn revision(&self) -> u64 {
         self.revision
+    }
+
+    /// Counts what is stated of parties, edges and tenants: links hold while this does not change.
+    pub(crate) fn stated(&self) -> u64 {
+        self.stated
     }
 
     /// The span of instants around `instant`, end excluded, in which the same knowledge gives the

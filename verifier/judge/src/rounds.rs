@@ -13,7 +13,7 @@ use crate::{
     episodes::{Episode, Key},
     findings::{Known, Rule, Subject},
     policy::Pack,
-    registry::links::Groups,
+    registry::links::{Group, Groups},
     timeline::Moment,
 };
 
@@ -25,11 +25,31 @@ const ROUND_MS: u64 = 60_000;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Rounds {
     last_ms: u64,
-    groups: Arc<Groups>,
-    /// Revision of the registry, and the span of instants, for which the groups hold.
-    hold: Option<(u64, (u64, u64))>,
+    linked: Arc<Linked>,
+    /// For what the links hold: statements, the span of instants, and tenants in the books.
+    hold: Option<(u64, (u64, u64), usize)>,
     /// Who stands for the group of a tenant, once something was found: it stays whoever joins.
     heads: BTreeMap<Number, Number>,
+}
+
+/// The groups of linked tenants, by place in the books.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Linked {
+    groups: Groups,
+    of: Vec<Option<usize>>,
+    members: Vec<Vec<Number>>,
+}
+
+impl Linked {
+    /// The group of a tenant.
+    pub(crate) fn of(&self, number: Number) -> Option<usize> {
+        *self.of.get(usize::try_from(number).ok()?)?
+    }
+
+    /// A group, with those of its members that used anything.
+    pub(crate) fn group(&self, place: usize) -> Option<(&Group, &[Number])> {
+        Some((self.groups.all().get(place)?, self.members.get(place)?))
+    }
 }
 
 /// Something that was found.
@@ -73,22 +93,29 @@ impl Judge {
             .saturating_sub(2 * self.parameters.interval_ms);
         let due = self.books.take_fresh(over);
         let compares = self.compares(last_ms);
+        self.look_at(&due, compares);
+    }
+
+    /// Looks at all that no round has looked at yet, over or not: what comes is judged by another pack.
+    pub(crate) fn look_at_all(&mut self) {
+        let due = self.books.take_fresh(u64::MAX);
+        self.look_at(&due, false);
+    }
+
+    fn look_at(&mut self, due: &[(u64, Number)], compares: bool) {
         if due.is_empty() && !compares {
             return;
         }
-        let (revision, steady) = (
-            self.registry.revision(),
-            self.registry.steady(self.clock_ms),
-        );
-        if self.rounds.hold != Some((revision, steady)) {
-            self.rounds.groups = Arc::new(self.registry.groups(self.now()));
-            self.rounds.hold = Some((revision, steady));
+        let hold = Some(self.holds());
+        if self.rounds.hold != hold {
+            self.rounds.linked = Arc::new(self.linked());
+            self.rounds.hold = hold;
         }
-        let groups = Arc::clone(&self.rounds.groups);
-        let mut seen = self.looked_at(&due, &groups);
-        seen.extend(self.profile(&due));
+        let linked = Arc::clone(&self.rounds.linked);
+        let mut seen = self.looked_at(due, &linked);
+        seen.extend(self.profile(due));
         if compares {
-            seen.extend(self.alike(&groups));
+            seen.extend(self.alike(&linked));
         }
         for one in seen {
             let head = match &one.key.subject {
@@ -110,26 +137,41 @@ impl Judge {
         if due.is_empty() {
             return Vec::new();
         }
-        let holds = (
-            self.registry.revision(),
-            self.registry.steady(self.clock_ms),
-        );
-        if self.rounds.hold == Some(holds) {
-            return self.looked_at(due, &self.rounds.groups);
+        if self.rounds.hold == Some(self.holds()) {
+            return self.looked_at(due, &self.rounds.linked);
         }
-        self.looked_at(due, &self.registry.groups(self.now()))
+        self.looked_at(due, &self.linked())
     }
 
-    fn looked_at(&self, due: &[(u64, Number)], groups: &Groups) -> Vec<Seen> {
+    fn holds(&self) -> (u64, (u64, u64), usize) {
+        let steady = self.registry.steady(self.clock_ms);
+        (self.registry.stated(), steady, self.books.len())
+    }
+
+    /// The links that are known by now.
+    fn linked(&self) -> Linked {
+        let groups = self
+            .registry
+            .groups(Moment::as_known_now(u64::MAX, self.clock_ms));
+        let mut members = vec![Vec::new(); groups.all().len()];
+        let of = self.books.all().map(|(number, id)| {
+            let place = groups.of(id)?;
+            members.get_mut(place)?.push(number);
+            Some(place)
+        });
+        let of = of.collect();
+        Linked {
+            groups,
+            of,
+            members,
+        }
+    }
+
+    fn looked_at(&self, due: &[(u64, Number)], linked: &Linked) -> Vec<Seen> {
         let mut seen = self.ramps(due);
-        seen.extend(self.structured(due, groups));
-        seen.extend(self.operations(due, groups));
+        seen.extend(self.structured(due, linked));
+        seen.extend(self.operations(due, linked));
         seen
-    }
-
-    /// All that was heard, at the log's time.
-    fn now(&self) -> Moment {
-        Moment::as_known_now(u64::MAX, self.clock_ms)
     }
 
     /// A limit of the pack in force.
@@ -139,9 +181,9 @@ impl Judge {
     }
 
     /// What bounds a tenant's use; one that is not approved, by the pack alone.
-    pub(crate) fn ceilings(&self, tenant: &str, pack: &Pack) -> Ceilings {
-        let known = self.answers.get(tenant);
-        known.map_or_else(|| Ceilings::of(None, pack), |answer| answer.bounds.ceilings)
+    pub(crate) fn ceilings(&self, number: Number, pack: &Pack) -> Ceilings {
+        let known = self.books.ceilings(number);
+        known.unwrap_or_else(|| Ceilings::of(None, pack))
     }
 
     /// Who stands for tenants that are linked: the one that did before, else the one whose evidence

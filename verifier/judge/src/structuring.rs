@@ -4,7 +4,7 @@
 //! the sum is held against the cap of each, the strictest first. A cap that one of them exceeds alone is no
 //! matter of the group: that one has a finding of its own, or is allowed more.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use crate::{
     Judge,
@@ -13,8 +13,8 @@ use crate::{
     episodes::Episode,
     findings::{Rule, Subject},
     month,
-    registry::links::{Group, Groups},
-    rounds::{Seen, key},
+    registry::links::Group,
+    rounds::{Linked, Seen, key},
 };
 
 /// Most tenants whose part is told, the largest.
@@ -30,25 +30,24 @@ struct Part {
 }
 
 impl Judge {
-    pub(crate) fn structured(&self, due: &[(u64, Number)], groups: &Groups) -> Vec<Seen> {
+    pub(crate) fn structured(&self, due: &[(u64, Number)], linked: &Linked) -> Vec<Seen> {
         let mut spans: BTreeSet<(usize, u64)> = BTreeSet::new();
         let mut months: BTreeSet<(usize, u64)> = BTreeSet::new();
+        let mut of: Option<(u64, u64)> = None;
         for (span, number) in due {
-            if let Some((place, _)) = groups.of(self.books.id(*number)) {
+            if let Some(place) = linked.of(*number) {
                 spans.insert((place, *span));
-                months.insert((place, month::of(span * SPAN_MS)));
-            }
-        }
-        let mut members: BTreeMap<usize, BTreeSet<Number>> = BTreeMap::new();
-        for (place, _) in &spans {
-            if let Some(group) = groups.get(*place) {
-                let of = || self.books.numbers(&group.members);
-                members.entry(*place).or_insert_with(of);
+                let month = match of {
+                    Some((same, month)) if same == *span => month,
+                    _ => month::of(span * SPAN_MS),
+                };
+                of = Some((*span, month));
+                months.insert((place, month));
             }
         }
         let mut seen = Vec::new();
         for (place, span) in spans {
-            let (Some(group), Some(members)) = (groups.get(place), members.get(&place)) else {
+            let Some((group, members)) = linked.group(place) else {
                 continue;
             };
             let cells = members.iter();
@@ -78,7 +77,7 @@ impl Judge {
             }
         }
         for (place, month) in months {
-            let (Some(group), Some(members)) = (groups.get(place), members.get(&place)) else {
+            let Some((group, members)) = linked.group(place) else {
                 continue;
             };
             let parts = members.iter().filter_map(|number| {
@@ -116,8 +115,8 @@ impl Judge {
         let total = all.fold(0, u64::saturating_add);
         let pack = self.packs.newest();
         let caps = parts.iter().filter_map(|part| {
-            let id = self.books.id(part.number);
-            Some((self.ceilings(id, pack).get(measure)?, id))
+            let ceiling = self.ceilings(part.number, pack).get(measure)?;
+            Some((ceiling, self.books.id(part.number)))
         });
         let caps: BTreeSet<(Ceiling, &str)> = caps.collect();
         let limit = |most: u64| match measure {

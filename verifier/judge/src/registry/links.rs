@@ -61,15 +61,14 @@ pub(crate) struct Groups {
 }
 
 impl Groups {
-    /// The group of a tenant, with its place; `None` for one that is linked to nobody.
-    pub(crate) fn of(&self, tenant: &str) -> Option<(usize, &Group)> {
-        let place = *self.of.get(tenant)?;
-        Some((place, self.groups.get(place)?))
+    /// The place of a tenant's group; `None` for one that is linked to nobody.
+    pub(crate) fn of(&self, tenant: &str) -> Option<usize> {
+        self.of.get(tenant).copied()
     }
 
-    /// The group at a place.
-    pub(crate) fn get(&self, place: usize) -> Option<&Group> {
-        self.groups.get(place)
+    /// All groups, by place.
+    pub(crate) fn all(&self) -> &[Group] {
+        &self.groups
     }
 }
 
