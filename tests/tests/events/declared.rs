@@ -66,12 +66,16 @@ async fn what_an_officer_declares_for_a_site_is_held_against_its_hosts() {
     );
     let kept = deployment.keep_checkpoint("kept");
     let told = deployment.audit(&kept);
-    let due = ["INVENTORY_MISSING", "INVENTORY_UNEXPECTED"];
+    let missing = "INVENTORY_MISSING";
+    let due = [missing, missing, "INVENTORY_UNEXPECTED"];
     told.assert(1, "findings", "kept", &due);
 
     fs::write(file, "serial,uuid,model\n,GPU-gpu-1,H100\n").unwrap();
     deployment.succeed(&declare);
-    assert_eq!(declared()[0]["seen"], 1);
+    let waiting = Instant::now();
+    while declared()[0]["seen"] != 1 {
+        assert!(waiting.elapsed() < LIMIT, "{}", declared());
+    }
     assert_eq!(declared()[0]["unexpected"], 0);
     let help = deployment.succeed(&["host", "declare", "--help"]);
     assert!(help.contains("serial,uuid,model"), "{help}");
