@@ -106,7 +106,7 @@ impl Judge {
         if due.is_empty() && !compares {
             return;
         }
-        let hold = Some(self.holds());
+        let hold = Some(self.links_hold());
         if self.rounds.hold != hold {
             self.rounds.linked = Arc::new(self.linked());
             self.rounds.hold = hold;
@@ -137,13 +137,14 @@ impl Judge {
         if due.is_empty() {
             return Vec::new();
         }
-        if self.rounds.hold == Some(self.holds()) {
+        if self.rounds.hold == Some(self.links_hold()) {
             return self.looked_at(due, &self.rounds.linked);
         }
         self.looked_at(due, &self.linked())
     }
 
-    fn holds(&self) -> (u64, (u64, u64), usize) {
+    /// What says, while it is the same, that the links known before still are.
+    fn links_hold(&self) -> (u64, (u64, u64), usize) {
         let steady = self.registry.steady(self.clock_ms);
         (self.registry.stated(), steady, self.books.len())
     }
