@@ -100,8 +100,7 @@ impl Judge {
             chain,
             inventory: (usage.inventory, host.listed()),
         };
-        let shown = if self.matching { lines } else { &[] };
-        for heap in self.heaps(&record, shown) {
+        for heap in self.heaps(&record, lines) {
             let share = match &heap.owner {
                 Owner::Tenant(tenant) => Share::Tenant(tenant),
                 Owner::Nobody(_) => Share::Unattributed,
@@ -119,7 +118,7 @@ impl Judge {
                     of.0.extend(heap.used);
                     of.1.add(&heap.load);
                 }
-                Owner::Nobody(why) if !heap.used.is_empty() => {
+                Owner::Nobody(why) if !heap.used.is_empty() && self.matching => {
                     let new = || record.observed(self.clock_ms);
                     nobodys
                         .get_or_insert_with(new)
@@ -147,9 +146,13 @@ impl Judge {
     fn heaps(&mut self, record: &Record<'_>, lines: &[Option<v1::UsageLine>]) -> Vec<Heap> {
         let workloads = record.usage.workloads;
         let moment = (record.index, record.instant());
-        let known = self
-            .ownership
-            .of(record.chain, workloads, &self.bindings, moment);
+        let mut known = match self.matching {
+            true => Some(
+                self.ownership
+                    .of(record.chain, workloads, &self.bindings, moment),
+            ),
+            false => None,
+        };
         let mut heaps: Vec<Heap> = Vec::with_capacity(4);
         // Whose a workload is is the same on every line of one record, and dear to find.
         let mut kinds: BTreeMap<Kind, usize> = BTreeMap::new();
@@ -159,7 +162,10 @@ impl Judge {
             let class = model.class;
             let kind = (line.kind, line.workload, line.reason, class);
             let place = *kinds.entry(kind).or_insert_with(|| {
-                let owner = owner(record, line, &self.bindings, known);
+                let owner = match &mut known {
+                    Some(known) => owner(record, line, &self.bindings, known),
+                    None => unmatched(line),
+                };
                 let planned = rules::is_planned(line.reason());
                 let shared = owners.entry((owner.clone(), class, planned));
                 *shared.or_insert_with(|| {
@@ -253,8 +259,8 @@ impl Judge {
         (all, bounds)
     }
 
-    /// What the use of a model at the record's site breaks, and what bounds the tenant's use. Registry and pack are asked once for as
-    /// long as neither their knowledge nor what it says of the instant changes.
+    /// What the use of a model at the record's site breaks, and what bounds the tenant's use. Registry and
+    /// pack are asked once for as long as neither their knowledge nor what it says of the instant changes.
     fn breaches(
         &mut self,
         record: &Record<'_>,
@@ -425,6 +431,15 @@ impl Judge {
             },
             episode,
         );
+    }
+}
+
+/// Whose a line is where nobody is asked.
+fn unmatched(line: &v1::UsageLine) -> Owner {
+    match line.kind() {
+        LineKind::Idle => Owner::Idle,
+        LineKind::NotObserved => Owner::NotObserved,
+        _ => Owner::Nobody("not asked".into()),
     }
 }
 

@@ -245,7 +245,8 @@ impl Judge {
         self
     }
 
-    /// Asks of no line whose it is: to measure what that takes. All of it then counts as withheld.
+    /// Asks of no line whose it is: to measure what that takes. All use then counts as nobody's, and is no
+    /// finding.
     pub fn without_matching(mut self) -> Self {
         self.matching = false;
         self

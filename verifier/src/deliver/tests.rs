@@ -50,6 +50,7 @@ fn finding(id: &str, open: bool, logged_ms: u64) -> Finding {
         shadow: false,
         title: format!("tenant {id} used devices without an approval"),
         tenant: Some(id.into()),
+        tenants: Vec::new(),
         host: None,
         chain: None,
         device: None,
