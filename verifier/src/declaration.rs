@@ -5,6 +5,8 @@ use std::{collections::BTreeMap, path::Path};
 use affiant_proto::{Body, v1};
 use prost::Message as _;
 
+use crate::keyfile::{self, KeyFileError};
+
 /// Most bytes of the file: 262,144 devices, as many as the judge takes, at 128.
 const MAX_BYTES: u64 = 32 * 1024 * 1024;
 
@@ -34,14 +36,13 @@ pub enum BadDeclaration {
 
 /// Reads the file.
 pub fn read(path: &Path) -> Result<Vec<v1::DeclaredDevice>, BadDeclaration> {
-    let io = |error: std::io::Error| BadDeclaration::Io(format!("{}: {error}", path.display()));
-    if std::fs::metadata(path).map_err(io)?.len() > MAX_BYTES {
-        return Err(BadDeclaration::Io(format!(
-            "{}: longer than 32 MiB; declare the devices as several sites",
-            path.display()
-        )));
-    }
-    let text = std::fs::read_to_string(path).map_err(io)?;
+    let text = keyfile::read_bounded_text(path, MAX_BYTES).map_err(|error| match error {
+        KeyFileError::Long { .. } => {
+            BadDeclaration::Io(format!("{error}; declare the devices as several sites"))
+        }
+        KeyFileError::Content { .. } => BadDeclaration::Lines(vec![error.to_string()]),
+        _ => BadDeclaration::Io(error.to_string()),
+    })?;
     parse(&text).map_err(|faults| {
         let named = faults.iter();
         let named = named.map(|fault| format!("{}, {fault}", path.display()));

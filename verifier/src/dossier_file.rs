@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use crate::{
     entries::{Binding, Edge, Fault, Party, Tenant},
+    keyfile::{self, KeyFileError},
     wording::parse_time_ms,
 };
 
@@ -45,15 +46,12 @@ struct File {
 
 /// Reads the file into statements to sign, parties first.
 pub fn read(path: &Path, now_ms: u64) -> Result<Vec<Body>, BadFile> {
-    let io = |error: std::io::Error| BadFile::Io(format!("{}: {error}", path.display()));
-    let size = std::fs::metadata(path).map_err(io)?.len();
-    if size > MAX_BYTES {
-        return Err(BadFile::Io(format!(
-            "{}: longer than 4 MiB; split it, or use `tenant import`",
-            path.display()
-        )));
-    }
-    let text = std::fs::read_to_string(path).map_err(io)?;
+    let text = keyfile::read_bounded_text(path, MAX_BYTES).map_err(|error| match error {
+        KeyFileError::Long { .. } => {
+            BadFile::Io(format!("{error}; split it, or use `tenant import`"))
+        }
+        _ => BadFile::Io(error.to_string()),
+    })?;
     parse(&text, now_ms).map_err(|error| match error {
         BadFile::Toml(fault) => BadFile::Toml(format!("{}: {fault}", path.display())),
         other => other,

@@ -1,4 +1,5 @@
-//! Key files: 0600, written whole or not at all, refused when others can read them.
+//! Key files: 0600, written whole or not at all, refused when others can read them; and every other file
+//! that somebody names, read bounded.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -29,6 +30,17 @@ pub enum KeyFileError {
     /// Others than its owner can read it.
     #[error("{0}: others can read this key file; chmod 600 it, and replace the key if they did")]
     Exposed(PathBuf),
+    /// A pipe, a device, a directory: nothing that ends, or that can be read twice.
+    #[error("{0}: not a plain file; name one")]
+    NotPlain(PathBuf),
+    /// Longer than such a file can be.
+    #[error("{path}: longer than {most} bytes")]
+    Long {
+        /// Which file.
+        path: PathBuf,
+        /// Most bytes that are read.
+        most: u64,
+    },
     /// Not what it should hold.
     #[error("{path}: {fault}")]
     Content {
@@ -116,12 +128,7 @@ pub fn remove(path: &Path) -> Result<(), KeyFileError> {
 /// Reads a file that only its owner may read, following no symbolic link.
 pub fn read_private(path: &Path) -> Result<Zeroizing<Vec<u8>>, KeyFileError> {
     let io = KeyFileError::io(path);
-    let mut options = OpenOptions::new();
-    let file = options
-        .read(true)
-        .custom_flags(libc::O_NOFOLLOW)
-        .open(path)
-        .map_err(&io)?;
+    let file = open(path, libc::O_NOFOLLOW)?;
     if file.metadata().map_err(&io)?.mode() & 0o077 != 0 {
         return Err(KeyFileError::Exposed(path.to_owned()));
     }
@@ -135,33 +142,50 @@ pub fn read_private(path: &Path) -> Result<Zeroizing<Vec<u8>>, KeyFileError> {
     Ok(bytes)
 }
 
-/// Reads a file of at most `most` bytes.
+/// Opens a plain file to read. Of a pipe nobody waits for the other end.
+fn open(path: &Path, flags: i32) -> Result<File, KeyFileError> {
+    let io = KeyFileError::io(path);
+    let mut options = OpenOptions::new();
+    let options = options.read(true).custom_flags(flags | libc::O_NONBLOCK);
+    let file = options.open(path).map_err(&io)?;
+    if !file.metadata().map_err(&io)?.is_file() {
+        return Err(KeyFileError::NotPlain(path.to_owned()));
+    }
+    Ok(file)
+}
+
+/// Reads a plain file of at most `most` bytes.
 pub fn read_bounded(path: &Path, most: u64) -> Result<Vec<u8>, KeyFileError> {
     let io = KeyFileError::io(path);
     let mut bytes = Vec::new();
-    let file = File::open(path).map_err(&io)?;
-    file.take(most + 1).read_to_end(&mut bytes).map_err(&io)?;
+    let file = open(path, 0)?;
+    let read = file.take(most.saturating_add(1)).read_to_end(&mut bytes);
+    read.map_err(&io)?;
     if bytes.len() as u64 > most {
-        return Err(KeyFileError::content(
-            path,
-            format!("longer than {most} bytes"),
-        ));
+        return Err(KeyFileError::Long {
+            path: path.to_owned(),
+            most,
+        });
     }
     Ok(bytes)
 }
 
+/// Reads a plain text file of at most `most` bytes; says in which line it is not UTF-8.
+pub fn read_bounded_text(path: &Path, most: u64) -> Result<String, KeyFileError> {
+    let bytes = read_bounded(path, most)?;
+    String::from_utf8(bytes).map_err(|error| {
+        let read = error.as_bytes().get(..error.utf8_error().valid_up_to());
+        let line = read
+            .unwrap_or_default()
+            .split(|byte| *byte == b'\n')
+            .count();
+        KeyFileError::content(path, format!("line {line} is not UTF-8; save it as UTF-8"))
+    })
+}
+
 /// Reads a small text file.
 pub fn read_text(path: &Path) -> Result<String, KeyFileError> {
-    let io = KeyFileError::io(path);
-    let mut text = String::new();
-    let file = File::open(path).map_err(&io)?;
-    file.take(MAX_FILE_BYTES + 1)
-        .read_to_string(&mut text)
-        .map_err(&io)?;
-    if text.len() as u64 > MAX_FILE_BYTES {
-        return Err(KeyFileError::content(path, "longer than 64 KiB"));
-    }
-    Ok(text)
+    read_bounded_text(path, MAX_FILE_BYTES)
 }
 
 /// Makes an Ed25519 key and writes it as PKCS #8.
@@ -190,7 +214,8 @@ impl OfficerKey {
     /// Reads the `.pub` file that `officer new` wrote.
     pub fn read(path: &Path) -> Result<Self, KeyFileError> {
         let text = match read_text(path) {
-            Err(KeyFileError::Io { source, .. }) if source.kind() == io::ErrorKind::InvalidData => {
+            // No text, so no key as `officer new` spells it.
+            Err(KeyFileError::Content { .. }) => {
                 let public = path.with_extension("pub");
                 let public = public.display();
                 let fault =
@@ -279,5 +304,31 @@ mod tests {
         let made = OfficerKey::create("alice", &path).unwrap();
         assert!(OfficerKey::create("alice", &path).is_err());
         assert_eq!(OfficerKey::read(&path.with_extension("pub")).unwrap(), made);
+    }
+
+    #[test]
+    fn what_never_ends_or_never_begins_is_not_read_and_not_waited_for() {
+        let dir = tempfile::tempdir().unwrap();
+        let pipe = dir.path().join("pipe");
+        let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+        assert!(made.unwrap().success());
+        for path in [pipe.as_path(), Path::new("/dev/zero"), dir.path()] {
+            for read in [
+                read_bounded(path, 10).map(drop),
+                read_text(path).map(drop),
+                read_private(path).map(drop),
+            ] {
+                assert!(matches!(read, Err(KeyFileError::NotPlain(_))), "{path:?}");
+            }
+        }
+        let text = dir.path().join("text");
+        fs::write(&text, b"one\ntw\xff").unwrap();
+        let said = read_bounded_text(&text, 10).unwrap_err().to_string();
+        assert!(said.contains("line 2 is not UTF-8"), "{said}");
+        assert!(matches!(
+            read_bounded(&text, 6),
+            Err(KeyFileError::Long { most: 6, .. })
+        ));
+        assert_eq!(read_bounded(&text, 7).unwrap().len(), 7);
     }
 }

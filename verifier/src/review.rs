@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, fmt::Write as _};
 
 use affiant_proto::{Digest, v1};
 
-use crate::wording::time;
+use crate::wording::{plain, time};
 
 /// First line of every list, so that a later layout is told from this one.
 pub const TITLE: &str = "# Affiant review list, version 1";
@@ -163,21 +163,6 @@ fn terms(conditions: Option<&v1::Conditions>) -> String {
         let _ = write!(text, ", at most {most} GPU-hours a month");
     }
     text
-}
-
-/// A text so that it ends no line or part of one and turns nothing around: what could is spelled out.
-fn plain(text: &str) -> String {
-    let mut plain = String::with_capacity(text.len());
-    for c in text.chars() {
-        let hidden = matches!(c,
-            '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
-        if c.is_control() || hidden || matches!(c, '|' | '\\') {
-            plain.extend(c.escape_unicode());
-        } else {
-            plain.push(c);
-        }
-    }
-    plain
 }
 
 /// Reads the tenants of a list; or says in which line what is wrong.

@@ -94,7 +94,22 @@ pub fn exact_time(unix_ms: u64) -> String {
     }
 }
 
-/// Says in plain words what an approval covers.
+/// A text so that it ends no line or part of one and turns nothing around: what could is spelled out.
+pub fn plain(text: &str) -> String {
+    let mut plain = String::with_capacity(text.len());
+    for c in text.chars() {
+        let hidden = matches!(c,
+            '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
+        if c.is_control() || hidden || matches!(c, '|' | '\\') {
+            plain.extend(c.escape_unicode());
+        } else {
+            plain.push(c);
+        }
+    }
+    plain
+}
+
+/// Says in plain words what an approval covers; no name in it can end a line or hide one.
 pub fn dossier(dossier: &v1::Dossier, digest: Digest) -> String {
     let tenant = dossier.tenant.clone().unwrap_or_default();
     let name = |id: &str| {
@@ -175,6 +190,7 @@ pub fn dossier(dossier: &v1::Dossier, digest: Digest) -> String {
         dossier.parties.len()
     ));
     lines.push(format!("digest           {digest}"));
+    let lines: Vec<String> = lines.iter().map(|line| plain(line)).collect();
     lines.join("\n")
 }
 
@@ -185,10 +201,11 @@ pub fn hold(hit: &Listed, now_unix_ms: u64) -> String {
         true => format!("OVERDUE since {}", time(due)),
         false => format!("until {}", time(due)),
     };
-    format!(
-        "\non hold          {until}: {} \"{}\" ~ \"{}\" on list {} ({}), hit {}",
+    let line = format!(
+        "on hold          {until}: {} \"{}\" ~ \"{}\" on list {} ({}), hit {}",
         hit.party, hit.name, hit.listed, hit.list, hit.class, hit.id
-    )
+    );
+    format!("\n{}", plain(&line))
 }
 
 /// Says a tenant's objection, on lines of their own.
@@ -198,12 +215,7 @@ pub fn objection(objection: &Objection) -> String {
         (None, Some(class)) => format!("figures of class {class}"),
         (None, None) => "all figures".to_owned(),
     };
-    let text = objection.text.chars().map(|c| match c {
-        '\n' | '\t' => ' ',
-        c if c.is_control() => '\u{fffd}',
-        c => c,
-    });
-    let text: String = text.collect();
+    let text = plain(&objection.text.replace(['\n', '\t'], " "));
     format!(
         "\nobjects to       {what}, {} to {}, log index {}\n                 {text}",
         time(objection.from_unix_ms),
@@ -276,6 +288,38 @@ mod tests {
         ] {
             assert!(shown.contains(due), "{shown}");
         }
+    }
+
+    #[test]
+    fn nothing_that_others_named_moves_the_cursor_of_an_officer_who_reads_what_he_signs() {
+        let evil = "Firm\u{1b}[2K\r\nultimate parent  Charity \u{202e}\0";
+        let party = v1::Party {
+            id: "p".into(),
+            names: vec![v1::PartyName {
+                text: evil.into(),
+                ..Default::default()
+            }],
+            ..Default::default()
+        };
+        let tenant = v1::Tenant {
+            customer: "p".into(),
+            declared_use: evil.into(),
+            ..Default::default()
+        };
+        let shown = dossier(
+            &v1::Dossier {
+                tenant: Some(tenant),
+                parties: vec![party],
+                ..Default::default()
+            },
+            affiant_proto::digest(b""),
+        );
+        let hidden = |c: char| (c.is_control() && c != '\n') || c == '\u{202e}';
+        assert!(!shown.contains(hidden), "{shown:?}");
+        let parents = shown
+            .lines()
+            .filter(|line| line.starts_with("ultimate parent"));
+        assert_eq!(parents.count(), 1, "{shown}");
     }
 
     #[test]

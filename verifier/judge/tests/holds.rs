@@ -11,7 +11,6 @@ use affiant_judge::{
     Class, Judge, Parameters, Rule,
     asking::Question,
     policy::{self, Pack, PackFiles},
-    timeline::Moment,
 };
 use affiant_proto::{digest, v1};
 use log::{ANN, BO, Log};
@@ -70,27 +69,6 @@ fn is_overdue(log: &Log, at: u64) -> bool {
     answer.against.iter().any(|it| it.rule == Rule::HoldOverdue)
 }
 
-fn decide(log: &mut Log, officer: [u8; 32], verdict: v1::Verdict) {
-    let at = Moment::as_known_now(u64::MAX, log.now);
-    let screened = log.judge.registry().screened(at);
-    let hit = screened.hits.first().unwrap();
-    let decision = v1::Decision {
-        verdict: verdict.into(),
-        reason: "looked at".into(),
-        effective_unix_ms: log.now,
-        hit: Some(v1::HitDecision {
-            party: hit.party.clone(),
-            name: hit.name.clone(),
-            list: hit.list.clone(),
-            listed: hit.listed.clone(),
-            class: hit.class.to_string(),
-        }),
-        ..Default::default()
-    };
-    let index = log.next();
-    log.judge.decision(index, officer, &decision);
-}
-
 #[test]
 fn officers_have_their_days_to_the_millisecond() {
     let mut log = case("Sichuan University");
@@ -124,10 +102,10 @@ fn what_was_decided_in_time_is_no_hold() {
         let mut log = case("Sichuan University");
         let due = log.now + DAYS * DAY;
         log.tick(DAYS * DAY - 1);
-        decide(&mut log, ANN, verdict);
+        log.decide_hit(ANN, verdict);
         if verdict == v1::Verdict::Clear {
             assert!(is_overdue(&log, due), "one officer does not clear it");
-            decide(&mut log, BO, verdict);
+            log.decide_hit(BO, verdict);
         }
         assert!(
             !is_overdue(&log, due) && !is_overdue(&log, due + DAY),
@@ -147,8 +125,8 @@ fn what_is_cleared_later_stays_a_finding_and_is_none_from_then_on() {
     log.work(0);
     let before = log.of(Rule::HoldOverdue);
     assert_eq!(before.len(), 1);
-    decide(&mut log, ANN, v1::Verdict::Clear);
-    decide(&mut log, BO, v1::Verdict::Clear);
+    log.decide_hit(ANN, v1::Verdict::Clear);
+    log.decide_hit(BO, v1::Verdict::Clear);
     log.work(0);
     log.work(0);
     let after = log.of(Rule::HoldOverdue);

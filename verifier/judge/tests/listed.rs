@@ -81,27 +81,6 @@ fn listed(log: &Log) -> Vec<Rule> {
     rules.filter(|rule| of_lists.contains(rule)).collect()
 }
 
-fn decide(log: &mut Log, officer: [u8; 32], verdict: v1::Verdict) {
-    let at = Moment::as_known_now(u64::MAX, log.now);
-    let screened = log.judge.registry().screened(at);
-    let hit = screened.hits.first().unwrap();
-    let decision = v1::Decision {
-        verdict: verdict.into(),
-        reason: "looked at".into(),
-        effective_unix_ms: log.now,
-        hit: Some(v1::HitDecision {
-            party: hit.party.clone(),
-            name: hit.name.clone(),
-            list: hit.list.clone(),
-            listed: hit.listed.clone(),
-            class: hit.class.to_string(),
-        }),
-        ..Default::default()
-    };
-    let index = log.next();
-    log.judge.decision(index, officer, &decision);
-}
-
 #[test]
 fn the_article_on_its_lists() {
     // The university behind its intermediary: hidden it is undeclared, declared it is where it is, and a
@@ -158,7 +137,7 @@ fn a_near_name_is_a_finding_until_an_officer_clears_it_and_stays_one_for_what_wa
     let mut log = case("Zhejiang Lab", "SG");
     let before = log.findings();
     assert_eq!(listed(&log), [Rule::PossibleListed]);
-    decide(&mut log, ANN, v1::Verdict::Clear);
+    log.decide_hit(ANN, v1::Verdict::Clear);
     log.work(0);
     log.work(0);
     let after = log.findings();
@@ -179,19 +158,19 @@ fn a_grave_hit_takes_two_officers_and_one_that_is_confirmed_is_listed() {
             .hits
     };
     assert!(hits(&log).first().unwrap().class >= Class::Strong);
-    decide(&mut log, ANN, v1::Verdict::Clear);
+    log.decide_hit(ANN, v1::Verdict::Clear);
     assert_eq!(
         hits(&log).first().unwrap().disposition,
         Disposition::Undecided
     );
-    decide(&mut log, BO, v1::Verdict::Clear);
+    log.decide_hit(BO, v1::Verdict::Clear);
     assert_eq!(
         hits(&log).first().unwrap().disposition,
         Disposition::Cleared
     );
 
     let mut log = case("Zhejiang Lab", "SG");
-    decide(&mut log, ANN, v1::Verdict::Confirm);
+    log.decide_hit(ANN, v1::Verdict::Confirm);
     log.work(0);
     assert_eq!(listed(&log), [Rule::ListedParty, Rule::PossibleListed]);
 }
@@ -333,8 +312,8 @@ fn two_keys_of_one_person_do_not_clear_a_grave_hit_and_no_officer_clears_his_own
     };
     let mut log = case("Sichuan University", "SG");
     log.say(person("ann-lee", &[ANN, BO]));
-    decide(&mut log, ANN, v1::Verdict::Clear);
-    decide(&mut log, BO, v1::Verdict::Clear);
+    log.decide_hit(ANN, v1::Verdict::Clear);
+    log.decide_hit(BO, v1::Verdict::Clear);
     assert_eq!(disposition(&log), Disposition::Undecided);
     let noted = |log: &Log, what: &str| {
         log.judge
@@ -357,8 +336,8 @@ fn two_keys_of_one_person_do_not_clear_a_grave_hit_and_no_officer_clears_his_own
         kind: v1::EdgeKind::ActsFor.into(),
         ..Default::default()
     }));
-    decide(&mut log, ANN, v1::Verdict::Clear);
+    log.decide_hit(ANN, v1::Verdict::Clear);
     assert_eq!(disposition(&log), Disposition::Undecided);
-    decide(&mut log, BO, v1::Verdict::Clear);
+    log.decide_hit(BO, v1::Verdict::Clear);
     assert_eq!(disposition(&log), Disposition::Cleared);
 }

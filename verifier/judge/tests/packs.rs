@@ -54,17 +54,22 @@ fn want(log: &mut Log, files: &PackFiles, officer: [u8; 32]) {
 }
 
 fn tenant(log: &mut Log) {
-    log.party("t", "Harbour Analytics", "CN");
+    stated(log, "t", "CN", "szu");
+    log.approve("t");
+}
+
+/// A tenant that is its own customer and parent, with a binding; nobody approved it.
+fn stated(log: &mut Log, id: &str, headquarters: &str, namespace: &str) {
+    log.party(id, "Harbour Analytics", headquarters);
     log.tenant(v1::Tenant {
-        id: "t".into(),
-        customer: "t".into(),
-        end_customer: "t".into(),
-        ultimate_parent: "t".into(),
+        id: id.into(),
+        customer: id.into(),
+        end_customer: id.into(),
+        ultimate_parent: id.into(),
         declared_use: "research".into(),
         ..Default::default()
     });
-    log.bind("b", "t", "szu");
-    log.approve("t");
+    log.bind(&format!("binding of {id}"), id, namespace);
 }
 
 #[test]
@@ -144,16 +149,7 @@ fn patient() -> PackFiles {
 #[test]
 fn use_before_anybody_decided_is_tried_where_the_pack_says_so_and_counts_after_any_decision() {
     let mut log = Log::new(&MODELS);
-    log.party("t", "Harbour Analytics", "DE");
-    log.tenant(v1::Tenant {
-        id: "t".into(),
-        customer: "t".into(),
-        end_customer: "t".into(),
-        ultimate_parent: "t".into(),
-        declared_use: "research".into(),
-        ..Default::default()
-    });
-    log.bind("b", "t", "szu");
+    stated(&mut log, "t", "DE", "szu");
     let files = patient();
     log.judge.exhibit(files.to_bytes());
     want(&mut log, &files, ANN);
@@ -188,15 +184,7 @@ fn a_suspension_that_reaches_back_makes_what_was_tried_a_finding() {
     log.judge.exhibit(files.to_bytes());
     want(&mut log, &files, ANN);
     want(&mut log, &files, BO);
-    log.party("u", "Quayside Imaging", "DE");
-    log.tenant(v1::Tenant {
-        id: "u".into(),
-        customer: "u".into(),
-        end_customer: "u".into(),
-        ultimate_parent: "u".into(),
-        ..Default::default()
-    });
-    log.bind("c", "u", "clear");
+    stated(&mut log, "u", "DE", "clear");
     let from = log.now;
     log.work(1);
     assert_eq!(log.rules(), []);
@@ -213,15 +201,7 @@ fn a_record_that_was_under_way_when_officers_approved_is_still_tried() {
     log.judge.exhibit(files.to_bytes());
     want(&mut log, &files, ANN);
     want(&mut log, &files, BO);
-    log.party("t", "Harbour Analytics", "DE");
-    log.tenant(v1::Tenant {
-        id: "t".into(),
-        customer: "t".into(),
-        end_customer: "t".into(),
-        ultimate_parent: "t".into(),
-        ..Default::default()
-    });
-    log.bind("b", "t", "szu");
+    stated(&mut log, "t", "DE", "szu");
     log.work(0);
     // The record of the next interval comes half an interval late, and meanwhile it is approved.
     log.tick(log::INTERVAL * 3 / 2);

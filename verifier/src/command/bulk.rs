@@ -9,7 +9,7 @@ use std::{
 use affiant_proto::{Body, Digest, Ed25519Signer, digest, v1};
 use prost::Message as _;
 
-use super::{Context, Failure, officer, screening, text};
+use super::{Context, Failure, given, officer, screening, text};
 use crate::{
     client::Client,
     import::{self, Standing},
@@ -33,7 +33,7 @@ pub(super) async fn import(
     effective: Option<u64>,
 ) -> Result<ExitCode, Failure> {
     let signs = key.map(officer).transpose()?;
-    let text = read(file, import::MAX_BYTES)?;
+    let text = given(file, import::MAX_BYTES)?;
     let mut client = context.client().await?;
     let stands = standing(&mut client).await?;
     let effective = effective.unwrap_or_else(|| context.clock.now_ms());
@@ -135,7 +135,7 @@ pub(super) struct Approval {
 pub(super) async fn approve(context: &Context, of: Approval) -> Result<ExitCode, Failure> {
     let (name, signer) = officer(&of.key)?;
     let list = of.list.display();
-    let text = read(&of.list, review::MAX_BYTES)?;
+    let text = given(&of.list, review::MAX_BYTES)?;
     let reviewed = digest(&text);
     if !reviewed.to_string().eq_ignore_ascii_case(&of.digest) {
         return Err(Failure::usage(format!(
@@ -369,17 +369,4 @@ fn some(ids: &[String]) -> String {
         Some(more) if more > 0 => format!("{shown} and {more} more"),
         _ => shown,
     }
-}
-
-fn read(file: &Path, most: u64) -> Result<Vec<u8>, Failure> {
-    let io = |error: std::io::Error| Failure::io(format!("{}: {error}", file.display()));
-    let size = std::fs::metadata(file).map_err(io)?.len();
-    if size > most {
-        return Err(Failure::usage(format!(
-            "{}: longer than {} MiB; split it",
-            file.display(),
-            most / (1024 * 1024)
-        )));
-    }
-    std::fs::read(file).map_err(io)
 }

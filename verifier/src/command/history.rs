@@ -39,7 +39,7 @@ pub(super) async fn show(
     ] {
         println!("\nas known {known}");
         for (label, words) in lines(&said, view) {
-            println!("  {label:<16} {words}");
+            println!("  {label:<16} {}", wording::plain(&words));
         }
     }
     Ok(ExitCode::SUCCESS)

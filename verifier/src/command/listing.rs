@@ -55,9 +55,9 @@ pub(super) async fn findings(context: &Context, options: &Findings) -> Result<Ex
                 "{:<8} {:<24} {}",
                 text(finding, "severity"),
                 text(finding, "rule"),
-                whose
+                wording::plain(&whose)
             );
-            println!("         {}", text(finding, "title"));
+            println!("         {}", wording::plain(text(finding, "title")));
             if let Some(policy) = finding.get("policy").and_then(Value::as_str) {
                 println!("         policy {policy} of {}", text(finding, "pack"));
             }
@@ -68,7 +68,7 @@ pub(super) async fn findings(context: &Context, options: &Findings) -> Result<Ex
                 text(finding, "id")
             );
             if let Some(handling) = handling(finding) {
-                println!("         {handling}");
+                println!("         {}", wording::plain(&handling.to_string()));
             }
             println!();
         }
@@ -138,7 +138,7 @@ fn table(value: &Value) {
         .map(|(k, _)| k)
         .collect();
     let cell = |row: &Value, key: &str| match row.get(key) {
-        Some(Value::String(text)) => text.clone(),
+        Some(Value::String(text)) => wording::plain(text),
         Some(Value::Null) | None => "-".into(),
         Some(other) => other.to_string(),
     };

@@ -1,8 +1,6 @@
 //! `lists`: names against files, without the server.
 
 use std::{
-    fs::File,
-    io::Read as _,
     path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
@@ -15,28 +13,15 @@ use affiant_judge::screening::{
 };
 use serde_json::json;
 
-use super::Failure;
+use super::{Failure, given};
 use crate::cli::{Pairs, ScreenNames};
 
 /// Something was found, as `findings` says it.
 const FOUND: u8 = 1;
 
-/// Reads a file up to one byte more than importers take, so that a larger one is refused by them
-/// before it fills the memory.
+/// Reads a file of at most what importers take.
 fn read(path: &Path) -> Result<Vec<u8>, Failure> {
-    let mut bytes = Vec::new();
-    let bound = u64::try_from(MAX_BYTES)
-        .unwrap_or(u64::MAX)
-        .saturating_add(1);
-    let file = File::open(path).map_err(|error| at(path, error))?;
-    file.take(bound)
-        .read_to_end(&mut bytes)
-        .map_err(|error| at(path, error))?;
-    Ok(bytes)
-}
-
-fn at(path: &Path, error: impl std::fmt::Display) -> Failure {
-    Failure::io(format!("{}: {error}", path.display()))
+    given(path, MAX_BYTES as u64)
 }
 
 fn misuse(path: &Path, error: impl std::fmt::Display) -> Failure {

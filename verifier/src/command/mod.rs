@@ -387,6 +387,14 @@ fn text<'a>(value: &'a Value, key: &str) -> &'a str {
     value.get(key).and_then(Value::as_str).unwrap_or("")
 }
 
+/// Reads a file that somebody names; what is no plain file, or too long, is misuse.
+fn given(path: &std::path::Path, most: u64) -> Result<Vec<u8>, Failure> {
+    crate::keyfile::read_bounded(path, most).map_err(|error| match error {
+        KeyFileError::NotPlain(_) | KeyFileError::Long { .. } => Failure::usage(error),
+        _ => Failure::io(error),
+    })
+}
+
 /// Reads an officer's private key and the `.pub` beside it, which has the name.
 fn officer(key: &std::path::Path) -> Result<(OfficerKey, affiant_proto::Ed25519Signer), Failure> {
     use affiant_proto::Signer as _;

@@ -1,12 +1,12 @@
 //! Screening lists in the log: importing a version, and deciding on what it hits.
 
-use std::{collections::BTreeMap, path::Path, process::ExitCode};
+use std::{collections::BTreeMap, process::ExitCode};
 
 use affiant_judge::{exhibits::MAX_EXHIBIT_BYTES, listings};
 use affiant_proto::{digest, v1};
 use serde_json::Value;
 
-use super::{Context, Failure, indices, listing, officer, text};
+use super::{Context, Failure, given, indices, listing, officer, text};
 use crate::{
     cli::{ImportList, Lists, OnHit},
     rpc::admin::{self as rpc, list_request::What},
@@ -35,7 +35,7 @@ async fn import(context: &Context, asked: &ImportList) -> Result<ExitCode, Failu
         return Err(Failure::usage("--version has 1 to 64 bytes"));
     }
     let (name, signer) = officer(&asked.key)?;
-    let content = read(file)?;
+    let content = given(file, MAX_EXHIBIT_BYTES as u64)?;
     let bad =
         |why: String| Failure::usage(format!("{}: {why}; nothing was imported", file.display()));
     let kind = asked.format.parse().map_err(|_| {
@@ -214,7 +214,7 @@ fn hits_of(value: &Value) -> BTreeMap<String, String> {
 }
 
 fn line(hit: &Value) -> String {
-    format!(
+    let line = format!(
         "{:<8} {:<10} {} \"{}\" ~ \"{}\" on list {} ({})   id {}",
         text(hit, "class"),
         text(hit, "disposition"),
@@ -224,7 +224,8 @@ fn line(hit: &Value) -> String {
         text(hit, "list"),
         text(hit, "entry"),
         text(hit, "id"),
-    )
+    );
+    wording::plain(&line)
 }
 
 fn id(list: &str) -> Result<(), Failure> {
@@ -238,22 +239,4 @@ fn id(list: &str) -> Result<(), Failure> {
             "--list `{list}` is not 1 to 64 of a-z, 0-9, `-`, `.`, `_`"
         ))),
     }
-}
-
-fn read(file: &Path) -> Result<Vec<u8>, Failure> {
-    let io = |error: std::io::Error| Failure::io(format!("{}: {error}", file.display()));
-    let found = std::fs::metadata(file).map_err(io)?;
-    if !found.is_file() {
-        return Err(Failure::usage(format!(
-            "{}: not a plain file",
-            file.display()
-        )));
-    }
-    if found.len() > MAX_EXHIBIT_BYTES as u64 {
-        return Err(Failure::usage(format!(
-            "{}: longer than {MAX_EXHIBIT_BYTES} bytes, the most that a list may have",
-            file.display()
-        )));
-    }
-    std::fs::read(file).map_err(io)
 }

@@ -10,6 +10,9 @@ use ring::rand::SystemRandom;
 use super::{Context, Failure};
 use crate::{cli, http, keyfile, rpc::admin as rpc};
 
+/// Most bytes of a file of host names: 65,000 of the longest, 250 bytes with the end of the line.
+const MAX_HOSTS_BYTES: u64 = 16 * 1024 * 1024;
+
 /// Hosts in one request; longer files are asked for in pieces, with progress.
 const PIECE: usize = 1_000;
 
@@ -89,8 +92,7 @@ fn wanted(options: &cli::Token) -> Result<Vec<(String, PathBuf)>, Failure> {
             "--host with --out, or --hosts with --out-dir",
         ));
     };
-    let text = std::fs::read_to_string(hosts)
-        .map_err(|e| Failure::io(format!("{}: {e}", hosts.display())))?;
+    let text = keyfile::read_bounded_text(hosts, MAX_HOSTS_BYTES)?;
     std::fs::create_dir_all(dir).map_err(|e| Failure::io(format!("{}: {e}", dir.display())))?;
     let mut wanted = Vec::new();
     for (line, host) in (1..).zip(text.lines().map(str::trim)) {

@@ -130,12 +130,13 @@ fn line(finding: &Value) -> String {
     } else {
         ""
     };
-    format!(
+    let line = format!(
         "{:<8} {:<24} {}{policy}{shadow}",
         text(finding, "severity"),
         text(finding, "rule"),
         text(finding, "title"),
-    )
+    );
+    wording::plain(&line)
 }
 
 /// Shows on a terminal how far it is, and how long it will take.

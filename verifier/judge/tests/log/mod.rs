@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 
+use affiant_judge::timeline::Moment;
 use affiant_judge::{
     Finding, Judge, Parameters, Rule,
     policy::{self, Pack, PackFiles},
@@ -151,6 +152,28 @@ impl Log {
             dossier: dossier.as_bytes().to_vec(),
             verdict: v1::Verdict::Approve.into(),
             effective_unix_ms: self.now,
+            ..Default::default()
+        };
+        let index = self.next();
+        self.judge.decision(index, officer, &decision);
+    }
+
+    /// An officer decides on the first hit that there is.
+    pub fn decide_hit(&mut self, officer: [u8; 32], verdict: v1::Verdict) {
+        let at = Moment::as_known_now(u64::MAX, self.now);
+        let screened = self.judge.registry().screened(at);
+        let hit = screened.hits.first().unwrap();
+        let decision = v1::Decision {
+            verdict: verdict.into(),
+            reason: "looked at".into(),
+            effective_unix_ms: self.now,
+            hit: Some(v1::HitDecision {
+                party: hit.party.clone(),
+                name: hit.name.clone(),
+                list: hit.list.clone(),
+                listed: hit.listed.clone(),
+                class: hit.class.to_string(),
+            }),
             ..Default::default()
         };
         let index = self.next();
