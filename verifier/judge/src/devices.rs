@@ -201,6 +201,18 @@ impl DeviceTable {
         }
     }
 
+    /// Another table in the place of this one. What this one gave as a model keeps its row.
+    pub(crate) fn give_way(&mut self, to: &Self) {
+        let before = self.rows.len();
+        self.rows.extend(to.rows.iter().cloned());
+        let shifted = |place: &usize| before + place;
+        self.by_id = to.by_id.iter().map(|(id, at)| (*id, shifted(at))).collect();
+        let named = to.by_name.iter();
+        self.by_name = named
+            .map(|(name, at)| (name.clone(), shifted(at)))
+            .collect();
+    }
+
     /// The row of a model; `None` when no row names it.
     pub(crate) fn of(&self, model: Model) -> Option<&Row> {
         self.rows.get(model.row?)

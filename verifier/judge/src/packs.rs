@@ -163,7 +163,10 @@ impl Judge {
         self.look_at_all();
         self.packs.proposed.remove(&named);
         // What is inventoried from now on has the classes of its table.
-        self.table = pack.devices().cloned().unwrap_or_else(DeviceTable::shipped);
+        match pack.devices() {
+            Some(table) => self.table.give_way(table),
+            None => self.table.give_way(&DeviceTable::shipped()),
+        }
         self.packs.later.push((stamp.index, pack));
         self.answers.clear();
         self.books.unbind();

@@ -4,8 +4,8 @@
 mod log;
 
 use affiant_judge::{
-    Known, Rule,
-    policy::{PackFiles, shipped_files},
+    Judge, Known, Parameters, Rule,
+    policy::{Pack, PackFiles, shipped_files},
 };
 use affiant_proto::v1;
 use log::{ANN, BO, Log};
@@ -209,4 +209,52 @@ fn a_record_that_was_under_way_when_officers_approved_is_still_tried() {
     log.now -= log::INTERVAL * 3 / 2;
     log.work(0);
     assert_eq!(log.rules(), []);
+}
+
+/// The laxer pack with a device table of its own, in which the first row is another device than in the
+/// shipped one, and with a policy on processing performance.
+fn with_table() -> PackFiles {
+    let files = laxer();
+    let files = files.iter().map(|(name, text)| {
+        let policy = "@id(\"large\")\n@severity(\"low\")\n@citation(\"none\")\n@status(\"in_force\")\n\
+                      @since(\"2023-11-17\")\n@mode(\"enforce\")\n@says(\"It is large.\")\n\
+                      forbid (principal, action == Action::\"use\", resource)\n\
+                      when { resource has tpp && resource.tpp > 10000 };\n";
+        let text = match name {
+            "policies.cedar" => format!("{text}\n{policy}"),
+            _ => text.to_owned(),
+        };
+        (name.to_owned(), text.into_bytes())
+    });
+    let table = "pci_device_id,names,class,tpp,pd,mem_bw,source,as_of\n\
+                 ,H200,3A090.a,15832,,,R a book,2026-11-22\n";
+    let table = ("devices.csv".to_owned(), table.as_bytes().to_vec());
+    PackFiles::new(files.chain([table]).collect::<Vec<_>>()).unwrap()
+}
+
+#[test]
+fn a_device_that_was_inventoried_by_one_table_keeps_its_row_when_a_pack_brings_another() {
+    // The first row of the shipped table: 4,992.
+    let mut log = Log::new(&["NVIDIA A100-SXM4-80GB"]);
+    stated(&mut log, "t", "DE", "szu");
+    log.approve("t");
+    let files = with_table();
+    log.judge.exhibit(files.to_bytes());
+    want(&mut log, &files, ANN);
+    want(&mut log, &files, BO);
+    assert_eq!(log.judge.pack().label().as_ref(), "ours@2");
+    log.work(0);
+    let large = |log: &Log| {
+        log.of(Rule::Policy)
+            .iter()
+            .any(|it| it.policy.as_deref() == Some("large"))
+    };
+    assert!(!large(&log), "an A100 is none of the new table's first row");
+    let pack = Pack::read(&files).unwrap();
+    let judge = Judge::new(Parameters::default()).with_pack(pack.into());
+    let mut log = Log::with(judge, &["NVIDIA H200"]);
+    stated(&mut log, "t", "DE", "szu");
+    log.approve("t");
+    log.work(0);
+    assert!(large(&log), "an H200 is");
 }
