@@ -3,7 +3,10 @@
 //! An episode is a connected part of the observations under "less than the gap apart". So sets of
 //! episodes merge in any order and grouping, and a verdict may be put together from parts.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    borrow::Borrow,
+    collections::{BTreeMap, BTreeSet},
+};
 
 use affiant_proto::{Digest, digest};
 
@@ -53,6 +56,23 @@ pub struct Episode {
     severity: Option<Severity>,
 }
 
+/// One record that broke a rule.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Observed<'a> {
+    pub(crate) index: u64,
+    /// Its interval by the wall clock.
+    pub(crate) span_ms: (u64, u64),
+    pub(crate) logged_ms: u64,
+    pub(crate) host: &'a str,
+    /// What broke it, cut by [`cut`], each with the class of device that was used.
+    pub(crate) told: &'a [(String, Class)],
+}
+
+/// A detail as a finding has room for it.
+pub(crate) fn cut(detail: &str) -> String {
+    detail.chars().take(MAX_DETAIL_CHARS).collect()
+}
+
 impl Episode {
     /// Begins with `count` pieces of evidence between two log indices and two instants.
     pub fn new(indices: (u64, u64), span_ms: (u64, u64), logged_ms: u64, count: u64) -> Self {
@@ -94,8 +114,7 @@ impl Episode {
 
     /// Adds what happened, at no host in particular.
     pub fn say(&mut self, detail: &str) {
-        self.details
-            .insert(detail.chars().take(MAX_DETAIL_CHARS).collect());
+        self.details.insert(cut(detail));
         bound(&mut self.details, MAX_DETAILS);
     }
 
@@ -106,9 +125,23 @@ impl Episode {
         self
     }
 
-    fn near(&self, other: &Self, gap_ms: u64) -> bool {
-        self.from_ms.saturating_sub(other.to_ms) < gap_ms
-            && other.from_ms.saturating_sub(self.to_ms) < gap_ms
+    fn near(&self, (from_ms, to_ms): (u64, u64), gap_ms: u64) -> bool {
+        self.from_ms.saturating_sub(to_ms) < gap_ms && from_ms.saturating_sub(self.to_ms) < gap_ms
+    }
+
+    fn take(&mut self, seen: &Observed<'_>) {
+        self.from_ms = self.from_ms.min(seen.span_ms.0);
+        self.to_ms = self.to_ms.max(seen.span_ms.1);
+        self.last_index = self.last_index.max(seen.index);
+        self.count = self.count.saturating_add(1);
+        self.logged_first_ms = self.logged_first_ms.min(seen.logged_ms);
+        self.logged_last_ms = self.logged_last_ms.max(seen.logged_ms);
+        keep(&mut self.indices, MAX_INDICES, &seen.index);
+        keep(&mut self.hosts, MAX_DETAILS, seen.host);
+        for (detail, class) in seen.told {
+            keep(&mut self.details, MAX_DETAILS, detail.as_str());
+            self.classes.insert(*class);
+        }
     }
 
     fn absorb(&mut self, other: Self) {
@@ -129,6 +162,37 @@ impl Episode {
         bound(&mut self.details, MAX_DETAILS);
         bound(&mut self.hosts, MAX_DETAILS);
     }
+}
+
+/// Where among episodes one of `span_ms` belongs, or the first is that it is near to.
+fn place(series: &[Episode], span_ms: (u64, u64), gap_ms: u64) -> usize {
+    series.partition_point(|old| old.to_ms < span_ms.0 && !old.near(span_ms, gap_ms))
+}
+
+/// Joins the episode at `from`, which has grown, with those behind it that it now is near to.
+fn bridge(series: &mut Vec<Episode>, from: usize, gap_ms: u64) {
+    while let [grown, next, ..] = series.get(from..).unwrap_or_default()
+        && next.near((grown.from_ms, grown.to_ms), gap_ms)
+    {
+        let next = series.remove(from + 1);
+        if let Some(grown) = series.get_mut(from) {
+            grown.absorb(next);
+        }
+    }
+}
+
+/// Takes an entry as [`bound`] would leave it.
+fn keep<T, Q>(set: &mut BTreeSet<T>, most: usize, entry: &Q)
+where
+    T: Ord + Borrow<Q>,
+    Q: Ord + ToOwned<Owned = T> + ?Sized,
+{
+    let is_beyond = |last: &T| set.len() >= most && entry >= last.borrow();
+    if set.last().is_some_and(is_beyond) || set.contains(entry) {
+        return;
+    }
+    set.insert(entry.to_owned());
+    bound(set, most);
 }
 
 /// Keeps the lowest entries, which is the same in whatever order they came.
@@ -156,15 +220,40 @@ impl Episodes {
     }
 
     /// Adds an observation.
-    pub fn add(&mut self, key: Key, mut new: Episode) {
+    pub fn add(&mut self, key: Key, new: Episode) {
         let series = self.series.entry(key).or_default();
-        let from =
-            series.partition_point(|old| old.to_ms < new.from_ms && !old.near(&new, self.gap_ms));
-        while let Some(old) = series.get(from).filter(|old| old.near(&new, self.gap_ms)) {
-            new.absorb(old.clone());
-            series.remove(from);
+        let from = place(series, (new.from_ms, new.to_ms), self.gap_ms);
+        let running = series.get_mut(from);
+        match running.filter(|old| old.near((new.from_ms, new.to_ms), self.gap_ms)) {
+            Some(old) => old.absorb(new),
+            None => {
+                series.insert(from, new);
+                return;
+            }
         }
-        series.insert(from, new);
+        bridge(series, from, self.gap_ms);
+    }
+
+    /// Adds one record that broke a rule, by what is told of it: the same as [`Self::add`], and without
+    /// a copy where an episode runs that tells all of it already, as with nearly every record.
+    pub(crate) fn observe(&mut self, key: &Key, seen: &Observed<'_>) {
+        let series = match self.series.get_mut(key) {
+            Some(series) => series,
+            None => self.series.entry(key.clone()).or_default(),
+        };
+        let from = place(series, seen.span_ms, self.gap_ms);
+        let running = series.get_mut(from);
+        match running.filter(|old| old.near(seen.span_ms, self.gap_ms)) {
+            Some(old) => old.take(seen),
+            None => {
+                let mut new =
+                    Episode::new((seen.index, seen.index), seen.span_ms, seen.logged_ms, 0);
+                new.take(seen);
+                series.insert(from, new);
+                return;
+            }
+        }
+        bridge(series, from, self.gap_ms);
     }
 
     /// Adds all of another set.
@@ -424,6 +513,27 @@ mod tests {
             let right = join(a.clone(), join(b, c));
             prop_assert_eq!(left, right);
             prop_assert_eq!(join(a.clone(), Episodes::new(100)), a);
+        }
+
+        #[test]
+        fn a_record_that_is_borrowed_says_what_one_that_is_copied_does(a in any_set(), gap in 1..300_u64) {
+            let (mut copied, mut borrowed) = (Episodes::new(gap), Episodes::new(gap));
+            for (which, index, from, length) in a {
+                let told = [
+                    (format!("d{}", index % 20), Class::A),
+                    (format!("e{}", length % 20), Class::B),
+                ];
+                let host = format!("h{}", from % 20);
+                let (key, span_ms) = (key(if which == 0 { "a" } else { "b" }), (from, from + length));
+                let mut episode = Episode::new((index, index), span_ms, from, 1);
+                for (detail, class) in &told {
+                    episode.tell(detail, &host, Some(*class));
+                }
+                let seen = Observed { index, span_ms, logged_ms: from, host: &host, told: &told };
+                borrowed.observe(&key, &seen);
+                copied.add(key, episode);
+            }
+            prop_assert_eq!(borrowed, copied);
         }
 
         #[test]

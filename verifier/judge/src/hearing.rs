@@ -8,22 +8,17 @@ use std::{
 use affiant_proto::v1::{self, LineKind};
 
 use crate::{
-    Answer, Judge,
+    Judge,
     accounting::{At, Share, Sum},
-    approval::Vetting,
     bare::Parts,
     books::Load,
-    caps::{Bounds, Ceilings},
     coverage::Heard,
     devices::{Class, Model},
     episodes::{Episode, Key},
     findings::{Cause, Known, Rule, Subject},
     matching::{Bindings, Match},
-    policy::DeviceFacts,
     record::{Owner, Record, is_use, words},
-    rules::{self, Asked, Breach},
-    timeline::{self, Moment},
-    uses,
+    rules,
     whereabouts::Sighting,
 };
 
@@ -131,13 +126,11 @@ impl Judge {
             self.observe(Rule::UseUnattributed, record.subject(), episode);
         }
         for (tenant, (models, mut load)) in used {
-            let (broken, bounds) = self.judge_use(&record, &tenant, models);
+            let (ruling, bounds) = self.judge_use(&record, &tenant, models);
             load.alone(interval, totals.devices.len());
-            if let Some(bounds) = bounds {
-                self.cap(&record, &tenant, bounds, &load);
-            }
+            self.cap(&record, &tenant, bounds, &load);
             if let Some(window) = late {
-                self.establish(&record, window, &tenant, &broken);
+                self.establish(&record, window, &tenant, ruling.broken());
             }
         }
     }
@@ -204,148 +197,6 @@ impl Judge {
         for met in self.whereabouts.record(seen, &record.host.name, listed) {
             let (key, episode) = self.meeting(&met);
             self.episodes.add(key, episode);
-        }
-    }
-
-    /// Judges a use as known then; gives what it breaks, by model of device, and what bounds it.
-    fn judge_use(
-        &mut self,
-        record: &Record<'_>,
-        tenant: &str,
-        models: BTreeSet<Model>,
-    ) -> (BTreeMap<Model, BTreeSet<Cause>>, Option<Bounds>) {
-        let (mut all, mut bounds) = (BTreeMap::new(), None);
-        // One record is one piece of evidence, whatever classes of device were used in it.
-        let mut found: BTreeMap<Cause, Episode> = BTreeMap::new();
-        let mut kinds = BTreeMap::new();
-        for model in models {
-            let (breaches, bound) = self.breaches(record, tenant, model);
-            bounds = bound.or(bounds);
-            for breach in breaches.iter() {
-                let told = Some(model.class);
-                if let Some(episode) = found.get_mut(&breach.cause) {
-                    episode.tell(&breach.detail, &record.host.name, told);
-                    continue;
-                }
-                let episode = record.observed(self.clock_ms);
-                let episode = episode.with(&breach.detail, &record.host.name, told);
-                found.insert(breach.cause.clone(), episode);
-            }
-            let causes = breaches.iter().map(|breach| breach.cause.clone());
-            let broken: BTreeSet<_> = causes.collect();
-            all.insert(model, broken.clone());
-            let alike: &mut BTreeSet<Model> = kinds.entry((model.class, broken)).or_default();
-            alike.insert(model);
-        }
-        for ((class, broken), models) in kinds {
-            let kind = uses::Kind {
-                class,
-                models,
-                broken,
-            };
-            let interval = (record.usage.wall_start_ms, record.usage.wall_end_ms);
-            self.uses.add(
-                tenant,
-                record.chain,
-                kind,
-                record.index,
-                interval,
-                self.registry.revision(),
-            );
-        }
-        for (cause, episode) in found {
-            self.observe(cause, Subject::Tenant(tenant.to_owned()), episode);
-        }
-        (all, bounds)
-    }
-
-    /// What the use of a model at the record's site breaks, and what bounds the tenant's use. Registry and
-    /// pack are asked once for as long as neither their knowledge nor what it says of the instant changes.
-    fn breaches(
-        &mut self,
-        record: &Record<'_>,
-        tenant: &str,
-        model: Model,
-    ) -> (Arc<[Breach]>, Option<Bounds>) {
-        let (instant, site) = (record.instant(), record.host.site.as_str());
-        let revision = self.registry.revision();
-        let holds = |answer: &&Answer| {
-            let (from, to) = answer.steady;
-            answer.revision == revision && from <= instant && instant < to
-        };
-        if let Some(answer) = self.answers.get(tenant).filter(holds) {
-            let known = answer.breaches.get(site).and_then(|of| of.get(&model));
-            if let Some(known) = known {
-                return (Arc::clone(known), Some(answer.bounds));
-            }
-        } else {
-            let at = Moment::as_known_then(record.index, instant);
-            let standing = self.registry.standing(tenant, at);
-            for unknown in &standing.unknown {
-                self.note(format!(
-                    "tenant {tenant}: headquarters of {unknown} not known"
-                ));
-            }
-            for list in &standing.screened.unread {
-                self.note(format!(
-                    "tenant {tenant}: not screened against list {list}, whose file is not at hand"
-                ));
-            }
-            let days = self.packs.newest().parameters().hit_days();
-            let (all, age) = (
-                self.steady(instant),
-                standing.screened.steady(instant, days),
-            );
-            let bounds = Bounds {
-                number: self.books.number(tenant),
-                ceilings: Ceilings::of(Some(&standing), self.packs.of(record.index)),
-                is_approved: matches!(standing.vetting, Vetting::Approved(_)),
-            };
-            self.books.bind(bounds.number, bounds.ceilings);
-            let answer = Answer {
-                revision,
-                bounds,
-                steady: (all.0.max(age.0), all.1.min(age.1)),
-                standing,
-                breaches: BTreeMap::new(),
-            };
-            self.answers.insert(tenant.to_owned(), answer);
-        }
-        let Some(answer) = self.answers.get(tenant) else {
-            return (Arc::new([]), None);
-        };
-        let bounds = answer.bounds;
-        let ware = self.ware(model, site);
-        let asked = Asked::of(self.packs.of(record.index));
-        let found: Arc<[Breach]> = rules::judge(&answer.standing, &ware, instant, &asked).into();
-        if let Some(answer) = self.answers.get_mut(tenant) {
-            let of = answer.breaches.entry(site.to_owned()).or_default();
-            of.insert(model, Arc::clone(&found));
-        }
-        (found, Some(bounds))
-    }
-
-    /// The span of instants around `instant`, end excluded, in which registry and pack say the same.
-    pub(crate) fn steady(&self, instant: u64) -> (u64, u64) {
-        let (registry, pack) = (
-            self.registry.steady(instant),
-            timeline::steady(self.packs.newest().instants(), instant),
-        );
-        (registry.0.max(pack.0), registry.1.min(pack.1))
-    }
-
-    /// What a pack is told of a device.
-    pub(crate) fn ware(&self, model: Model, site: &str) -> DeviceFacts {
-        let row = self.table.of(model);
-        let name = row.and_then(|row| row.names.first());
-        DeviceFacts {
-            class: model.class,
-            model: name.cloned().unwrap_or_default(),
-            tpp: row.and_then(|row| row.tpp),
-            memory_bandwidth: row.and_then(|row| row.mem_bw),
-            site: site.to_owned(),
-            // The log does not say where a site is.
-            country: None,
         }
     }
 

@@ -55,6 +55,7 @@ mod packs;
 pub mod parameters;
 pub mod parties;
 pub mod policy;
+mod precedents;
 mod profile;
 mod record;
 pub mod registry;
@@ -90,11 +91,9 @@ pub use registry::Registry;
 use accounting::Accounts;
 use bare::Bare;
 use books::Books;
-use caps::Bounds;
 use coverage::Coverage;
 use darkness::Darkness;
 use declared::Declared;
-use devices::Model;
 use episodes::Episodes;
 use exhibits::Exhibits;
 use hosts::{Hosts, Placed};
@@ -102,9 +101,8 @@ use lateness::Spreads;
 use ownership::Ownership;
 use packs::Packs;
 use policy::Pack;
-use registry::Standing;
+use precedents::Precedents;
 use rounds::Rounds;
-use rules::Breach;
 use signers::Signers;
 use timeline::Stamp;
 use uses::Uses;
@@ -151,7 +149,7 @@ pub struct Judge {
     /// Chains of relays: these are no hosts.
     relays: BTreeSet<[u8; 32]>,
     episodes: Episodes,
-    answers: BTreeMap<String, Answer>,
+    precedents: Precedents,
     books: Books,
     rounds: Rounds,
     exhibits: Exhibits,
@@ -174,17 +172,6 @@ struct Admission {
     name: String,
     /// Chains of the officers who approved him.
     by: BTreeSet<Vec<u8>>,
-}
-
-/// What holds of a tenant for a while: neither registry nor pack need be asked per record.
-#[derive(Clone, Debug)]
-struct Answer {
-    revision: u64,
-    steady: (u64, u64),
-    standing: Standing,
-    bounds: Bounds,
-    /// What its use of a model breaks, by site.
-    breaches: BTreeMap<String, BTreeMap<Model, Arc<[Breach]>>>,
 }
 
 impl Judge {
@@ -223,7 +210,7 @@ impl Judge {
             signers: Signers::default(),
             officers: BTreeMap::new(),
             relays: BTreeSet::new(),
-            answers: BTreeMap::new(),
+            precedents: Precedents::new(),
             books: Books::default(),
             rounds: Rounds::default(),
             exhibits: Exhibits::default(),
@@ -274,7 +261,7 @@ impl Judge {
             self.table = table.clone();
         }
         self.packs = packs;
-        self.answers.clear();
+        self.precedents.clear();
         self
     }
 

@@ -168,7 +168,7 @@ impl Judge {
             None => self.table.give_way(&DeviceTable::shipped()),
         }
         self.packs.later.push((stamp.index, pack));
-        self.answers.clear();
+        self.precedents.clear();
         self.books.unbind();
         self.registry.turn(stamp);
     }

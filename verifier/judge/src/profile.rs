@@ -115,7 +115,7 @@ impl Judge {
 
     /// What a tenant declared by which it trains no models; `None` where it declared nothing of the kind.
     fn declares_no_training(&self, tenant: &str) -> Option<&'static str> {
-        let facts = self.answers.get(tenant)?.standing.facts.as_ref()?;
+        let facts = self.precedents.get(tenant)?.standing.facts.as_ref()?;
         match facts.training_declared {
             Some(true) => None,
             Some(false) => Some("declared to train no models"),

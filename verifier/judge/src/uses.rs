@@ -54,30 +54,43 @@ pub(crate) struct Use<'a> {
     pub(crate) broken: &'a BTreeSet<Cause>,
 }
 
-/// The spans of one tenant, by kind and host.
-type Kinds = BTreeMap<Kind, ByChain<VecDeque<Span>>>;
+/// The place of one tenant's uses of one kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Place(usize);
 
-/// All uses, by tenant; found without copying his name, as this is asked with every record.
+/// All uses. Whoever judges a tenant's use asks for the place of its kind once, and not with every record.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Uses(BTreeMap<String, Kinds>);
+pub(crate) struct Uses {
+    places: BTreeMap<String, BTreeMap<Kind, Place>>,
+    spans: Vec<ByChain<VecDeque<Span>>>,
+}
 
 impl Uses {
+    /// The place of a tenant's uses of a kind, which gets one when it has none.
+    pub(crate) fn place(&mut self, tenant: &str, kind: Kind) -> Place {
+        let kinds = match self.places.get_mut(tenant) {
+            Some(kinds) => kinds,
+            None => self.places.entry(tenant.to_owned()).or_default(),
+        };
+        *kinds.entry(kind).or_insert_with(|| {
+            self.spans.push(ByChain::default());
+            Place(self.spans.len() - 1)
+        })
+    }
+
     /// Adds one record.
     pub(crate) fn add(
         &mut self,
-        tenant: &str,
+        place: Place,
         chain: [u8; 32],
-        kind: Kind,
         index: u64,
-        interval_ms: (u64, u64),
+        (from_ms, to_ms): (u64, u64),
         revision: u64,
     ) {
-        let (from_ms, to_ms) = interval_ms;
-        let kinds = match self.0.get_mut(tenant) {
-            Some(kinds) => kinds,
-            None => self.0.entry(tenant.to_owned()).or_default(),
+        let Some(hosts) = self.spans.get_mut(place.0) else {
+            return;
         };
-        let spans = kinds.entry(kind).or_default().entry(chain).or_default();
+        let spans = hosts.entry(chain).or_default();
         let fits = |last: &&mut Span| {
             last.revision == revision
                 && last.records < SPAN_RECORDS
@@ -117,8 +130,11 @@ impl Uses {
     ) -> impl Iterator<Item = (Use<'_>, &Span)> {
         let any = |spans: &VecDeque<Span>| spans.iter().any(&chosen);
         let mut all = Vec::new();
-        for (tenant, kinds) in &self.0 {
-            for (kind, hosts) in kinds {
+        for (tenant, kinds) in &self.places {
+            for (kind, place) in kinds {
+                let Some(hosts) = self.spans.get(place.0) else {
+                    continue;
+                };
                 let of = |chain: &[u8; 32]| Use {
                     tenant,
                     class: kind.class,
@@ -152,9 +168,10 @@ mod tests {
     #[test]
     fn abutting_records_grow_one_span_until_the_registry_changes_or_time_is_missing() {
         let mut uses = Uses::default();
+        let place = uses.place("t", kind());
         for (index, from, revision) in [(1, 0, 1), (2, 10, 1), (3, 20, 2), (4, 50, 2)] {
             let interval = (from * 1_000, (from + 10) * 1_000);
-            uses.add("t", [0; 32], kind(), index, interval, revision);
+            uses.add(place, [0; 32], index, interval, revision);
         }
         let spans: Vec<_> = uses
             .choose(|_| true)
@@ -166,9 +183,10 @@ mod tests {
     #[test]
     fn spans_stay_bounded_and_no_record_is_forgotten() {
         let mut uses = Uses::default();
+        let place = uses.place("t", kind());
         for index in 0..5_000 {
             let interval = (index * 20_000, index * 20_000 + 10_000);
-            uses.add("t", [0; 32], kind(), index, interval, 1);
+            uses.add(place, [0; 32], index, interval, 1);
         }
         assert_eq!(uses.choose(|_| true).count(), SPANS);
         assert_eq!(
