@@ -231,6 +231,9 @@ struct MatchingArgs {
     /// Usage records, the first ones of the log; some 5 KiB of memory each
     #[arg(long, default_value_t = 150_000, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
     records: u64,
+    /// Give each host to another of these tenants, in place of all to the log's own
+    #[arg(long)]
+    spread: bool,
     /// Print JSON
     #[arg(long)]
     json: bool,
@@ -326,8 +329,16 @@ impl Cli {
                 ))
             }
             Command::Matching(args) => {
-                let measured = matching(&args.out, args.seed, args.tenants, args.records)?;
-                if args.json {
+                let MatchingArgs {
+                    out,
+                    seed,
+                    tenants,
+                    records,
+                    spread,
+                    json,
+                } = args;
+                let measured = matching(&out, seed, tenants, records, spread)?;
+                if json {
                     return Ok(serde_json::to_string(&measured)?);
                 }
                 Ok(format!(

@@ -23,6 +23,9 @@ use crate::{
 /// How often each is measured, one after the other; the least counts, for what disturbs only adds.
 const ROUNDS: usize = 5;
 
+/// Bindings of the log's own tenant.
+const BOUND: [&str; 3] = ["bench-slurm", "bench-pods", "bench-service"];
+
 /// Officers who vet the other tenants.
 const OFFICERS: [[u8; 32]; 2] = [[1; 32], [2; 32]];
 
@@ -42,8 +45,14 @@ pub struct Matched {
 }
 
 /// Hears the first `records` records of the log that `prepare` made under `out`, with `tenants` more tenants
-/// than it has.
-pub fn matching(out: &Path, seed: u64, tenants: u64, records: u64) -> Result<Matched, NotPrepared> {
+/// than it has. All use is that one tenant's, or, where it is `spread`, each host is one of the others'.
+pub fn matching(
+    out: &Path,
+    seed: u64,
+    tenants: u64,
+    records: u64,
+    spread: bool,
+) -> Result<Matched, NotPrepared> {
     let log = out.join("log");
     give_wal(out, &log)?;
     let (ledger, _) = Ledger::open(&log, Box::new(log_key(seed)?)).map_err(wrong)?;
@@ -79,7 +88,7 @@ pub fn matching(out: &Path, seed: u64, tenants: u64, records: u64) -> Result<Mat
             Judge::new(Parameters::default()).without_matching(),
         ];
         for (judge, least) in judges.into_iter().zip(&mut least) {
-            *least = (*least).min(hears(judge, &admitted, tenants));
+            *least = (*least).min(hears(judge, &admitted, tenants, spread));
         }
     }
     let each = |spent: Duration| spent.as_secs_f64() * 1e6 / heard.max(1) as f64;
@@ -94,18 +103,25 @@ pub fn matching(out: &Path, seed: u64, tenants: u64, records: u64) -> Result<Mat
 }
 
 /// CPU time in which a judge hears the usage records of a log.
-fn hears(mut judge: Judge, admitted: &[(u64, Admitted)], tenants: u64) -> Duration {
+fn hears(mut judge: Judge, admitted: &[(u64, Admitted)], tenants: u64, spread: bool) -> Duration {
     let mut spent = Duration::ZERO;
-    let mut vetted = false;
+    let mut hosts: Option<Vec<&str>> = Some(Vec::new());
     let mut records = admitted.iter().peekable();
     while let Some((index, one)) = records.next() {
         if !matches!(one.verified().body(), Body::Usage(_)) {
             hear(&mut judge, *index, one);
-            if !vetted && matches!(one.verified().body(), Body::Clock(_)) {
-                vet(&mut judge, *index, tenants);
-                vetted = true;
+            if let (Body::Enrolment(enrolment), Some(hosts)) = (one.verified().body(), &mut hosts) {
+                hosts.push(&enrolment.host);
             }
             continue;
+        }
+        // Before the first record the log's own tenant is bound, and all hosts are enrolled.
+        if let Some(hosts) = hosts.take() {
+            let before = index.saturating_sub(1);
+            vet(&mut judge, before, tenants);
+            if spread {
+                bind_hosts(&mut judge, before, tenants, &hosts);
+            }
         }
         // Records in a row, so that the clock costs nothing.
         let begun = cpu();
@@ -179,6 +195,30 @@ fn vet(judge: &mut Judge, index: u64, tenants: u64) {
     }
 }
 
+/// Takes the workloads of the log from its own tenant, and gives the hosts to the others in turn.
+fn bind_hosts(judge: &mut Judge, index: u64, tenants: u64, hosts: &[&str]) {
+    let withdrawn = BOUND.map(|id| v1::BindingEvent {
+        binding: Some(v1::Binding {
+            id: id.to_owned(),
+            ..Default::default()
+        }),
+        withdrawn: true,
+        ..Default::default()
+    });
+    let bound = (0..).zip(hosts).map(|(number, host)| v1::BindingEvent {
+        binding: Some(v1::Binding {
+            id: format!("host-{number}"),
+            tenant: format!("tenant-{}", number % tenants.max(1)),
+            host: (*host).to_owned(),
+            ..Default::default()
+        }),
+        ..Default::default()
+    });
+    for event in withdrawn.into_iter().chain(bound) {
+        judge.binding_event(index, OFFICERS[0], &event);
+    }
+}
+
 /// CPU time of this thread so far.
 fn cpu() -> Duration {
     let now = clock_gettime(ClockId::ThreadCPUTime);
@@ -205,8 +245,10 @@ mod tests {
             seed: 1,
         };
         prepared.make().unwrap();
-        let measured = matching(&out, 1, 5, 1_000).unwrap();
-        assert_eq!((measured.records, measured.tenants), (18, 6));
-        assert!(measured.judge_us > 0.0 && measured.judge_us_without > 0.0);
+        for spread in [false, true] {
+            let measured = matching(&out, 1, 5, 1_000, spread).unwrap();
+            assert_eq!((measured.records, measured.tenants), (18, 6));
+            assert!(measured.judge_us > 0.0 && measured.judge_us_without > 0.0);
+        }
     }
 }

@@ -6,13 +6,14 @@
 use std::{
     borrow::Borrow,
     collections::{BTreeMap, BTreeSet},
+    sync::Arc,
 };
 
 use affiant_proto::{Digest, digest};
 
 use crate::{
     devices::Class,
-    findings::{Cause, Evidence, Finding, Known, RULES_VERSION, Severity, Subject, title},
+    findings::{Cause, Cited, Evidence, Finding, Known, RULES_VERSION, Severity, Subject, title},
 };
 
 /// Most log indices that a finding lists: sixteen are enough to look at, and the first and last
@@ -54,6 +55,8 @@ pub struct Episode {
     classes: BTreeSet<Class>,
     tenants: BTreeSet<String>,
     severity: Option<Severity>,
+    /// The policy as its newest evidence was judged by, where a pack found it, and that evidence.
+    cited: Option<(u64, Cited)>,
 }
 
 /// One record that broke a rule.
@@ -89,6 +92,7 @@ impl Episode {
             classes: BTreeSet::new(),
             tenants: BTreeSet::new(),
             severity: None,
+            cited: None,
         }
     }
 
@@ -129,11 +133,25 @@ impl Episode {
         self.from_ms.saturating_sub(to_ms) < gap_ms && from_ms.saturating_sub(self.to_ms) < gap_ms
     }
 
-    fn take(&mut self, seen: &Observed<'_>) {
+    fn cite(&mut self, cited: Option<(u64, Cited)>) {
+        let order = |(index, cited): &(u64, Cited)| (*index, Arc::clone(&cited.pack));
+        if cited.as_ref().map(order) > self.cited.as_ref().map(order) {
+            self.cited = cited;
+        }
+    }
+
+    fn take(&mut self, cause: &Cause, seen: &Observed<'_>) {
         self.from_ms = self.from_ms.min(seen.span_ms.0);
         self.to_ms = self.to_ms.max(seen.span_ms.1);
         self.last_index = self.last_index.max(seen.index);
         self.count = self.count.saturating_add(1);
+        match (&mut self.cited, &cause.policy) {
+            // With nearly every record it is what it was.
+            (Some((index, known)), Some(cited)) if Arc::ptr_eq(&known.pack, &cited.pack) => {
+                *index = seen.index.max(*index);
+            }
+            (_, cited) => self.cite(cited.clone().map(|cited| (seen.index, cited))),
+        }
         self.logged_first_ms = self.logged_first_ms.min(seen.logged_ms);
         self.logged_last_ms = self.logged_last_ms.max(seen.logged_ms);
         keep(&mut self.indices, MAX_INDICES, &seen.index);
@@ -158,6 +176,7 @@ impl Episode {
         self.tenants.extend(other.tenants);
         bound(&mut self.tenants, MAX_TENANTS);
         self.severity = self.severity.max(other.severity);
+        self.cite(other.cited);
         bound(&mut self.indices, MAX_INDICES);
         bound(&mut self.details, MAX_DETAILS);
         bound(&mut self.hosts, MAX_DETAILS);
@@ -220,7 +239,11 @@ impl Episodes {
     }
 
     /// Adds an observation.
-    pub fn add(&mut self, key: Key, new: Episode) {
+    pub fn add(&mut self, key: Key, mut new: Episode) {
+        if new.cited.is_none() {
+            let cited = key.cause.policy.clone();
+            new.cited = cited.map(|cited| (new.last_index, cited));
+        }
         let series = self.series.entry(key).or_default();
         let from = place(series, (new.from_ms, new.to_ms), self.gap_ms);
         let running = series.get_mut(from);
@@ -244,11 +267,11 @@ impl Episodes {
         let from = place(series, seen.span_ms, self.gap_ms);
         let running = series.get_mut(from);
         match running.filter(|old| old.near(seen.span_ms, self.gap_ms)) {
-            Some(old) => old.take(seen),
+            Some(old) => old.take(&key.cause, seen),
             None => {
                 let mut new =
                     Episode::new((seen.index, seen.index), seen.span_ms, seen.logged_ms, 0);
-                new.take(seen);
+                new.take(&key.cause, seen);
                 series.insert(from, new);
                 return;
             }
@@ -292,8 +315,12 @@ impl Episodes {
                 (None, Some((host, chain)), Some(device.clone()))
             }
         };
-        let (rule, cited) = (key.cause.rule, key.cause.policy.as_ref());
-        let least = key.cause.severity();
+        let cited = episode.cited.as_ref().map(|(_, cited)| cited);
+        let cause = Cause {
+            rule: key.cause.rule,
+            policy: cited.cloned(),
+        };
+        let least = cause.severity();
         let first_index = episode
             .indices
             .first()
@@ -301,12 +328,12 @@ impl Episodes {
             .unwrap_or(episode.last_index);
         Finding {
             id: id(key, first_index),
-            rule,
+            rule: cause.rule,
             severity: episode.severity.max(Some(least)).unwrap_or(least),
             policy: cited.map(|cited| cited.policy.id().to_string()),
             pack: cited.map(|cited| cited.pack.to_string()),
-            shadow: key.cause.is_shadow(),
-            title: title(&key.cause, &key.subject),
+            shadow: cause.is_shadow(),
+            title: title(&cause, &key.subject),
             tenant,
             tenants: episode.tenants.iter().cloned().collect(),
             host: host.map(|(name, _)| name.clone()),
@@ -344,8 +371,9 @@ fn id(key: &Key, first_index: u64) -> String {
     put(key.cause.rule.as_str().as_bytes());
     if let Some(cited) = &key.cause.policy {
         put(b"policy");
-        put(cited.pack.as_bytes());
+        put(cited.pack_name().as_bytes());
         put(cited.policy.id().as_bytes());
+        put(cited.policy.mode().as_str().as_bytes());
     }
     match &key.subject {
         Subject::Tenant(tenant) => {

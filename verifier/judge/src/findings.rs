@@ -285,6 +285,9 @@ impl Cause {
 }
 
 /// A policy with the pack that it is of.
+///
+/// Two that differ in the version of their pack alone are one: what breaks a policy goes on breaking it
+/// when the next version of the pack has it too. One that is only tried is another than one that counts.
 #[derive(Clone, Debug)]
 pub struct Cited {
     /// The pack, as `name@version`.
@@ -293,13 +296,23 @@ pub struct Cited {
     pub policy: Arc<Policy>,
 }
 
+impl Cited {
+    /// The name of the pack, which all of its versions bear.
+    pub fn pack_name(&self) -> &str {
+        let name = self.pack.split_once('@');
+        name.map_or(&self.pack, |(name, _)| name)
+    }
+}
+
 impl Ord for Cited {
-    /// By pack and id, and then by all that two packs of one name may say otherwise.
+    /// By name of pack, id and mode.
     fn cmp(&self, other: &Self) -> Ordering {
         if Arc::ptr_eq(&self.policy, &other.policy) && Arc::ptr_eq(&self.pack, &other.pack) {
             return Ordering::Equal;
         }
-        (&self.pack, &self.policy).cmp(&(&other.pack, &other.policy))
+        let by_pack = self.pack_name().cmp(other.pack_name());
+        let (one, other) = (&self.policy, &other.policy);
+        by_pack.then_with(|| (one.id(), one.mode()).cmp(&(other.id(), other.mode())))
     }
 }
 

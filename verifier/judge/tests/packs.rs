@@ -43,9 +43,13 @@ fn laxer() -> PackFiles {
 }
 
 fn want(log: &mut Log, files: &PackFiles, officer: [u8; 32]) {
+    want_version(log, "2", files, officer);
+}
+
+fn want_version(log: &mut Log, version: &str, files: &PackFiles, officer: [u8; 32]) {
     let body = v1::PolicyPack {
         pack: "ours".into(),
-        version: "2".into(),
+        version: version.into(),
         digest: files.digest().as_bytes().to_vec(),
         ..Default::default()
     };
@@ -257,4 +261,61 @@ fn a_device_that_was_inventoried_by_one_table_keeps_its_row_when_a_pack_brings_a
     log.approve("t");
     log.work(0);
     assert!(large(&log), "an H200 is");
+}
+
+/// The pack with a table as version 3, its policy on large devices otherwise as told.
+fn third(severity: &str, mode: &str) -> PackFiles {
+    let files = with_table();
+    let files = files.iter().map(|(name, text)| {
+        let text = match name {
+            "pack.toml" => text.replace("version = \"2\"", "version = \"3\""),
+            "policies.cedar" => {
+                let (before, large) = text.split_once("@id(\"large\")").unwrap();
+                let large = large
+                    .replace("\"low\"", &format!("{severity:?}"))
+                    .replace("\"enforce\"", &format!("{mode:?}"));
+                format!("{before}@id(\"large\"){large}")
+            }
+            _ => text.to_owned(),
+        };
+        (name.to_owned(), text.into_bytes())
+    });
+    PackFiles::new(files.collect::<Vec<_>>()).unwrap()
+}
+
+#[test]
+fn what_breaks_a_policy_is_one_finding_over_versions_of_its_pack_and_another_when_it_is_only_tried()
+{
+    for (severity, mode, is_one) in [("high", "enforce", true), ("low", "shadow", false)] {
+        let pack = Pack::read(&with_table()).unwrap();
+        let judge = Judge::new(Parameters::default()).with_pack(pack.into());
+        let mut log = Log::with(judge, &["NVIDIA H200"]);
+        stated(&mut log, "t", "DE", "szu");
+        log.approve("t");
+        log.work(0);
+        let large = |log: &Log| {
+            let mut all = log.findings();
+            all.retain(|it| it.policy.as_deref() == Some("large"));
+            all
+        };
+        let before = large(&log).pop().unwrap();
+        assert_eq!(before.pack.as_deref(), Some("ours@2"));
+        let files = third(severity, mode);
+        log.judge.exhibit(files.to_bytes());
+        want_version(&mut log, "3", &files, ANN);
+        want_version(&mut log, "3", &files, BO);
+        log.work(0);
+        let after = large(&log);
+        let of_new = |it: &&affiant_judge::Finding| it.pack.as_deref() == Some("ours@3");
+        let new = after.iter().find(of_new).unwrap();
+        assert_eq!(after.len(), if is_one { 1 } else { 2 });
+        assert_eq!(new.id == before.id, is_one);
+        assert_eq!(new.evidence.count, if is_one { 2 } else { 1 });
+        assert_eq!(
+            new.severity.as_str(),
+            severity,
+            "as the newest version says"
+        );
+        assert_eq!(new.shadow, !is_one);
+    }
 }
