@@ -26,7 +26,11 @@ pub(super) fn make(context: &Context, options: &cli::Backup) -> Result<ExitCode,
 
 pub(super) fn export(context: &Context, options: &cli::Export) -> Result<ExitCode, Failure> {
     let (log, statements) = (context.data.ledger(), options.statements);
-    let done = ledger::export(&log, &options.to, statements, progress).map_err(Failure::io)?;
+    let done = ledger::export(&log, &options.to, statements, progress);
+    let done = done.map_err(|error| match error {
+        ledger::NotExported::Foreign { .. } => Failure::usage(error),
+        _ => Failure::io(error),
+    })?;
     println!(
         "exported the tree of {} entries to {}: {} tiles and bundles and {} segments are new",
         done.size,

@@ -17,7 +17,7 @@ use affiant_proto::{
 use affiant_report::{edge::Made, segment::SegmentName};
 
 use super::{
-    disk::{Access, Disk as _, LocalDisk},
+    disk::{Access, Disk as _, LocalDisk, TEMPORARY},
     exhibits::{Exhibits, NotPut},
     kept::{NotKept, PublishedNote, published_segments},
     places::Places,
@@ -51,6 +51,17 @@ pub enum NotExported {
         held: String,
         /// Its size.
         size: u64,
+    },
+    /// The directory holds something else, and no export that was begun.
+    #[error(
+        "{path} holds {found}, which no export writes, and no checkpoint of one; export into a new \
+         directory, or an empty one"
+    )]
+    Foreign {
+        /// The directory.
+        path: PathBuf,
+        /// What stands there.
+        found: String,
     },
     /// A segment whose bytes are not those that it is named by.
     #[error("{0} was changed since it was written; restore it from a backup")]
@@ -138,7 +149,7 @@ fn once(
 fn earlier(into: &Public, published: &PublishedNote) -> Result<u64, NotExported> {
     let path = into.checkpoint();
     let held = match PublishedNote::read(&path) {
-        Err(NotKept::NoCheckpoint(_)) => return Ok(0),
+        Err(NotKept::NoCheckpoint(_)) => return foreign(&into.0).map(|()| 0),
         read => read?,
     };
     let (held, new) = (held.checkpoint(), published.checkpoint());
@@ -151,6 +162,26 @@ fn earlier(into: &Public, published: &PublishedNote) -> Result<u64, NotExported>
         });
     }
     Ok(held.size())
+}
+
+/// Refuses a directory without a checkpoint, unless it is empty or an export into it was cut off.
+fn foreign(path: &Path) -> Result<(), NotExported> {
+    let found = match fs::read_dir(path) {
+        Err(none) if none.kind() == io::ErrorKind::NotFound => return Ok(()),
+        found => found.map_err(at(path))?,
+    };
+    for found in found {
+        let name = found.map_err(at(path))?.file_name();
+        let name = name.to_string_lossy();
+        let name = name.strip_suffix(TEMPORARY).unwrap_or(&name);
+        if !matches!(name, "tile" | "segments" | "exhibits" | "checkpoint") {
+            return Err(NotExported::Foreign {
+                path: path.to_owned(),
+                found: name.to_owned(),
+            });
+        }
+    }
+    Ok(())
 }
 
 /// Copies the files that statements name, before the statements.

@@ -46,6 +46,10 @@ pub const ORIGIN: &str = "log.example/1";
 pub const T0: u64 = 1_724_112_000_000;
 pub const INTERVAL: u64 = 10_000;
 
+/// Reasons of a withdrawal, of which the first is to move the cursor and to be markup.
+pub const FIRST: &str = "a drill \u{1b}[2J\u{202e}<script>alert(1)</script>";
+pub const SECOND: &str = "it was one";
+
 pub type Files = BTreeMap<String, Vec<u8>>;
 
 pub fn signer(seed: u8) -> Ed25519Signer {
@@ -364,6 +368,38 @@ impl World {
             };
             self.officer(officer, decision);
         }
+    }
+
+    /// An officer signs what he does about a finding.
+    pub fn act(
+        &mut self,
+        officer: usize,
+        finding: &str,
+        verdict: v1::Verdict,
+        reason: &str,
+    ) -> u64 {
+        let decision = v1::Decision {
+            verdict: verdict.into(),
+            effective_unix_ms: self.now,
+            reason: reason.into(),
+            finding: finding.into(),
+            ..v1::Decision::default()
+        };
+        self.officer(officer, decision)
+    }
+
+    /// Findings of a period, the gravest first: two officers withdraw the first, one resolves the second,
+    /// and nobody says anything about the others. Gives their ids.
+    pub fn deal(&mut self, period: Period) -> Vec<String> {
+        let bundle = build(self.order(period, Scope::All), self.entries(), |_| Ok(None)).unwrap();
+        let mut found = bundle.document().findings.clone();
+        found.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
+        let ids: Vec<String> = found.into_iter().map(|finding| finding.id).collect();
+        self.act(0, &ids[0], v1::Verdict::Withdraw, FIRST);
+        self.act(1, &ids[0], v1::Verdict::Withdraw, SECOND);
+        self.act(1, &ids[1], v1::Verdict::Resolve, "the owner was told");
+        self.clock();
+        ids
     }
 
     pub fn enrol(&mut self, name: &str, models: &[&str], source: v1::SourceKind) -> usize {
