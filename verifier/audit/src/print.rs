@@ -146,6 +146,7 @@ fn write_finding(out: &mut String, finding: &Finding, colour: Colour) -> fmt::Re
                 ..one.clone()
             });
         }
+        let text = format!("signed by {text}");
         writeln!(out, "{:INDENT$}{}", "", wrapped(&text))?;
     }
     Ok(())
@@ -153,8 +154,9 @@ fn write_finding(out: &mut String, finding: &Finding, colour: Colour) -> fmt::Re
 
 /// What an officer signed about a finding, in one line that is not yet harmless.
 pub(crate) fn signed_by(signed: &Signed) -> String {
+    // In quotes, so that no reason can pass for the word of another officer.
     format!(
-        "by officer {} (chain {}), {}, log index {}: {}",
+        "officer {} (chain {}), {}, log index {}: {:?}",
         signed.called(),
         signed.officer.get(..16).unwrap_or_default(),
         utc(signed.logged_unix_ms),

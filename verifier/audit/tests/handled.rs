@@ -9,15 +9,13 @@ mod support;
 use affiant_report::Scope;
 use desk::{Desk, run, text};
 use stored::files;
-use support::SECOND;
+use support::{SECOND, broken};
 
 /// A desk with a bundle of which two findings are dealt with, and the log; gives the findings' ids too.
 fn dealt() -> (Desk, Vec<String>) {
-    let mut ids = Vec::new();
-    let desk = Desk::with(Scope::All, |world| {
-        let (_, period) = support::played();
-        ids = world.deal(period);
-    });
+    let (mut world, period) = broken();
+    let ids = world.deal(period);
+    let desk = Desk::of((world, period), Scope::All);
     desk::write(&desk.path("log"), &files(&desk.world));
     (desk, ids)
 }
@@ -34,10 +32,10 @@ fn a_verdict_lists_each_finding_with_how_it_stands_and_who_signed_that() {
         &format!("withdrawn, finding {}", ids[0]),
         &format!("resolved, finding {}", ids[1]),
         &format!("open, finding {}", ids[2]),
-        "by officer Ada Novak (chain ",
-        "by officer Ben Okafor (chain ",
-        &format!(": {SECOND}"),
-        ": the owner was told",
+        "signed by officer Ada Novak (chain ",
+        "signed by officer Ben Okafor (chain ",
+        &format!(": \"{SECOND}\""),
+        ": \"the owner was told\"",
         "open, 1 resolved, 1 withdrawn (by officers of the operator; these count all the same)",
     ] {
         assert!(flat.contains(part), "{part}: {out}");

@@ -71,8 +71,9 @@ fn answer(mut stream: &TcpStream, files: &Files, always: Option<&str>) {
 
 #[test]
 fn records_and_findings_are_shown_from_a_url_as_from_a_directory() {
-    let mut ids = Vec::new();
-    let desk = Desk::with(Scope::All, |world| ids = world.deal(support::played().1));
+    let (mut world, period) = support::broken();
+    let ids = world.deal(period);
+    let desk = Desk::of((world, period), Scope::All);
     let log = export(&files(&desk.world));
     desk::write(&desk.path("log"), &log);
     let (here, there) = (desk.path("log"), serve(log, None));

@@ -7,7 +7,7 @@ mod support;
 use affiant_judge::handling::{Handling, State};
 use affiant_proto::v1;
 use affiant_report::{Conclusion, Scope, Verdict, files, verify, words};
-use support::{FIRST, Files, SECOND, World, played};
+use support::{FIRST, Files, SECOND, World, broken};
 
 fn report(files: &Files) -> serde_json::Value {
     serde_json::from_slice(&files[files::REPORT]).unwrap()
@@ -38,7 +38,7 @@ fn shown(files: &Files, id: &str) -> String {
 
 #[test]
 fn a_withdrawn_finding_stays_with_both_who_signed_it_and_counts_as_it_did() {
-    let (mut world, period) = played();
+    let (mut world, period) = broken();
     let before = world.report(period, Scope::All);
     let ids = world.deal(period);
     let files = world.report(period, Scope::All);
@@ -85,7 +85,7 @@ fn a_withdrawn_finding_stays_with_both_who_signed_it_and_counts_as_it_did() {
 
 #[test]
 fn the_page_marks_each_finding_and_shows_who_signed_when_and_why() {
-    let (mut world, period) = played();
+    let (mut world, period) = broken();
     let ids = world.deal(period);
     let files = world.report(period, Scope::All);
     let whole = page(&files);
@@ -98,7 +98,7 @@ fn the_page_marks_each_finding_and_shows_who_signed_when_and_why() {
         "<span class=\"mark settled\">withdrawn</span>",
         "Officer Ada Novak, 2024-08-20 ",
         "Officer Ben Okafor, 2024-08-20 ",
-        "&lt;script&gt;alert(1)&lt;/script&gt;",
+        "&lt;script&gt;alert(1)&lt;/script&gt; &quot;",
         SECOND,
         "two officers say that it should not have been raised",
     ] {
@@ -117,7 +117,7 @@ fn the_page_marks_each_finding_and_shows_who_signed_when_and_why() {
 
 #[test]
 fn half_a_withdrawal_and_one_that_was_overtaken_are_not_settled() {
-    let (mut world, period) = played();
+    let (mut world, period) = broken();
     let ids = world.deal(period);
     world.act(0, &ids[2], v1::Verdict::Withdraw, "a drill");
     let files = world.report(period, Scope::All);

@@ -89,7 +89,7 @@ fn table(usage: &Usage) -> String {
     for line in &usage.lines {
         let class = line
             .class
-            .map_or_else(|| "-".to_owned(), |class| format!("{class:?}"));
+            .map_or_else(|| "-".to_owned(), |class| class.as_str().to_owned());
         let whose = line.reason.as_ref().map_or_else(
             || line.kind.to_owned(),
             |reason| format!("{}: {reason}", line.kind),
@@ -213,7 +213,7 @@ pub fn explained(explained: &Explained) -> String {
         Some(handling) => {
             let _ = writeln!(out, "{:<16}{}", "", words::means(handling));
             for signed in &handling.signed {
-                let _ = writeln!(out, "{:<16}{}", "signed", harmless(&signed_by(signed)));
+                let _ = writeln!(out, "{:<16}{}", "signed by", harmless(&signed_by(signed)));
             }
             if handling.overtaken {
                 let _ = writeln!(out, "{:<16}{}", "", words::OVERTAKEN);

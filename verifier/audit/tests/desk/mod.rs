@@ -15,7 +15,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use affiant_report::Scope;
+use affiant_report::{Period, Scope};
 
 use crate::support::{World, played};
 
@@ -30,14 +30,12 @@ pub struct Desk {
 impl Desk {
     /// Writes a bundle and a trust file into a folder.
     pub fn new(scope: Scope) -> Self {
-        Self::with(scope, |_| ())
+        Self::of(played(), scope)
     }
 
-    /// The same, of a log to which something was added.
-    pub fn with(scope: Scope, add: impl FnOnce(&mut World)) -> Self {
+    /// The same of another log.
+    pub fn of((mut world, period): (World, Period), scope: Scope) -> Self {
         let folder = tempfile::tempdir().unwrap();
-        let (mut world, period) = played();
-        add(&mut world);
         let bundle = world.report(period, scope);
         write(&folder.path().join("report"), &bundle);
         fs::write(folder.path().join("trust"), world.trust().print().unwrap()).unwrap();

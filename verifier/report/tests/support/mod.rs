@@ -47,7 +47,7 @@ pub const T0: u64 = 1_724_112_000_000;
 pub const INTERVAL: u64 = 10_000;
 
 /// Reasons of a withdrawal, of which the first is to move the cursor and to be markup.
-pub const FIRST: &str = "a drill \u{1b}[2J\u{202e}<script>alert(1)</script>";
+pub const FIRST: &str = "a drill \u{1b}[2J\u{202e}<script>alert(1)</script> \"";
 pub const SECOND: &str = "it was one";
 
 pub type Files = BTreeMap<String, Vec<u8>>;
@@ -834,6 +834,15 @@ pub const A100: &str = "NVIDIA A100-SXM4-80GB";
 /// The demo's case in small: one tenant in order, one through an intermediary, and a process that
 /// nobody vetted. Records before, in and after the period.
 pub fn played() -> (World, Period) {
+    play(None)
+}
+
+/// The same with a third rule broken: a tenant that nobody approved used a device.
+pub fn broken() -> (World, Period) {
+    play(Some("orbit"))
+}
+
+fn play(unvetted: Option<&str>) -> (World, Period) {
     let mut world = World::new();
     world.clock();
     world.party("acme", &["Acme Robotics Inc."], "US");
@@ -857,6 +866,9 @@ pub fn played() -> (World, Period) {
         ..tenant("lumen-research", "nanhai")
     });
     world.approve("lumen-research");
+    if let Some(id) = unvetted {
+        world.tenant(tenant(id, "acme"));
+    }
     world.clock();
     world.enrol("gpu-a", &[H100, H100], v1::SourceKind::Nvml);
     world.enrol("gpu-b", &[A100], v1::SourceKind::Nvml);
@@ -866,10 +878,10 @@ pub fn played() -> (World, Period) {
     world.tick(quiet);
     let from = world.now;
     for round in 0..6 {
-        let stray: &[Use<'_>] = if round == 3 {
-            &[(0, "nobody", 4_000)]
-        } else {
-            &[(0, "lumen-research", 10_000)]
+        let stray: &[Use<'_>] = match (round, unvetted) {
+            (3, _) => &[(0, "nobody", 4_000)],
+            (4, Some(id)) => &[(0, id, 3_000)],
+            _ => &[(0, "lumen-research", 10_000)],
         };
         world.tick(&[
             &[
