@@ -10,7 +10,11 @@ pub(super) fn make(context: &Context, options: &cli::Backup) -> Result<ExitCode,
         with_keys: options.with_keys,
         link: options.link,
     };
-    let done = backup::backup(&context.data, &options.to, how, progress).map_err(Failure::io)?;
+    let done = backup::backup(&context.data, &options.to, how, progress);
+    let done = done.map_err(|error| match error {
+        backup::BackupError::Foreign { .. } => Failure::usage(error),
+        _ => Failure::io(error),
+    })?;
     println!(
         "backed up {} entries in {} segments, {} of them new, to {}",
         done.size,

@@ -17,12 +17,13 @@ use affiant_proto::{
 use affiant_report::{edge::Made, segment::SegmentName};
 
 use super::{
-    disk::{Access, Disk as _, LocalDisk, TEMPORARY},
+    disk::{Access, Disk as _, LocalDisk},
     exhibits::{Exhibits, NotPut},
     kept::{NotKept, PublishedNote, published_segments},
     places::Places,
     tiles::Public,
 };
+use crate::target::stranger;
 
 /// Why there is no export.
 #[derive(Debug, thiserror::Error)]
@@ -166,22 +167,14 @@ fn earlier(into: &Public, published: &PublishedNote) -> Result<u64, NotExported>
 
 /// Refuses a directory without a checkpoint, unless it is empty or an export into it was cut off.
 fn foreign(path: &Path) -> Result<(), NotExported> {
-    let found = match fs::read_dir(path) {
-        Err(none) if none.kind() == io::ErrorKind::NotFound => return Ok(()),
-        found => found.map_err(at(path))?,
-    };
-    for found in found {
-        let name = found.map_err(at(path))?.file_name();
-        let name = name.to_string_lossy();
-        let name = name.strip_suffix(TEMPORARY).unwrap_or(&name);
-        if !matches!(name, "tile" | "segments" | "exhibits" | "checkpoint") {
-            return Err(NotExported::Foreign {
-                path: path.to_owned(),
-                found: name.to_owned(),
-            });
-        }
+    const OWN: [&str; 4] = ["tile", "segments", "exhibits", "checkpoint"];
+    match stranger(path, &OWN).map_err(at(path))? {
+        None => Ok(()),
+        Some(found) => Err(NotExported::Foreign {
+            path: path.to_owned(),
+            found,
+        }),
     }
-    Ok(())
 }
 
 /// Copies the files that statements name, before the statements.
