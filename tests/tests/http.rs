@@ -311,8 +311,15 @@ async fn an_export_is_what_is_served_and_the_next_one_adds_what_is_new() {
     assert!(again.contains("segments are new"), "{again}");
     deployment.stop();
 
-    // Another log's export is not written over.
+    // Another log's export is not written over, and neither is a directory of somebody else.
     let other = Deployment::new();
+    let foreign = deployment.path("home");
+    fs::create_dir_all(foreign.join("segments")).unwrap();
+    fs::write(foreign.join("diary"), "dear").unwrap();
+    let output = other.run(&["export", foreign.to_str().unwrap(), "--statements"]);
+    assert_eq!(output.status.code(), Some(64));
+    assert!(String::from_utf8_lossy(&output.stderr).contains("holds diary"));
+    assert_eq!(files(&foreign), ["diary"]);
     let output = other.run(&["export", to.to_str().unwrap()]);
     assert_eq!(output.status.code(), Some(74));
     assert!(String::from_utf8_lossy(&output.stderr).contains("does not go on from"));

@@ -20,6 +20,7 @@ use std::{
 };
 
 use affiant_proto::{Digest, digest};
+use affiant_report::edge::TEMPORARY;
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
@@ -29,6 +30,7 @@ use crate::{
         Access, Disk as _, Exhibits, Idle, LocalDisk, NotHeld, NotKept, PublishedNote, SegmentName,
         published_segments, rewritten,
     },
+    target::stranger,
 };
 
 /// Most bytes of a file beside the log: the token file of 1,000,000 tokens of 250 bytes.
@@ -40,6 +42,9 @@ const MAX_MANIFEST_BYTES: u64 = 4 * 1024 * 1024;
 
 /// How the manifest names the directory of exhibits, which lies within the log's.
 pub(crate) const EXHIBITS: &str = "exhibits";
+
+/// What a backup has, and the lock of who makes one.
+const OWN: [&str; 4] = ["segments", "files", Manifest::NAME, "writer.pid"];
 
 /// How often keys and log are read until no key changed meanwhile. A change of keys moves three
 /// files at most, in milliseconds, and reading takes about as long: a second try finds it over.
@@ -78,6 +83,17 @@ pub enum BackupError {
         held: String,
         /// Its size.
         size: u64,
+    },
+    /// The directory holds something else, and no backup that was begun.
+    #[error(
+        "{path} holds {found}, which no backup has, and no manifest of one; make the backup in a new \
+         directory, or an empty one"
+    )]
+    Foreign {
+        /// The directory.
+        path: PathBuf,
+        /// What stands there.
+        found: String,
     },
     /// Keys changed whenever they were read.
     #[error(
@@ -250,6 +266,12 @@ fn once(
         published_segments(&data.ledger()).map_err(BackupError::from)
     })?;
     let checkpoint = published.checkpoint();
+    if Manifest::read(to)?.is_none()
+        && let Some(found) = stranger(to, &OWN).map_err(BackupError::io(to))?
+    {
+        let path = to.to_owned();
+        return Err(BackupError::Foreign { path, found });
+    }
     for directory in [to.to_owned(), segments(to), files(to)] {
         LocalDisk
             .make_directories(&directory, Access::Private)
@@ -445,7 +467,11 @@ fn forget(to: &Path, manifest: &Manifest, segments: &[SegmentName]) -> Result<()
     for (at, named) in [(files(to), kept), (self::segments(to), rewritten)] {
         for found in fs::read_dir(&at).map_err(BackupError::io(&at))? {
             let found = found.map_err(BackupError::io(&at))?;
-            if !named.contains(found.file_name().to_string_lossy().as_ref()) {
+            let name = found.file_name().to_string_lossy().into_owned();
+            let whole = name.strip_suffix(TEMPORARY).unwrap_or(&name);
+            // Nothing else was put there by a backup.
+            let ours = whole.parse::<Digest>().is_ok() || whole.parse::<SegmentName>().is_ok();
+            if ours && !named.contains(&name) {
                 fs::remove_file(found.path()).map_err(BackupError::io(&found.path()))?;
             }
         }

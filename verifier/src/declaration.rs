@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, path::Path};
 
 use affiant_proto::{Body, v1};
+use affiant_report::plain_file::NotRead;
 use prost::Message as _;
 
 use crate::keyfile::{self, KeyFileError};
@@ -37,10 +38,12 @@ pub enum BadDeclaration {
 /// Reads the file.
 pub fn read(path: &Path) -> Result<Vec<v1::DeclaredDevice>, BadDeclaration> {
     let text = keyfile::read_bounded_text(path, MAX_BYTES).map_err(|error| match error {
-        KeyFileError::Long { .. } => {
+        KeyFileError::Unfit(NotRead::Long { .. }) => {
             BadDeclaration::Io(format!("{error}; declare the devices as several sites"))
         }
-        KeyFileError::Content { .. } => BadDeclaration::Lines(vec![error.to_string()]),
+        KeyFileError::Unfit(NotRead::NotText { .. }) => {
+            BadDeclaration::Lines(vec![error.to_string()])
+        }
         _ => BadDeclaration::Io(error.to_string()),
     })?;
     parse(&text).map_err(|faults| {

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use affiant_proto::{Body, v1};
+use affiant_report::plain_file::NotRead;
 use serde::Deserialize;
 
 use crate::{
@@ -47,7 +48,7 @@ struct File {
 /// Reads the file into statements to sign, parties first.
 pub fn read(path: &Path, now_ms: u64) -> Result<Vec<Body>, BadFile> {
     let text = keyfile::read_bounded_text(path, MAX_BYTES).map_err(|error| match error {
-        KeyFileError::Long { .. } => {
+        KeyFileError::Unfit(NotRead::Long { .. }) => {
             BadFile::Io(format!("{error}; split it, or use `tenant import`"))
         }
         _ => BadFile::Io(error.to_string()),

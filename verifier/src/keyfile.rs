@@ -3,12 +3,13 @@
 
 use std::{
     fs::{self, File, OpenOptions},
-    io::{self, Read as _, Write as _},
-    os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _},
+    io::{self, Write as _},
+    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
 };
 
 use affiant_proto::{Ed25519Signer, PublicKey, Signer as _};
+use affiant_report::plain_file::{self, NotRead, PlainFile};
 use ring::{rand::SystemRandom, signature::Ed25519KeyPair};
 use zeroize::Zeroizing;
 
@@ -27,20 +28,9 @@ pub enum KeyFileError {
         /// What it said.
         source: io::Error,
     },
-    /// Others than its owner can read it.
-    #[error("{0}: others can read this key file; chmod 600 it, and replace the key if they did")]
-    Exposed(PathBuf),
-    /// A pipe, a device, a directory: nothing that ends, or that can be read twice.
-    #[error("{0}: not a plain file; name one")]
-    NotPlain(PathBuf),
-    /// Longer than such a file can be.
-    #[error("{path}: longer than {most} bytes")]
-    Long {
-        /// Which file.
-        path: PathBuf,
-        /// Most bytes that are read.
-        most: u64,
-    },
+    /// Others can read it, or it is no plain file, too long, or no text.
+    #[error(transparent)]
+    Unfit(NotRead),
     /// Not what it should hold.
     #[error("{path}: {fault}")]
     Content {
@@ -49,6 +39,15 @@ pub enum KeyFileError {
         /// What is wrong.
         fault: String,
     },
+}
+
+impl From<NotRead> for KeyFileError {
+    fn from(error: NotRead) -> Self {
+        match error {
+            NotRead::Io { path, source } => Self::Io { path, source },
+            other => Self::Unfit(other),
+        }
+    }
 }
 
 impl KeyFileError {
@@ -127,60 +126,19 @@ pub fn remove(path: &Path) -> Result<(), KeyFileError> {
 
 /// Reads a file that only its owner may read, following no symbolic link.
 pub fn read_private(path: &Path) -> Result<Zeroizing<Vec<u8>>, KeyFileError> {
-    let io = KeyFileError::io(path);
-    let file = open(path, libc::O_NOFOLLOW)?;
-    if file.metadata().map_err(&io)?.mode() & 0o077 != 0 {
-        return Err(KeyFileError::Exposed(path.to_owned()));
-    }
     let mut bytes = Zeroizing::new(Vec::new());
-    file.take(MAX_FILE_BYTES + 1)
-        .read_to_end(&mut bytes)
-        .map_err(&io)?;
-    if bytes.len() as u64 > MAX_FILE_BYTES {
-        return Err(KeyFileError::content(path, "longer than 64 KiB: not a key"));
-    }
+    PlainFile::open_private(path)?.read_into(&mut bytes, MAX_FILE_BYTES)?;
     Ok(bytes)
-}
-
-/// Opens a plain file to read. Of a pipe nobody waits for the other end.
-fn open(path: &Path, flags: i32) -> Result<File, KeyFileError> {
-    let io = KeyFileError::io(path);
-    let mut options = OpenOptions::new();
-    let options = options.read(true).custom_flags(flags | libc::O_NONBLOCK);
-    let file = options.open(path).map_err(&io)?;
-    if !file.metadata().map_err(&io)?.is_file() {
-        return Err(KeyFileError::NotPlain(path.to_owned()));
-    }
-    Ok(file)
 }
 
 /// Reads a plain file of at most `most` bytes.
 pub fn read_bounded(path: &Path, most: u64) -> Result<Vec<u8>, KeyFileError> {
-    let io = KeyFileError::io(path);
-    let mut bytes = Vec::new();
-    let file = open(path, 0)?;
-    let read = file.take(most.saturating_add(1)).read_to_end(&mut bytes);
-    read.map_err(&io)?;
-    if bytes.len() as u64 > most {
-        return Err(KeyFileError::Long {
-            path: path.to_owned(),
-            most,
-        });
-    }
-    Ok(bytes)
+    Ok(plain_file::read_bounded(path, most)?)
 }
 
 /// Reads a plain text file of at most `most` bytes; says in which line it is not UTF-8.
 pub fn read_bounded_text(path: &Path, most: u64) -> Result<String, KeyFileError> {
-    let bytes = read_bounded(path, most)?;
-    String::from_utf8(bytes).map_err(|error| {
-        let read = error.as_bytes().get(..error.utf8_error().valid_up_to());
-        let line = read
-            .unwrap_or_default()
-            .split(|byte| *byte == b'\n')
-            .count();
-        KeyFileError::content(path, format!("line {line} is not UTF-8; save it as UTF-8"))
-    })
+    Ok(plain_file::read_bounded_text(path, most)?)
 }
 
 /// Reads a small text file.
@@ -215,7 +173,7 @@ impl OfficerKey {
     pub fn read(path: &Path) -> Result<Self, KeyFileError> {
         let text = match read_text(path) {
             // No text, so no key as `officer new` spells it.
-            Err(KeyFileError::Content { .. }) => {
+            Err(KeyFileError::Unfit(NotRead::NotText { .. })) => {
                 let public = path.with_extension("pub");
                 let public = public.display();
                 let fault =
@@ -294,7 +252,10 @@ mod tests {
         let path = dir.path().join("key");
         create_signer(&path).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
-        assert!(matches!(read_signer(&path), Err(KeyFileError::Exposed(_))));
+        assert!(matches!(
+            read_signer(&path),
+            Err(KeyFileError::Unfit(NotRead::Exposed(_)))
+        ));
     }
 
     #[test]
@@ -307,28 +268,13 @@ mod tests {
     }
 
     #[test]
-    fn what_never_ends_or_never_begins_is_not_read_and_not_waited_for() {
+    fn a_file_that_is_no_text_is_refused_by_its_line_and_named_once() {
         let dir = tempfile::tempdir().unwrap();
-        let pipe = dir.path().join("pipe");
-        let made = std::process::Command::new("mkfifo").arg(&pipe).status();
-        assert!(made.unwrap().success());
-        for path in [pipe.as_path(), Path::new("/dev/zero"), dir.path()] {
-            for read in [
-                read_bounded(path, 10).map(drop),
-                read_text(path).map(drop),
-                read_private(path).map(drop),
-            ] {
-                assert!(matches!(read, Err(KeyFileError::NotPlain(_))), "{path:?}");
-            }
-        }
-        let text = dir.path().join("text");
-        fs::write(&text, b"one\ntw\xff").unwrap();
-        let said = read_bounded_text(&text, 10).unwrap_err().to_string();
+        let path = dir.path().join("text");
+        fs::write(&path, b"one\ntw\xff").unwrap();
+        let said = read_text(&path).unwrap_err().to_string();
         assert!(said.contains("line 2 is not UTF-8"), "{said}");
-        assert!(matches!(
-            read_bounded(&text, 6),
-            Err(KeyFileError::Long { most: 6, .. })
-        ));
-        assert_eq!(read_bounded(&text, 7).unwrap().len(), 7);
+        let name = path.display().to_string();
+        assert_eq!(said.matches(&name).count(), 1, "{said}");
     }
 }

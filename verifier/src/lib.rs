@@ -54,6 +54,7 @@ pub mod rotation;
 pub mod serve;
 pub mod status;
 pub mod succession;
+pub mod target;
 pub mod threads;
 pub mod tls;
 pub mod token;

@@ -2,6 +2,7 @@
 
 use affiant_judge::{listings::Listed, objections::Objection};
 use affiant_proto::{Digest, v1};
+use affiant_report::hidden::is_hidden;
 use time::{Date, Month, OffsetDateTime, PrimitiveDateTime, Time};
 
 /// Reads `2026-11-01`, `2026-11-01T08:00:00Z` or milliseconds since 1970-01-01 UTC.
@@ -98,9 +99,8 @@ pub fn exact_time(unix_ms: u64) -> String {
 pub fn plain(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
     for c in text.chars() {
-        let hidden = matches!(c,
-            '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
-        if c.is_control() || hidden || matches!(c, '|' | '\\') {
+        let joins = matches!(c, '\u{200c}' | '\u{200d}');
+        if is_hidden(c) || joins || matches!(c, '|' | '\\') {
             plain.extend(c.escape_unicode());
         } else {
             plain.push(c);

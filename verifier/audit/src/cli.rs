@@ -2,14 +2,20 @@
 
 use std::{
     ffi::OsString,
-    fs::File,
-    io::{self, IsTerminal as _, Read as _, Write as _},
+    io::{self, IsTerminal as _, Write as _},
     num::NonZeroUsize,
     path::{Path, PathBuf},
 };
 
 use affiant_proto::tlog::{MAX_NOTE_BYTES, Note};
-use affiant_report::{Conclusion, Trust, Verdict, files, trust::MAX_TRUST_BYTES, verify};
+use affiant_report::{
+    Conclusion, Trust, Verdict,
+    digits::FirstDigits,
+    files,
+    plain_file::{NotRead, PlainFile, read_bounded, read_bounded_text},
+    trust::MAX_TRUST_BYTES,
+    verify,
+};
 use clap::{Parser, Subcommand, error::ErrorKind};
 
 use crate::{
@@ -29,7 +35,8 @@ pub const EX_IOERR: u8 = 74;
 #[command(
     name = "affiant-audit",
     version,
-    after_help = "Exit codes: 0 clean, 1 findings, 2 evidence broken, 3 incomplete, 64 usage, 74 input or output."
+    after_help = "Exit codes: 0 clean, 1 findings, 2 evidence broken, 3 incomplete, 64 usage, 74 input or output.\n\
+                  Without --trust nothing is held against what you trust, so what holds is 3, incomplete."
 )]
 struct Cli {
     #[command(subcommand)]
@@ -53,13 +60,16 @@ enum Command {
     /// Show one record of a log, with its signature and inclusion verified
     #[command(
         after_help = "Example: affiant-audit record /var/lib/affiant 4711 --trust trust.toml\n\
-                      Or:      affiant-audit record /var/lib/affiant CHAIN:SEQUENCE"
+                      Or:      affiant-audit record /var/lib/affiant CHAIN:SEQUENCE\n\n\
+                      DIR and URL are a log as `log` takes it. Of a chain or digest the first 8 digits do,\n\
+                      where no other begins so; digits 0 to 9 alone are a log index."
     )]
     Record(RecordArguments),
     /// Derive a finding again from a log or a report, and show its evidence
     #[command(
         after_help = "Example: affiant-audit explain report-2026-10 0f1e2d3c4b5a69788796a5b4c3d2e1f0\n\n\
-                      DIR is a report, or a log as `log` takes it."
+                      DIR is a report, or a log as `log` takes it; URL is such a log. Of the finding the\n\
+                      first 8 digits do, where no other begins so."
     )]
     Explain(ExplainArguments),
     /// Cosign the checkpoints of logs as long as each only grows
@@ -113,11 +123,15 @@ struct LogArguments {
 
 #[derive(clap::Args)]
 struct RecordArguments {
-    /// Directory of the log
-    dir: PathBuf,
-    /// Log index, or chain and sequence
-    #[arg(value_name = "INDEX|CHAIN:SEQUENCE")]
+    /// Directory of the log, or http://HOST[:PORT][/PREFIX]
+    #[arg(value_name = "DIR|URL")]
+    log: PathBuf,
+    /// Log index, digest of the statement, or chain and sequence
+    #[arg(value_name = "INDEX|DIGEST|CHAIN:SEQUENCE")]
     which: show::Which,
+    /// A reader's token for a verifier that asks for one
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
     /// What you trust: log key, genesis, authority, officers, witnesses
     #[arg(long, value_name = "FILE")]
     trust: Option<PathBuf>,
@@ -128,11 +142,15 @@ struct RecordArguments {
 
 #[derive(clap::Args)]
 struct ExplainArguments {
-    /// Directory of the report or log
-    dir: PathBuf,
-    /// The finding, 32 hexadecimal digits
+    /// Directory of the report or log, or http://HOST[:PORT][/PREFIX] of a log
+    #[arg(value_name = "DIR|URL")]
+    place: PathBuf,
+    /// The finding, 32 hexadecimal digits, or at least the first 8
     #[arg(value_name = "FINDING")]
-    finding: String,
+    finding: FirstDigits,
+    /// A reader's token for a verifier that asks for one
+    #[arg(long, value_name = "FILE")]
+    token_file: Option<PathBuf>,
     /// What you trust: log key, genesis, authority, officers, witnesses
     #[arg(long, value_name = "FILE")]
     trust: Option<PathBuf>,
@@ -158,6 +176,14 @@ pub(crate) fn io_error(text: impl ToString) -> Failure {
     Failure {
         code: EX_IOERR,
         text: text.to_string(),
+    }
+}
+
+/// A file that was named and not read: what is no plain file, too long or no text is misuse.
+pub(crate) fn unread(error: NotRead) -> Failure {
+    match error {
+        NotRead::Io { .. } | NotRead::Exposed(_) => io_error(error),
+        _ => usage(error),
     }
 }
 
@@ -201,10 +227,12 @@ fn audit_log(arguments: &LogArguments) -> Result<u8, Failure> {
     let trust = arguments.trust.as_deref().map(trusted).transpose()?;
     let since = arguments.since.iter().map(|path| kept(path));
     let since = since.collect::<Result<Vec<_>, _>>()?;
-    let store = store(arguments)?;
+    let store = store(&arguments.log, arguments.token_file.as_deref())?;
     let resume = arguments.resume.as_deref().map(|path| {
-        let opened = log::Resume::open(path);
-        opened.map_err(|error| io_error(format!("{}: {error}", path.display())))
+        log::Resume::open(path).map_err(|error| match error {
+            log::NotResumed::Io { .. } => io_error(error),
+            _ => usage(error),
+        })
     });
     let resume = resume.transpose()?;
     let asked = log::Asked {
@@ -220,32 +248,34 @@ fn audit_log(arguments: &LogArguments) -> Result<u8, Failure> {
 
 fn show_record(arguments: &RecordArguments) -> Result<u8, Failure> {
     let trust = arguments.trust.as_deref().map(trusted).transpose()?;
-    let folder = folder(&arguments.dir)?;
-    let record = show::record(&folder, arguments.which, trust.as_ref());
-    let record = record.map_err(|error| not_shown(&arguments.dir, &error))?;
+    let store = store(&arguments.log, arguments.token_file.as_deref())?;
+    let record = show::record(&*store, &arguments.which, trust.as_ref());
+    let record = record.map_err(|error| not_shown(&arguments.log, &error))?;
+    let holds = record.held.iter().all(|held| held.ok);
+    let conclusion = match (holds, &trust) {
+        (false, _) => Conclusion::Broken,
+        (true, None) => Conclusion::Incomplete,
+        (true, Some(_)) => Conclusion::Clean,
+    };
     let text = match arguments.json {
         true => serde_json::to_string_pretty(&record).map_err(io_error)? + "\n",
-        false => show::text::record(&record),
+        false => show::text::record(&record) + &show::text::holds(conclusion),
     };
     say(&text)?;
-    let holds = record.held.iter().all(|held| held.ok);
-    Ok(if holds {
-        0
-    } else {
-        Conclusion::Broken.exit_code()
-    })
+    Ok(conclusion.exit_code())
 }
 
 fn explain(arguments: &ExplainArguments) -> Result<u8, Failure> {
     let trust = arguments.trust.as_deref().map(trusted).transpose()?;
-    let dir = &arguments.dir;
-    let fault = |error| not_shown(dir, &error);
-    let (explained, verdict) = if dir.join(files::REPORT).exists() {
-        let directory = Directory::open(dir.clone());
+    let (place, finding) = (&arguments.place, &arguments.finding);
+    let fault = |error| not_shown(place, &error);
+    let is_site = log::Site::is_meant(&place.to_string_lossy());
+    let (explained, verdict) = if !is_site && place.join(files::REPORT).exists() {
+        let directory = Directory::open(place.clone());
         let directory =
-            directory.map_err(|error| io_error(format!("{}: {error}", dir.display())))?;
+            directory.map_err(|error| io_error(format!("{}: {error}", place.display())))?;
         let verdict = verify(&directory, trust.as_ref(), None).map_err(io_error)?;
-        let explained = show::explain_bundle(&directory, &arguments.finding);
+        let explained = show::explain_bundle(&directory, finding);
         (explained.map_err(fault)?, verdict)
     } else {
         let asked = log::Asked {
@@ -253,32 +283,26 @@ fn explain(arguments: &ExplainArguments) -> Result<u8, Failure> {
             ..log::Asked::default()
         };
         let mut bar = log::Bar::default();
-        let folder = folder(dir)?;
-        show::explain_log(&folder, &arguments.finding, &asked, &mut bar).map_err(fault)?
+        let store = store(place, arguments.token_file.as_deref())?;
+        show::explain_log(&*store, finding, &asked, &mut bar).map_err(fault)?
     };
     let text = match arguments.json {
         true => serde_json::to_string_pretty(&explained).map_err(io_error)? + "\n",
-        false => format!(
-            "{}\n{:<16}{}\n",
-            show::text::explained(&explained),
-            "integrity",
-            verdict.integrity.text
-        ),
+        false => show::text::explained(&explained) + &show::text::rests_on(&verdict),
     };
     say(&text)?;
-    Ok(match verdict.verdict {
-        Conclusion::Broken => Conclusion::Broken.exit_code(),
-        _ => Conclusion::Findings.exit_code(),
-    })
+    Ok(verdict.verdict.exit_code())
 }
 
 fn not_shown(dir: &Path, error: &show::NotShown) -> Failure {
     use show::NotShown;
     let text = format!("{}: {error}", dir.display());
     match error {
-        NotShown::NoRecord(..) | NotShown::NoFinding(_) | NotShown::Log(log::Failure::NoLog) => {
-            usage(text)
-        }
+        NotShown::NoRecord(..)
+        | NotShown::Which(_)
+        | NotShown::NoFinding(_)
+        | NotShown::Ambiguous(_)
+        | NotShown::Log(log::Failure::NoLog) => usage(text),
         NotShown::Log(_) | NotShown::Bundle(files::Unread::Io { .. }) => io_error(text),
         _ => Failure {
             code: Conclusion::Broken.exit_code(),
@@ -290,14 +314,21 @@ fn not_shown(dir: &Path, error: &show::NotShown) -> Failure {
 /// Most bytes of a token's file.
 const MAX_TOKEN_BYTES: u64 = 1_024;
 
-fn store(arguments: &LogArguments) -> Result<Box<dyn log::Store>, Failure> {
-    let place = arguments.log.to_string_lossy();
-    if !log::Site::is_meant(&place) {
-        return Ok(Box::new(folder(&arguments.log)?));
+/// A log in a directory, or behind a URL.
+fn store(place: &Path, token: Option<&Path>) -> Result<Box<dyn log::Store>, Failure> {
+    let text = place.to_string_lossy();
+    if !log::Site::is_meant(&text) {
+        return match token {
+            Some(_) => Err(usage("--token-file goes with a URL, not with a directory")),
+            None => Ok(Box::new(folder(place)?)),
+        };
     }
-    let token = arguments.token_file.as_deref();
-    let token = token.map(|path| read(path, MAX_TOKEN_BYTES)).transpose()?;
-    let site = log::Site::parse(&place, token.as_deref()).map_err(usage)?;
+    // What opens a log to readers is a secret, as in the verifier that shows such files.
+    let token = token.map(|path| {
+        let text = PlainFile::open_private(path).and_then(|file| file.read_text(MAX_TOKEN_BYTES));
+        text.map_err(unread)
+    });
+    let site = log::Site::parse(&text, token.transpose()?.as_deref()).map_err(usage)?;
     Ok(Box::new(site))
 }
 
@@ -314,18 +345,14 @@ fn no_verdict(dir: &Path, failure: &log::Failure) -> Failure {
     }
 }
 
-fn read(path: &Path, limit: u64) -> Result<String, Failure> {
-    let text = read_text(path, limit);
-    text.map_err(|error| io_error(format!("{}: {error}", path.display())))
-}
-
 fn trusted(path: &Path) -> Result<Trust, Failure> {
-    let trust = Trust::parse(&read(path, MAX_TRUST_BYTES)?);
+    let text = read_bounded_text(path, MAX_TRUST_BYTES).map_err(unread)?;
+    let trust = Trust::parse(&text);
     trust.map_err(|error| usage(format!("{}: {error}", path.display())))
 }
 
 fn kept(path: &Path) -> Result<Note, Failure> {
-    let note = Note::parse(read(path, MAX_NOTE_BYTES as u64)?.as_bytes());
+    let note = Note::parse(&read_bounded(path, MAX_NOTE_BYTES as u64).map_err(unread)?);
     note.map_err(|error| usage(format!("{}: {error}", path.display())))
 }
 
@@ -345,20 +372,6 @@ fn colour() -> Colour {
         true => Colour::Yes,
         false => Colour::No,
     }
-}
-
-fn read_text(path: &Path, limit: u64) -> io::Result<String> {
-    let mut text = String::new();
-    File::open(path)?
-        .take(limit.saturating_add(1))
-        .read_to_string(&mut text)?;
-    if text.len() as u64 > limit {
-        return Err(io::Error::new(
-            io::ErrorKind::InvalidData,
-            format!("longer than {limit} bytes"),
-        ));
-    }
-    Ok(text)
 }
 
 /// Writes to standard output; a reader that went away is no failure of the verdict.

@@ -7,7 +7,10 @@ use std::{
     path::PathBuf,
 };
 
-use affiant_report::files::{EVIDENCE, Files};
+use affiant_report::{
+    files::{EVIDENCE, Files},
+    plain_file::{NotRead, PlainFile},
+};
 
 /// The files of a bundle, each opened by its fixed name.
 pub struct Directory {
@@ -34,20 +37,13 @@ impl Directory {
 
 impl Files for Directory {
     fn open(&self, name: &str) -> io::Result<Option<Box<dyn Read + '_>>> {
-        let path = self.path.join(name);
-        // Looked at first: opening a pipe would wait for whoever writes into it.
-        let found = match fs::metadata(&path) {
-            Ok(found) => found,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error),
+        let opened = match PlainFile::open(&self.path.join(name)) {
+            Ok(opened) => opened,
+            Err(none) if none.is_missing() => return Ok(None),
+            Err(error) => return Err(error.into_io()),
         };
-        if !found.is_file() {
-            return Err(io::Error::new(
-                io::ErrorKind::InvalidInput,
-                "not a plain file",
-            ));
-        }
-        let file = BufReader::with_capacity(1 << 16, File::open(&path)?);
+        let whole = opened.length().map_err(NotRead::into_io)?;
+        let file = BufReader::with_capacity(1 << 16, opened.into_file());
         if name != EVIDENCE {
             return Ok(Some(Box::new(file)));
         }
@@ -55,7 +51,7 @@ impl Files for Directory {
             file,
             progress: &self.progress,
             read: 0,
-            whole: found.len(),
+            whole,
         })))
     }
 }

@@ -1,8 +1,12 @@
 //! A verdict for people.
 
-use std::fmt::{self, Write};
+use std::{
+    cmp::Reverse,
+    fmt::{self, Write},
+};
 
-use affiant_report::{Conclusion, Verdict, calendar::utc};
+use affiant_judge::{Finding, handling::Signed};
+use affiant_report::{Conclusion, Verdict, calendar::utc, hidden::is_hidden, words};
 
 /// Columns of a line; what is longer goes on below its beginning.
 const WIDTH: usize = 100;
@@ -12,6 +16,9 @@ const INDENT: usize = 20;
 
 /// Most findings that are listed; the report has all.
 const MAX_FINDINGS: usize = 50;
+
+/// Most characters of an officer's reason; the report and `explain` have all.
+const MAX_REASON: usize = 400;
 
 /// Colours of a terminal, or none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,15 +74,11 @@ fn write_verdict(out: &mut String, verdict: &Verdict, colour: Colour) -> fmt::Re
             wrapped(text)
         )?;
     }
-    for finding in verdict.findings.items.iter().take(MAX_FINDINGS) {
-        let (from, to) = (utc(finding.opened_unix_ms), utc(finding.last_unix_ms));
-        let severity = format!("{:?}", finding.severity).to_lowercase();
-        let text = format!(
-            "{}: {} ({from} to {to})",
-            finding.rule.as_str(),
-            finding.title
-        );
-        writeln!(out, "  {severity:<18}{}", wrapped(&text))?;
+    // The gravest first, so that no grave one is among those that are left out.
+    let mut findings: Vec<&Finding> = verdict.findings.items.iter().collect();
+    findings.sort_by_key(|finding| Reverse(finding.severity));
+    for finding in findings.into_iter().take(MAX_FINDINGS) {
+        write_finding(out, finding, colour)?;
     }
     if let Some(more) = verdict
         .findings
@@ -90,7 +93,18 @@ fn write_verdict(out: &mut String, verdict: &Verdict, colour: Colour) -> fmt::Re
             ""
         )?;
     }
-    let (code, meaning) = match verdict.verdict {
+    let (code, meaning) = of(verdict.verdict);
+    let word = colour.paint(code, verdict.verdict.as_str());
+    writeln!(
+        out,
+        "\n{}{word}: {meaning}",
+        colour.paint(BOLD, &format!("{:<20}", "Verdict"))
+    )
+}
+
+/// Colour and meaning of what may be concluded.
+fn of(conclusion: Conclusion) -> (&'static str, &'static str) {
+    match conclusion {
         Conclusion::Clean => (
             GREEN,
             "the evidence holds, and no rule was broken by what it shows",
@@ -101,26 +115,60 @@ fn write_verdict(out: &mut String, verdict: &Verdict, colour: Colour) -> fmt::Re
             RED,
             "the evidence does not hold; do not rely on its figures",
         ),
-    };
-    let word = colour.paint(code, verdict.verdict.as_str());
-    writeln!(
-        out,
-        "\n{}{word}: {meaning}",
-        colour.paint(BOLD, &format!("{:<20}", "Verdict"))
+    }
+}
+
+/// Says in words what may be concluded.
+pub(crate) fn meaning(conclusion: Conclusion) -> &'static str {
+    of(conclusion).1
+}
+
+/// One finding: what it is, how it stands, and who signed that.
+fn write_finding(out: &mut String, finding: &Finding, colour: Colour) -> fmt::Result {
+    let (from, to) = (utc(finding.opened_unix_ms), utc(finding.last_unix_ms));
+    let ends = if finding.open { ", and may go on" } else { "" };
+    let text = format!(
+        "{}: {} ({from} to {to}{ends})",
+        finding.rule.as_str(),
+        finding.title
+    );
+    let severity = finding.severity.as_str();
+    writeln!(out, "  {severity:<18}{}", wrapped(&text))?;
+    let standing = colour.paint(BOLD, words::standing(finding));
+    writeln!(out, "{:INDENT$}{standing}, finding {}", "", finding.id)?;
+    let signed = finding.handling.iter().flat_map(|it| &it.signed);
+    for one in signed {
+        let mut text = signed_by(one);
+        if one.reason.chars().count() > MAX_REASON {
+            let cut: String = one.reason.chars().take(MAX_REASON).collect();
+            text = signed_by(&Signed {
+                reason: format!("{cut} ... (`explain` has all of it)"),
+                ..one.clone()
+            });
+        }
+        let text = format!("signed by {text}");
+        writeln!(out, "{:INDENT$}{}", "", wrapped(&text))?;
+    }
+    Ok(())
+}
+
+/// What an officer signed about a finding, in one line that is not yet harmless.
+pub(crate) fn signed_by(signed: &Signed) -> String {
+    // In quotes, so that no reason can pass for the word of another officer.
+    format!(
+        "officer {} (chain {}), {}, log index {}: {:?}",
+        signed.called(),
+        signed.officer.get(..16).unwrap_or_default(),
+        utc(signed.logged_unix_ms),
+        signed.index,
+        signed.reason
     )
 }
 
-/// Takes out of a text, in which others chose names, what could move the cursor or turn the reading
-/// direction.
+/// Takes out of a text, in which others chose names, what no reader sees and what could move the cursor
+/// or turn the reading direction.
 pub(crate) fn harmless(text: &str) -> String {
-    let harmless = |c: char| {
-        let turns = matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-        if c.is_control() || turns {
-            '\u{fffd}'
-        } else {
-            c
-        }
-    };
+    let harmless = |c: char| if is_hidden(c) { '\u{fffd}' } else { c };
     text.chars().map(harmless).collect()
 }
 
@@ -163,8 +211,8 @@ mod tests {
     #[test]
     fn names_cannot_move_the_cursor() {
         assert_eq!(
-            wrapped("a\u{1b}[2Jb\nc\u{202e}d"),
-            "a\u{fffd}[2Jb\u{fffd}c\u{fffd}d"
+            wrapped("a\u{1b}[2Jb\nc\u{202e}d\u{2028}\u{200b}"),
+            "a\u{fffd}[2Jb\u{fffd}c\u{fffd}d\u{fffd}\u{fffd}"
         );
     }
 }

@@ -1,64 +1,14 @@
 //! The shipped binary, run as an auditor runs it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing)]
 
+mod desk;
 #[path = "../../report/tests/support/mod.rs"]
 mod support;
 
-use std::{
-    collections::BTreeSet,
-    fs,
-    path::{Path, PathBuf},
-    process::{Command, Output},
-};
+use std::{collections::BTreeSet, fs};
 
 use affiant_report::Scope;
-use support::{World, played};
-
-struct Desk {
-    folder: tempfile::TempDir,
-    world: World,
-}
-
-impl Desk {
-    /// Writes a bundle and a trust file into a folder.
-    fn new(scope: Scope) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let (mut world, period) = played();
-        let bundle = world.report(period, scope);
-        fs::create_dir(folder.path().join("report")).unwrap();
-        for (name, bytes) in bundle {
-            fs::write(folder.path().join("report").join(name), bytes).unwrap();
-        }
-        fs::write(folder.path().join("trust"), world.trust().print().unwrap()).unwrap();
-        Self { folder, world }
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
-    }
-
-    fn verify(&self, flags: &[&str]) -> (i32, String, String) {
-        let report = self.path("report");
-        run(&[&["verify", report.to_str().unwrap()], flags].concat())
-    }
-}
-
-fn run(arguments: &[&str]) -> (i32, String, String) {
-    let Output {
-        status,
-        stdout,
-        stderr,
-    } = Command::new(env!("CARGO_BIN_EXE_affiant-audit"))
-        .args(arguments)
-        .output()
-        .unwrap();
-    let text = |bytes| String::from_utf8(bytes).unwrap();
-    (status.code().unwrap(), text(stdout), text(stderr))
-}
-
-fn text(path: &Path) -> &str {
-    path.to_str().unwrap()
-}
+use desk::{Desk, run, text};
 
 #[test]
 fn exit_codes_tell_what_may_be_concluded() {

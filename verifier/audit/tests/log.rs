@@ -19,7 +19,7 @@ use std::{
     },
 };
 
-use affiant_audit::log::{Asked, Failure, Resume, Store, Unread, audit};
+use affiant_audit::log::{Asked, Failure, Folder, Resume, Store, Unread, audit};
 use affiant_proto::{tlog::Note, v1};
 use affiant_report::{
     Conclusion, Trust, Verdict,
@@ -131,6 +131,63 @@ fn a_kept_checkpoint_anchors_the_log_and_one_of_another_history_breaks_it() {
     let signed = checkpoint_of(&forged.tree, support::ORIGIN, 2);
     let forged = verdict(&files_of(&forged.log, &signed), Some(&trust), &[early]);
     assert_eq!(forged.verdict, Conclusion::Broken);
+}
+
+#[test]
+fn a_log_without_its_public_tree_or_without_its_segments_is_broken_and_not_misuse() {
+    let world = quiet();
+    let (whole, trust) = (files(&world), world.trust());
+    for before in ["", "log/"] {
+        for gone in ["public/", "segments/"] {
+            let left = whole.iter().filter(|(path, _)| !path.starts_with(gone));
+            let left = left.map(|(path, bytes)| (format!("{before}{path}"), bytes.clone()));
+            let verdict = verdict(&left.collect(), Some(&trust), &[]);
+            assert_eq!(verdict.verdict, Conclusion::Broken, "{before}{gone}");
+        }
+    }
+    // Where nothing is of a log, there is none to be judged.
+    for other in [&["diary"][..], &["lock"], &["log/diary"]] {
+        let other = other.iter().map(|path| ((*path).to_owned(), Vec::new()));
+        let none = audit(&other.collect::<Files>(), &asked(None, &[]), &mut ());
+        assert!(matches!(none, Err(Failure::NoLog)), "{none:?}");
+    }
+}
+
+#[test]
+fn a_link_in_the_place_of_a_folder_of_tiles_is_refused_and_a_file_that_is_being_written_is_not() {
+    let world = quiet();
+    let dir = tempfile::tempdir().unwrap();
+    let at = dir.path().join("log");
+    for (name, bytes) in files(&world) {
+        let path = at.join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, bytes).unwrap();
+    }
+    let trust = world.trust();
+    let verdict = || {
+        let folder = Folder::open(at.clone()).unwrap();
+        audit(&folder, &asked(Some(&trust), &[]), &mut ()).unwrap()
+    };
+    std::fs::write(at.join("public/tile/0/001.part"), "half").unwrap();
+    assert_eq!(verdict().verdict, Conclusion::Clean);
+    let (tiles, moved) = (at.join("public/tile/0"), dir.path().join("moved"));
+    std::fs::rename(&tiles, &moved).unwrap();
+    std::os::unix::fs::symlink(&moved, &tiles).unwrap();
+    let linked = verdict();
+    assert_eq!(linked.verdict, Conclusion::Broken);
+    let failed = failed(&linked).join("\n");
+    assert!(
+        failed.contains("tile/0: neither a tile nor a folder"),
+        "{failed}"
+    );
+    assert!(
+        failed.contains("links among tiles are not followed"),
+        "{failed}"
+    );
+    // One that leads back up ends the audit no later.
+    std::fs::remove_file(&tiles).unwrap();
+    std::os::unix::fs::symlink(&at, &tiles).unwrap();
+    assert_eq!(verdict().verdict, Conclusion::Broken);
 }
 
 #[test]

@@ -15,16 +15,20 @@ use affiant_audit::{
     log::{Asked, audit},
     show::{NotShown, Which, explain_bundle, explain_log, record, text},
 };
-use affiant_report::{Conclusion, Scope};
+use affiant_report::{Conclusion, Scope, digits::FirstDigits};
 use stored::files;
 use support::played;
+
+fn digits(text: &str) -> FirstDigits {
+    text.parse().unwrap()
+}
 
 #[test]
 fn every_record_of_a_log_is_shown_with_signature_and_inclusion_verified() {
     let (world, _) = played();
     let (files, trust) = (files(&world), world.trust());
     for (index, envelope) in (0..).zip(&world.log) {
-        let shown = record(&files, Which::Index(index), Some(&trust)).unwrap();
+        let shown = record(&files, &Which::Index(index), Some(&trust)).unwrap();
         assert!(shown.held.iter().all(|held| held.ok), "{shown:#?}");
         assert_eq!(shown.held.len(), 3, "signature, checkpoint, inclusion");
         assert_eq!(shown.digest, envelope.statement().digest().to_string());
@@ -32,8 +36,9 @@ fn every_record_of_a_log_is_shown_with_signature_and_inclusion_verified() {
         let chain = header
             .chain()
             .unwrap_or_else(|| envelope.statement().digest());
-        let place = Which::Place(chain, header.sequence());
-        assert_eq!(record(&files, place, Some(&trust)).unwrap(), shown);
+        let digits = chain.to_string().parse().unwrap();
+        let place = Which::Place(digits, header.sequence());
+        assert_eq!(record(&files, &place, Some(&trust)).unwrap(), shown);
     }
 }
 
@@ -45,7 +50,7 @@ fn a_usage_record_shows_devices_workloads_and_the_window_in_which_it_was_made() 
         .zip(&world.log)
         .filter(|(_, one)| one.statement().kind().name() == "usage.v1");
     let (index, _) = usage.last().unwrap();
-    let shown = record(&files, Which::Index(index), Some(&world.trust())).unwrap();
+    let shown = record(&files, &Which::Index(index), Some(&world.trust())).unwrap();
     assert_eq!(shown.by.as_deref(), Some("host gpu-b"));
     let usage = shown.usage.as_ref().unwrap();
     assert_eq!(usage.withheld, 0);
@@ -75,7 +80,7 @@ fn what_is_not_read_is_a_dash_and_never_zero() {
         .zip(&world.log)
         .filter(|(_, one)| one.statement().kind().name() == "usage.v1");
     let (index, _) = usage.last().unwrap();
-    let shown = record(&files, Which::Index(index), None).unwrap();
+    let shown = record(&files, &Which::Index(index), None).unwrap();
     let line = &shown.usage.as_ref().unwrap().lines[0];
     assert_eq!(line.busy_ms, None);
     let text = text::record(&shown);
@@ -88,7 +93,7 @@ fn a_record_that_was_changed_or_is_not_there_is_not_shown() {
     let (world, _) = played();
     let (mut files, trust) = (files(&world), world.trust());
     let size = world.log.len() as u64;
-    let none = record(&files, Which::Index(size), Some(&trust));
+    let none = record(&files, &Which::Index(size), Some(&trust));
     assert!(matches!(none, Err(NotShown::NoRecord(..))), "{none:?}");
     let tile = "public/tile/0/000.p/".to_owned();
     let path = files
@@ -97,7 +102,7 @@ fn a_record_that_was_changed_or_is_not_there_is_not_shown() {
         .unwrap()
         .clone();
     files.get_mut(&path).unwrap()[40 * 32] ^= 1;
-    let shown = record(&files, Which::Index(41), Some(&trust)).unwrap();
+    let shown = record(&files, &Which::Index(41), Some(&trust)).unwrap();
     assert!(
         shown
             .held
@@ -118,7 +123,8 @@ fn every_finding_is_derived_again_from_log_and_bundle_with_all_its_evidence() {
     let verdict = audit(&log, &asked, &mut ()).unwrap();
     assert!(verdict.findings.count > 0);
     for finding in &verdict.findings.items {
-        let (explained, verdict) = explain_log(&log, &finding.id, &asked, &mut ()).unwrap();
+        let (explained, verdict) =
+            explain_log(&log, &digits(&finding.id), &asked, &mut ()).unwrap();
         assert_eq!(explained.finding, *finding);
         assert_ne!(verdict.verdict, Conclusion::Broken);
         let indices: Vec<u64> = explained.records.iter().map(|one| one.index).collect();
@@ -134,12 +140,12 @@ fn every_finding_is_derived_again_from_log_and_bundle_with_all_its_evidence() {
     let findings = report["findings"].as_array().unwrap();
     assert!(!findings.is_empty());
     for finding in findings {
-        let explained = explain_bundle(&bundle, finding["id"].as_str().unwrap()).unwrap();
+        let explained = explain_bundle(&bundle, &digits(finding["id"].as_str().unwrap())).unwrap();
         assert_eq!(serde_json::to_value(&explained.finding).unwrap(), *finding);
         assert_eq!(explained.not_shown, Vec::<u64>::new());
         let signed = explained.records.iter().flat_map(|one| &one.held);
         assert!(signed.clone().count() > 0 && signed.clone().all(|held| held.ok));
     }
-    let none = explain_log(&log, "00", &asked, &mut ());
+    let none = explain_log(&log, &digits("00000000"), &asked, &mut ());
     assert!(matches!(none, Err(NotShown::NoFinding(_))));
 }

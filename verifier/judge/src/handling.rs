@@ -31,6 +31,42 @@ pub enum State {
     Withdrawn,
 }
 
+impl State {
+    /// Spells it for people.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Acknowledged => "acknowledged",
+            Self::Resolved => "resolved",
+            Self::WithdrawalAsked => "withdrawal asked for",
+            Self::Withdrawn => "withdrawn",
+        }
+    }
+}
+
+/// What one officer signed, on whose word a state rests.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Signed {
+    /// The digest that opened his chain, in hexadecimal.
+    pub officer: String,
+    /// His name; none where nobody named him.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// Why.
+    pub reason: String,
+    /// Log index of what he said.
+    pub index: u64,
+    /// The log's time there, milliseconds since 1970.
+    pub logged_unix_ms: u64,
+}
+
+impl Signed {
+    /// His name, or the beginning of his chain where nobody named him.
+    pub fn called(&self) -> &str {
+        let chain = self.officer.get(..16).unwrap_or(&self.officer);
+        self.name.as_deref().unwrap_or(chain)
+    }
+}
+
 /// The last that officers did about a finding.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Handling {
@@ -46,6 +82,10 @@ pub struct Handling {
     pub logged_unix_ms: u64,
     /// Whether evidence was logged since: then it is to be dealt with again.
     pub overtaken: bool,
+    /// All officers on whose word the state rests, each with the last that he said to it, in the order
+    /// of the log.
+    #[serde(default)]
+    pub signed: Vec<Signed>,
 }
 
 impl Handling {
@@ -57,11 +97,10 @@ impl Handling {
 
 impl fmt::Display for Handling {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let state = match self.state {
-            State::Acknowledged => "acknowledged",
-            State::Resolved => "resolved",
-            State::WithdrawalAsked => "withdrawal asked for by one officer",
-            State::Withdrawn => "withdrawn",
+        let names: Vec<&str> = self.signed.iter().map(Signed::called).collect();
+        let by = match names.is_empty() {
+            true => String::new(),
+            false => format!(" by {}", names.join(" and ")),
         };
         let since = if self.overtaken {
             "; evidence was logged since"
@@ -70,8 +109,10 @@ impl fmt::Display for Handling {
         };
         write!(
             f,
-            "{state} at log index {}: {}{since}",
-            self.index, self.reason
+            "{}{by} at log index {}: {}{since}",
+            self.state.as_str(),
+            self.index,
+            self.reason
         )
     }
 }
@@ -124,23 +165,39 @@ impl Acts {
         }
     }
 
-    /// Says how a finding is dealt with; `None` where nobody did anything.
-    pub(crate) fn of(&self, finding: &Finding) -> Option<Handling> {
+    /// Says how a finding is dealt with; `None` where nobody did anything. `is_one` tells of officers
+    /// that they are one person, `called` how one is named by the digest that opened his chain.
+    pub(crate) fn of(
+        &self,
+        finding: &Finding,
+        is_one: impl Fn(&BTreeSet<[u8; 32]>) -> bool,
+        called: impl Fn(&str) -> Option<String>,
+    ) -> Option<Handling> {
         let acts = self.0.get(&finding.id)?;
         let last = acts.last()?;
+        let alike = acts.iter().rev();
+        let alike = alike.take_while(|act| act.verdict == last.verdict);
+        let mut officers = BTreeSet::new();
+        let mut words: Vec<&Act> = alike.filter(|act| officers.insert(act.officer)).collect();
+        words.reverse();
         let state = match last.verdict {
             Verdict::Resolve => State::Resolved,
-            Verdict::Withdraw => {
-                let since = acts.iter().rev();
-                let asked = since.take_while(|act| act.verdict == Verdict::Withdraw);
-                let officers: BTreeSet<_> = asked.map(|act| act.officer).collect();
-                match officers.len() >= APPROVERS {
-                    true => State::Withdrawn,
-                    false => State::WithdrawalAsked,
-                }
+            Verdict::Withdraw if officers.len() >= APPROVERS && !is_one(&officers) => {
+                State::Withdrawn
             }
+            Verdict::Withdraw => State::WithdrawalAsked,
             _ => State::Acknowledged,
         };
+        let signed = words.into_iter().map(|act| {
+            let officer = hex(&act.officer);
+            Signed {
+                name: called(&officer),
+                officer,
+                reason: act.reason.clone(),
+                index: act.stamp.index,
+                logged_unix_ms: act.stamp.logged_ms,
+            }
+        });
         Some(Handling {
             state,
             officer: hex(&last.officer),
@@ -148,6 +205,7 @@ impl Acts {
             index: last.stamp.index,
             logged_unix_ms: last.stamp.logged_ms,
             overtaken: finding.evidence.last_index > last.stamp.index,
+            signed: signed.collect(),
         })
     }
 }

@@ -85,7 +85,9 @@ impl Judge {
         }
         let mut findings = episodes.findings(self.clock_ms.min(self.period.1));
         for finding in &mut findings {
-            finding.handling = self.acts.of(finding);
+            let is_one = |officers: &_| self.registry.one_person(officers, u64::MAX).is_some();
+            let called = |chain: &str| self.officer_name(chain);
+            finding.handling = self.acts.of(finding, is_one, called);
         }
         findings
     }

@@ -16,6 +16,9 @@ const LEVELS: usize = 8;
 /// Most bytes of a tile or bundle: 256 entries, each a length of two bytes and a digest of 32.
 pub const MAX_TILE_BYTES: usize = WIDTH * 34;
 
+/// Ends the names of files that are not yet what they will be called: a verifier may be writing one.
+pub const TEMPORARY: &str = ".part";
+
 /// A tile or bundle with its bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Made {

@@ -4,6 +4,8 @@ use std::{collections::BTreeMap, io, io::Read};
 
 use affiant_proto::Digest;
 
+use crate::plain_file::remedy;
+
 /// The report: figures and findings, as JSON.
 pub const REPORT: &str = "report.json";
 /// The `report-issued` statement over the digest of the report.
@@ -54,7 +56,10 @@ impl Files for BTreeMap<String, Vec<u8>> {
 #[non_exhaustive]
 pub enum Unread {
     /// The storage failed: says nothing about the evidence.
-    #[error("{name} could not be read: {source}; check the disk and read the bundle again")]
+    #[error(
+        "{name} could not be read: {source}; {} and read the bundle again",
+        remedy(source)
+    )]
     Io {
         /// Name of the file.
         name: String,

@@ -2,7 +2,7 @@
 //! and auditor both must know of a log's files: segments and tiles.
 //!
 //! No socket, no clock: log entries and files come in and go out as values, but that segments are
-//! also read in place, a frame at a time.
+//! also read in place, a frame at a time, and that files which somebody names are opened in one way.
 //!
 //! ```text
 //! log ─ select ─▶ evidence ─ reading ─▶ document ─ bundle ─▶ files        page, guide: the same for people
@@ -14,13 +14,16 @@ pub mod bundle;
 pub mod calendar;
 pub mod consistency;
 mod differ;
+pub mod digits;
 pub mod document;
 pub mod edge;
 pub mod evidence;
 pub mod files;
 pub mod guide;
 pub mod head;
+pub mod hidden;
 pub mod page;
+pub mod plain_file;
 pub mod prefix;
 pub mod reading;
 pub mod scope;

@@ -1,6 +1,10 @@
-//! What reports say in plain words: what they prove, what they cannot, and what a rule means.
+//! What reports say in plain words: what they prove, what they cannot, what a rule means, and how a
+//! finding stands.
 
-use affiant_judge::Rule;
+use affiant_judge::{
+    Finding, Rule,
+    handling::{Handling, State},
+};
 
 /// What a report proves, given an anchor outside the operator.
 pub const PROVES: [&str; 4] = [
@@ -62,6 +66,94 @@ pub const NOT_COLLECTED: [(&str, &str); 10] = [
         "no retention policy is stated in the log",
     ),
 ];
+
+/// What there is to know of the handling of findings.
+pub const HANDLED: &str = "Officers of the operator sign what they do about a finding, with their reasons. It \
+     takes no finding away: one that was resolved or withdrawn stays and counts as it did, and whether \
+     the reason holds is for the reader to judge.";
+
+/// Of a finding about which no officer signed anything.
+pub const NOT_HANDLED: &str = "Open: no officer has signed anything about it.";
+
+/// Of a finding that went on after it was dealt with.
+pub const OVERTAKEN: &str = "Evidence was logged since, so it is to be dealt with again.";
+
+/// Says how a finding stands, in a word or two: "open" while officers have something left to do.
+pub fn standing(finding: &Finding) -> &'static str {
+    match &finding.handling {
+        None => "open",
+        Some(handling) => match (handling.state, handling.overtaken) {
+            (State::Resolved, true) => "resolved, open again",
+            (State::Withdrawn, true) => "withdrawn, open again",
+            (state, _) => state.as_str(),
+        },
+    }
+}
+
+/// Tells whether officers say that nothing is left to do about a finding.
+pub fn is_settled(finding: &Finding) -> bool {
+    finding.handling.as_ref().is_some_and(Handling::is_settled)
+}
+
+/// Says what a state means.
+pub fn means(handling: &Handling) -> &'static str {
+    match handling.state {
+        State::Acknowledged => "Acknowledged: an officer says that somebody is at it.",
+        State::Resolved => "Resolved: an officer says that what caused it was put right.",
+        State::WithdrawalAsked => {
+            "Withdrawal asked for: one person says that it should not have been raised. It takes two."
+        }
+        State::Withdrawn => "Withdrawn: two officers say that it should not have been raised.",
+    }
+}
+
+/// How many findings officers settled in each way.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stand {
+    /// With which something is left to do.
+    pub open: usize,
+    /// Resolved, and no evidence since.
+    pub resolved: usize,
+    /// Withdrawn by two officers, and no evidence since.
+    pub withdrawn: usize,
+}
+
+impl Stand {
+    /// Counts findings.
+    pub fn of(findings: &[Finding]) -> Self {
+        let mut stand = Self::default();
+        for finding in findings {
+            let state = finding.handling.as_ref().filter(|it| it.is_settled());
+            match state.map(|handling| handling.state) {
+                Some(State::Withdrawn) => stand.withdrawn += 1,
+                Some(_) => stand.resolved += 1,
+                None => stand.open += 1,
+            }
+        }
+        stand
+    }
+}
+
+/// Says how many findings are open, and how many officers settled.
+pub fn stand(findings: &[Finding]) -> String {
+    let Stand {
+        open,
+        resolved,
+        withdrawn,
+    } = Stand::of(findings);
+    let parts = [
+        (open, "open"),
+        (resolved, "resolved"),
+        (withdrawn, "withdrawn"),
+    ];
+    let parts = parts
+        .into_iter()
+        .filter(|(count, what)| *count > 0 || *what == "open");
+    let parts: Vec<String> = parts
+        .map(|(count, what)| format!("{count} {what}"))
+        .collect();
+    parts.join(", ")
+}
 
 /// Says what a rule means and what a reader may do.
 pub fn meaning(rule: Rule) -> &'static str {

@@ -260,6 +260,35 @@ fn figures_that_were_edited_and_issued_anew_are_caught_by_computing_them_again()
 }
 
 #[test]
+fn who_signed_what_about_a_finding_is_computed_again_too() {
+    let (mut world, period) = played();
+    world.deal(period);
+    let honest = world.report(period, Scope::All);
+    let text = String::from_utf8(honest[files::REPORT].clone()).unwrap();
+    for (said, forged, place) in [
+        (
+            "\"name\": \"Ada Novak\"",
+            "\"name\": \"Ada Novac\"",
+            ".handling.signed[0].name",
+        ),
+        (
+            "\"state\": \"withdrawn\"",
+            "\"state\": \"resolved\"",
+            ".handling.state",
+        ),
+        (support::SECOND, "it is one", ".handling.reason"),
+    ] {
+        let edited = text.replacen(said, forged, 1);
+        assert_ne!(text, edited);
+        let forged = issued_anew(&mut world, &honest, edited);
+        let verdict = verify(&forged, Some(&world.trust()), None).unwrap();
+        assert_eq!(verdict.verdict, Conclusion::Broken);
+        let why = detail(&verdict, "figures");
+        assert!(why.contains(place), "{why}");
+    }
+}
+
+#[test]
 fn a_report_by_other_rules_is_judged_differently_and_not_broken() {
     let (mut world, period) = played();
     let honest = world.report(period, Scope::All);

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use affiant_report::digits::FirstDigits;
 use clap::{Args, Subcommand};
 
 /// `check`
@@ -53,8 +54,8 @@ pub enum FindingAct {
 /// Which finding, who says so, and why.
 #[derive(Debug, Args)]
 pub struct OnFinding {
-    /// Its id, or how it begins
-    pub id: String,
+    /// Its id, or at least the first 8 digits
+    pub id: FirstDigits,
     /// The officer's private key
     #[arg(long, value_name = "FILE")]
     pub key: PathBuf,

@@ -4,6 +4,7 @@ use std::{path::Path, process::ExitCode};
 
 use affiant_judge::asking::Answer;
 use affiant_proto::v1;
+use affiant_report::digits::FirstDigits;
 
 use super::{Context, Failure, indices, officer, text};
 use crate::rpc::admin::{self as rpc, list_request::What};
@@ -54,7 +55,7 @@ pub(super) async fn check(
 /// Signs that a finding is acknowledged, resolved or to be withdrawn; shows it first.
 pub(super) async fn handle(
     context: &Context,
-    id: &str,
+    id: &FirstDigits,
     verdict: v1::Verdict,
     reason: &str,
     key: &Path,
@@ -67,18 +68,12 @@ pub(super) async fn handle(
     let (name, signer) = officer(key)?;
     let mut client = context.client().await?;
     let all = client.list(What::Findings).await?;
-    let named: Vec<_> = all
-        .as_array()
-        .into_iter()
-        .flatten()
-        .filter(|finding| text(finding, "id").starts_with(id))
-        .collect();
-    let [finding] = named.as_slice() else {
-        return Err(Failure::usage(format!(
-            "{} findings begin with `{id}`; `findings` shows them",
-            named.len()
-        )));
-    };
+    let all = all.as_array().into_iter().flatten();
+    let finding = id
+        .one(all, |finding| text(finding, "id"))
+        .map_err(|error| {
+            Failure::usage(format!("findings: {error}; `findings --all` shows them"))
+        })?;
     let id = text(finding, "id");
     println!(
         "{} {}\n  {}",

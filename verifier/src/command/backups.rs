@@ -10,7 +10,11 @@ pub(super) fn make(context: &Context, options: &cli::Backup) -> Result<ExitCode,
         with_keys: options.with_keys,
         link: options.link,
     };
-    let done = backup::backup(&context.data, &options.to, how, progress).map_err(Failure::io)?;
+    let done = backup::backup(&context.data, &options.to, how, progress);
+    let done = done.map_err(|error| match error {
+        backup::BackupError::Foreign { .. } => Failure::usage(error),
+        _ => Failure::io(error),
+    })?;
     println!(
         "backed up {} entries in {} segments, {} of them new, to {}",
         done.size,
@@ -26,7 +30,11 @@ pub(super) fn make(context: &Context, options: &cli::Backup) -> Result<ExitCode,
 
 pub(super) fn export(context: &Context, options: &cli::Export) -> Result<ExitCode, Failure> {
     let (log, statements) = (context.data.ledger(), options.statements);
-    let done = ledger::export(&log, &options.to, statements, progress).map_err(Failure::io)?;
+    let done = ledger::export(&log, &options.to, statements, progress);
+    let done = done.map_err(|error| match error {
+        ledger::NotExported::Foreign { .. } => Failure::usage(error),
+        _ => Failure::io(error),
+    })?;
     println!(
         "exported the tree of {} entries to {}: {} tiles and bundles and {} segments are new",
         done.size,

@@ -22,6 +22,7 @@ mod trial;
 use std::{fmt, process::ExitCode};
 
 use affiant_proto::v1;
+use affiant_report::plain_file::NotRead;
 use serde_json::Value;
 
 use crate::{
@@ -390,7 +391,7 @@ fn text<'a>(value: &'a Value, key: &str) -> &'a str {
 /// Reads a file that somebody names; what is no plain file, or too long, is misuse.
 fn given(path: &std::path::Path, most: u64) -> Result<Vec<u8>, Failure> {
     crate::keyfile::read_bounded(path, most).map_err(|error| match error {
-        KeyFileError::NotPlain(_) | KeyFileError::Long { .. } => Failure::usage(error),
+        KeyFileError::Unfit(NotRead::NotPlain(_) | NotRead::Long { .. }) => Failure::usage(error),
         _ => Failure::io(error),
     })
 }

@@ -13,6 +13,7 @@ use std::{
 };
 
 use affiant_judge::Finding;
+use affiant_report::plain_file::NotRead;
 
 use super::shape::{Event, Shape, newest_ms};
 use crate::keyfile::{self, KeyFileError};
@@ -101,7 +102,7 @@ impl Kept {
             Err(KeyFileError::Io { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
                 (None, if lost { Found::Lost } else { Found::New })
             }
-            Err(KeyFileError::Content { .. }) => (None, Found::Lost),
+            Err(KeyFileError::Unfit(NotRead::Long { .. })) => (None, Found::Lost),
             Err(error) => return Err(error),
         };
         let floor_ms = match found {

@@ -82,6 +82,7 @@ fn handled(mut finding: Finding, state: State, index: u64) -> Finding {
         index,
         logged_unix_ms: finding.evidence.logged_last_unix_ms + 1,
         overtaken: finding.evidence.last_index > index,
+        signed: Vec::new(),
     });
     finding
 }

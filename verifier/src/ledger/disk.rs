@@ -10,6 +10,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+pub(super) use affiant_report::edge::TEMPORARY;
+
 /// Who may read a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
@@ -165,9 +167,6 @@ impl Disk for LocalDisk {
         fs4::available_space(path)
     }
 }
-
-/// Ends the names of files that are not yet what they will be called.
-pub(super) const TEMPORARY: &str = ".part";
 
 fn temporary(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();

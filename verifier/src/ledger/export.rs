@@ -23,6 +23,7 @@ use super::{
     places::Places,
     tiles::Public,
 };
+use crate::target::stranger;
 
 /// Why there is no export.
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +52,17 @@ pub enum NotExported {
         held: String,
         /// Its size.
         size: u64,
+    },
+    /// The directory holds something else, and no export that was begun.
+    #[error(
+        "{path} holds {found}, which no export writes, and no checkpoint of one; export into a new \
+         directory, or an empty one"
+    )]
+    Foreign {
+        /// The directory.
+        path: PathBuf,
+        /// What stands there.
+        found: String,
     },
     /// A segment whose bytes are not those that it is named by.
     #[error("{0} was changed since it was written; restore it from a backup")]
@@ -138,7 +150,7 @@ fn once(
 fn earlier(into: &Public, published: &PublishedNote) -> Result<u64, NotExported> {
     let path = into.checkpoint();
     let held = match PublishedNote::read(&path) {
-        Err(NotKept::NoCheckpoint(_)) => return Ok(0),
+        Err(NotKept::NoCheckpoint(_)) => return foreign(&into.0).map(|()| 0),
         read => read?,
     };
     let (held, new) = (held.checkpoint(), published.checkpoint());
@@ -151,6 +163,18 @@ fn earlier(into: &Public, published: &PublishedNote) -> Result<u64, NotExported>
         });
     }
     Ok(held.size())
+}
+
+/// Refuses a directory without a checkpoint, unless it is empty or an export into it was cut off.
+fn foreign(path: &Path) -> Result<(), NotExported> {
+    const OWN: [&str; 4] = ["tile", "segments", "exhibits", "checkpoint"];
+    match stranger(path, &OWN).map_err(at(path))? {
+        None => Ok(()),
+        Some(found) => Err(NotExported::Foreign {
+            path: path.to_owned(),
+            found,
+        }),
+    }
 }
 
 /// Copies the files that statements name, before the statements.

@@ -46,6 +46,27 @@ fn a_backup_of_a_running_log_has_what_was_published_and_a_later_one_adds_to_it()
 }
 
 #[test]
+fn a_directory_of_somebody_else_is_not_backed_up_into_and_loses_nothing() {
+    let deployment = Deployment::new();
+    let home = deployment.at("home");
+    fs::create_dir_all(home.join("files")).unwrap();
+    for name in ["diary", "files/letter"] {
+        fs::write(home.join(name), "dear").unwrap();
+    }
+    let made = || backup(&deployment.data(), &home, Options::default(), quiet);
+    let refused = made().unwrap_err();
+    assert!(
+        matches!(&refused, BackupError::Foreign { found, .. } if found == "diary"),
+        "{refused}"
+    );
+    assert_eq!(files(&home).len(), 2);
+    // What a backup left that was cut off before its manifest is gone on with.
+    fs::remove_file(home.join("diary")).unwrap();
+    assert_eq!(made().unwrap().size, 1);
+    assert!(home.join("files/letter").exists());
+}
+
+#[test]
 fn private_keys_are_in_a_backup_only_when_asked_for_and_for_their_owner_alone() {
     let deployment = Deployment::new();
     make(&deployment, Options::default()).unwrap();

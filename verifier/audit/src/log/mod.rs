@@ -31,7 +31,7 @@ use affiant_report::{
 pub use keyring::Keyring;
 pub use places::{Found, Places};
 pub use progress::{Bar, Watch};
-pub use resume::Resume;
+pub use resume::{NotResumed, Resume};
 pub use site::{NotASite, Site};
 pub use store::{Folder, Store, Unread};
 pub use workers::{Fault, Frame, Step, Work, run};

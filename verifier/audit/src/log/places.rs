@@ -34,7 +34,18 @@ impl Places {
     /// Finds out what the directory is.
     pub fn find(store: &dyn Store) -> Result<Self, Failure> {
         for before in ["log/", ""] {
-            if store.names(&format!("{before}public/"))?.is_some() {
+            let names = store.names(before)?.unwrap_or_default();
+            let has = |name: &str| {
+                names
+                    .iter()
+                    .any(|found| found.trim_end_matches('/') == name)
+            };
+            // Of a verifier's log, whatever else is gone from it: that is then for the checks to say.
+            let own = match before {
+                "" => has("public") || has("lock") && has("segments"),
+                _ => has("public") || has("lock") || has("segments"),
+            };
+            if own {
                 return Ok(Self {
                     lock: Some(format!("{before}lock")),
                     segments: format!("{before}segments/"),

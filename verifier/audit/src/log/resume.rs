@@ -20,15 +20,46 @@ use std::{
     fs::{File, OpenOptions},
     io::{self, BufRead as _, BufReader, Seek as _, SeekFrom, Write as _},
     os::unix::fs::OpenOptionsExt as _,
-    path::Path,
+    path::{Path, PathBuf},
 };
 
-use affiant_report::segment::SegmentName;
+use affiant_report::{
+    plain_file::{NotRead, PlainFile},
+    segment::SegmentName,
+};
 
 const MAGIC: &str = "affiant-audit resume v1\n";
 
 /// Most bytes of a line: two numbers of 20 digits, 64 of a digest, and what parts them.
 const MAX_LINE: u64 = 128;
+
+/// Most bytes of the file: a million segments, as in the index of an export.
+const MAX_BYTES: u64 = 128 * 1024 * 1024;
+
+/// Why a file cannot be gone on from.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum NotResumed {
+    /// No plain file, or too long.
+    #[error(transparent)]
+    Unfit(NotRead),
+    /// The file system said no.
+    #[error("{path}: {source}")]
+    Io {
+        /// Which file.
+        path: PathBuf,
+        /// What it said.
+        source: io::Error,
+    },
+    /// A file of something else.
+    #[error("{path}: {what}; name the file that --resume wrote, or a new one")]
+    Foreign {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong.
+        what: &'static str,
+    },
+}
 
 /// Segments that were verified, and the file that they are noted in.
 #[derive(Debug)]
@@ -40,17 +71,37 @@ pub struct Resume {
 impl Resume {
     /// Opens or makes the file. A line that was cut off is taken away; anything else that is not a
     /// segment's name is refused.
-    pub fn open(path: &Path) -> io::Result<Self> {
+    pub fn open(path: &Path) -> Result<Self, NotResumed> {
+        let io = |source| NotResumed::Io {
+            path: path.to_owned(),
+            source,
+        };
+        let unfit = |error| match error {
+            NotRead::Io { path, source } => NotResumed::Io { path, source },
+            other => NotResumed::Unfit(other),
+        };
         let mut options = OpenOptions::new();
         let options = options.read(true).write(true).create(true).truncate(false);
-        let mut file = options.mode(0o600).open(path)?;
+        let opened = PlainFile::open_with(options.mode(0o600), 0, path).map_err(unfit)?;
+        if opened.length().map_err(unfit)? > MAX_BYTES {
+            let (path, most) = (path.to_owned(), MAX_BYTES);
+            return Err(NotResumed::Unfit(NotRead::Long { path, most }));
+        }
+        let mut file = opened.into_file();
         let mut lines = BufReader::new(&file);
         let mut done = HashSet::new();
         let mut whole = 0;
-        let refuse = |what: &str| io::Error::new(io::ErrorKind::InvalidData, what);
+        let refuse = |what| NotResumed::Foreign {
+            path: path.to_owned(),
+            what,
+        };
         loop {
             let mut line = String::new();
-            let read = io::Read::take(&mut lines, MAX_LINE).read_line(&mut line)?;
+            let read = io::Read::take(&mut lines, MAX_LINE).read_line(&mut line);
+            let read = read.map_err(|error| match error.kind() {
+                io::ErrorKind::InvalidData => refuse("a line is no text"),
+                _ => io(error),
+            })?;
             let Some(name) = line.strip_suffix('\n') else {
                 if read as u64 == MAX_LINE {
                     return Err(refuse("a line is longer than a segment's name"));
@@ -68,10 +119,10 @@ impl Resume {
             whole += read as u64;
         }
         drop(lines);
-        file.set_len(whole)?;
-        file.seek(SeekFrom::End(0))?;
+        file.set_len(whole).map_err(io)?;
+        file.seek(SeekFrom::End(0)).map_err(io)?;
         if whole == 0 {
-            file.write_all(MAGIC.as_bytes())?;
+            file.write_all(MAGIC.as_bytes()).map_err(io)?;
         }
         Ok(Self { done, file })
     }

@@ -101,10 +101,8 @@ impl Site {
     }
 
     fn get(&self, path: &str, limit: u64) -> Result<Option<Vec<u8>>, Unread> {
-        let unread = |source| Unread::Io {
-            path: format!("http://{}{}/{path}", self.authority, self.prefix),
-            source,
-        };
+        let url = || format!("http://{}{}/{path}", self.authority, self.prefix);
+        let unread = |source| Unread::NoAnswer { url: url(), source };
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
         let kept = idle.pop();
         drop(idle);
@@ -124,13 +122,11 @@ impl Site {
         match answer {
             (StatusCode::OK, body) => Ok(Some(body)),
             (StatusCode::NOT_FOUND | StatusCode::GONE, _) => Ok(None),
-            (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, _) => {
-                let why = "the server wants a reader's token; name its file with --token-file";
-                Err(unread(io::Error::other(why)))
-            }
-            (status, _) => Err(unread(io::Error::other(format!(
-                "the server says {status}"
-            )))),
+            (StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN, _) => Err(Unread::NoToken(url())),
+            (status, _) => Err(Unread::Refused {
+                url: url(),
+                status: status.to_string(),
+            }),
         }
     }
 

@@ -1,11 +1,8 @@
 //! Where the files of a log are had. What they say is not trusted.
 
-use std::{
-    collections::BTreeMap,
-    fs::{self, File},
-    io::{self, Read as _},
-    path::PathBuf,
-};
+use std::{collections::BTreeMap, fs, io, path::PathBuf};
+
+use affiant_report::plain_file::{NotRead, PlainFile, remedy};
 
 /// Gives files by their path below the log's directory, segments of it parted by `/`.
 pub trait Store: Sync {
@@ -22,12 +19,36 @@ pub trait Store: Sync {
 #[non_exhaustive]
 pub enum Unread {
     /// The storage failed: says nothing about the log.
-    #[error("{path} could not be read: {source}; check the disk and audit again")]
+    #[error(
+        "{path} could not be read: {source}; {} and audit again",
+        remedy(source)
+    )]
     Io {
         /// Which file.
         path: String,
         /// Why.
         source: io::Error,
+    },
+    /// No answer came.
+    #[error(
+        "{url} could not be read: {source}; see that the server runs and can be reached, and audit again"
+    )]
+    NoAnswer {
+        /// What was asked for.
+        url: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// The server wants to know who reads.
+    #[error("{0}: the server wants a reader's token; name its file with --token-file")]
+    NoToken(String),
+    /// The server knows a reason of its own.
+    #[error("{url}: the server says {status}; ask who runs it, and audit again")]
+    Refused {
+        /// What was asked for.
+        url: String,
+        /// What it said.
+        status: String,
     },
     /// A folder, a pipe or a device stands in its place.
     #[error("{0} is not a plain file, which a log has there")]
@@ -46,7 +67,7 @@ impl Unread {
     /// Tells whether it is what stands there that is wrong, and not the storage: then it says something
     /// about the log.
     pub fn is_told_of_the_log(&self) -> bool {
-        !matches!(self, Self::Io { .. })
+        matches!(self, Self::NotAFile(_) | Self::TooLong { .. })
     }
 }
 
@@ -71,23 +92,18 @@ impl Store for Folder {
             path: at.display().to_string(),
             source,
         };
-        // Looked at first: opening a pipe would wait for whoever writes into it.
-        let length = match fs::metadata(&at) {
-            Ok(found) if found.is_file() => found.len(),
-            Ok(_) => return Err(Unread::NotAFile(at.display().to_string())),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(io(error)),
-        };
-        let mut bytes = Vec::with_capacity(usize::try_from(length.min(limit)).unwrap_or(0));
-        let file = match File::open(&at) {
-            Ok(file) => file,
-            // Gone since: a partial tile gives way to a full one.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(io(error)),
-        };
-        let mut file = file.take(limit.saturating_add(1));
-        file.read_to_end(&mut bytes).map_err(io)?;
-        within(path, bytes, limit).map(Some)
+        let mut bytes = Vec::new();
+        let read = PlainFile::open(&at).and_then(|file| file.read_into(&mut bytes, limit));
+        match read {
+            Ok(()) => Ok(Some(bytes)),
+            Err(none) if none.is_missing() => Ok(None),
+            Err(NotRead::NotPlain(_)) => Err(Unread::NotAFile(at.display().to_string())),
+            Err(NotRead::Long { most, .. }) => Err(Unread::TooLong {
+                path: path.to_owned(),
+                limit: most,
+            }),
+            Err(error) => Err(io(error.into_io())),
+        }
     }
 
     fn names(&self, folder: &str) -> Result<Option<Vec<String>>, Unread> {

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use affiant_proto::tlog::{TILE_WIDTH, TileKind, TilePath, new_tiles};
 use affiant_report::{
-    edge::{Edge, MAX_TILE_BYTES, Made},
+    edge::{Edge, MAX_TILE_BYTES, Made, TEMPORARY},
     verify::Checks,
 };
 
@@ -45,7 +45,7 @@ impl Listed {
             } else if let Ok(tile) = path.parse::<TilePath>() {
                 let place = (tile.kind(), tile.index());
                 self.widths.entry(place).or_default().insert(tile.width());
-            } else if !path.ends_with(".tmp") {
+            } else if !path.ends_with(TEMPORARY) {
                 self.strange.push(path);
             }
         }
@@ -133,7 +133,13 @@ impl<'a> Tiles<'a> {
         let beyond =
             beyond.map(|path| format!("{}{path}: of no tree that this log has", self.public));
         let strange = self.listed.strange.iter();
-        let strange = strange.map(|path| format!("{}{path}: not the name of a tile", self.public));
+        let strange = strange.map(|path| {
+            format!(
+                "{}{path}: neither a tile nor a folder of tiles (links among tiles are not followed; \
+                 where one stands for a folder, put the folder there)",
+                self.public
+            )
+        });
         self.wrong.extend(beyond.chain(strange));
         match self.wrong.first() {
             None => checks.fine(
@@ -173,8 +179,10 @@ impl<'a> Tiles<'a> {
                     Ok(read) => read.is_some(),
                     Err(wrong) => wrong.is_told_of_the_log(),
                 };
-                if let Err(io @ Unread::Io { .. }) = read {
-                    return Err(io.into());
+                if let Err(wrong) = read
+                    && !wrong.is_told_of_the_log()
+                {
+                    return Err(wrong.into());
                 }
             }
             if !found {

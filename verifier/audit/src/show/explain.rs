@@ -6,6 +6,7 @@ use affiant_judge::{Finding, Judge, exhibits, objections::Objection};
 use affiant_proto::{Disclosure, envelope};
 use affiant_report::{
     Verdict,
+    digits::{FirstDigits, NotOne},
     document::{Claim, MAX_REPORT_BYTES},
     evidence::{Entry, Reader},
     files::{self, EVIDENCE, Files, REPORT, Unread, whole},
@@ -40,7 +41,7 @@ pub struct Explained {
 /// Derives a finding again from a whole log, all of which is verified on the way.
 pub fn explain_log(
     store: &dyn Store,
-    id: &str,
+    id: &FirstDigits,
     asked: &Asked<'_>,
     watch: &mut dyn Watch,
 ) -> Result<(Explained, Verdict), NotShown> {
@@ -49,11 +50,12 @@ pub fn explain_log(
     let read = log::read(store, &found, asked, watch, &mut checks)?;
     let mut finding = None;
     if let Some(read) = read {
-        finding = named(read.log.judge(), id).map(|found| disputed(read.log.judge(), found));
+        let judge = read.log.judge();
+        finding = Some(disputed(judge, named(judge, id)?));
         read.log
             .conclude(&mut checks, found.note.as_deref(), asked.since, read.whole);
     }
-    let (finding, objections) = finding.ok_or_else(|| NotShown::NoFinding(id.to_owned()))?;
+    let (finding, objections) = finding.ok_or_else(|| NotShown::NoFinding(id.clone()))?;
     let indices: BTreeSet<u64> = finding.evidence.indices.iter().copied().collect();
     let records = records(store, &found, &indices, asked.trust)?;
     let verdict = checks.conclude_log(asked.trust.is_some());
@@ -61,14 +63,18 @@ pub fn explain_log(
     Ok((explained(disputed, &indices, records), verdict))
 }
 
-/// The finding of this id, also one of a policy in shadow.
-fn named(judge: &Judge, id: &str) -> Option<Finding> {
+/// The finding whose id begins so, also one of a policy in shadow.
+fn named(judge: &Judge, id: &FirstDigits) -> Result<Finding, NotShown> {
     let all = judge.findings().into_iter().chain(judge.tried());
-    all.into_iter().find(|finding| finding.id == id)
+    let found = id.one(all, |finding| &finding.id);
+    found.map_err(|error| match error {
+        NotOne::None(id) => NotShown::NoFinding(id),
+        several => NotShown::Ambiguous(several),
+    })
 }
 
 /// Derives a finding again from a bundle; what ties that to the log is for `verify` to say.
-pub fn explain_bundle(files: &dyn Files, id: &str) -> Result<Explained, NotShown> {
+pub fn explain_bundle(files: &dyn Files, id: &FirstDigits) -> Result<Explained, NotShown> {
     let report = whole(files, REPORT, MAX_REPORT_BYTES)?;
     let claim = Claim::read(&report).map_err(|bad| NotShown::Report(bad.to_string()))?;
     let mut reader = open(files)?;
@@ -89,8 +95,7 @@ pub fn explain_bundle(files: &dyn Files, id: &str) -> Result<Explained, NotShown
             reading.take(entry)?;
         }
     }
-    let finding = named(reading.judge(), id).map(|found| disputed(reading.judge(), found));
-    let (finding, objections) = finding.ok_or_else(|| NotShown::NoFinding(id.to_owned()))?;
+    let (finding, objections) = disputed(reading.judge(), named(reading.judge(), id)?);
     let indices: BTreeSet<u64> = finding.evidence.indices.iter().copied().collect();
 
     let mut chains = BTreeSet::new();

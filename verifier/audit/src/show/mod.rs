@@ -10,7 +10,13 @@ mod usage;
 
 use std::path::PathBuf;
 
-use affiant_report::{evidence::BadEvidence, files, reading::Unsound, segment::BadSegment};
+use affiant_report::{
+    digits::{FirstDigits, NotOne},
+    evidence::BadEvidence,
+    files,
+    reading::Unsound,
+    segment::BadSegment,
+};
 
 use crate::log::{Failure, Unread};
 
@@ -54,9 +60,15 @@ pub enum NotShown {
     /// No such record.
     #[error("{0} is not in this log, which has {1} entries")]
     NoRecord(Which, u64),
+    /// Digits with which no record begins, or several do.
+    #[error("records: {0}")]
+    Which(NotOne),
     /// No such finding.
     #[error("there is no finding {0}; `log --json` or report.json list those that there are")]
-    NoFinding(String),
+    NoFinding(FirstDigits),
+    /// Several begin so.
+    #[error("findings: {0}")]
+    Ambiguous(NotOne),
 }
 
 impl From<Unread> for NotShown {

@@ -2,9 +2,10 @@
 
 use std::{collections::BTreeSet, fmt, str::FromStr};
 
-use affiant_proto::{Body, Digest, Envelope, Statement, envelope, tlog::NoteKey};
+use affiant_proto::{Body, Envelope, Statement, envelope, tlog::NoteKey};
 use affiant_report::{
     Trust,
+    digits::{FirstDigits, MIN_DIGITS, NotOne},
     segment::{MAX_FILE_BYTES, Segment, SegmentName, fields::split},
     trust::log_key,
     verify::Checks,
@@ -15,18 +16,21 @@ use super::{NotShown, body::Field, context::Context, proof::included, usage::Usa
 use crate::log::{Found, Store};
 
 /// Which record is asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Which {
     /// By its log index.
     Index(u64),
+    /// By the digest of its statement.
+    Digest(FirstDigits),
     /// By its chain and its place there.
-    Place(Digest, u64),
+    Place(FirstDigits, u64),
 }
 
 impl fmt::Display for Which {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Index(index) => write!(f, "log index {index}"),
+            Self::Digest(digest) => write!(f, "a statement whose digest begins with {digest}"),
             Self::Place(chain, sequence) => write!(f, "statement {sequence} of chain {chain}"),
         }
     }
@@ -37,10 +41,16 @@ impl FromStr for Which {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let due = || {
-            format!("{text:?} is neither a log index nor CHAIN:SEQUENCE with 64 digits of chain")
+            format!(
+                "{text:?} is neither a log index, nor a digest or CHAIN:SEQUENCE with at least the \
+                 first {MIN_DIGITS} hexadecimal digits of digest or chain"
+            )
         };
         match text.split_once(':') {
-            None => text.parse().map(Self::Index).map_err(|_| due()),
+            None => match text.parse() {
+                Ok(index) => Ok(Self::Index(index)),
+                Err(_) => text.parse().map(Self::Digest).map_err(|_| due()),
+            },
             Some((chain, sequence)) => match (chain.parse(), sequence.parse()) {
                 (Ok(chain), Ok(sequence)) => Ok(Self::Place(chain, sequence)),
                 _ => Err(due()),
@@ -111,16 +121,28 @@ pub struct Record {
 }
 
 /// Finds a record, verifies its signature and its inclusion, and reads it.
-pub fn record(store: &dyn Store, which: Which, trust: Option<&Trust>) -> Result<Record, NotShown> {
+pub fn record(store: &dyn Store, which: &Which, trust: Option<&Trust>) -> Result<Record, NotShown> {
     let found = Found::of(store, &mut Checks::default())?;
+    let none = || NotShown::NoRecord(which.clone(), found.entries());
     let index = match which {
-        Which::Index(index) => index,
-        Which::Place(chain, sequence) => place(store, &found, chain, sequence)?
-            .ok_or(NotShown::NoRecord(which, found.entries()))?,
+        Which::Index(index) => Some(*index),
+        Which::Digest(digits) => named(store, &found, digits, |statement| {
+            let digest = statement.digest().to_string();
+            digits.begins(&digest).then_some(digest)
+        })?,
+        Which::Place(digits, sequence) => named(store, &found, digits, |statement| {
+            let header = statement.header();
+            if header.sequence() != *sequence {
+                return None;
+            }
+            let chain = header.chain().unwrap_or_else(|| statement.digest());
+            let chain = chain.to_string();
+            digits.begins(&chain).then_some(chain)
+        })?,
     };
+    let index = index.ok_or_else(none)?;
     let records = records(store, &found, &BTreeSet::from([index]), trust)?;
-    let first = records.into_iter().next();
-    first.ok_or(NotShown::NoRecord(which, found.entries()))
+    records.into_iter().next().ok_or_else(none)
 }
 
 /// Reads the records at some indices of a log.
@@ -179,28 +201,36 @@ pub(super) fn records(
     Ok(records)
 }
 
-/// Finds the log index of a place in a chain.
-fn place(
+/// Most records of which it is kept that they begin alike: more are not named either.
+const MAX_ALIKE: usize = 1_000;
+
+/// Finds the log index of the record of which `id` gives what begins with the digits.
+fn named(
     store: &dyn Store,
     found: &Found,
-    chain: Digest,
-    sequence: u64,
+    digits: &FirstDigits,
+    id: impl Fn(&Statement) -> Option<String>,
 ) -> Result<Option<u64>, NotShown> {
-    let mut at = None;
+    let mut all: Vec<(String, u64)> = Vec::new();
     for name in &found.segments {
-        each(store, found, name, |index, statement, _| {
-            let header = statement.header();
-            let of = header.chain().unwrap_or_else(|| statement.digest());
-            if of == chain && header.sequence() == sequence {
-                at = Some(index);
-            }
-            Ok(at.is_none())
+        let goes_on = each(store, found, name, |index, statement, _| {
+            let Some(id) = id(statement) else {
+                return Ok(true);
+            };
+            // Named whole, it is this one, whatever comes.
+            let whole = id.len() == digits.to_string().len();
+            all.push((id, index));
+            Ok(!whole && all.len() < MAX_ALIKE)
         })?;
-        if at.is_some() {
+        if !goes_on {
             break;
         }
     }
-    Ok(at)
+    match digits.one(all, |(id, _)| id) {
+        Ok((_, index)) => Ok(Some(index)),
+        Err(NotOne::None(_)) => Ok(None),
+        Err(several) => Err(NotShown::Which(several)),
+    }
 }
 
 /// Reads the statements of one segment in order, each with its envelope's bytes, until `visit` gives

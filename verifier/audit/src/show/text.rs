@@ -2,10 +2,14 @@
 
 use std::fmt::Write as _;
 
-use affiant_report::calendar::{length, utc};
+use affiant_report::{
+    Conclusion, Verdict,
+    calendar::{length, utc},
+    words,
+};
 
 use super::{explain::Explained, record::Record, usage::Usage};
-use crate::print::harmless;
+use crate::print::{harmless, meaning, signed_by};
 
 /// Writes a record.
 pub fn record(record: &Record) -> String {
@@ -85,7 +89,7 @@ fn table(usage: &Usage) -> String {
     for line in &usage.lines {
         let class = line
             .class
-            .map_or_else(|| "-".to_owned(), |class| format!("{class:?}"));
+            .map_or_else(|| "-".to_owned(), |class| class.as_str().to_owned());
         let whose = line.reason.as_ref().map_or_else(
             || line.kind.to_owned(),
             |reason| format!("{}: {reason}", line.kind),
@@ -152,7 +156,7 @@ fn table(usage: &Usage) -> String {
 pub fn explained(explained: &Explained) -> String {
     let finding = &explained.finding;
     let mut out = String::new();
-    let severity = format!("{:?}", finding.severity).to_lowercase();
+    let severity = finding.severity.as_str();
     let ends = if finding.open { ", and may go on" } else { "" };
     let evidence = &finding.evidence;
     let rows = [
@@ -200,6 +204,23 @@ pub fn explained(explained: &Explained) -> String {
     for (name, value) in rows.iter().filter(|(_, value)| !value.is_empty()) {
         let _ = writeln!(out, "{name:<16}{}", harmless(value));
     }
+    let standing = words::standing(finding);
+    let _ = writeln!(out, "{:<16}{standing}", "stands");
+    match &finding.handling {
+        None => {
+            let _ = writeln!(out, "{:<16}{}", "", words::NOT_HANDLED);
+        }
+        Some(handling) => {
+            let _ = writeln!(out, "{:<16}{}", "", words::means(handling));
+            for signed in &handling.signed {
+                let _ = writeln!(out, "{:<16}{}", "signed by", harmless(&signed_by(signed)));
+            }
+            if handling.overtaken {
+                let _ = writeln!(out, "{:<16}{}", "", words::OVERTAKEN);
+            }
+            let _ = writeln!(out, "{:<16}{}", "", words::HANDLED);
+        }
+    }
     for objection in &explained.objections {
         let (index, key) = (objection.index, &objection.key);
         let who = format!(
@@ -217,4 +238,46 @@ pub fn explained(explained: &Explained) -> String {
         let _ = writeln!(out, "\nlog index {index} is not shown in this bundle");
     }
     out
+}
+
+/// Says what an explained finding rests on: the verdict over all from which it was derived.
+pub fn rests_on(verdict: &Verdict) -> String {
+    let mut out = String::from("\n");
+    let unknown = verdict.checks.iter().filter(|check| check.unknown);
+    let rows = [
+        ("anchor", &verdict.anchor.text),
+        ("integrity", &verdict.integrity.text),
+    ];
+    for (name, text) in rows {
+        let _ = writeln!(out, "{name:<16}{}", harmless(text));
+    }
+    for check in unknown {
+        let text = format!("{}: {}", check.name, check.detail);
+        let _ = writeln!(out, "{:<16}{}", "not told", harmless(&text));
+    }
+    let conclusion = verdict.verdict;
+    let _ = writeln!(
+        out,
+        "{:<16}{}: {}",
+        "verdict",
+        conclusion.as_str(),
+        meaning(conclusion)
+    );
+    out
+}
+
+/// Says what may be concluded of one record.
+pub fn holds(conclusion: Conclusion) -> String {
+    let text = match conclusion {
+        Conclusion::Broken => "what is marked FAIL does not hold; do not rely on this record",
+        Conclusion::Incomplete => {
+            "it holds by the log's own keys alone, and nothing that you trust was given: the operator \
+             could have written all of it anew. Give --trust"
+        }
+        _ => {
+            "it is signed by the key of its chain and stands in the log that you trust; whether others \
+             saw the same log, `affiant-audit log` says"
+        }
+    };
+    format!("\n{:<16}{}: {text}\n", "verdict", conclusion.as_str())
 }

@@ -1,8 +1,7 @@
 //! `affiant-audit witness`: flags in, a server or one answer out.
 
 use std::{
-    fs::{self, File},
-    io::Read as _,
+    fs,
     net::SocketAddr,
     os::unix::fs::MetadataExt as _,
     path::{Path, PathBuf},
@@ -12,10 +11,10 @@ use affiant_proto::{
     Ed25519Signer,
     tlog::{Cosigner, KeyName, MAX_POLICY_BYTES, Note, NoteKey, PolicyFile},
 };
-use affiant_report::Conclusion;
+use affiant_report::{Conclusion, plain_file::read_bounded};
 
 use super::{Answer, Asked, FileMemory, NotAsked, Witness, beside, make, once, read, server};
-use crate::cli::{Failure, io_error, say, usage};
+use crate::cli::{Failure, io_error, say, unread, usage};
 
 /// Exit code when a log contradicts itself.
 const BROKEN: u8 = Conclusion::Broken.exit_code();
@@ -116,13 +115,7 @@ fn logs(arguments: &Arguments) -> Result<Vec<NoteKey>, Failure> {
     let mut logs = arguments.log.clone();
     if let Some(path) = &arguments.logs {
         let place = |why: &dyn std::fmt::Display| format!("{}: {why}", path.display());
-        let mut text = Vec::new();
-        File::open(path)
-            .and_then(|file| {
-                file.take(MAX_POLICY_BYTES as u64 + 1)
-                    .read_to_end(&mut text)
-            })
-            .map_err(|error| io_error(place(&error)))?;
+        let mut text = read_bounded(path, MAX_POLICY_BYTES as u64).map_err(unread)?;
         // A list of logs needs no rule over witnesses.
         if !has_quorum(&text) {
             text.extend_from_slice(b"quorum none\n");
@@ -177,13 +170,16 @@ fn answer(
         (false, None) => Asked::File(asked),
         (false, Some(tiles)) => Asked::With(asked, tiles),
     };
-    let (note, answer) = once(witness, asked, server::now()).map_err(|error| Failure {
-        code: match error {
-            NotAsked::Older { .. } | NotAsked::NoProof { .. } => INCOMPLETE,
-            NotAsked::Io { .. } | NotAsked::Tiles { .. } => crate::cli::EX_IOERR,
-            _ => crate::cli::EX_USAGE,
+    let (note, answer) = once(witness, asked, server::now()).map_err(|error| match error {
+        NotAsked::Unread(error) => unread(error),
+        error => Failure {
+            code: match error {
+                NotAsked::Older { .. } | NotAsked::NoProof { .. } => INCOMPLETE,
+                NotAsked::Tiles { .. } => crate::cli::EX_IOERR,
+                _ => crate::cli::EX_USAGE,
+            },
+            text: error.to_string(),
         },
-        text: error.to_string(),
     })?;
     let refused = |code, text: String| Err(Failure { code, text });
     let line = match answer {
@@ -204,9 +200,14 @@ fn answer(
             return refused(INCOMPLETE, text);
         }
         Answer::UnknownLog => return Err(usage("not cosigned: no --log is of that origin")),
-        Answer::Malformed(why) | Answer::Unsigned(why) => {
-            return Err(usage(format!("not cosigned: {why}")));
+        Answer::Unsigned(why) => {
+            let text = format!(
+                "not cosigned: {why}; it is not what the log that --log names has published, or it \
+                 was changed since: ask for it by another way"
+            );
+            return refused(BROKEN, text);
         }
+        Answer::Malformed(why) => return Err(usage(format!("not cosigned: {why}"))),
         Answer::Forgetful(why) => return Err(io_error(format!("not cosigned: {why}"))),
     };
     let cosigned = with(note, line).map_err(usage)?;

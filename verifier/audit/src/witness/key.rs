@@ -2,9 +2,9 @@
 //! other C2SP tools write it.
 
 use std::{
-    fs::{File, OpenOptions},
-    io::{self, Read as _, Write as _},
-    os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _},
+    fs::OpenOptions,
+    io::{self, Write as _},
+    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
 };
 
@@ -12,6 +12,7 @@ use affiant_proto::{
     Ed25519Signer,
     tlog::{Cosigner, KeyName, MalformedKey},
 };
+use affiant_report::plain_file::{NotRead, PlainFile};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use ring::rand::SecureRandom;
 
@@ -40,6 +41,9 @@ pub enum BadKeyFile {
     /// Others than its owner may read it.
     #[error("key file {0} can be read by others; run chmod 600 on it, or make a new key")]
     Open(PathBuf),
+    /// A pipe, a device, a directory.
+    #[error("key file {0} is not a plain file; name the one that --init made")]
+    NotPlain(PathBuf),
     /// It holds something else.
     #[error("key file {0} does not hold a witness's key; make one with --init")]
     NotAKey(PathBuf),
@@ -88,21 +92,16 @@ fn write_new(path: &Path, text: &str) -> io::Result<()> {
     file.sync_all()
 }
 
-/// Reads a key file.
+/// Reads a key file, following no symbolic link.
 pub fn read(path: &Path) -> Result<Cosigner<Ed25519Signer>, BadKeyFile> {
-    let io = |source| BadKeyFile::Io {
-        path: path.to_owned(),
-        source,
-    };
     let not_a_key = || BadKeyFile::NotAKey(path.to_owned());
-    let file = File::open(path).map_err(io)?;
-    if file.metadata().map_err(io)?.permissions().mode() & 0o077 != 0 {
-        return Err(BadKeyFile::Open(path.to_owned()));
-    }
-    let mut text = String::new();
-    file.take(MAX_KEY_FILE_BYTES)
-        .read_to_string(&mut text)
-        .map_err(io)?;
+    let text = PlainFile::open_private(path).and_then(|file| file.read_text(MAX_KEY_FILE_BYTES));
+    let text = text.map_err(|error| match error {
+        NotRead::Io { path, source } => BadKeyFile::Io { path, source },
+        NotRead::Exposed(path) => BadKeyFile::Open(path),
+        NotRead::NotPlain(path) => BadKeyFile::NotPlain(path),
+        _ => not_a_key(),
+    })?;
     let parts = text.trim_end().strip_prefix(START).ok_or_else(not_a_key)?;
     let (name, rest) = parts.split_once('+').ok_or_else(not_a_key)?;
     let (id, secret) = rest.split_once('+').ok_or_else(not_a_key)?;
@@ -131,7 +130,7 @@ fn named(
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
-    use std::fs;
+    use std::{fs, os::unix::fs::PermissionsExt as _};
 
     use super::*;
 

@@ -7,7 +7,7 @@
 use std::{
     collections::BTreeMap,
     fs::{self, File, OpenOptions, TryLockError},
-    io::{self, Read as _, Write as _},
+    io::{self, Write as _},
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
 };
@@ -15,6 +15,7 @@ use std::{
 use affiant_proto::tlog::{
     Checkpoint, MAX_LOGS, MalformedNote, Note, NoteKey, NoteSignature, Origin, SignedCheckpoint,
 };
+use affiant_report::plain_file::{NotRead, read_bounded};
 use serde::{Deserialize, Serialize};
 
 /// Most bytes of the state file: three notes of each of 256 logs, a note of 4 KiB of text and two
@@ -125,6 +126,9 @@ pub enum Forgetful {
          else begin anew with a new key, made with --init"
     )]
     Missing(PathBuf),
+    /// A pipe, a device, a directory.
+    #[error("state file {0} is not a plain file; name the one that the witness wrote")]
+    NotPlain(PathBuf),
     /// It holds something else.
     #[error(
         "state file {path} does not hold the state of a witness: {why}; begin anew with a new key"
@@ -236,17 +240,15 @@ impl FileMemory {
             Err(TryLockError::WouldBlock) => return Err(Forgetful::InUse(path.to_owned())),
             Err(TryLockError::Error(source)) => return Err(io(source)),
         }
-        let mut bytes = Vec::new();
-        match File::open(path) {
-            Ok(file) => file
-                .take(MAX_STATE_BYTES + 1)
-                .read_to_end(&mut bytes)
-                .map_err(io)?,
-            Err(none) if none.kind() == io::ErrorKind::NotFound => {
-                return Err(Forgetful::Missing(path.to_owned()));
-            }
-            Err(source) => return Err(io(source)),
-        };
+        let bytes = read_bounded(path, MAX_STATE_BYTES).map_err(|error| match error {
+            none if none.is_missing() => Forgetful::Missing(path.to_owned()),
+            NotRead::Io { source, .. } => io(source),
+            NotRead::NotPlain(path) => Forgetful::NotPlain(path),
+            other => Forgetful::NotAState {
+                path: path.to_owned(),
+                why: other.to_string(),
+            },
+        })?;
         let logs = read(&bytes).map_err(|why| Forgetful::NotAState {
             path: path.to_owned(),
             why,

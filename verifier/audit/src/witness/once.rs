@@ -1,17 +1,14 @@
 //! Witnessing by exchange of files, without a network: a request or a copy of the log's public
 //! directory comes in, a cosigned note goes out.
 
-use std::{
-    fs::{self, File},
-    io::{self, Read as _},
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 use affiant_proto::tlog::{
     AddCheckpoint, Checkpoint, Hash, MAX_REQUEST_BYTES, MalformedCheckpoint, MalformedNote,
     MalformedRequest, Nodes, Note, TILE_WIDTH, Tile, TileKind, TilePath, TreeError,
     consistency_proof, node_place, root_of,
 };
+use affiant_report::plain_file::{NotRead, read_bounded};
 
 use super::{Answer, Memory, Witness};
 
@@ -37,13 +34,8 @@ pub enum Asked<'a> {
 #[non_exhaustive]
 pub enum NotAsked {
     /// A file.
-    #[error("{path}: {source}")]
-    Io {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Unread(#[from] NotRead),
     /// A request that is none.
     #[error("{path}: {source}")]
     Request {
@@ -213,10 +205,10 @@ impl Stored {
 
     /// A partial tile that was dropped once it was full is the beginning of the full one.
     fn tile(&self, path: &TilePath) -> Result<Tile, String> {
-        let read = |path: &TilePath| limited(&self.at.join(path.to_string()), TILE_BYTES);
+        let read = |path: &TilePath| read_bounded(&self.at.join(path.to_string()), TILE_BYTES);
         let bad = |error: &dyn std::fmt::Display| format!("tile {path}: {error}");
         let bytes = match (read(path), TilePath::new(path.kind(), path.index(), None)) {
-            (Err(none), Ok(full)) if none.kind() == io::ErrorKind::NotFound => read(&full),
+            (Err(none), Ok(full)) if none.is_missing() => read(&full),
             (bytes, _) => bytes,
         };
         Tile::parse(&bytes.map_err(|error| bad(&error))?).map_err(|error| bad(&error))
@@ -239,22 +231,5 @@ impl Nodes for Stored {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, NotAsked> {
-    limited(path, MAX_REQUEST_BYTES as u64).map_err(|source| NotAsked::Io {
-        path: path.to_owned(),
-        source,
-    })
-}
-
-fn limited(path: &Path, most: u64) -> io::Result<Vec<u8>> {
-    // Looked at first: opening a pipe would wait for whoever writes into it.
-    if !fs::metadata(path)?.is_file() {
-        return Err(io::Error::other("not a plain file"));
-    }
-    let mut bytes = Vec::new();
-    File::open(path)?.take(most + 1).read_to_end(&mut bytes)?;
-    if bytes.len() as u64 > most {
-        let why = format!("longer than {most} bytes");
-        return Err(io::Error::new(io::ErrorKind::InvalidData, why));
-    }
-    Ok(bytes)
+    Ok(read_bounded(path, MAX_REQUEST_BYTES as u64)?)
 }

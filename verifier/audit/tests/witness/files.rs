@@ -145,6 +145,28 @@ fn a_request_or_a_reports_checkpoint_is_cosigned_too() {
 }
 
 #[test]
+fn a_checkpoint_whose_signature_does_not_hold_is_evidence_that_is_broken() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    init(at);
+    let public = publish(at, &leaves(5, b"last"));
+    let note = note_of(&leaves(5, b"last")).to_string();
+    let root = note.lines().nth(2).unwrap();
+    let other = note_of(&leaves(5, b"other")).to_string();
+    // The root of one tree under the signature of another.
+    let forged = note.replace(root, other.lines().nth(2).unwrap());
+    fs::write(public.join("checkpoint"), forged).unwrap();
+    let refused = once(at, &public, &[]);
+    assert_eq!(refused.code, Some(2), "{}", refused.said);
+    assert!(refused.said.contains("not cosigned"), "{}", refused.said);
+    assert!(!refused.out.exists());
+    // Under no signature of the log's at all: neither is it the log's.
+    let unsigned = note.replace("log.example/1 ", "log.example/2 ");
+    fs::write(public.join("checkpoint"), unsigned).unwrap();
+    assert_eq!(once(at, &public, &[]).code, Some(2));
+}
+
+#[test]
 fn an_answer_is_not_written_over_the_witnesss_own_key_or_state() {
     let dir = tempfile::tempdir().unwrap();
     init(dir.path());

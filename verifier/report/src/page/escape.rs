@@ -2,8 +2,10 @@
 
 use std::fmt;
 
-/// Writes text so that a browser shows it and never acts on it: markup is escaped, and control
-/// characters and those that turn the reading direction are shown as replacement characters.
+use crate::hidden::is_hidden;
+
+/// Writes text so that a browser shows it and never acts on it: markup is escaped, and what no reader
+/// sees is shown as replacement characters.
 pub(super) struct Text<'a>(pub(super) &'a str);
 
 impl fmt::Display for Text<'_> {
@@ -16,10 +18,7 @@ impl fmt::Display for Text<'_> {
                 '>' => f.write_str("&gt;")?,
                 '"' => f.write_str("&quot;")?,
                 '\'' => f.write_str("&#39;")?,
-                '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {
-                    f.write_char('\u{fffd}')?;
-                }
-                c if c.is_control() => f.write_char('\u{fffd}')?,
+                c if is_hidden(c) => f.write_char('\u{fffd}')?,
                 c => f.write_char(c)?,
             }
         }
@@ -33,10 +32,11 @@ mod tests {
 
     #[test]
     fn markup_and_direction_marks_are_shown_not_obeyed() {
-        let shown = Text("<b onclick='x'>&\"\u{202e}\n深圳大学").to_string();
+        let shown = Text("<b onclick='x'>&\"\u{202e}\n\u{2028}\u{200b}深圳大学").to_string();
         assert_eq!(
             shown,
-            "&lt;b onclick=&#39;x&#39;&gt;&amp;&quot;\u{fffd}\u{fffd}深圳大学"
+            "&lt;b onclick=&#39;x&#39;&gt;&amp;&quot;\u{fffd}\u{fffd}\u{fffd}\u{fffd}深圳大学"
         );
+        assert_eq!(Text("می\u{200c}روم").to_string(), "می\u{200c}روم");
     }
 }

@@ -8,6 +8,7 @@ use super::{MAX_ROWS, Text, more, severity};
 use crate::{
     calendar::{length, utc},
     document::Document,
+    words,
 };
 
 /// Thousandths of the width of a bar that `part` of `whole` fills.
@@ -111,6 +112,10 @@ pub(super) fn tiles(out: &mut String, document: &Document) -> fmt::Result {
     let found = match document.findings.len() {
         1 => "1 finding".to_owned(),
         count => format!("{count} findings"),
+    };
+    let counts = match document.findings.is_empty() {
+        true => counts,
+        false => format!("{counts}; {}", words::stand(&document.findings)),
     };
     tile(out, &found, &counts)?;
     writeln!(out, "</div>")?;

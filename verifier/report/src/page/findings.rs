@@ -4,14 +4,15 @@ use std::fmt::{self, Write};
 
 use affiant_judge::{Finding, Known};
 
-use super::{MAX_ROWS, Text, meaning, more, objections, severity};
-use crate::{calendar::utc, document::Document};
+use super::{MAX_ROWS, Text, handling, meaning, more, objections, severity};
+use crate::{calendar::utc, document::Document, words};
 
 pub(super) fn write(out: &mut String, document: &Document) -> fmt::Result {
     writeln!(out, "<h2>Findings</h2>")?;
     if document.findings.is_empty() {
         writeln!(out, "<p>No rule was broken by what is shown.</p>")?;
     }
+    handling::preface(out, document)?;
     let mut findings: Vec<&Finding> = document.findings.iter().collect();
     findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
     for finding in findings.into_iter().take(MAX_ROWS) {
@@ -34,10 +35,14 @@ fn tried(out: &mut String, document: &Document) -> fmt::Result {
         let policy = finding.policy.as_deref().unwrap_or_default();
         writeln!(
             out,
-            "<li>{}: {}, {} in evidence</li>",
+            "<li>{}: {}, {} in evidence{}</li>",
             Text(policy),
             Text(&finding.title),
-            finding.evidence.count
+            finding.evidence.count,
+            match &finding.handling {
+                Some(_) => format!(", {}", words::standing(finding)),
+                None => String::new(),
+            }
         )?;
     }
     writeln!(out, "</ul>")?;
@@ -48,8 +53,9 @@ fn one(out: &mut String, document: &Document, finding: &Finding) -> fmt::Result 
     let name = severity(finding.severity);
     write!(
         out,
-        "<div class=\"finding {name}\"><h3><span class=\"mark {name}\">{name}</span><span>{}</span></h3>\n\
+        "<div class=\"finding {name}\"><h3><span class=\"mark {name}\">{name}</span>{}<span>{}</span></h3>\n\
          <p>{}</p>\n",
+        handling::mark(finding),
         Text(&finding.title),
         Text(meaning(finding.rule)),
     )?;
@@ -64,7 +70,7 @@ fn one(out: &mut String, document: &Document, finding: &Finding) -> fmt::Result 
         Known::Then => "",
         Known::Later => " &middot; known only by what was logged later",
     };
-    let open = if finding.open { "still open" } else { "closed" };
+    let open = if finding.open { "may go on" } else { "over" };
     let classes: Vec<&str> = finding.classes.iter().map(|class| class.as_str()).collect();
     let classes = if classes.is_empty() {
         String::new()
@@ -101,6 +107,7 @@ fn one(out: &mut String, document: &Document, finding: &Finding) -> fmt::Result 
         evidence.count,
         Text(&finding.id),
     )?;
+    handling::of(out, finding)?;
     objections::to_finding(out, document, finding)?;
     writeln!(out, "</div>")
 }

@@ -6,6 +6,7 @@
 mod escape;
 mod figures;
 mod findings;
+mod handling;
 mod objections;
 mod registry;
 

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use affiant_judge::{Amount, Finding, Severity};
 use serde::Serialize;
 
+use crate::words::{self, Stand};
+
 /// What a reader may conclude.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -183,6 +185,12 @@ pub struct Findings {
     pub medium: usize,
     /// By severity.
     pub low: usize,
+    /// With which officers have something left to do.
+    pub open: usize,
+    /// That an officer resolved; they count all the same.
+    pub resolved: usize,
+    /// That two officers withdrew; they count all the same.
+    pub withdrawn: usize,
     /// All of them.
     pub items: Vec<Finding>,
     /// The same in words.
@@ -199,9 +207,19 @@ impl Findings {
         };
         let (critical, high) = (count(Severity::Critical), count(Severity::High));
         let (medium, low) = (count(Severity::Medium), count(Severity::Low));
+        let stand = Stand::of(&items);
         let text = match items.len() {
             0 => "no rule was broken by what is shown".to_owned(),
-            _ => format!("{critical} critical, {high} high, {medium} medium, {low} low"),
+            _ => {
+                let settled = match stand.resolved + stand.withdrawn {
+                    0 => "",
+                    _ => " (by officers of the operator; these count all the same)",
+                };
+                format!(
+                    "{critical} critical, {high} high, {medium} medium, {low} low; {}{settled}",
+                    words::stand(&items)
+                )
+            }
         };
         Self {
             count: items.len(),
@@ -209,6 +227,9 @@ impl Findings {
             high,
             medium,
             low,
+            open: stand.open,
+            resolved: stand.resolved,
+            withdrawn: stand.withdrawn,
             items,
             text,
         }

@@ -46,6 +46,10 @@ pub const ORIGIN: &str = "log.example/1";
 pub const T0: u64 = 1_724_112_000_000;
 pub const INTERVAL: u64 = 10_000;
 
+/// Reasons of a withdrawal, of which the first is to move the cursor and to be markup.
+pub const FIRST: &str = "a drill \u{1b}[2J\u{202e}<script>alert(1)</script> \"";
+pub const SECOND: &str = "it was one";
+
 pub type Files = BTreeMap<String, Vec<u8>>;
 
 pub fn signer(seed: u8) -> Ed25519Signer {
@@ -364,6 +368,38 @@ impl World {
             };
             self.officer(officer, decision);
         }
+    }
+
+    /// An officer signs what he does about a finding.
+    pub fn act(
+        &mut self,
+        officer: usize,
+        finding: &str,
+        verdict: v1::Verdict,
+        reason: &str,
+    ) -> u64 {
+        let decision = v1::Decision {
+            verdict: verdict.into(),
+            effective_unix_ms: self.now,
+            reason: reason.into(),
+            finding: finding.into(),
+            ..v1::Decision::default()
+        };
+        self.officer(officer, decision)
+    }
+
+    /// Findings of a period, the gravest first: two officers withdraw the first, one resolves the second,
+    /// and nobody says anything about the others. Gives their ids.
+    pub fn deal(&mut self, period: Period) -> Vec<String> {
+        let bundle = build(self.order(period, Scope::All), self.entries(), |_| Ok(None)).unwrap();
+        let mut found = bundle.document().findings.clone();
+        found.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
+        let ids: Vec<String> = found.into_iter().map(|finding| finding.id).collect();
+        self.act(0, &ids[0], v1::Verdict::Withdraw, FIRST);
+        self.act(1, &ids[0], v1::Verdict::Withdraw, SECOND);
+        self.act(1, &ids[1], v1::Verdict::Resolve, "the owner was told");
+        self.clock();
+        ids
     }
 
     pub fn enrol(&mut self, name: &str, models: &[&str], source: v1::SourceKind) -> usize {
@@ -798,6 +834,15 @@ pub const A100: &str = "NVIDIA A100-SXM4-80GB";
 /// The demo's case in small: one tenant in order, one through an intermediary, and a process that
 /// nobody vetted. Records before, in and after the period.
 pub fn played() -> (World, Period) {
+    play(None)
+}
+
+/// The same with a third rule broken: a tenant that nobody approved used a device.
+pub fn broken() -> (World, Period) {
+    play(Some("orbit"))
+}
+
+fn play(unvetted: Option<&str>) -> (World, Period) {
     let mut world = World::new();
     world.clock();
     world.party("acme", &["Acme Robotics Inc."], "US");
@@ -821,6 +866,9 @@ pub fn played() -> (World, Period) {
         ..tenant("lumen-research", "nanhai")
     });
     world.approve("lumen-research");
+    if let Some(id) = unvetted {
+        world.tenant(tenant(id, "acme"));
+    }
     world.clock();
     world.enrol("gpu-a", &[H100, H100], v1::SourceKind::Nvml);
     world.enrol("gpu-b", &[A100], v1::SourceKind::Nvml);
@@ -830,10 +878,10 @@ pub fn played() -> (World, Period) {
     world.tick(quiet);
     let from = world.now;
     for round in 0..6 {
-        let stray: &[Use<'_>] = if round == 3 {
-            &[(0, "nobody", 4_000)]
-        } else {
-            &[(0, "lumen-research", 10_000)]
+        let stray: &[Use<'_>] = match (round, unvetted) {
+            (3, _) => &[(0, "nobody", 4_000)],
+            (4, Some(id)) => &[(0, id, 3_000)],
+            _ => &[(0, "lumen-research", 10_000)],
         };
         world.tick(&[
             &[
