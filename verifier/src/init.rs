@@ -117,6 +117,8 @@ fn fill(
     .map_err(|e| failed(&e))?;
     let trust =
         affiant_report::trust::Trust::of_genesis(envelope.statement()).map_err(|e| failed(&e))?;
+    // One that is not there when receivers are told something was lost, and not never made.
+    keyfile::create_dir(&data.deliveries())?;
     let trust = trust.print().map_err(|e| failed(&e))?;
     keyfile::create_public(&data.trust(), trust.as_bytes())?;
     Ok(format!(
