@@ -191,6 +191,14 @@ impl Party {
             addresses: self.addresses,
             evidence,
         };
+        for (field, code) in [
+            ("incorporation", &party.incorporation),
+            ("headquarters", &party.headquarters),
+        ] {
+            if code.is_empty() {
+                form::country(field, code, faults);
+            }
+        }
         form::party(&party, faults);
         party
     }

@@ -86,7 +86,8 @@ pub(crate) fn party(party: &v1::Party, faults: &mut Faults) {
         ("incorporation", &party.incorporation),
         ("headquarters", &party.headquarters),
     ] {
-        if code != "unknown" {
+        // Left out, it is not known.
+        if !code.is_empty() && code != "unknown" {
             country(field, code, faults);
         }
     }
@@ -289,7 +290,8 @@ pub(crate) fn plain(field: impl Into<String>, text: &str, faults: &mut Faults) {
     }
 }
 
-fn country(field: impl Into<String>, code: &str, faults: &mut Faults) {
+/// The code of a country.
+pub(crate) fn country(field: impl Into<String>, code: &str, faults: &mut Faults) {
     if countries::is_assigned(code) {
         return;
     }
@@ -371,7 +373,7 @@ mod tests {
             };
             told(|faults| party(&other, faults)).join("\n")
         };
-        for code in ["XX", "ZZ", "Germany", "", "EU"] {
+        for code in ["XX", "ZZ", "Germany", " ", "EU"] {
             assert!(seat(code).starts_with("headquarters: `"), "{code}");
         }
         assert!(seat("UK").ends_with("write `GB`?"), "{}", seat("UK"));
