@@ -92,51 +92,53 @@ impl Application {
 
     /// What the file points at and neither it nor the log states.
     fn unstated(&self, stands: &Standing) -> Vec<String> {
-        let mut stated = BTreeSet::new();
-        let mut warnings = Vec::new();
-        for (_, body) in &self.said {
-            match body {
-                Body::TenantEvent(event) => match &event.body {
-                    Some(v1::tenant_event::Body::Party(it)) => {
-                        stated.insert(Unstated::Party(it.id.clone()));
-                    }
-                    Some(v1::tenant_event::Body::Tenant(it)) => {
-                        stated.insert(Unstated::Tenant(it.id.clone()));
-                    }
-                    _ => {}
-                },
-                _ => {}
-            }
-        }
-        for (line, body) in &self.said {
-            let (mut edge, mut tenant, mut binding) = (None, None, None);
-            match body {
-                Body::TenantEvent(event) => match &event.body {
-                    Some(v1::tenant_event::Body::Edge(it)) => edge = Some(it),
-                    Some(v1::tenant_event::Body::Tenant(it)) => tenant = Some(it),
-                    _ => {}
-                },
-                Body::BindingEvent(event) => binding = event.binding.as_ref(),
-                _ => {}
-            }
-            let named = pointed_at(edge.into_iter(), tenant.into_iter(), binding.into_iter());
-            let missing = named
-                .into_iter()
-                .filter(|what| !stated.contains(what) && !stands.states(what));
-            warnings.extend(missing.map(|what| {
-                format!(
-                    "{}, line {line}: {what} is stated neither in the file nor in the log",
-                    self.path
-                )
-            }));
-        }
-        warnings
+        let stated: BTreeSet<Unstated> = self
+            .said
+            .iter()
+            .filter_map(|(_, body)| stated(body))
+            .collect();
+        let missing = self.said.iter().flat_map(|(line, body)| {
+            let named = points_at(body).into_iter().map(move |what| (line, what));
+            named.filter(|(_, what)| !stated.contains(what) && !stands.states(what))
+        });
+        let told = missing.map(|(line, what)| {
+            let path = &self.path;
+            format!("{path}, line {line}: {what} is stated neither in the file nor in the log")
+        });
+        told.collect()
     }
 
     /// The statements to sign, parties first.
     pub fn into_bodies(self) -> Vec<Body> {
         self.said.into_iter().map(|(_, body)| body).collect()
     }
+}
+
+/// The party or tenant that a statement states.
+fn stated(body: &Body) -> Option<Unstated> {
+    let Body::TenantEvent(event) = body else {
+        return None;
+    };
+    match event.body.as_ref()? {
+        v1::tenant_event::Body::Party(it) => Some(Unstated::Party(it.id.clone())),
+        v1::tenant_event::Body::Tenant(it) => Some(Unstated::Tenant(it.id.clone())),
+        _ => None,
+    }
+}
+
+/// What a statement points at.
+fn points_at(body: &Body) -> BTreeSet<Unstated> {
+    let (mut edge, mut tenant, mut binding) = (None, None, None);
+    match body {
+        Body::TenantEvent(event) => match &event.body {
+            Some(v1::tenant_event::Body::Edge(it)) => edge = Some(it),
+            Some(v1::tenant_event::Body::Tenant(it)) => tenant = Some(it),
+            _ => {}
+        },
+        Body::BindingEvent(event) => binding = event.binding.as_ref(),
+        _ => {}
+    }
+    pointed_at(edge.into_iter(), tenant.into_iter(), binding.into_iter())
 }
 
 /// Reads the file into statements to sign, parties first.
