@@ -9,9 +9,10 @@ use toml::Spanned;
 use crate::{
     entries::{Binding, Edge, Party, Tenant},
     form::Fault,
-    import::{Standing, Unstated, pointed_at},
+    import::Standing,
     keyfile::{self, KeyFileError},
     overlap,
+    unstated::{Unstated, pointed_at},
     wording::parse_time_ms,
 };
 

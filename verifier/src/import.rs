@@ -12,10 +12,7 @@
 //! The last is for what edges, tenants and bindings of the log point at and nobody ever stated: an export
 //! says so, and an import takes what points at it as it stands.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    fmt,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use affiant_proto::{Body, statement::MAX_STATEMENT_BYTES, v1};
 use prost::Message;
@@ -26,6 +23,7 @@ use crate::{
     entries::{Binding, Edge, Party, Tenant},
     form::Fault,
     overlap, ownership,
+    unstated::{Unstated, pointed_at},
 };
 
 /// Most bytes of a file: 10,000 tenants with three parties, two edges and two bindings of 500 bytes
@@ -50,23 +48,6 @@ enum Line {
     Tenant(Tenant),
     Binding(Binding),
     Unstated(Unstated),
-}
-
-/// What something points at and nobody stated.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Unstated {
-    Party(String),
-    Tenant(String),
-}
-
-impl fmt::Display for Unstated {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Party(id) => write!(f, "party `{id}`"),
-            Self::Tenant(id) => write!(f, "tenant `{id}`"),
-        }
-    }
 }
 
 /// From, to and kind of an edge.
@@ -427,29 +408,6 @@ fn overlapping(entries: &Entries, stands: &Standing, effective_unix_ms: u64, fau
         let line = line.map_or(0, |(line, _)| *line);
         faults.add(line, &format!("binding.{}", overlap.field), &overlap.text);
     }
-}
-
-/// The parties that edges and tenants point at, and the tenants that bindings do.
-pub(crate) fn pointed_at<'a>(
-    edges: impl Iterator<Item = &'a v1::Edge>,
-    tenants: impl Iterator<Item = &'a v1::Tenant>,
-    bindings: impl Iterator<Item = &'a v1::Binding>,
-) -> BTreeSet<Unstated> {
-    let ends = edges.flat_map(|edge| [&edge.from, &edge.to]);
-    let named = tenants.flat_map(|tenant| {
-        let three = [
-            &tenant.customer,
-            &tenant.end_customer,
-            &tenant.ultimate_parent,
-        ];
-        three.into_iter().chain(&tenant.intermediaries)
-    });
-    let parties = ends.chain(named).filter(|id| !id.is_empty()).cloned();
-    let tenants = bindings.map(|binding| binding.tenant.clone());
-    parties
-        .map(Unstated::Party)
-        .chain(tenants.map(Unstated::Tenant))
-        .collect()
 }
 
 impl Standing {

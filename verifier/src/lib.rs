@@ -61,6 +61,7 @@ pub mod tls;
 pub mod token;
 pub mod trail;
 pub mod trial;
+mod unstated;
 pub mod window;
 pub mod witness;
 pub mod wording;

@@ -5,6 +5,7 @@ mod backups;
 mod bulk;
 mod history;
 mod holds;
+mod imported;
 mod inventory;
 mod keys;
 mod listing;
