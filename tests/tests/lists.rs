@@ -191,6 +191,78 @@ fn a_hit_is_decided_by_two_officers_and_stays_decided_in_the_next_version() {
 }
 
 #[test]
+fn a_list_is_replaced_by_an_older_or_another_one_only_where_that_is_said() {
+    let deployment = Deployment::new();
+    deployment.apply(REGISTRY);
+    import(&deployment, FIRST, "2");
+    let alice = key(&deployment, "alice");
+    let again = |text: &str, version: &str, format: &str, more: &[&str]| {
+        let file = deployment.path("again");
+        fs::write(&file, text).unwrap();
+        let asked = [
+            "lists",
+            "import",
+            file.to_str().unwrap(),
+            "--list",
+            "ours",
+            "--version",
+            version,
+            "--format",
+            format,
+            "--key",
+            &alice,
+        ];
+        let output = deployment.run(&[&asked[..], more].concat());
+        let said = [output.stdout, output.stderr].concat();
+        (output.status.code(), String::from_utf8(said).unwrap())
+    };
+    let aliases = "Alpha Works,Beta Works\n";
+    for (text, version, format, more, told) in [
+        (
+            FIRST,
+            "1",
+            "operator",
+            &[][..],
+            "version 2, format operator, and this is version 1",
+        ),
+        (
+            aliases,
+            "3",
+            "aliases",
+            &[],
+            "format operator, and this is format aliases",
+        ),
+        (
+            FIRST,
+            "3",
+            "operator",
+            &["--effective", "2020-01-01"],
+            "which is before it",
+        ),
+    ] {
+        let (code, said) = again(text, version, format, more);
+        assert_eq!(code, Some(64), "{said}");
+        assert!(said.contains(told) && said.contains("--replace"), "{said}");
+    }
+    assert_eq!(hits(&deployment).len(), 1, "nothing was replaced");
+    let (code, said) = again(FIRST, "1", "operator", &["--replace"]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(
+        said.contains("1 hits on 1 parties: 0 new, 0 gone"),
+        "{said}"
+    );
+    // One that takes effect later says so, and so does the list of lists.
+    let (code, said) = again(SECOND, "4", "operator", &["--effective", "2100-01-01"]);
+    assert_eq!(code, Some(0), "{said}");
+    assert!(said.contains("in the future"), "{said}");
+    let listed = deployment.succeed(&["lists", "list"]);
+    assert!(
+        listed.contains("ours version 4, operator, 3 entries: takes effect at 2100-01-01T00:00:00Z, IN THE FUTURE"),
+        "{listed}"
+    );
+}
+
+#[test]
 fn a_file_that_is_no_list_is_refused_whole_with_its_place() {
     let deployment = Deployment::new();
     let size = || deployment.json(&["status", "--json"])["log_size"].clone();

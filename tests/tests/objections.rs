@@ -70,7 +70,7 @@ fn refused(deployment: &Deployment, file: &str, why: &str) {
     let output = deployment.run(&["tenant", "object", "--file", file]);
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(
-        !output.status.success() && said.contains(why),
+        output.status.code() == Some(64) && said.contains(why),
         "{why}: {said}"
     );
 }
@@ -220,6 +220,34 @@ async fn what_a_tenant_signs_against_a_finding_stands_beside_it_wherever_it_is_s
         );
         assert!(explained.contains("Approved on paper"), "{explained}");
     }
+    // The time of a finding is the server's to say; one that nobody found is not disputed.
+    let key = deployment.path("acme.key");
+    let object = |finding: &str| {
+        let arguments = [
+            "tenant",
+            "object",
+            "acme",
+            "--key",
+            text(&key),
+            "--finding",
+            finding,
+        ];
+        deployment.run(&[&arguments[..], &["--text", "once more"]].concat())
+    };
+    let nowhere = "ab".repeat(16);
+    let unknown = object(&nowhere);
+    let said = String::from_utf8_lossy(&unknown.stderr).into_owned();
+    assert_eq!(unknown.status.code(), Some(64), "{said}");
+    assert!(said.contains("no finding"), "{said}");
+    fs::copy(&key, deployment.path("acme-3.key")).unwrap();
+    let against = ["--finding", &nowhere, "--text", "of nothing"];
+    let file = made(&deployment, "acme-3", "acme", &genesis, &against);
+    refused(&deployment, &file, "no finding");
+    let known = object(&finding);
+    let said = String::from_utf8_lossy(&known.stderr).into_owned();
+    assert!(known.status.success(), "{said}");
+    let shown = deployment.succeed(&["tenant", "show", "acme"]);
+    assert!(shown.contains("once more"), "{shown}");
     deployment.stop();
 }
 

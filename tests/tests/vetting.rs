@@ -149,6 +149,39 @@ fn what_is_exported_is_imported_elsewhere_as_the_same_dossiers_and_here_as_nothi
 }
 
 #[test]
+fn an_edge_to_somebody_whom_nobody_stated_goes_into_an_empty_verifier_and_back() {
+    let (here, there) = (Deployment::new(), Deployment::new());
+    import(&here, "tenants.jsonl", &tenants(2));
+    let file = here.path("ghost.toml");
+    fs::write(
+        &file,
+        "[[edge]]\nfrom = \"ghost\"\nto = \"firm-0\"\nkind = \"owns\"\nshare_min_percent = 12.5\n",
+    )
+    .unwrap();
+    let key = here.key("alice");
+    let output = here.run(&["tenant", "apply", text(&file), "--key", text(&key)]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{said}");
+    assert!(
+        said.contains(
+            "ghost.toml, line 1: party `ghost` is stated neither in the file nor in the log"
+        ),
+        "{said}"
+    );
+    let lines = here.succeed(&["tenant", "export"]);
+    assert!(
+        lines.ends_with("{\"unstated\":{\"party\":\"ghost\"}}\n"),
+        "{lines}"
+    );
+    import(&there, "tenants.jsonl", &lines);
+    assert_eq!(there.succeed(&["tenant", "export"]), lines);
+    for tenant in ["t-0", "t-1"] {
+        let show = ["tenant", "show", tenant];
+        assert_eq!(here.succeed(&show), there.succeed(&show));
+    }
+}
+
+#[test]
 fn a_file_with_one_fault_is_told_by_line_and_field_and_nothing_of_it_is_logged() {
     let deployment = Deployment::new();
     let mut lines = tenants(300);

@@ -16,6 +16,7 @@ use tonic::{Request, Response, Status};
 use crate::{
     clock::Clock,
     enrol::is_host_name,
+    form,
     ledger::Reader,
     lines,
     office::Office,
@@ -218,11 +219,8 @@ impl Admin for AdminService {
             device_class,
             site,
         } = request.into_inner();
-        let class = Class::parse(&device_class).ok_or_else(|| {
-            Status::invalid_argument(format!(
-                "class `{device_class}` is none of 3A090.a, 3A090.b, uncontrolled, unknown"
-            ))
-        })?;
+        let class = Class::named(&device_class)
+            .map_err(|error| Status::invalid_argument(format!("class {error}")))?;
         let question = Question {
             tenant,
             class,
@@ -414,8 +412,10 @@ fn json(value: &impl Serialize) -> Result<String, Status> {
 }
 
 fn bounded(reason: &str) -> Result<(), Status> {
-    if reason.len() > 1_000 {
-        return Err(Status::invalid_argument("a reason has at most 1,000 bytes"));
+    let mut faults = form::Faults::new();
+    form::reason(reason, &mut faults);
+    match faults.first() {
+        None => Ok(()),
+        Some(fault) => Err(Status::invalid_argument(fault.to_string())),
     }
-    Ok(())
 }

@@ -120,10 +120,10 @@ pub enum Command {
         after_help = "Examples:\n  affiant-verifier findings --json\n  affiant-verifier findings --shadow\n  affiant-verifier findings resolve 3f2a --key alice.key --reason \"binding was wrong, ticket 88\""
     )]
     Findings(Findings),
-    /// Check a policy pack, begin one, put one into force, see what it would change
+    /// Show the policy packs in force, check one, begin one, put one into force, see what it would change
     #[command(
         subcommand,
-        after_help = "Examples:\n  affiant-verifier policy new packs/ours\n  affiant-verifier policy check packs/ours\n  affiant-verifier policy diff packs/ours"
+        after_help = "Examples:\n  affiant-verifier policy show\n  affiant-verifier policy new packs/ours\n  affiant-verifier policy check packs/ours\n  affiant-verifier policy diff packs/ours"
     )]
     Policy(Policy),
     /// Write a report that carries its own proof
@@ -347,15 +347,18 @@ pub enum Host {
     },
     /// Declare, as an officer, which devices a site has; the newest list of a site counts
     #[command(
-        after_help = "The CSV begins with the line serial,uuid,model and has a device a line, with a serial number, a uuid or\nboth. A device that no host has for a day is INVENTORY_MISSING, one that a host of the site has and the\nlist lacks INVENTORY_UNEXPECTED. Nothing is signed unless the whole file is good.\n\nExample:\n  affiant-verifier host declare --site hall-2 --file devices.csv --key alice.key"
+        after_help = "The CSV begins with the line serial,uuid,model and has a device a line, with a serial number, a uuid or\nboth. A device that no host has for a day is INVENTORY_MISSING, one that a host of the site has and the\nlist lacks INVENTORY_UNEXPECTED. Nothing is signed unless the whole file is good.\n\nExamples:\n  affiant-verifier host declare --site hall-2 --file devices.csv --key alice.key\n  affiant-verifier host declare --site hall-3 --none --key alice.key"
     )]
     Declare {
         /// The site, as hosts are enrolled with it
         #[arg(long)]
         site: String,
         /// All devices of the site
-        #[arg(long, value_name = "FILE")]
-        file: PathBuf,
+        #[arg(long, value_name = "FILE", required_unless_present = "none")]
+        file: Option<PathBuf>,
+        /// The site has no device: every one that a host has there is unexpected
+        #[arg(long, conflicts_with = "file")]
+        none: bool,
         /// The officer's private key
         #[arg(long, value_name = "FILE")]
         key: PathBuf,
@@ -542,7 +545,7 @@ pub enum Tenant {
     },
     /// Log the parties, edges, tenants and bindings of a file of JSON lines that the log does not say
     #[command(
-        after_help = "Example:\n  affiant-verifier tenant import tenants.jsonl --key alice.key\n\nA line is one of\n  {\"party\": {\"id\": \"acme\", \"names\": [\"Acme GmbH\"], \"incorporation\": \"DE\", \"headquarters\": \"DE\"}}\n  {\"edge\": {\"from\": \"holding\", \"to\": \"acme\", \"kind\": \"owns\", \"share_min_percent\": 60}}\n  {\"tenant\": {\"id\": \"acme\", \"customer\": \"acme\", \"end_customer\": \"acme\"}}\n  {\"binding\": {\"id\": \"acme-ns\", \"tenant\": \"acme\", \"namespace\": \"acme\"}}\nwith the fields of deploy/registry.toml. Nothing is signed unless the whole file is good."
+        after_help = "Example:\n  affiant-verifier tenant import tenants.jsonl --key alice.key\n\nA line is one of\n  {\"party\": {\"id\": \"acme\", \"names\": [\"Acme GmbH\"], \"incorporation\": \"DE\", \"headquarters\": \"DE\"}}\n  {\"edge\": {\"from\": \"holding\", \"to\": \"acme\", \"kind\": \"owns\", \"share_min_percent\": 60}}\n  {\"tenant\": {\"id\": \"acme\", \"customer\": \"acme\", \"end_customer\": \"acme\"}}\n  {\"binding\": {\"id\": \"acme-ns\", \"tenant\": \"acme\", \"namespace\": \"acme\"}}\nwith the fields of deploy/registry.toml; an export also has {\"unstated\": {\"party\": \"x\"}} for what others\npoint at and nobody stated. Nothing is signed unless the whole file is good."
     )]
     Import {
         /// JSON lines, as `tenant export` writes them

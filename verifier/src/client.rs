@@ -17,6 +17,7 @@ use tonic::{
 
 use crate::{
     clock::Clock,
+    form::{self, Fault},
     keyfile::OfficerKey,
     rpc::admin::{self as rpc, admin_client::AdminClient},
 };
@@ -36,6 +37,9 @@ pub enum ClientError {
     /// The server said no.
     #[error("{}", .0.message())]
     Refused(Box<Status>),
+    /// What should be signed says what cannot be.
+    #[error("{0}; nothing was signed")]
+    Unfit(String),
     /// What should be signed cannot be.
     #[error(transparent)]
     Seal(#[from] SealError),
@@ -135,6 +139,7 @@ impl Client {
         bodies: Vec<Body>,
         clock: &Clock,
     ) -> Result<Vec<u64>, ClientError> {
+        fit(&bodies)?;
         let key = signer.public_key().as_bytes().to_vec();
         let head = self
             .0
@@ -178,6 +183,15 @@ impl Client {
             .await?
             .into_inner()
             .indices)
+    }
+}
+
+/// Finds what cannot be before anything is signed.
+fn fit(bodies: &[Body]) -> Result<(), ClientError> {
+    let faults: Vec<Fault> = bodies.iter().flat_map(form::body).collect();
+    match faults.first() {
+        None => Ok(()),
+        Some(first) => Err(ClientError::Unfit(first.to_string())),
     }
 }
 

@@ -142,11 +142,7 @@ impl File {
         take(&mut table, "log", &mut file.log, &mut faults);
         take(&mut table, "log_level", &mut file.log_level, &mut faults);
         take_path(&mut table, "judge", &mut file.judge, &mut faults);
-        faults.extend(
-            table
-                .keys()
-                .map(|key| format!("{key}: is not a key of this file")),
-        );
+        faults.extend(table.keys().map(|key| format!("{key}: {NO_KEY}")));
         (file, faults)
     }
 }
@@ -173,6 +169,13 @@ fn take_path(
     if table.contains_key(key) {
         take(table, key, into.get_or_insert_default(), faults);
     }
+}
+
+/// What is said of a key that the file does not have.
+const NO_KEY: &str = "is not a key of this file";
+
+fn relative(data: &Path) -> String {
+    format!("data: `{}` is not an absolute path", data.display())
 }
 
 /// The configuration, checked.
@@ -251,6 +254,35 @@ impl Config {
         })
     }
 
+    /// Where the data lies: all that clients of the running server go by. What the server alone goes by may
+    /// be wrong meanwhile, such as a file of a receiver's secret; a key that is none may not, for it may have
+    /// been meant for this one.
+    pub fn data_of(path: Option<&Path>) -> Result<PathBuf, Faults> {
+        let given = path.unwrap_or(Path::new(DEFAULT_PATH));
+        if path.is_none() && !given.exists() {
+            return Ok(DEFAULT_DATA.into());
+        }
+        let fault = |text: String| Faults {
+            path: given.to_owned(),
+            faults: vec![text],
+        };
+        let text = keyfile::read_text(given).map_err(|e| fault(e.to_string()))?;
+        let table: toml::Table = toml::from_str(&text).map_err(|e| fault(e.to_string()))?;
+        let (file, faults) = File::read(table);
+        let told = |text: &String| text.ends_with(NO_KEY) || text.starts_with("data:");
+        let faults: Vec<String> = faults.into_iter().filter(told).collect();
+        if !faults.is_empty() {
+            return Err(Faults {
+                path: given.to_owned(),
+                faults,
+            });
+        }
+        match file.data.is_absolute() {
+            true => Ok(file.data),
+            false => Err(fault(relative(&file.data))),
+        }
+    }
+
     /// The configuration of an empty file, for tests.
     #[cfg(test)]
     #[allow(clippy::unwrap_used)]
@@ -301,10 +333,7 @@ impl Config {
         let http = address("http", &file.http, &mut faults);
         let (api, api_tls) = serving::check(&file.api, &mut faults);
         if !file.data.is_absolute() {
-            faults.push(format!(
-                "data: `{}` is not an absolute path",
-                file.data.display()
-            ));
+            faults.push(relative(&file.data));
         }
         if file.names.is_empty() {
             faults.push("names: empty; agents need a name or address to connect to".into());
@@ -399,6 +428,36 @@ mod tests {
         let path = dir.path().join("verifier.toml");
         std::fs::write(&path, text).unwrap();
         Config::load(Some(&path))
+    }
+
+    #[test]
+    fn what_the_server_alone_goes_by_stops_no_client_of_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("verifier.toml");
+        let with = |text: &str| {
+            std::fs::write(&path, text).unwrap();
+            Config::data_of(Some(&path))
+        };
+        let secret = "data = \"/d\"\n[[deliver]]\nname = \"ops\"\nkind = \"webhook\"\n\
+                      url = \"http://127.0.0.1/\"\nsecret_file = \"/nowhere\"\n";
+        assert!(
+            load(secret)
+                .unwrap_err()
+                .to_string()
+                .contains("secret_file")
+        );
+        assert_eq!(with(secret).unwrap(), Path::new("/d"));
+        assert_eq!(
+            with("data = \"/d\"\nlisten = 5\n").unwrap(),
+            Path::new("/d")
+        );
+        assert_eq!(with("").unwrap(), Path::new(DEFAULT_DATA));
+        for bad in ["daat = \"/d\"", "data = 5", "data = \"d\"", "data ="] {
+            assert!(
+                with(bad).unwrap_err().to_string().contains("verifier.toml"),
+                "{bad}"
+            );
+        }
     }
 
     #[test]

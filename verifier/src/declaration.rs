@@ -95,6 +95,11 @@ fn parse(text: &str) -> Result<Vec<v1::DeclaredDevice>, Vec<String>> {
             Err(fault) => faults.push(format!("line {number}: {fault}")),
         }
     }
+    if devices.is_empty() && faults.is_empty() {
+        let text =
+            "it has no device, and would declare that the site has none; say --none if that is so";
+        faults.push(format!("line 1: {text}"));
+    }
     if devices.len() > MAX_DEVICES {
         faults.push(format!(
             "more than {MAX_DEVICES} devices; declare them as several sites"
@@ -187,7 +192,6 @@ mod tests {
             .map(|it| (it.uuid.as_str(), it.serial.as_str(), it.model.as_str()))
             .collect();
         assert_eq!(told, [("GPU-1", "", "H100"), ("", "S2", "")]);
-        assert_eq!(parse("serial,uuid,model\n").unwrap(), [], "a site without");
     }
 
     #[test]
@@ -195,6 +199,7 @@ mod tests {
         for (text, due) in [
             ("", "line 1: the columns"),
             ("serial,uuid\n", "line 1: the columns"),
+            ("serial,uuid,model\n", "line 1: it has no device"),
             ("serial,uuid,model\nS1,GPU-1\n", "line 2: 2 fields"),
             ("serial,uuid,model\n,,H100\n", "line 2: neither"),
             (

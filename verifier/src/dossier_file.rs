@@ -1,14 +1,19 @@
 //! The TOML file from which officers apply: parties, edges, tenants and bindings.
 
-use std::path::Path;
+use std::{collections::BTreeSet, path::Path};
 
 use affiant_proto::{Body, v1};
 use affiant_report::plain_file::NotRead;
 use serde::Deserialize;
+use toml::Spanned;
 
 use crate::{
-    entries::{Binding, Edge, Fault, Party, Tenant},
+    entries::{Binding, Edge, Party, Tenant},
+    form::Fault,
+    import::Standing,
     keyfile::{self, KeyFileError},
+    overlap,
+    unstated::{Unstated, pointed_at},
     wording::parse_time_ms,
 };
 
@@ -36,78 +41,207 @@ struct File {
     /// When all of it takes effect; now unless given.
     effective: Option<String>,
     #[serde(default)]
-    party: Vec<Party>,
+    party: Vec<Spanned<Party>>,
     #[serde(default)]
-    edge: Vec<Edge>,
+    edge: Vec<Spanned<Edge>>,
     #[serde(default)]
-    tenant: Vec<Tenant>,
+    tenant: Vec<Spanned<Tenant>>,
     #[serde(default)]
-    binding: Vec<Binding>,
+    binding: Vec<Spanned<Binding>>,
+}
+
+/// What a file applies for, each statement with the line where its entry begins.
+#[derive(Debug)]
+pub struct Application {
+    path: String,
+    effective_unix_ms: u64,
+    said: Vec<(usize, Body)>,
+}
+
+impl Application {
+    /// Holds it against what stands; gives what is allowed and worth a look, in words.
+    ///
+    /// # Errors
+    /// Bindings of what is another tenant's already.
+    pub fn check(&self, stands: &Standing) -> Result<Vec<String>, BadFile> {
+        let bound = |body: &Body| match body {
+            Body::BindingEvent(event) => event.binding.clone(),
+            _ => None,
+        };
+        let bindings: Vec<(usize, v1::Binding)> = self
+            .said
+            .iter()
+            .filter_map(|(line, body)| Some((*line, bound(body)?)))
+            .collect();
+        let new = bindings.iter().map(|(_, binding)| binding);
+        let from = self.effective_unix_ms.max(stands.now_ms);
+        let found = overlap::find(new, stands.bindings.values(), from);
+        let wrong = found.iter().map(|overlap| {
+            let line = bindings.iter().find(|(_, it)| it.id == overlap.binding);
+            let line = line.map_or(0, |(line, _)| *line);
+            let (path, id) = (&self.path, &overlap.binding);
+            format!(
+                "{path}, line {line}, binding `{id}`, {}: {}",
+                overlap.field, overlap.text
+            )
+        });
+        let wrong: Vec<String> = wrong.collect();
+        if !wrong.is_empty() {
+            return Err(BadFile::Entries(wrong));
+        }
+        Ok(self.unstated(stands))
+    }
+
+    /// What the file points at and neither it nor the log states.
+    fn unstated(&self, stands: &Standing) -> Vec<String> {
+        let stated: BTreeSet<Unstated> = self
+            .said
+            .iter()
+            .filter_map(|(_, body)| stated(body))
+            .collect();
+        let missing = self.said.iter().flat_map(|(line, body)| {
+            let named = points_at(body).into_iter().map(move |what| (line, what));
+            named.filter(|(_, what)| !stated.contains(what) && !stands.states(what))
+        });
+        let told = missing.map(|(line, what)| {
+            let path = &self.path;
+            format!("{path}, line {line}: {what} is stated neither in the file nor in the log")
+        });
+        told.collect()
+    }
+
+    /// The statements to sign, parties first.
+    pub fn into_bodies(self) -> Vec<Body> {
+        self.said.into_iter().map(|(_, body)| body).collect()
+    }
+}
+
+/// The party or tenant that a statement states.
+fn stated(body: &Body) -> Option<Unstated> {
+    let Body::TenantEvent(event) = body else {
+        return None;
+    };
+    match event.body.as_ref()? {
+        v1::tenant_event::Body::Party(it) => Some(Unstated::Party(it.id.clone())),
+        v1::tenant_event::Body::Tenant(it) => Some(Unstated::Tenant(it.id.clone())),
+        _ => None,
+    }
+}
+
+/// What a statement points at.
+fn points_at(body: &Body) -> BTreeSet<Unstated> {
+    let (mut edge, mut tenant, mut binding) = (None, None, None);
+    match body {
+        Body::TenantEvent(event) => match &event.body {
+            Some(v1::tenant_event::Body::Edge(it)) => edge = Some(it),
+            Some(v1::tenant_event::Body::Tenant(it)) => tenant = Some(it),
+            _ => {}
+        },
+        Body::BindingEvent(event) => binding = event.binding.as_ref(),
+        _ => {}
+    }
+    pointed_at(edge.into_iter(), tenant.into_iter(), binding.into_iter())
 }
 
 /// Reads the file into statements to sign, parties first.
-pub fn read(path: &Path, now_ms: u64) -> Result<Vec<Body>, BadFile> {
+pub fn read(path: &Path, now_ms: u64) -> Result<Application, BadFile> {
     let text = keyfile::read_bounded_text(path, MAX_BYTES).map_err(|error| match error {
         KeyFileError::Unfit(NotRead::Long { .. }) => {
             BadFile::Io(format!("{error}; split it, or use `tenant import`"))
         }
         _ => BadFile::Io(error.to_string()),
     })?;
-    parse(&text, now_ms).map_err(|error| match error {
-        BadFile::Toml(fault) => BadFile::Toml(format!("{}: {fault}", path.display())),
+    parse(&text, &path.display().to_string(), now_ms)
+}
+
+fn parse(text: &str, path: &str, now_ms: u64) -> Result<Application, BadFile> {
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    if text.trim_start().starts_with('{') {
+        let fault = "it is JSON; `tenant import` reads JSON lines, `tenant apply` TOML";
+        return Err(BadFile::Toml(format!("{path}: {fault}")));
+    }
+    applied(text, path, now_ms).map_err(|error| match error {
+        BadFile::Toml(fault) => BadFile::Toml(format!("{path}: {fault}")),
         other => other,
     })
 }
 
-fn parse(text: &str, now_ms: u64) -> Result<Vec<Body>, BadFile> {
+fn applied(text: &str, path: &str, now_ms: u64) -> Result<Application, BadFile> {
     let file: File = toml::from_str(text).map_err(|e| BadFile::Toml(e.to_string()))?;
     let effective = file.effective.as_deref().map(parse_time_ms).transpose();
     let effective = effective.map_err(|fault| BadFile::Toml(format!("effective: {fault}")))?;
     let effective = effective.unwrap_or(now_ms);
-    let mut wrong = Vec::new();
-    let mut bodies: Vec<Body> = Vec::new();
+    let mut reader = Reader {
+        text,
+        path,
+        wrong: Vec::new(),
+    };
+    let mut said: Vec<(usize, Body)> = Vec::new();
     for entry in file.party {
-        let place = format!("party `{}`", entry.id);
-        bodies.push(party(effective, told(place, &mut wrong, |f| entry.read(f))));
+        let place = format!("party `{}`", entry.get_ref().id);
+        let (line, read) = reader.read(place, entry, Party::read);
+        said.push((line, party(effective, read)));
     }
     for entry in file.edge {
-        let place = format!("edge from `{}` to `{}`", entry.from, entry.to);
-        bodies.push(edge(effective, told(place, &mut wrong, |f| entry.read(f))));
+        let (from, to) = (&entry.get_ref().from, &entry.get_ref().to);
+        let place = format!("edge from `{from}` to `{to}`");
+        let (line, read) = reader.read(place, entry, Edge::read);
+        said.push((line, edge(effective, read)));
     }
     for entry in file.tenant {
-        let place = format!("tenant `{}`", entry.id);
-        bodies.extend(tenant(
-            effective,
-            told(place, &mut wrong, |f| entry.read(f)),
-        ));
+        let place = format!("tenant `{}`", entry.get_ref().id);
+        let (line, read) = reader.read(place, entry, Tenant::read);
+        said.extend(tenant(effective, read).map(|body| (line, body)));
     }
     for entry in file.binding {
-        let place = format!("binding `{}`", entry.id);
-        bodies.push(binding(
-            effective,
-            told(place, &mut wrong, |f| entry.read(f)),
-        ));
+        let place = format!("binding `{}`", entry.get_ref().id);
+        let (line, read) = reader.read(place, entry, Binding::read);
+        said.push((line, binding(effective, read)));
     }
-    if !wrong.is_empty() {
-        return Err(BadFile::Entries(wrong));
+    if !reader.wrong.is_empty() {
+        return Err(BadFile::Entries(reader.wrong));
     }
-    if bodies.is_empty() {
+    if said.is_empty() {
         return Err(BadFile::Toml(
             "holds no [[party]], [[edge]], [[tenant]] or [[binding]]".into(),
         ));
     }
-    Ok(bodies)
+    Ok(Application {
+        path: path.to_owned(),
+        effective_unix_ms: effective,
+        said,
+    })
 }
 
-/// Reads one entry and says of its faults where they are.
-fn told<T>(place: String, wrong: &mut Vec<String>, read: impl FnOnce(&mut Vec<Fault>) -> T) -> T {
-    let mut faults = Vec::new();
-    let entry = read(&mut faults);
-    let said = faults
-        .iter()
-        .map(|fault| format!("{place}, {}: {}", fault.field, fault.text));
-    wrong.extend(said);
-    entry
+/// Reads entries, and says of their faults where they are.
+struct Reader<'a> {
+    text: &'a str,
+    path: &'a str,
+    wrong: Vec<String>,
+}
+
+impl Reader<'_> {
+    /// Gives the line where an entry begins, and what it says.
+    fn read<E, T>(
+        &mut self,
+        place: String,
+        entry: Spanned<E>,
+        read: impl FnOnce(E, &mut Vec<Fault>) -> T,
+    ) -> (usize, T) {
+        let before = self.text.get(..entry.span().start).unwrap_or_default();
+        let line = before.matches('\n').count() + 1;
+        let mut faults = Vec::new();
+        let entry = read(entry.into_inner(), &mut faults);
+        let path = self.path;
+        let said = faults.iter().map(|fault| {
+            format!(
+                "{path}, line {line}, {place}, {}: {}",
+                fault.field, fault.text
+            )
+        });
+        self.wrong.extend(said);
+        (line, entry)
+    }
 }
 
 /// The statement of a party.
@@ -175,7 +309,7 @@ mod tests {
 
     #[test]
     fn parties_tenants_and_bindings_become_statements_in_this_order() {
-        let bodies = parse(GOOD, 5).unwrap();
+        let bodies = parse(GOOD, "f", 5).unwrap().into_bodies();
         assert!(
             matches!(&bodies[0], Body::TenantEvent(e) if matches!(e.body, Some(v1::tenant_event::Body::Party(_))))
         );
@@ -198,8 +332,48 @@ mod tests {
             ),
             ("id = \"acme-ns\"", "id = \"Acme!\"", "binding `Acme!`"),
         ] {
-            let error = parse(&GOOD.replace(from, to), 5).unwrap_err().to_string();
+            let error = parse(&GOOD.replace(from, to), "f.toml", 5);
+            let error = error.unwrap_err().to_string();
             assert!(error.contains(told), "{error}");
         }
+    }
+
+    #[test]
+    fn a_fault_is_told_with_file_line_and_field_of_its_entry() {
+        let bad = GOOD.replace("headquarters = \"DE\"", "headquarters = \"ZZ\"");
+        let bad = bad.replace("namespace = \"acme\"", "namespace = \" \"");
+        let said = parse(&bad, "f.toml", 5).unwrap_err().to_string();
+        for due in [
+            "f.toml, line 2, party `acme`, headquarters: `ZZ` is neither",
+            "f.toml, line 10, binding `acme-ns`, namespace: ` ` begins or ends with a space",
+        ] {
+            assert!(said.contains(due), "{due}: {said}");
+        }
+        let json = parse("{\"party\": {}}", "f.toml", 5);
+        assert!(json.unwrap_err().to_string().contains("`tenant import`"));
+        assert!(parse(&format!("\u{feff}{GOOD}"), "f.toml", 5).is_ok());
+    }
+
+    #[test]
+    fn what_nobody_stated_is_warned_of_and_what_is_another_tenants_refused() {
+        let edge = "[[edge]]\nfrom = \"ghost\"\nto = \"acme\"\nkind = \"owns\"\n";
+        let file = parse(&format!("{GOOD}{edge}"), "f.toml", 5).unwrap();
+        let mut stands = Standing::default();
+        assert_eq!(
+            file.check(&stands).unwrap(),
+            ["f.toml, line 14: party `ghost` is stated neither in the file nor in the log"]
+        );
+        let other = v1::Binding {
+            id: "other-ns".into(),
+            tenant: "other".into(),
+            namespace: "acme".into(),
+            ..Default::default()
+        };
+        stands.bindings.insert(other.id.clone(), other);
+        let said = file.check(&stands).unwrap_err().to_string();
+        assert!(
+            said.starts_with("f.toml, line 10, binding `acme-ns`, namespace: namespace `acme` is tenant `other`'s"),
+            "{said}"
+        );
     }
 }

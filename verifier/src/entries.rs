@@ -5,19 +5,10 @@ use affiant_judge::objections::MAX_KEYS;
 use affiant_proto::{Digest, PublicKey, v1};
 use serde::{Deserialize, Serialize};
 
-use crate::wording::{exact_time, parse_time_ms};
-
-/// What an entry says that cannot be.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Fault {
-    /// The field.
-    pub(crate) field: &'static str,
-    /// What is wrong with it.
-    pub(crate) text: String,
-}
-
-/// Faults of one entry, as they are found.
-type Faults = Vec<Fault>;
+use crate::{
+    form::{self, Faults, wrong},
+    wording::{exact_time, parse_time_ms},
+};
 
 /// A party.
 #[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
@@ -116,8 +107,8 @@ struct Conditions {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     valid_to: Option<String>,
     device_classes: Vec<String>,
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    sites: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    sites: Option<Vec<String>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     max_gpus: Option<u32>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -178,21 +169,6 @@ fn organisation() -> String {
 impl Party {
     /// Reads the entry; adds to `faults` what cannot be.
     pub(crate) fn read(self, faults: &mut Faults) -> v1::Party {
-        id("id", &self.id, faults);
-        if self.names.is_empty() {
-            wrong("names", "there is none".into(), faults);
-        }
-        for (field, code) in [
-            ("incorporation", &self.incorporation),
-            ("headquarters", &self.headquarters),
-        ] {
-            let country = code.len() == 2 && code.bytes().all(|b| b.is_ascii_uppercase());
-            if !country && code != "unknown" {
-                let text =
-                    format!("`{code}` is neither an ISO 3166-1 code such as DE nor `unknown`");
-                wrong(field, text, faults);
-            }
-        }
         let evidence = self.evidence.iter().filter_map(|text| {
             let digest = digest(text);
             if digest.is_none() {
@@ -205,7 +181,7 @@ impl Party {
             digest.map(|digest| digest.as_bytes().to_vec())
         });
         let evidence = evidence.collect();
-        v1::Party {
+        let party = v1::Party {
             kind: kind(&PARTY_KINDS, &self.kind, faults).map_or(0, Into::into),
             id: self.id,
             names: self.names.into_iter().map(Name::read).collect(),
@@ -214,7 +190,17 @@ impl Party {
             headquarters: self.headquarters,
             addresses: self.addresses,
             evidence,
+        };
+        for (field, code) in [
+            ("incorporation", &party.incorporation),
+            ("headquarters", &party.headquarters),
+        ] {
+            if code.is_empty() {
+                form::country(field, code, faults);
+            }
         }
+        form::party(&party, faults);
+        party
     }
 
     /// Writes a party so that it is read as it was.
@@ -293,13 +279,7 @@ impl Edge {
         };
         let min = share("share_min_percent", self.share_min_percent);
         let max = share("share_max_percent", self.share_max_percent);
-        if let (Some(min), Some(max)) = (min, max)
-            && min > max
-        {
-            let text = "it is more than share_max_percent".to_owned();
-            wrong("share_min_percent", text, faults);
-        }
-        v1::Edge {
+        let edge = v1::Edge {
             kind: kind(&EDGE_KINDS, &self.kind, faults).map_or(0, Into::into),
             share_min_bp: min,
             share_max_bp: max,
@@ -308,7 +288,9 @@ impl Edge {
             from: self.from,
             to: self.to,
             source: self.source,
-        }
+        };
+        form::edge(&edge, faults);
+        edge
     }
 
     /// Writes an edge so that it is read as it was.
@@ -330,7 +312,11 @@ impl Edge {
 impl Tenant {
     /// Reads the entry; adds to `faults` what cannot be.
     pub(crate) fn read(self, faults: &mut Faults) -> v1::Tenant {
-        id("id", &self.id, faults);
+        let sites = self.conditions.as_ref().map(|it| it.sites.as_deref());
+        if sites == Some(Some(&[])) {
+            let text = "there is none; leave it out where every site is allowed";
+            wrong("conditions.sites", text, faults);
+        }
         let conditions = self.conditions.map(|conditions| v1::Conditions {
             valid_from_unix_ms: time(
                 "conditions.valid_from",
@@ -343,13 +329,13 @@ impl Tenant {
                 faults,
             ),
             device_classes: conditions.device_classes,
-            sites: conditions.sites,
+            sites: conditions.sites.unwrap_or_default(),
             max_gpus: conditions.max_gpus,
             max_aggregate_tpp: conditions.max_aggregate_tpp,
             max_gpu_hours_month: conditions.max_gpu_hours_month,
         });
         let objection_keys = keys(&self.objection_keys, faults);
-        v1::Tenant {
+        let tenant = v1::Tenant {
             id: self.id,
             customer: self.customer,
             intermediaries: self.intermediaries,
@@ -359,7 +345,9 @@ impl Tenant {
             training_declared: self.training_declared,
             conditions,
             objection_keys,
-        }
+        };
+        form::tenant(&tenant, faults);
+        tenant
     }
 
     /// Writes a tenant so that it is read as it was.
@@ -368,7 +356,7 @@ impl Tenant {
             valid_from: conditions.valid_from_unix_ms.map(exact_time),
             valid_to: conditions.valid_to_unix_ms.map(exact_time),
             device_classes: conditions.device_classes.clone(),
-            sites: conditions.sites.clone(),
+            sites: (!conditions.sites.is_empty()).then(|| conditions.sites.clone()),
             max_gpus: conditions.max_gpus,
             max_aggregate_tpp: conditions.max_aggregate_tpp,
             max_gpu_hours_month: conditions.max_gpu_hours_month,
@@ -390,23 +378,7 @@ impl Tenant {
 impl Binding {
     /// Reads the entry; adds to `faults` what cannot be.
     pub(crate) fn read(self, faults: &mut Faults) -> v1::Binding {
-        id("id", &self.id, faults);
-        id("tenant", &self.tenant, faults);
-        let selectors = [
-            &self.cluster,
-            &self.namespace,
-            &self.service_account,
-            &self.slurm_account,
-            &self.unit,
-            &self.user,
-            &self.image,
-            &self.host,
-        ];
-        if selectors.iter().all(|selector| selector.is_empty()) {
-            let text = "has no selector and would match every workload; give one".to_owned();
-            wrong("namespace", text, faults);
-        }
-        v1::Binding {
+        let binding = v1::Binding {
             from_unix_ms: time("from", self.from.as_deref(), faults),
             to_unix_ms: time("to", self.to.as_deref(), faults),
             id: self.id,
@@ -419,7 +391,9 @@ impl Binding {
             user: self.user,
             image: self.image,
             host: self.host,
-        }
+        };
+        form::binding(&binding, faults);
+        binding
     }
 
     /// Writes a binding so that it is read as it was.
@@ -482,17 +456,6 @@ fn keys(texts: &[String], faults: &mut Faults) -> Vec<Vec<u8>> {
     read.collect()
 }
 
-fn id(field: &'static str, id: &str, faults: &mut Faults) {
-    let good = (1..=64).contains(&id.len())
-        && id.bytes().all(|b| {
-            b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'.' | b'_')
-        });
-    if !good {
-        let text = format!("`{id}` is not 1 to 64 of a-z, 0-9, `-`, `.`, `_`");
-        wrong(field, text, faults);
-    }
-}
-
 fn time(field: &'static str, text: Option<&str>, faults: &mut Faults) -> Option<u64> {
     match text.map(parse_time_ms)? {
         Ok(unix_ms) => Some(unix_ms),
@@ -501,10 +464,6 @@ fn time(field: &'static str, text: Option<&str>, faults: &mut Faults) -> Option<
             None
         }
     }
-}
-
-fn wrong(field: &'static str, text: String, faults: &mut Faults) {
-    faults.push(Fault { field, text });
 }
 
 fn hex(bytes: &[u8]) -> String {

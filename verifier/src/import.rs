@@ -6,9 +6,13 @@
 //! {"edge": {"from": "holding", "to": "acme", "kind": "owns", "share_min_percent": 60}}
 //! {"tenant": {"id": "acme", "customer": "acme", "end_customer": "acme", "ultimate_parent": "holding"}}
 //! {"binding": {"id": "acme-ns", "tenant": "acme", "namespace": "acme"}}
+//! {"unstated": {"party": "somebody"}}
 //! ```
+//!
+//! The last is for what edges, tenants and bindings of the log point at and nobody ever stated: an export
+//! says so, and an import takes what points at it as it stands.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use affiant_proto::{Body, statement::MAX_STATEMENT_BYTES, v1};
 use prost::Message;
@@ -16,8 +20,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     dossier_file,
-    entries::{Binding, Edge, Fault, Party, Tenant},
-    ownership,
+    entries::{Binding, Edge, Party, Tenant},
+    form::Fault,
+    overlap, ownership,
+    unstated::{Unstated, pointed_at},
 };
 
 /// Most bytes of a file: 10,000 tenants with three parties, two edges and two bindings of 500 bytes
@@ -41,6 +47,7 @@ enum Line {
     Edge(Edge),
     Tenant(Tenant),
     Binding(Binding),
+    Unstated(Unstated),
 }
 
 /// From, to and kind of an edge.
@@ -57,6 +64,8 @@ pub struct Standing {
     pub tenants: BTreeMap<String, (v1::Tenant, String)>,
     /// Bindings that are not withdrawn, by id.
     pub bindings: BTreeMap<String, v1::Binding>,
+    /// When that is, milliseconds since 1970: no binding holds before it.
+    pub now_ms: u64,
 }
 
 /// What is to be signed, and what need not be.
@@ -84,6 +93,7 @@ pub(crate) struct Entries {
     pub(crate) edges: BTreeMap<EdgeId, (usize, v1::Edge)>,
     pub(crate) tenants: BTreeMap<String, (usize, v1::Tenant)>,
     pub(crate) bindings: BTreeMap<String, (usize, v1::Binding)>,
+    pub(crate) unstated: BTreeMap<Unstated, usize>,
 }
 
 /// Faults by line, so that they are told in its order; those beyond [`MAX_FAULTS`] are counted.
@@ -115,11 +125,16 @@ pub fn plan(text: &[u8], effective_unix_ms: u64, stands: &Standing) -> Result<Pl
     let entries = read(text, &mut faults);
     refer(&entries, stands, &mut faults);
     ownership::check(&entries, stands, &mut faults);
+    overlapping(&entries, stands, effective_unix_ms, &mut faults);
     if let Some(told) = faults.told() {
         return Err(told);
     }
+    let mut warnings = ownership::circles(&entries, stands);
+    warnings.extend(entries.unstated.iter().map(|(what, line)| {
+        format!("line {line}: {what} is pointed at and stated nowhere: who that is stays unknown")
+    }));
     let mut plan = Plan {
-        warnings: ownership::circles(&entries, stands),
+        warnings,
         ..Plan::default()
     };
     let at = effective_unix_ms;
@@ -183,8 +198,10 @@ pub fn write(stands: &Standing) -> Result<String, serde_json::Error> {
     let tenants = tenants.map(|(tenant, _)| Line::Tenant(Tenant::of(tenant)));
     let bindings = stands.bindings.values();
     let bindings = bindings.map(|binding| Line::Binding(Binding::of(binding)));
+    let unstated = stands.unstated().into_iter().map(Line::Unstated);
     let mut text = String::new();
-    for line in parties.chain(edges).chain(tenants).chain(bindings) {
+    let all = parties.chain(edges).chain(tenants).chain(bindings);
+    for line in all.chain(unstated) {
         text.push_str(&serde_json::to_string(&line)?);
         text.push('\n');
     }
@@ -193,6 +210,12 @@ pub fn write(stands: &Standing) -> Result<String, serde_json::Error> {
 
 fn read(text: &[u8], faults: &mut Faults) -> Entries {
     let mut entries = Entries::default();
+    // Editors write it in front of UTF-8; it is no part of the first line.
+    let text = text.strip_prefix("\u{feff}".as_bytes()).unwrap_or(text);
+    if let Some((line, what)) = other_format(text) {
+        faults.add(line, "the line", what);
+        return entries;
+    }
     let lines = text.split(|byte| *byte == b'\n');
     for (number, line) in (1..).zip(lines) {
         if number > MAX_LINES {
@@ -219,6 +242,28 @@ fn read(text: &[u8], faults: &mut Faults) -> Entries {
     entries
 }
 
+/// What is said of an object that has nothing in it.
+const NOTHING: &str = "it has no entry; write one of {\"party\": {…}}, {\"edge\": {…}}, {\"tenant\": {…}}, {\"binding\": {…}}";
+
+/// Tells a file of another format by its first line that is not empty.
+fn other_format(text: &[u8]) -> Option<(usize, &'static str)> {
+    let lines = (1..).zip(text.split(|byte| *byte == b'\n'));
+    let mut lines = lines.map(|(number, line)| (number, line.trim_ascii()));
+    let (number, line) = lines.find(|(_, line)| !line.is_empty())?;
+    let assigns = line.first().is_some_and(u8::is_ascii_lowercase) && line.contains(&b'=');
+    let what = match line {
+        line if assigns || line.starts_with(b"[[") || line.starts_with(b"#") => {
+            "it is TOML, or a comment; `tenant apply` reads TOML, `tenant import` JSON, one object a line"
+        }
+        line if line.starts_with(b"[") => {
+            "it is a JSON array; write its objects one a line, without brackets and commas around them"
+        }
+        b"{" => "an object goes over several lines; write each on one line",
+        _ => return None,
+    };
+    Some((number, what))
+}
+
 /// Reads one line; or says in which field what is wrong.
 fn parse(line: &str) -> Result<Line, (String, String)> {
     let mut json = serde_json::Deserializer::from_str(line);
@@ -227,6 +272,9 @@ fn parse(line: &str) -> Result<Line, (String, String)> {
             path if path == "." => "the line".to_owned(),
             path => path,
         };
+        if line.split_whitespace().collect::<String>() == "{}" {
+            return (field, NOTHING.to_owned());
+        }
         // Of one line the column alone tells.
         let text = error.inner().to_string();
         (field, text.replace(" at line 1 column ", ", column "))
@@ -272,6 +320,11 @@ fn take(entries: &mut Entries, line: usize, read: Line, faults: &mut Faults) {
             let twice = keep(&mut entries.bindings, id.clone(), line, binding);
             ("binding", twice.map(|first| ("id", id, first)))
         }
+        // One that stands twice says the same twice.
+        Line::Unstated(what) => {
+            entries.unstated.entry(what).or_insert(line);
+            ("unstated", None)
+        }
     };
     for fault in wrong {
         faults.add(line, &format!("{kind}.{}", fault.field), &fault.text);
@@ -287,7 +340,7 @@ fn bounded(entry: &impl Message, wrong: &mut Vec<Fault>) {
     let length = entry.encoded_len();
     if length > MAX_ENTRY_BYTES {
         wrong.push(Fault {
-            field: "*",
+            field: "*".to_owned(),
             text: format!("it is {length} bytes long, of at most {MAX_ENTRY_BYTES}; shorten it"),
         });
     }
@@ -309,7 +362,13 @@ fn keep<K: Ord, T>(
 
 /// Finds what is pointed at and nowhere stated.
 fn refer(entries: &Entries, stands: &Standing, faults: &mut Faults) {
-    let party = |id: &str| entries.parties.contains_key(id) || stands.parties.contains_key(id);
+    let party = |id: &str| {
+        entries.parties.contains_key(id)
+            || stands.parties.contains_key(id)
+            || entries
+                .unstated
+                .contains_key(&Unstated::Party(id.to_owned()))
+    };
     let mut due = |line: usize, field: &str, id: &str| {
         if !id.is_empty() && !party(id) {
             let text = format!("party `{id}` is stated neither in the file nor in the log");
@@ -328,20 +387,43 @@ fn refer(entries: &Entries, stands: &Standing, faults: &mut Faults) {
             due(*line, &format!("tenant.intermediaries[{place}]"), id);
         }
     }
-    for (line, tenant) in entries.tenants.values() {
-        if tenant.customer.is_empty() {
-            faults.add(
-                *line,
-                "tenant.customer",
-                "it is empty; say who signs the contract",
-            );
-        }
-    }
     for (line, binding) in entries.bindings.values() {
         let id = &binding.tenant;
-        if !entries.tenants.contains_key(id) && !stands.tenants.contains_key(id) {
+        let stated = entries.tenants.contains_key(id) || stands.tenants.contains_key(id);
+        if !stated && !entries.unstated.contains_key(&Unstated::Tenant(id.clone())) {
             let text = format!("tenant `{id}` is stated neither in the file nor in the log");
             faults.add(*line, "binding.tenant", &text);
+        }
+    }
+}
+
+/// Finds bindings of what is another tenant's already.
+fn overlapping(entries: &Entries, stands: &Standing, effective_unix_ms: u64, faults: &mut Faults) {
+    let new = entries.bindings.values().map(|(_, binding)| binding);
+    // What says the same as what stands is not signed again.
+    let new = new.filter(|binding| stands.bindings.get(&binding.id) != Some(binding));
+    let from = effective_unix_ms.max(stands.now_ms);
+    for overlap in overlap::find(new, stands.bindings.values(), from) {
+        let line = entries.bindings.get(&overlap.binding);
+        let line = line.map_or(0, |(line, _)| *line);
+        faults.add(line, &format!("binding.{}", overlap.field), &overlap.text);
+    }
+}
+
+impl Standing {
+    /// What something points at and nobody stated.
+    pub(crate) fn unstated(&self) -> BTreeSet<Unstated> {
+        let tenants = self.tenants.values().map(|(tenant, _)| tenant);
+        let mut all = pointed_at(self.edges.values(), tenants, self.bindings.values());
+        all.retain(|what| !self.states(what));
+        all
+    }
+
+    /// Whether the log states what something points at.
+    pub(crate) fn states(&self, what: &Unstated) -> bool {
+        match what {
+            Unstated::Party(id) => self.parties.contains_key(id),
+            Unstated::Tenant(id) => self.tenants.contains_key(id),
         }
     }
 }

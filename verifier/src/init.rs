@@ -11,6 +11,7 @@ use crate::{
     cli::Init,
     clock::Clock,
     data::DataDir,
+    form,
     keyfile::{self, KeyFileError, OfficerKey},
     ledger::{Entry, Ledger},
     pki::Ca,
@@ -56,6 +57,11 @@ pub fn init(options: &Init, path: &std::path::Path, clock: &Clock) -> Result<Str
         return Err(InitError::Usage(
             "--operator: a name of 1 to 200 bytes is due".into(),
         ));
+    }
+    let mut faults = form::Faults::new();
+    form::named("--operator", &options.operator, &mut faults);
+    if let Some(fault) = faults.first() {
+        return Err(InitError::Usage(fault.to_string()));
     }
     let data = DataDir::create(path)?;
     let made = fill(&data, options, &origin, &officers, clock);
@@ -117,6 +123,8 @@ fn fill(
     .map_err(|e| failed(&e))?;
     let trust =
         affiant_report::trust::Trust::of_genesis(envelope.statement()).map_err(|e| failed(&e))?;
+    // One that is not there when receivers are told something was lost, and not never made.
+    keyfile::create_dir(&data.deliveries())?;
     let trust = trust.print().map_err(|e| failed(&e))?;
     keyfile::create_public(&data.trust(), trust.as_bytes())?;
     Ok(format!(

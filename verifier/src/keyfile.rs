@@ -209,7 +209,8 @@ impl OfficerKey {
 
     /// Makes a key pair: `path` for the officer alone, `path` with `.pub` for everybody.
     pub fn create(name: &str, path: &Path) -> Result<Self, KeyFileError> {
-        if name.is_empty() || name.len() > 64 || name.contains(char::is_whitespace) {
+        let hidden = |c: char| c.is_whitespace() || c.is_control();
+        if name.is_empty() || name.len() > 64 || name.contains(hidden) {
             return Err(KeyFileError::content(
                 path,
                 "an officer's name is one word of at most 64 bytes",

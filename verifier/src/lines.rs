@@ -62,6 +62,8 @@ pub struct HoldLine {
 #[derive(Serialize)]
 pub struct Views {
     tenant: String,
+    /// Whether the instant is later than the log's time: what is known then is not known yet.
+    in_the_future: bool,
     /// By what was logged until that instant.
     as_known_then: View,
     /// By what was logged until another time, or until now.
@@ -82,6 +84,7 @@ pub fn views(judge: &Judge, tenant: &str, at: u64, known: Option<u64>) -> Option
     let officers = officers.filter_map(named).collect();
     Some(Views {
         tenant: tenant.to_owned(),
+        in_the_future: at > judge.now_unix_ms(),
         as_known_then,
         as_known_later,
         officers,

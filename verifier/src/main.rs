@@ -47,19 +47,19 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
         .map(std::path::absolute)
         .transpose()
         .map_err(Failure::io)?;
-    let load = move || {
-        let mut config = Config::load(path.as_deref())?;
-        if let Some(data) = &data {
-            config.data.clone_from(data);
-        }
-        Ok(config)
-    };
-    let config = load().map_err(|faults: Faults| Failure::usage(faults))?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
         .map_err(Failure::io)?;
     if let Command::Serve(options) = &cli.command {
+        let load = move || {
+            let mut config = Config::load(path.as_deref())?;
+            if let Some(data) = &data {
+                config.data.clone_from(data);
+            }
+            Ok(config)
+        };
+        let config = load().map_err(|faults: Faults| Failure::usage(faults))?;
         let level = start_journal(&config);
         let again = move || {
             let config = load()?;
@@ -72,7 +72,11 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
         runtime.shutdown_background();
         return Ok(ExitCode::SUCCESS);
     }
-    runtime.block_on(command::run(cli.command, Context::new(&config)))
+    let data = match data {
+        Some(data) => data,
+        None => Config::data_of(path.as_deref()).map_err(Failure::usage)?,
+    };
+    runtime.block_on(command::run(cli.command, Context::of(&data)))
 }
 
 /// Starts the journal; gives what changes its level, which the environment overrides.

@@ -5,17 +5,19 @@
 use std::{sync::Arc, time::Duration};
 
 use affiant_judge::{admission::open_objection, exhibits, listings::Screened, timeline::Moment};
-use affiant_proto::{Body, Envelope, PublicKey, Statement, digest};
+use affiant_proto::{Body, Envelope, PublicKey, Statement, digest, v1};
 use prost::Message as _;
 use serde::Serialize;
 use tokio::sync::watch;
 use tonic::Status;
 
 use crate::{
+    form,
     gate::Gate,
     ledger::{Exhibits, NotPut},
     lines,
     live::Live,
+    overlap,
     retention::Shared,
     rotation::not_logged,
     rpc::admin::{self as rpc, list_request::What},
@@ -25,7 +27,8 @@ use crate::{
 /// Most statements in one submission: a file of 250 tenants with their parties and bindings.
 pub const MAX_STATEMENTS: usize = 1_000;
 
-/// How often a tenant's objection is looked for that was logged and not judged yet, and for how long.
+/// How often the judge is asked whether it heard what was logged, and for how long: who hands in a
+/// statement asks next what became of it.
 const HEARD: Duration = Duration::from_millis(20);
 const LOOKS: u32 = 500;
 
@@ -71,6 +74,7 @@ impl Office {
             What::Lists => json(&self.live.judge().registry().lists().collect::<Vec<_>>()),
             What::Hits => json(&self.hits().await?),
             What::Declared => json(&self.live.judge().declared()),
+            What::Packs => json(&self.live.judge().pack_lines()),
             What::Unspecified => Err(Status::invalid_argument("nothing to list")),
         }
     }
@@ -112,7 +116,8 @@ impl Office {
         })
     }
 
-    /// Logs statements that officers signed, all or none; gives their indices.
+    /// Logs statements that officers signed, all or none; gives their indices, once the judge has heard them
+    /// or does not come to it.
     pub async fn submit(&self, statements: &[Vec<u8>]) -> Result<Vec<u64>, Status> {
         if statements.len() > MAX_STATEMENTS {
             return Err(Status::invalid_argument(format!(
@@ -142,10 +147,62 @@ impl Office {
                 let why = format!("names file {named}, which was not given; give it first");
                 return Err(wrong(number, &why));
             }
+            if let Some(fault) = form::body(statement.body()).first() {
+                return Err(wrong(number, fault));
+            }
             parsed.push(statement);
         }
+        if let Some((number, why)) = self.overlapping(&parsed) {
+            return Err(wrong(number, &why));
+        }
         let logged = self.submit.officers(parsed).await.map_err(not_logged)?;
-        logged.map_err(|(number, why)| wrong(number, &why))
+        let indices = logged.map_err(|(number, why)| wrong(number, &why))?;
+        if let Some(last) = indices.last() {
+            self.heard(*last).await;
+        }
+        Ok(indices)
+    }
+
+    /// The first of the statements that binds what is another tenant's, and why.
+    fn overlapping(&self, statements: &[Statement]) -> Option<(usize, String)> {
+        let bound = |body: &Body| match body {
+            Body::BindingEvent(event) if !event.withdrawn => event.binding.clone(),
+            _ => None,
+        };
+        let new: Vec<(usize, v1::Binding)> = (1..)
+            .zip(statements)
+            .filter_map(|(number, statement)| Some((number, bound(statement.body())?)))
+            .collect();
+        if new.is_empty() {
+            return None;
+        }
+        // What ends in the same breath binds nothing beside it.
+        let ended = statements.iter().filter_map(|it| match it.body() {
+            Body::BindingEvent(event) if event.withdrawn => event.binding.as_ref(),
+            _ => None,
+        });
+        let ended: Vec<&str> = ended.map(|binding| binding.id.as_str()).collect();
+        let judge = self.live.judge();
+        let stands = judge.bindings().all().filter(|(_, withdrawn)| !withdrawn);
+        let stands = stands.map(|(binding, _)| binding);
+        let stands = stands.filter(|binding| !ended.contains(&binding.id.as_str()));
+        let bindings = new.iter().map(|(_, binding)| binding);
+        let found = overlap::find(bindings, stands, judge.now_unix_ms());
+        let first = found.into_iter().next()?;
+        let at = new.iter().find(|(_, it)| it.id == first.binding);
+        let number = at.map_or(1, |(number, _)| *number);
+        let (id, field) = (&first.binding, first.field);
+        Some((number, format!("binding `{id}`, {field}: {}", first.text)))
+    }
+
+    /// Waits until the judge has heard an entry, or for as long as anybody waits for it.
+    async fn heard(&self, index: u64) {
+        for _ in 0..LOOKS {
+            if self.live.heard() > index {
+                return;
+            }
+            tokio::time::sleep(HEARD).await;
+        }
     }
 
     /// Logs a tenant's objection where it counts; gives its index, for the same statement the same.
@@ -162,6 +219,16 @@ impl Office {
             }
             let may = judge.may_object(body, judge.now_unix_ms());
             may.map_err(|why| Status::failed_precondition(format!("{why}; nothing was logged")))?;
+            let is_it = |finding: &affiant_judge::Finding| finding.id == body.finding;
+            let known = body.finding.is_empty()
+                || judge.findings().iter().any(is_it)
+                || judge.tried().iter().any(is_it);
+            if !known {
+                return Err(Status::failed_precondition(format!(
+                    "no finding {}; `findings` and each report show their ids; nothing was logged",
+                    body.finding
+                )));
+            }
         }
         let wrong = |why: &dyn std::fmt::Display| {
             Status::invalid_argument(format!("{why}; nothing was logged"))
@@ -171,12 +238,7 @@ impl Office {
         let envelope = Envelope::join(statement, None).map_err(|bad| wrong(&bad))?;
         let logged = self.submit.logged(admitted, &envelope, None).await;
         let index = logged.map_err(not_logged)?;
-        for _ in 0..LOOKS {
-            if self.live.heard() > index {
-                break;
-            }
-            tokio::time::sleep(HEARD).await;
-        }
+        self.heard(index).await;
         Ok(index)
     }
 

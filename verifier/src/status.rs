@@ -4,7 +4,7 @@ mod fleet;
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
-use affiant_judge::{Finding, Rule, Severity, accounting::ClassUse};
+use affiant_judge::{Finding, Judge, Rule, Severity, Stands, accounting::ClassUse};
 use arc_swap::ArcSwap;
 pub use fleet::{Behind, Fleet, Seen, Silent, Worst};
 use serde::Serialize;
@@ -21,6 +21,7 @@ use crate::{
     ledger::{Disk as _, LocalDisk, RESERVE_BYTES},
     live::Live,
     witness::{Answer, Answers},
+    wording,
     writer::{Published, QUEUE, Submit},
 };
 
@@ -36,8 +37,8 @@ const SERVER_DAYS: u64 = 7;
 /// How long witnesses may give nothing: ten of their rounds.
 const WITNESS_MS: u64 = 600_000;
 
-/// How long a receiver of findings may lack something: some twenty tries.
-const RECEIVER_MS: u64 = 600_000;
+/// How long a receiver of findings may lack something: some seven tries, each after twice as long.
+const RECEIVER_MS: u64 = 120_000;
 
 /// How far the log's time may be ahead of the clock: a clock that was set back.
 const CLOCK_MS: u64 = 60_000;
@@ -90,6 +91,8 @@ pub struct Summary {
     pub receivers: BTreeMap<String, deliver::Standing>,
     /// The hosts.
     pub fleet: Fleet,
+    /// The policy pack in force.
+    pub policy: PolicyLook,
     /// Open findings by severity.
     pub open_findings: BTreeMap<Severity, usize>,
     /// Certificates.
@@ -100,6 +103,37 @@ pub struct Summary {
     pub clock_behind_ms: u64,
     /// Device time by class.
     pub device_time: Vec<ClassUse>,
+}
+
+/// The policy pack in force, in a line.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct PolicyLook {
+    /// Its name.
+    pub pack: String,
+    /// Its version.
+    pub version: String,
+    /// SHA-256 of its canonical bytes, in hexadecimal.
+    pub digest: String,
+    /// The first log index that it judges.
+    pub from_index: u64,
+    /// Packs that wait for a second officer.
+    pub waiting: usize,
+}
+
+impl PolicyLook {
+    fn at(judge: &Judge) -> Self {
+        let lines = judge.pack_lines();
+        let waiting = lines.iter().filter(|it| it.stands == Stands::Waiting);
+        let waiting = waiting.count();
+        let in_force = lines.into_iter().next();
+        in_force.map_or_else(Self::default, |it| Self {
+            pack: it.pack,
+            version: it.version,
+            digest: it.digest,
+            from_index: it.from_index.unwrap_or_default(),
+            waiting,
+        })
+    }
 }
 
 /// The log.
@@ -171,9 +205,10 @@ impl StatusSource {
         let now = self.clock.now_ms();
         let published = self.published.borrow().clone();
         // One look at the judge: a second lock within the same statement would wait for the first.
-        let (findings, device_time) = {
+        let (findings, device_time, policy) = {
             let judge = self.live.judge();
-            (judge.findings(), judge.figures().classes)
+            let policy = PolicyLook::at(&judge);
+            (judge.findings(), judge.figures().classes, policy)
         };
         let mut summary = Summary {
             state: State::Well,
@@ -188,6 +223,7 @@ impl StatusSource {
             witnesses: self.witnesses(),
             receivers: self.receivers.all(),
             fleet: self.fleet(now),
+            policy,
             open_findings: by_severity(&findings),
             certificates: Certificates {
                 ca_days_left: self
@@ -292,8 +328,9 @@ fn judged(summary: &Summary, contradicted: bool, uptime_ms: u64, now: u64) -> Ve
         let since = receiver.waiting_since_unix_ms.unwrap_or(now);
         if now.saturating_sub(since) > RECEIVER_MS {
             let error = receiver.error.as_deref().unwrap_or("takes too long");
-            let (waiting, min) = (receiver.waiting, now.saturating_sub(since) / 60_000);
-            let why = format!("receiver {name} lacks {waiting} findings for {min} min: {error}");
+            let (waiting, since) = (receiver.waiting, wording::time(since));
+            let why =
+                format!("receiver {name} is behind since {since}, by {waiting} findings: {error}");
             say(State::Attention, why);
         }
     }
@@ -388,6 +425,7 @@ mod tests {
             witnesses: BTreeMap::new(),
             receivers: BTreeMap::new(),
             fleet: Fleet::default(),
+            policy: PolicyLook::default(),
             open_findings: BTreeMap::from([(Severity::Critical, 3)]),
             certificates: Certificates {
                 ca_days_left: Some(3_000),
@@ -435,7 +473,7 @@ mod tests {
     }
 
     #[test]
-    fn a_receiver_that_lacks_findings_for_ten_minutes_wants_attention() {
+    fn a_receiver_that_takes_nothing_for_two_minutes_wants_attention_by_name_and_since_when() {
         let lacks = |since: u64| deliver::Standing {
             kind: deliver::Kind::Webhook,
             url: "https://ops.example/hook".into(),
@@ -450,9 +488,12 @@ mod tests {
             ..well()
         };
         assert_eq!(worst(&with(DAY_MS - RECEIVER_MS), false), State::Well);
+        let behind = with(DAY_MS - RECEIVER_MS - 1);
+        assert_eq!(worst(&behind, false), State::Attention);
+        let (_, why) = judged(&behind, false, DAY_MS, DAY_MS).remove(0);
         assert_eq!(
-            worst(&with(DAY_MS - RECEIVER_MS - 1), false),
-            State::Attention
+            why,
+            "receiver ops is behind since 1970-01-01T23:57:59Z, by 1 findings: takes too long"
         );
     }
 

@@ -145,8 +145,10 @@ fn given(place: &Path) -> Option<Vec<u64>> {
 pub fn verifier_files(bytes: &[u8]) {
     with_file(bytes, |path| {
         let _ = affiant_verifier::config::Config::load(Some(path));
-        if let Ok(bodies) = dossier_file::read(path, 1) {
-            assert!(bodies.len() <= bytes.len());
+        let _ = affiant_verifier::config::Config::data_of(Some(path));
+        if let Ok(application) = dossier_file::read(path, 1) {
+            let _ = application.check(&import::Standing::default());
+            assert!(application.into_bodies().len() <= bytes.len());
         }
         let _ = Tokens::open(path);
     });

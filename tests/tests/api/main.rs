@@ -205,6 +205,81 @@ fn a_tenant_is_vetted_over_http_by_what_officers_signed_elsewhere() {
 }
 
 #[test]
+fn what_cannot_be_is_refused_at_intake_with_what_is_wrong_and_what_to_do() {
+    let deployment = deployment();
+    deployment.apply(ACME);
+    let why = |(status, said): (u16, Value)| {
+        assert_eq!(status, 400, "{said}");
+        said["error"].as_str().unwrap().to_owned()
+    };
+    let party = v1::Party {
+        id: "evil".into(),
+        names: vec![v1::PartyName {
+            text: "Evil\u{1b}[2K GmbH".into(),
+            ..Default::default()
+        }],
+        headquarters: "ZZ".into(),
+        ..Default::default()
+    };
+    let event = v1::TenantEvent {
+        body: Some(tenant_event::Body::Party(party)),
+        ..Default::default()
+    };
+    let said = why(hand_in(&deployment, "alice", vec![event.into()]));
+    assert!(
+        said.contains("names[0]: character 5 is U+001B") && said.contains("nothing was logged"),
+        "{said}"
+    );
+    // The namespace is another tenant's already; with its end stated it goes over.
+    let bind = |id: &str, tenant: &str, from: Option<u64>, to: Option<u64>| -> Body {
+        let binding = v1::Binding {
+            id: id.into(),
+            tenant: tenant.into(),
+            cluster: "c-1".into(),
+            namespace: "acme".into(),
+            from_unix_ms: from,
+            to_unix_ms: to,
+            ..Default::default()
+        };
+        v1::BindingEvent {
+            binding: Some(binding),
+            ..Default::default()
+        }
+        .into()
+    };
+    let said = why(hand_in(
+        &deployment,
+        "alice",
+        vec![bind("evil", "evil", None, None)],
+    ));
+    assert!(
+        said.contains("namespace `acme` is tenant `acme`'s by binding `acme`"),
+        "{said}"
+    );
+    let far = Some(4_000_000_000_000);
+    let moved = vec![
+        bind("acme", "acme", None, far),
+        bind("evil", "evil", far, None),
+    ];
+    let (status, said) = hand_in(&deployment, "alice", moved);
+    assert_eq!(status, 200, "{said}");
+    for class in ["not shown", "3A090.A"] {
+        let question = json!({ "tenant": "acme", "class": class }).to_string();
+        let said = why(ask(&deployment, "POST /v1/check", "ask", &question));
+        assert!(
+            said.contains(&format!("class `{class}` is none of 3A090.a, 3A090.b")),
+            "{said}"
+        );
+        assert_eq!(
+            said.matches("not shown").count(),
+            usize::from(class == "not shown")
+        );
+    }
+    let (status, packs) = ask(&deployment, "GET /v1/packs", "read", "");
+    assert_eq!((status, &packs[0]["stands"]), (200, &json!("in_force")));
+}
+
+#[test]
 fn each_token_opens_what_it_is_good_for_and_nothing_else() {
     let deployment = deployment();
     let question = json!({ "tenant": "acme", "class": "3A090.a" }).to_string();

@@ -39,6 +39,23 @@ async fn what_an_officer_declares_for_a_site_is_held_against_its_hosts() {
     let declared = || deployment.json(&["host", "declared", "--json"]);
     assert_eq!(declared(), serde_json::json!([]));
 
+    // A file that was cut off after its head would take every device away.
+    fs::write(file, "serial,uuid,model\n").unwrap();
+    let refused = deployment.run(&declare);
+    assert_eq!(refused.status.code(), Some(64));
+    let said = String::from_utf8_lossy(&refused.stderr).into_owned();
+    assert!(said.contains("say --none if that is so"), "{said}");
+    assert_eq!(declared(), serde_json::json!([]));
+    let key = key.to_str().unwrap();
+    let none = [
+        "host", "declare", "--site", "hall-3", "--none", "--key", key,
+    ];
+    let said = deployment.succeed(&none);
+    assert!(
+        said.contains("alice declared 0 devices of site hall-3"),
+        "{said}"
+    );
+
     fs::write(file, "serial,uuid,model\n,GPU-another,H100\nS1,,H100\n").unwrap();
     let said = deployment.succeed(&declare);
     assert!(

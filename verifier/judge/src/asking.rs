@@ -4,11 +4,11 @@
 //! judged by what stands in the log when its record comes.
 
 use affiant_proto::v1;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::{
     Judge,
-    devices::Class,
+    devices::{Class, NamedClass},
     findings::{Rule, Severity},
     listings::Listed,
     matching::Match,
@@ -24,10 +24,15 @@ pub struct Question {
     /// The tenant, by id.
     pub tenant: String,
     /// The class of device.
+    #[serde(deserialize_with = "named")]
     pub class: Class,
     /// The site, as hosts are enrolled with it; empty where that is not known.
     #[serde(default)]
     pub site: String,
+}
+
+fn named<'de, D: Deserializer<'de>>(class: D) -> Result<Class, D::Error> {
+    NamedClass::deserialize(class).map(|named| named.0)
 }
 
 /// What stands against it.

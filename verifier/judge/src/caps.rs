@@ -45,6 +45,15 @@ impl Measure {
         }
     }
 
+    /// What it is counted in.
+    const fn unit(self) -> &'static str {
+        match self {
+            Self::Gpus => "GPUs",
+            Self::Tpp => "TPP",
+            Self::Hours => "GPU-hours a month",
+        }
+    }
+
     /// The limit of a pack that bounds it.
     fn limit(self) -> &'static str {
         match self {
@@ -65,10 +74,11 @@ pub(crate) struct Ceiling {
 
 impl Ceiling {
     /// Says it, `pack` being the name of the pack in force.
-    pub(crate) fn words(self, pack: &str) -> String {
+    pub(crate) fn words(self, measure: Measure, pack: &str) -> String {
+        let (most, unit) = (self.most, measure.unit());
         match self.by_pack {
-            true => format!("policy pack {pack} allows {}", self.most),
-            false => format!("approved: {}", self.most),
+            true => format!("policy pack {pack} allows {most} {unit}"),
+            false => format!("approved: {most} {unit}"),
         }
     }
 }
@@ -172,7 +182,7 @@ impl Judge {
             let Some(told) = told else {
                 continue;
             };
-            let allowed = ceiling.words(self.packs.of(record.index).label());
+            let allowed = ceiling.words(measure, self.packs.of(record.index).label());
             let episode: Episode = record.observed(self.clock_ms);
             let episode = episode.with(&format!("{told}; {allowed}"), &record.host.name, None);
             let subject = Subject::Tenant(tenant.to_owned());
@@ -207,7 +217,8 @@ impl Judge {
 pub(crate) fn on_average(span: u64, sum: u64, unit: &str) -> String {
     let (whole, tenth) = tenths(sum, SPAN_MS);
     let from = span * SPAN_MS;
-    format!("{whole}.{tenth} {unit} on average of the ten minutes from {from} (ms since 1970)")
+    let from = month::instant(from);
+    format!("{whole}.{tenth} {unit} on average of the ten minutes from {from}")
 }
 
 /// A quotient in whole and tenths.

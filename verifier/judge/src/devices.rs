@@ -46,11 +46,84 @@ impl Class {
         }
     }
 
+    /// The classes that a table, a condition or a question may name.
+    pub const NAMED: [Self; 4] = [Self::A, Self::B, Self::Uncontrolled, Self::Unknown];
+
     /// Reads what tables, conditions and reports spell; `None` for anything else.
     pub fn parse(text: &str) -> Option<Self> {
-        [Self::A, Self::B, Self::Uncontrolled, Self::Unknown]
-            .into_iter()
-            .find(|class| class.as_str() == text)
+        Self::NAMED.into_iter().find(|class| class.as_str() == text)
+    }
+
+    /// Reads what somebody wrote.
+    ///
+    /// # Errors
+    /// That it names no class, with those that there are and the one that is meant, where one is near.
+    pub fn named(text: &str) -> Result<Self, NoClass> {
+        Self::parse(text).ok_or_else(|| NoClass::of(text))
+    }
+}
+
+/// A text that names no class of device.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{text}` is none of 3A090.a, 3A090.b, uncontrolled, unknown{}", near(.meant))]
+pub struct NoClass {
+    text: String,
+    meant: Option<Class>,
+}
+
+fn near(meant: &Option<Class>) -> String {
+    meant.map_or_else(String::new, |class| format!("; write `{class}`?"))
+}
+
+/// Most characters of a text that is compared with the classes, and shown: the longest of them has twelve.
+const MAX_SHOWN: usize = 64;
+
+/// Most letters that may differ for a class to be meant: two of the shortest's seven.
+const MAX_SLIPS: usize = 2;
+
+impl NoClass {
+    fn of(text: &str) -> Self {
+        let text: String = text.chars().take(MAX_SHOWN).collect();
+        let slips = |class: &Class| {
+            let known = class.as_str().to_ascii_lowercase();
+            slips(&text.trim().to_ascii_lowercase(), &known)
+        };
+        let nearest = Class::NAMED.into_iter().min_by_key(slips);
+        Self {
+            meant: nearest.filter(|class| slips(class) <= MAX_SLIPS),
+            text,
+        }
+    }
+}
+
+/// How many letters are wrong, missing or too many.
+fn slips(text: &str, known: &str) -> usize {
+    let known: Vec<char> = known.chars().collect();
+    let mut row: Vec<usize> = (0..=known.len()).collect();
+    for (number, letter) in (1..).zip(text.chars()) {
+        let mut before = number;
+        let mut next = vec![number];
+        for ((letter_due, diagonal), above) in known.iter().zip(&row).zip(row.iter().skip(1)) {
+            let swap = diagonal + usize::from(*letter_due != letter);
+            before = swap.min(above + 1).min(before + 1);
+            next.push(before);
+        }
+        row = next;
+    }
+    row.last().copied().unwrap_or_default()
+}
+
+/// A class as somebody wrote it, and never "not shown".
+#[derive(Clone, Copy, Debug, Deserialize)]
+#[serde(try_from = "String")]
+pub(crate) struct NamedClass(pub(crate) Class);
+
+impl TryFrom<String> for NamedClass {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let read = Class::named(&text).map(Self);
+        read.map_err(|error| format!("class {error}"))
     }
 }
 
@@ -326,6 +399,29 @@ mod tests {
         assert!(table.rows().len() >= 20);
         for row in table.rows() {
             assert!(!row.source.is_empty() && row.as_of.len() == 10, "{row:?}");
+        }
+    }
+
+    #[test]
+    fn a_class_that_is_none_is_told_with_the_one_that_is_meant() {
+        for (text, meant) in [
+            ("3A090.A", "`3A090.a`?"),
+            ("3a090.b", "`3A090.b`?"),
+            ("3A090a", "`3A090.a`?"),
+            (" 3A090.a", "`3A090.a`?"),
+            ("Uncontroled", "`uncontrolled`?"),
+            ("unknwon", "`unknown`?"),
+        ] {
+            let said = Class::named(text).unwrap_err().to_string();
+            assert!(said.ends_with(meant), "{said}");
+        }
+        for text in ["H100", "", "not shown", &"3".repeat(1_000_000)] {
+            let said = Class::named(text).unwrap_err().to_string();
+            assert!(said.ends_with("uncontrolled, unknown"), "{said}");
+            assert!(said.len() < 200 && !said.contains("not shown`?"), "{said}");
+        }
+        for class in Class::NAMED {
+            assert_eq!(Class::named(class.as_str()), Ok(class));
         }
     }
 

@@ -29,6 +29,7 @@ mod bare;
 mod books;
 mod caps;
 mod chains;
+pub mod countries;
 mod coverage;
 mod custody;
 mod darkness;
@@ -85,6 +86,7 @@ pub use figures::{DeviceStatus, Figures, HostFigures, HostStatus};
 pub use findings::{Cause, Cited, Finding, Known, RULES_VERSION, Rule, Severity, Subject};
 pub use hosts::HostState;
 pub use matching::Bindings;
+pub use packs::{PackLine, SignedLine, Stands};
 pub use parameters::{Country, Parameters};
 pub use registry::Registry;
 

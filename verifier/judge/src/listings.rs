@@ -52,6 +52,7 @@ pub(crate) struct Listings {
 #[derive(Clone, Debug)]
 struct Version {
     version: String,
+    format: String,
     rows: u64,
     digest: Digest,
     /// `None` when its file is not at hand, or is not what the import says.
@@ -104,6 +105,8 @@ pub struct Imported {
     pub list: String,
     /// Its newest version.
     pub version: String,
+    /// How its file is read.
+    pub format: String,
     /// Entries.
     pub rows: u64,
     /// SHA-256 of its file, in hexadecimal.
@@ -112,6 +115,8 @@ pub struct Imported {
     pub index: u64,
     /// The log's time there, milliseconds since 1970.
     pub logged_unix_ms: u64,
+    /// From when it is in force, milliseconds since 1970; where that is to come, the version before it is until then.
+    pub effective_unix_ms: u64,
     /// Whether the file is at hand.
     pub at_hand: bool,
 }
@@ -261,6 +266,7 @@ impl Listings {
         };
         let version = Version {
             version: import.version.clone(),
+            format: import.format.clone(),
             rows: import.rows,
             digest,
             read,
@@ -303,10 +309,12 @@ impl Listings {
             Some(Imported {
                 list: list.clone(),
                 version: newest.version.clone(),
+                format: newest.format.clone(),
                 rows: newest.rows,
                 digest: newest.digest.to_string(),
                 index: stamp.index,
                 logged_unix_ms: stamp.logged_ms,
+                effective_unix_ms: stamp.effective_ms,
                 at_hand: newest.read.is_some(),
             })
         })

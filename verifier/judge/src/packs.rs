@@ -19,6 +19,10 @@ use crate::{
     timeline::{Doubt, Stamp},
 };
 
+mod view;
+
+pub use view::{PackLine, SignedLine, Stands};
+
 /// Packs that wait for a second officer; what is proposed beyond that is not taken. A pack has 1 MiB at
 /// most, so 16 are 16 MiB.
 const MAX_PROPOSED: usize = 16;
@@ -26,19 +30,37 @@ const MAX_PROPOSED: usize = 16;
 /// All packs that ever judged, and those that wait for a second officer.
 #[derive(Clone, Debug)]
 pub(crate) struct Packs {
-    /// By the log index from which each judges; the first is from the beginning.
+    /// Judges from the beginning.
     first: Arc<Pack>,
-    later: Vec<(u64, Arc<Pack>)>,
+    /// In the order of the log.
+    later: Vec<InForce>,
     proposed: BTreeMap<Digest, Proposed>,
     /// Whether the first judges all, whatever officers want: to see what it would find.
     fixed: bool,
 }
 
+/// Who wants a pack, by the digests that opened their chains, and where in the log each said so last.
+type Wanted = BTreeMap<[u8; 32], Said>;
+
+#[derive(Clone, Copy, Debug)]
+struct Said {
+    index: u64,
+    logged_ms: u64,
+}
+
 #[derive(Clone, Debug)]
 struct Proposed {
     pack: Arc<Pack>,
-    /// Who wants it, and at which log index he said so.
-    by: BTreeMap<[u8; 32], u64>,
+    by: Wanted,
+}
+
+/// A pack that two officers put into force.
+#[derive(Clone, Debug)]
+struct InForce {
+    /// It judges what stands after this log index.
+    after: u64,
+    pack: Arc<Pack>,
+    by: Wanted,
 }
 
 impl Packs {
@@ -62,25 +84,25 @@ impl Packs {
 
     /// The pack that judges what stands at a log index.
     pub(crate) fn of(&self, index: u64) -> &Arc<Pack> {
-        let by_then = self.later.iter().rev().find(|(from, _)| *from < index);
-        by_then.map_or(&self.first, |(_, pack)| pack)
+        let by_then = self.later.iter().rev().find(|it| it.after < index);
+        by_then.map_or(&self.first, |it| &it.pack)
     }
 
     /// The pack that judges what comes.
     pub(crate) fn newest(&self) -> &Arc<Pack> {
-        self.later.last().map_or(&self.first, |(_, pack)| pack)
+        self.later.last().map_or(&self.first, |it| &it.pack)
     }
 
     /// All packs, each with the log index after which it judges; the first one judges from 0.
     pub(crate) fn all(&self) -> impl Iterator<Item = (u64, &Arc<Pack>)> {
-        let later = self.later.iter().map(|(from, pack)| (from + 1, pack));
+        let later = self.later.iter().map(|it| (it.after + 1, &it.pack));
         std::iter::once((0, &self.first)).chain(later)
     }
 
     /// Takes one officer's statement. Gives those who want the pack where they are enough.
     fn propose(
         &mut self,
-        index: u64,
+        stamp: Stamp,
         officer: [u8; 32],
         body: &v1::PolicyPack,
         exhibits: &mut Exhibits,
@@ -109,7 +131,11 @@ impl Packs {
             self.proposed.insert(named, proposed);
         }
         if let Some(proposed) = self.proposed.get_mut(&named) {
-            proposed.by.insert(officer, index);
+            let said = Said {
+                index: stamp.index,
+                logged_ms: stamp.logged_ms,
+            };
+            proposed.by.insert(officer, said);
         }
         Ok(named)
     }
@@ -118,7 +144,9 @@ impl Packs {
     /// others put another one in its place.
     pub(crate) fn doubt(&mut self, doubt: &Doubt) {
         for proposed in self.proposed.values_mut() {
-            proposed.by.retain(|_, index| !doubt.acts.contains(index));
+            proposed
+                .by
+                .retain(|_, said| !doubt.acts.contains(&said.index));
         }
     }
 }
@@ -134,7 +162,7 @@ impl Judge {
             return;
         }
         let exhibits = &mut self.exhibits;
-        match self.packs.propose(index, officer, body, exhibits) {
+        match self.packs.propose(stamp, officer, body, exhibits) {
             Ok(named) => self.agree(stamp, named),
             Err(why) => {
                 self.not_judged(index, "policy-pack.v1");
@@ -159,15 +187,19 @@ impl Judge {
             ));
             return;
         }
-        let pack = Arc::clone(&proposed.pack);
+        let in_force = InForce {
+            after: stamp.index,
+            pack: Arc::clone(&proposed.pack),
+            by: proposed.by.clone(),
+        };
         self.look_at_all();
         self.packs.proposed.remove(&named);
         // What is inventoried from now on has the classes of its table.
-        match pack.devices() {
+        match in_force.pack.devices() {
             Some(table) => self.table.give_way(table),
             None => self.table.give_way(&DeviceTable::shipped()),
         }
-        self.packs.later.push((stamp.index, pack));
+        self.packs.later.push(in_force);
         self.precedents.clear();
         self.books.unbind();
         self.registry.turn(stamp);

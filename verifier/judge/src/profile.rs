@@ -6,6 +6,7 @@ use crate::{
     caps::on_average,
     episodes::Episode,
     findings::Rule,
+    month,
     rounds::Seen,
 };
 
@@ -51,8 +52,9 @@ impl Judge {
                 continue;
             }
             let told = format!(
-                "{}; its first use was at {first_ms}, less than {days} days before",
-                on_average(*span, cell.device_ms, "GPUs")
+                "{}; its first use was at {}, less than {days} days before",
+                on_average(*span, cell.device_ms, "GPUs"),
+                month::instant(first_ms)
             );
             let span_ms = (from_ms, from_ms + SPAN_MS);
             let mut episode = Episode::new(cell.indices, span_ms, self.clock_ms, 1);

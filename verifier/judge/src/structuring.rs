@@ -162,7 +162,7 @@ impl Judge {
             "together {} ({}{more}); cap of tenant {whose}, {}",
             total_in_words(total),
             told.join(", "),
-            ceiling.words(pack.label())
+            ceiling.words(measure, pack.label())
         ));
         Some(Seen {
             key: key(Rule::Structuring, Subject::Linked(head.to_owned())),

@@ -73,7 +73,7 @@ fn four_devices_at_once_are_within_a_cap_of_four_and_beyond_one_of_three() {
     assert_eq!(found.evidence.count, 3);
     assert_eq!(
         found.details,
-        ["4.0 GPUs at once in one record; approved: 3"]
+        ["4.0 GPUs at once in one record; approved: 3 GPUs"]
     );
     assert_eq!(with(0).rules(), [Rule::GpuCap], "none at all is a cap too");
 }
@@ -96,7 +96,7 @@ fn four_h100_are_within_their_own_performance_and_beyond_one_less() {
     let found = log.findings().pop().unwrap();
     assert_eq!(
         found.details,
-        ["63328.0 TPP at once in one record; approved: 63327"]
+        ["63328.0 TPP at once in one record; approved: 63327 TPP"]
     );
 }
 
@@ -108,7 +108,7 @@ fn a_device_whose_performance_is_not_known_makes_a_lower_bound_and_that_is_said(
     let found = log.of(Rule::TppCap).pop().unwrap();
     assert_eq!(
         found.details,
-        ["15832.0 TPP at least at once in one record; approved: 15831"]
+        ["15832.0 TPP at least at once in one record; approved: 15831 TPP"]
     );
     let log = with_tpp(&models, 15_832);
     assert_eq!(log.of(Rule::TppCap), []);
@@ -144,7 +144,7 @@ fn device_hours_are_counted_by_calendar_month() {
     let found = log.of(Rule::HoursCap).pop().unwrap();
     assert_eq!(
         found.details,
-        ["more than 2 GPU-hours in 2024-09; approved: 2"]
+        ["more than 2 GPU-hours in 2024-09; approved: 2 GPU-hours a month"]
     );
     assert_eq!(found.evidence.count, 1);
 }
@@ -168,7 +168,7 @@ fn the_pack_in_force_caps_those_whose_approval_states_no_cap() {
     let found = log.findings().pop().unwrap();
     assert_eq!(
         found.details,
-        ["4.0 GPUs at once in one record; policy pack default@2026-11-28 allows 3"]
+        ["4.0 GPUs at once in one record; policy pack default@2026-11-28 allows 3 GPUs"]
     );
     for (limit, most) in [("max_aggregate_tpp", 63_327), ("max_gpu_hours_month", 0)] {
         let log = by(with_limits(&[(limit, most)]), None);

@@ -105,7 +105,7 @@ fn two_of_one_parent_exceed_together_what_neither_does_alone() {
     let total = &finding.details[1];
     assert!(total.starts_with("together 6.0 GPUs on average"), "{total}");
     assert!(
-        total.ends_with("(a 3.0, b 3.0); cap of tenant a, approved: 4"),
+        total.ends_with("(a 3.0, b 3.0); cap of tenant a, approved: 4 GPUs"),
         "{total}"
     );
 }

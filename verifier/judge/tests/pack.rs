@@ -448,6 +448,16 @@ fn a_manifest_names_what_it_cannot_use() {
             "3A090.c",
         ),
         ("[parameters.caps]\nx = 1\n", "line 6", "caps"),
+        (
+            "[parameters.classes]\nx = [\"not shown\"]\n",
+            "line 7",
+            "none of 3A090.a, 3A090.b, uncontrolled, unknown",
+        ),
+        (
+            "[parameters.classes]\nx = [\"3A090.A\"]\n",
+            "line 7",
+            "write `3A090.a`?",
+        ),
     ] {
         let manifest = format!("{MANIFEST}{limits}{added}");
         let found = read(&manifest, &policies, "").unwrap_err().to_string();
@@ -464,6 +474,61 @@ fn a_manifest_names_what_it_cannot_use() {
     );
     let found = read("name = ", &policies, "").unwrap_err().to_string();
     assert!(found.contains("pack.toml, line 1"), "{found}");
+}
+
+#[test]
+fn a_limit_that_cannot_be_meant_is_told_with_its_line_and_what_may_stand_there() {
+    let files = policy::shipped_files().unwrap();
+    let with = |line: &str| {
+        let name = line.split(' ').next().unwrap();
+        let files = files.iter().map(|(file, text)| {
+            let stands = format!("\n{name} =");
+            let text = match file {
+                "pack.toml" => {
+                    let start = text.find(&stands).unwrap() + 1;
+                    let end = start + text[start..].find('\n').unwrap();
+                    format!("{}{line}{}", &text[..start], &text[end..])
+                }
+                _ => text.to_owned(),
+            };
+            (file.to_owned(), text.into_bytes())
+        });
+        Pack::read(&PackFiles::new(files).unwrap())
+    };
+    for (line, range) in [
+        ("affiliate_share = 50000", "1 to 10000"),
+        ("affiliate_share = 0", "1 to 10000"),
+        ("hit_days = 0", "1 to 3650"),
+        ("screening_days = 0", "1 to 3650"),
+        ("new_tenant_days = 0", "1 to 3650"),
+        ("new_tenant_gpus = 0", "1 to"),
+        ("mismatch_days = 32", "1 to 31"),
+        ("mismatch_gpus = 0", "1 to"),
+        ("mismatch_busy_percent = 101", "1 to 100"),
+        ("report_operations_1e20 = 0", "1 to"),
+        ("report_months = 13", "1 to 12"),
+        ("operation_bits = 0", "1 to 64"),
+        ("operation_percent = 0", "1 to 100"),
+        ("correlated_percent = 200", "1 to 100"),
+        ("correlated_gpus = 0", "1 to"),
+    ] {
+        let said = with(line).unwrap_err().to_string();
+        assert!(
+            said.starts_with("pack.toml, line ") && said.contains(&format!("write {range}")),
+            "{line}: {said}"
+        );
+        assert_eq!(said.lines().count(), 1, "{said}");
+    }
+    for line in [
+        "affiliate_share = 1",
+        "affiliate_share = 10000",
+        "hit_days = 1",
+        "mismatch_days = 31",
+        "report_months = 12",
+        "operation_bits = 64",
+    ] {
+        with(line).unwrap();
+    }
 }
 
 #[test]

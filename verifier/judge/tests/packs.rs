@@ -4,7 +4,7 @@
 mod log;
 
 use affiant_judge::{
-    Judge, Known, Parameters, Rule,
+    Judge, Known, PackLine, Parameters, Rule, Stands,
     policy::{Pack, PackFiles, shipped_files},
 };
 use affiant_proto::v1;
@@ -318,4 +318,39 @@ fn what_breaks_a_policy_is_one_finding_over_versions_of_its_pack_and_another_whe
         );
         assert_eq!(new.shadow, !is_one);
     }
+}
+
+#[test]
+fn a_pack_is_shown_with_those_who_signed_it_and_one_that_waits_stands_behind_it() {
+    let mut log = Log::new(&MODELS);
+    let files = laxer();
+    log.judge.exhibit(files.to_bytes());
+    let told = |log: &Log| {
+        let lines = log.judge.pack_lines().into_iter();
+        let line = |it: PackLine| (it.pack, it.stands, it.from_index, it.signed.len());
+        lines.map(line).collect::<Vec<_>>()
+    };
+    let default = || "default".to_owned();
+    assert_eq!(told(&log), [(default(), Stands::InForce, Some(0), 0)]);
+    want(&mut log, &files, ANN);
+    let ours = || "ours".to_owned();
+    assert_eq!(
+        told(&log),
+        [
+            (default(), Stands::InForce, Some(0), 0),
+            (ours(), Stands::Waiting, None, 1)
+        ]
+    );
+    want(&mut log, &files, BO);
+    let lines = log.judge.pack_lines();
+    assert_eq!(lines.len(), 2);
+    assert_eq!(
+        (lines[0].stands, lines[1].stands),
+        (Stands::InForce, Stands::Before)
+    );
+    assert_eq!(lines[0].digest, files.digest().to_string());
+    let last = lines[0].signed.last().unwrap();
+    assert_eq!(lines[0].from_index, Some(last.index + 1));
+    assert_eq!(lines[0].signed.len(), 2);
+    assert!(lines[0].in_shadow > 0 && lines[0].enforced > 0);
 }

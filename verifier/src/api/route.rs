@@ -36,7 +36,7 @@ pub(super) enum Route {
 }
 
 /// The lists, each with the last part of its path.
-pub(super) const LISTS: [(&str, What); 13] = [
+pub(super) const LISTS: [(&str, What); 14] = [
     ("hosts", What::Hosts),
     ("relays", What::Relays),
     ("tenants", What::Tenants),
@@ -50,6 +50,7 @@ pub(super) const LISTS: [(&str, What); 13] = [
     ("lists", What::Lists),
     ("hits", What::Hits),
     ("declared", What::Declared),
+    ("packs", What::Packs),
 ];
 
 impl Route {

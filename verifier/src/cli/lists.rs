@@ -55,6 +55,9 @@ pub struct ImportList {
     /// The officer's private key
     #[arg(long, value_name = "FILE")]
     pub key: PathBuf,
+    /// Do so though it is read in another way, or is older, than the version that it takes the place of
+    #[arg(long)]
+    pub replace: bool,
 }
 
 /// `lists hits`

@@ -9,12 +9,7 @@ use clap::Args;
 #[command(group = clap::ArgGroup::new("said").required(true).args(["tenant", "file"]))]
 pub struct Object {
     /// The tenant, by id
-    #[arg(
-        requires = "key",
-        requires = "from",
-        requires = "to",
-        requires = "text"
-    )]
+    #[arg(requires = "key", requires = "text")]
     pub tenant: Option<String>,
     /// An objection that was made with --out: it is handed in
     #[arg(long, value_name = "FILE", conflicts_with_all = ["tenant", "key", "from", "to", "text", "finding", "class", "out"])]
@@ -22,7 +17,7 @@ pub struct Object {
     /// The tenant's private key, one of its objection keys
     #[arg(long, value_name = "FILE")]
     pub key: Option<PathBuf>,
-    /// When the period begins that it is about
+    /// When the period begins that it is about; where a finding is named and a server asked, the finding's own
     #[arg(long, value_name = "TIME", value_parser = crate::wording::parse_time_ms)]
     pub from: Option<u64>,
     /// When it ends

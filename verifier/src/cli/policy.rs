@@ -4,9 +4,14 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
+use super::Json;
+
 /// `policy …`
 #[derive(Debug, Subcommand)]
 pub enum Policy {
+    /// Show the pack in force, who signed it and when, and what waits for a second officer or is to come
+    #[command(after_help = "Example:\n  affiant-verifier policy show")]
+    Show(Json),
     /// Read a pack, check its policies, run its own examples; no server is asked
     #[command(
         after_help = "Exit codes: 0 well, 1 an example fails, 64 the pack cannot be read, 74 the directory cannot.\n\nExample:\n  affiant-verifier policy check packs/ours"

@@ -101,7 +101,16 @@ pub(super) async fn handle(
         .await?;
     println!("{} signed, logged at {}", name.name, indices(&logged));
     if verdict == v1::Verdict::Withdraw {
-        println!("it is withdrawn once a second officer says the same; it stays in every report");
+        let all = client.list(What::Findings).await?;
+        let mut all = all.as_array().into_iter().flatten();
+        let now = all.find(|finding| text(finding, "id") == id);
+        let state = now.and_then(|finding| finding.get("handling")?.get("state")?.as_str());
+        match state {
+            Some("withdrawn") => println!("it is withdrawn; it stays in every report"),
+            _ => println!(
+                "it is withdrawn once a second officer says the same; it stays in every report"
+            ),
+        }
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -25,6 +25,19 @@ const BATCH: usize = 999;
 /// Most faults of a list that are told at once.
 const MAX_FAULTS: usize = 100;
 
+/// States of a tenant, as lists show them.
+const STATES: [&str; 9] = [
+    "draft",
+    "applied",
+    "under_review",
+    "approved",
+    "approved_with_conditions",
+    "rejected",
+    "suspended",
+    "expired",
+    "closed",
+];
+
 /// Signs and logs what a file of JSON lines says and the log does not.
 pub(super) async fn import(
     context: &Context,
@@ -35,7 +48,7 @@ pub(super) async fn import(
     let signs = key.map(officer).transpose()?;
     let text = given(file, import::MAX_BYTES)?;
     let mut client = context.client().await?;
-    let stands = standing(&mut client).await?;
+    let stands = standing(context, &mut client).await?;
     let effective = effective.unwrap_or_else(|| context.clock.now_ms());
     let plan = import::plan(&text, effective, &stands).map_err(|faults| {
         let faults = faults.join("\n");
@@ -72,8 +85,8 @@ pub(super) async fn import(
     )
     .await;
     if let Some(failure) = failed {
-        return Err(Failure::io(format!(
-            "{failure}\n{done} of {count} statements are known to be logged, the first of {}; run the same \
+        return Err(failure.with(format!(
+            "\n{done} of {count} statements are known to be logged, the first of {}; run the same \
              command again: what stands already is not logged twice",
             file.display()
         )));
@@ -84,7 +97,7 @@ pub(super) async fn import(
 
 /// Writes all that stands as JSON lines.
 pub(super) async fn export(context: &Context, out: Option<&Path>) -> Result<ExitCode, Failure> {
-    let stands = standing(&mut context.client().await?).await?;
+    let stands = standing(context, &mut context.client().await?).await?;
     let text = import::write(&stands).map_err(Failure::io)?;
     match out {
         Some(out) => {
@@ -102,8 +115,14 @@ pub(super) async fn review(
     state: &str,
     out: &Path,
 ) -> Result<ExitCode, Failure> {
+    if !STATES.contains(&state) {
+        return Err(Failure::usage(format!(
+            "--state: `{state}` is none of {}",
+            STATES.join(", ")
+        )));
+    }
     let mut client = context.client().await?;
-    let stands = standing(&mut client).await?;
+    let stands = standing(context, &mut client).await?;
     let listed = stands.tenants.iter().filter(|(_, (_, is))| is == state);
     let mut dossiers = Vec::new();
     for (tenant, _) in listed {
@@ -183,8 +202,8 @@ pub(super) async fn approve(context: &Context, of: Approval) -> Result<ExitCode,
     .await;
     if let Some(failure) = failed {
         let next = stood.get(done).map_or("", |(tenant, _)| tenant.as_str());
-        return Err(Failure::io(format!(
-            "{failure}\nthe decisions on {done} of {} tenants are known to be logged, in the order of the list; \
+        return Err(failure.with(format!(
+            "\nthe decisions on {done} of {} tenants are known to be logged, in the order of the list; \
              run the same command again, and one more on each of them changes nothing; next is `{next}`",
             stood.len()
         )));
@@ -299,7 +318,7 @@ async fn dossier(client: &mut Client, tenant: &str) -> Result<(v1::Dossier, Dige
 }
 
 /// What the log says by now.
-async fn standing(client: &mut Client) -> Result<Standing, Failure> {
+pub(super) async fn standing(context: &Context, client: &mut Client) -> Result<Standing, Failure> {
     let all = client
         .calls()
         .registry(rpc::RegistryRequest {})
@@ -310,6 +329,7 @@ async fn standing(client: &mut Client) -> Result<Standing, Failure> {
     let tenants = read_all::<v1::Tenant>(&all.tenants)?.into_iter();
     let bindings = read_all::<v1::Binding>(&all.bindings)?.into_iter();
     Ok(Standing {
+        now_ms: context.clock.now_ms(),
         parties: parties.map(|party| (party.id.clone(), party)).collect(),
         edges: edges
             .map(|edge| ((edge.from.clone(), edge.to.clone(), edge.kind), edge))

@@ -32,6 +32,12 @@ pub(super) async fn show(
     let said: Value = serde_json::from_str(&said)
         .map_err(|_| Failure::io("the server's answer cannot be read"))?;
     println!("tenant {tenant} at {}", wording::time(at));
+    if at > context.clock.now_ms() {
+        println!(
+            "that is in the future: it stands so if nothing else is logged until then, and what is known \
+             then is not known yet"
+        );
+    }
     let later = known_unix_ms.map_or("now".to_owned(), wording::time);
     for (known, view) in [
         ("then", "as_known_then"),

@@ -15,7 +15,7 @@ const MAX_SITE: usize = 64;
 pub(super) async fn declare(
     context: &Context,
     site: &str,
-    file: &Path,
+    file: Option<&Path>,
     key: &Path,
 ) -> Result<ExitCode, Failure> {
     if site.is_empty() || site.len() > MAX_SITE || site.chars().any(char::is_control) {
@@ -24,10 +24,14 @@ pub(super) async fn declare(
         )));
     }
     let (name, signer) = officer(key)?;
-    let devices = declaration::read(file).map_err(|error| match error {
-        BadDeclaration::Io(_) => Failure::io(error),
-        BadDeclaration::Lines(_) => Failure::usage(error),
-    })?;
+    // Without a file it was said that there is none.
+    let devices = match file {
+        None => Vec::new(),
+        Some(file) => declaration::read(file).map_err(|error| match error {
+            BadDeclaration::Io(_) => Failure::io(error),
+            BadDeclaration::Lines(_) => Failure::usage(error),
+        })?,
+    };
     let count = devices.len();
     let bodies = declaration::bodies(site, devices);
     let mut client = context.client().await?;

@@ -5,12 +5,14 @@ mod backups;
 mod bulk;
 mod history;
 mod holds;
+mod imported;
 mod inventory;
 mod keys;
 mod listing;
 mod lists;
 mod objecting;
 mod officers;
+mod packs;
 mod policy;
 mod reports;
 mod screen;
@@ -76,6 +78,14 @@ impl Failure {
         }
     }
 
+    /// The same with more words.
+    fn with(self, text: impl fmt::Display) -> Self {
+        Self {
+            text: format!("{self}{text}"),
+            ..self
+        }
+    }
+
     /// The exit code.
     pub fn exit_code(&self) -> u8 {
         self.code
@@ -90,7 +100,11 @@ impl fmt::Display for Failure {
 
 impl From<ClientError> for Failure {
     fn from(error: ClientError) -> Self {
-        Self::io(error)
+        match error {
+            ClientError::Refused(status) => Self::from(*status),
+            ClientError::Unfit(_) | ClientError::Seal(_) => Self::usage(error),
+            ClientError::NoServer(_) | ClientError::Answer(_) => Self::io(error),
+        }
     }
 }
 
@@ -103,17 +117,20 @@ impl From<KeyFileError> for Failure {
 impl From<tonic::Status> for Failure {
     fn from(status: tonic::Status) -> Self {
         match status.code() {
-            tonic::Code::InvalidArgument | tonic::Code::NotFound => Self::usage(status.message()),
+            // What a rule refuses is refused again, however often it is tried.
+            tonic::Code::InvalidArgument
+            | tonic::Code::NotFound
+            | tonic::Code::FailedPrecondition => Self::usage(status.message()),
             _ => Self::io(status.message()),
         }
     }
 }
 
 impl Context {
-    /// Takes what the configuration says.
-    pub fn new(config: &Config) -> Self {
+    /// Of the server on a data directory.
+    pub fn of(data: &std::path::Path) -> Self {
         Self {
-            data: DataDir::at(&config.data),
+            data: DataDir::at(data),
             clock: Clock::system(),
         }
     }
@@ -141,7 +158,7 @@ fn make(options: &crate::cli::Init, cli: &Cli) -> Result<ExitCode, Failure> {
     // The same place that `serve` will look in.
     let data = match (&cli.data, &cli.config) {
         (Some(data), _) => data.clone(),
-        (None, Some(config)) => Config::load(Some(config)).map_err(Failure::usage)?.data,
+        (None, Some(config)) => Config::data_of(Some(config)).map_err(Failure::usage)?,
         (None, None) => crate::config::DEFAULT_DATA.into(),
     };
     let said = init::init(options, &data, &Clock::system()).map_err(|error| match error {
@@ -195,9 +212,9 @@ pub async fn run(command: Command, context: Context) -> Result<ExitCode, Failure
         Command::Host(Host::List(options)) => {
             listing::list(&context, What::Hosts, options.json).await
         }
-        Command::Host(Host::Declare { site, file, key }) => {
-            inventory::declare(&context, &site, &file, &key).await
-        }
+        Command::Host(Host::Declare {
+            site, file, key, ..
+        }) => inventory::declare(&context, &site, file.as_deref(), &key).await,
         Command::Host(Host::Declared(options)) => {
             listing::list(&context, What::Declared, options.json).await
         }

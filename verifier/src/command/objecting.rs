@@ -5,23 +5,31 @@ use std::{path::Path, process::ExitCode};
 use affiant_judge::objections;
 use affiant_proto::{Digest, Signer as _, Statement, statement::Place, v1};
 
-use super::{Context, Failure};
+use super::{Context, Failure, text};
 use crate::{
     cli::Object,
     keyfile::{self, create_public},
-    rpc::admin as rpc,
+    rpc::admin::{self as rpc, list_request::What},
 };
 
 /// Most bytes of a file with an objection: its text in the longest spelling, and its frame.
 const MAX_BYTES: u64 = 16 * 1024;
 
 /// Makes an objection, or hands one in; without a server where it goes into a file.
-pub(super) async fn run(context: &Context, options: Object) -> Result<ExitCode, Failure> {
+pub(super) async fn run(context: &Context, mut options: Object) -> Result<ExitCode, Failure> {
     if let Some(file) = &options.file {
         let bytes = keyfile::read_bounded(file, MAX_BYTES)?;
         return hand_in(context, bytes).await;
     }
     let out = options.out.clone();
+    match (&options.finding, options.from.zip(options.to)) {
+        (Some(finding), None) if out.is_none() => {
+            let (from, to) = span(context, finding).await?;
+            options.from = options.from.or(Some(from));
+            options.to = options.to.or(Some(to));
+        }
+        _ => {}
+    }
     let genesis = match (&options.genesis, &out) {
         (Some(text), _) => {
             let read: Result<Digest, _> = text.parse();
@@ -45,8 +53,31 @@ pub(super) async fn run(context: &Context, options: Object) -> Result<ExitCode, 
     }
 }
 
+/// The time that a finding is about, as the server has it.
+async fn span(context: &Context, finding: &str) -> Result<(u64, u64), Failure> {
+    let mut client = context.client().await?;
+    for what in [What::Findings, What::Tried] {
+        let all = client.list(what).await?;
+        let mut all = all.as_array().into_iter().flatten();
+        if let Some(found) = all.find(|it| text(it, "id") == finding) {
+            let at = |key: &str| found.get(key).and_then(serde_json::Value::as_u64);
+            let from = at("opened_unix_ms").unwrap_or_default();
+            // The end is excluded.
+            let to = at("last_unix_ms").unwrap_or_default().max(from);
+            return Ok((from, to.saturating_add(1)));
+        }
+    }
+    Err(Failure::usage(format!(
+        "no finding `{finding}`; `findings --all` shows them; nothing was signed"
+    )))
+}
+
 fn make(context: &Context, options: Object, genesis: Digest) -> Result<Vec<u8>, Failure> {
-    let due = |what: &str| Failure::usage(format!("{what} is due"));
+    let why = match options.finding.is_some() && options.out.is_some() {
+        true => ": without a server the time of the finding is not known here",
+        false => "",
+    };
+    let due = |what: &str| Failure::usage(format!("{what} is due{why}"));
     let key = options.key.ok_or_else(|| due("--key"))?;
     let signer = keyfile::read_signer(Path::new(&key))?;
     let body = v1::Objection {

@@ -37,14 +37,19 @@ pub(super) fn new(name: &str, out: &Path) -> Result<ExitCode, Failure> {
 
 pub(super) async fn apply(context: &Context, file: &Path, key: &Path) -> Result<ExitCode, Failure> {
     let (name, signer) = officer(key)?;
-    let bodies = dossier_file::read(file, context.clock.now_ms()).map_err(|error| match error {
+    let bad = |error: BadFile| match error {
         BadFile::Io(_) => Failure::io(error),
         _ => Failure::usage(error),
-    })?;
+    };
+    let application = dossier_file::read(file, context.clock.now_ms()).map_err(bad)?;
+    let mut client = context.client().await?;
+    let stands = super::bulk::standing(context, &mut client).await?;
+    for warning in application.check(&stands).map_err(bad)? {
+        eprintln!("warning: {warning}");
+    }
+    let bodies = application.into_bodies();
     let count = bodies.len();
-    let logged = context
-        .client()
-        .await?
+    let logged = client
         .sign_and_submit(&name, &signer, bodies, &context.clock)
         .await?;
     println!(
@@ -97,6 +102,7 @@ pub(super) async fn decide(
         .tenant
         .as_ref()
         .is_some_and(|tenant| tenant.conditions.is_some());
+    let approves = matches!(act, Act::Approve(_));
     let body: Body = match act {
         Act::Approve(_) if has_conditions => decision(v1::Verdict::ApproveWithConditions).into(),
         Act::Approve(_) => decision(v1::Verdict::Approve).into(),
@@ -116,6 +122,16 @@ pub(super) async fn decide(
         .sign_and_submit(&name, &signer, vec![body], &context.clock)
         .await?;
     println!("{} signed, logged at {}", name.name, indices(&logged));
+    let all = client.list(What::Tenants).await?;
+    let mut all = all.as_array().into_iter().flatten();
+    if let Some(now) = all.find(|it| super::text(it, "id") == tenant) {
+        let state = super::text(now, "state");
+        let due = match approves && !state.starts_with("approved") {
+            true => "; it is approved once a second officer says the same",
+            false => "",
+        };
+        println!("tenant {tenant} is {state}{due}");
+    }
     Ok(ExitCode::SUCCESS)
 }
 

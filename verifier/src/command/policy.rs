@@ -28,7 +28,7 @@ pub(super) fn alone(command: &Policy) -> Option<Result<ExitCode, Failure>> {
     match command {
         Policy::Check(options) => Some(check(options)),
         Policy::New { dir } => Some(new(dir)),
-        Policy::Activate { .. } | Policy::Diff(_) => None,
+        Policy::Activate { .. } | Policy::Diff(_) | Policy::Show(_) => None,
     }
 }
 
@@ -36,6 +36,7 @@ pub(super) fn alone(command: &Policy) -> Option<Result<ExitCode, Failure>> {
 pub(super) async fn run(context: &Context, command: Policy) -> Result<ExitCode, Failure> {
     match command {
         Policy::Activate { dir, key } => activate(context, &dir, &key).await,
+        Policy::Show(options) => super::packs::show(context, options.json).await,
         Policy::Diff(options) => super::trial::run(context, &options).await,
         Policy::Check(_) | Policy::New { .. } => {
             Err(Failure::usage("this command runs without a server"))
@@ -92,8 +93,9 @@ async fn activate(context: &Context, dir: &Path, key: &Path) -> Result<ExitCode,
     let logged = client
         .sign_and_submit(&name, &signer, vec![body.into()], &context.clock)
         .await?;
+    let stands = super::packs::stands(&mut client, &files.digest().to_string()).await?;
     println!(
-        "{} signed that {} is to judge, logged at {}; it does once a second officer says the same",
+        "{} signed that {} is to judge, logged at {}; {stands}",
         name.name,
         pack.label(),
         super::indices(&logged)

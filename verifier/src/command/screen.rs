@@ -113,6 +113,7 @@ fn screen(summary: &Value, genesis: &[u8]) -> String {
     for (label, what) in worst(summary) {
         say(label, what);
     }
+    say("policy", policy(summary));
     let open: Vec<String> = object(summary, "open_findings")
         .into_iter()
         .map(|(severity, n)| format!("{n} {severity}"))
@@ -212,6 +213,23 @@ fn witness(url: &str, answer: &Value) -> String {
     }
 }
 
+/// The pack in force.
+fn policy(summary: &Value) -> String {
+    let of = |key| string(summary, &["policy", key]);
+    let digest: String = of("digest").chars().take(16).collect();
+    let mut told = format!(
+        "{} {} ({digest}…), judges from log index {} on",
+        of("pack"),
+        of("version"),
+        count(summary, &["policy", "from_index"])
+    );
+    match count(summary, &["policy", "waiting"]) {
+        0 => {}
+        waiting => told += &format!("; {waiting} wait for a second officer: `policy show`"),
+    }
+    told
+}
+
 fn receiver(name: &str, standing: &Value) -> String {
     let mut told = format!("{name} ({})", text(standing, "kind"));
     told += &match number(standing, &["taken_unix_ms"]) {
@@ -291,7 +309,10 @@ mod tests {
         deliver,
         hosts::Standing,
         presence::ToldSpool,
-        status::{Behind, Certificates, Fleet, Log, Seen, Silent, Space, State, Summary, Worst},
+        status::{
+            Behind, Certificates, Fleet, Log, PolicyLook, Seen, Silent, Space, State, Summary,
+            Worst,
+        },
         witness::Answer,
     };
 
@@ -402,6 +423,13 @@ mod tests {
                     spool: Some(seen("gpu-2")),
                 },
             },
+            policy: PolicyLook {
+                pack: "ours".into(),
+                version: "7".into(),
+                digest: "ab".repeat(32),
+                from_index: 12,
+                waiting: 1,
+            },
             open_findings: BTreeMap::from([(Severity::Low, 1), (Severity::Critical, 2)]),
             certificates: Certificates {
                 ca_days_left: Some(3_000),
@@ -450,6 +478,7 @@ hosts        4 active, 1 pending; 2 connected, 2 silent, 1 of them planned
   behind     gpu-2 has 360 statements that are not INCLUDED; included up to 2027-01-15T06:59:50Z
   oldest     gpu-2: sealed 2027-01-15T07:00:00Z and not INCLUDED, as the host said at 2027-01-15T07:59:40Z
   spool      gpu-2: 700 of 1000 MB, 2 days left, as the host said at 2027-01-15T07:59:40Z
+policy       ours 7 (abababababababab…), judges from log index 12 on; 1 wait for a second officer: `policy show`
 findings     open: 2 critical, 1 low; 7 in all
 certificates authority 3000 days, server 29 days, of the connected hosts first gpu-1 12 days
 H100         100 s of device time: 60 s tenants, 20 s idle, 10 s unattributed, 10 s not observed (4 s by plan)

@@ -1,22 +1,21 @@
-//! Screening lists in the log: importing a version, and deciding on what it hits.
+//! Screening lists in the log: what they hit, and deciding on it; `imported` has the lists themselves.
 
 use std::{collections::BTreeMap, process::ExitCode};
 
-use affiant_judge::{exhibits::MAX_EXHIBIT_BYTES, listings};
-use affiant_proto::{digest, v1};
+use affiant_proto::v1;
 use serde_json::Value;
 
-use super::{Context, Failure, given, indices, listing, officer, text};
+use super::{Context, Failure, imported, indices, officer, text};
 use crate::{
-    cli::{ImportList, Lists, OnHit},
-    rpc::admin::{self as rpc, list_request::What},
+    cli::{Lists, OnHit},
+    rpc::admin::list_request::What,
     wording,
 };
 
 pub(super) async fn run(context: &Context, command: Lists) -> Result<ExitCode, Failure> {
     match command {
-        Lists::Import(asked) => import(context, &asked).await,
-        Lists::List(options) => listing::list(context, What::Lists, options.json).await,
+        Lists::Import(asked) => imported::import(context, &asked).await,
+        Lists::List(options) => imported::list(context, options.json).await,
         Lists::Hits(options) => show(context, options.all, options.json).await,
         Lists::Pairs(_) | Lists::Screen(_) => {
             Err(Failure::usage("this command runs without a server"))
@@ -24,86 +23,6 @@ pub(super) async fn run(context: &Context, command: Lists) -> Result<ExitCode, F
         Lists::Clear(on) => decide(context, &on, v1::Verdict::Clear).await,
         Lists::Confirm(on) => decide(context, &on, v1::Verdict::Confirm).await,
     }
-}
-
-/// Imports a version of a list: reads it here, whole or not at all, gives the file to the server, signs
-/// what was read of it, and says what changed.
-async fn import(context: &Context, asked: &ImportList) -> Result<ExitCode, Failure> {
-    let (file, list) = (&asked.file, asked.list.as_str());
-    id(list)?;
-    if asked.version.is_empty() || asked.version.len() > 64 {
-        return Err(Failure::usage("--version has 1 to 64 bytes"));
-    }
-    let (name, signer) = officer(&asked.key)?;
-    let content = given(file, MAX_EXHIBIT_BYTES as u64)?;
-    let bad =
-        |why: String| Failure::usage(format!("{}: {why}; nothing was imported", file.display()));
-    let kind = asked.format.parse().map_err(|_| {
-        bad(format!(
-            "format `{}` is none of consolidated, json, operator, aliases",
-            asked.format
-        ))
-    })?;
-    let rows = listings::read(list, kind, &content).map_err(bad)?.rows();
-    let named = digest(&content);
-    println!("{}: {rows} entries, SHA-256 {named}", file.display());
-    let mut client = context.client().await?;
-    let before = hits_of(&client.list(What::Hits).await?);
-    let put = rpc::PutExhibitRequest { content };
-    let put = client.calls().put_exhibit(put).await?.into_inner();
-    if put.digest != named.as_bytes() {
-        return Err(Failure::io("the server kept another file than was given"));
-    }
-    let body = v1::ListImport {
-        header: None,
-        list: list.to_owned(),
-        version: asked.version.clone(),
-        rows,
-        digest: named.as_bytes().to_vec(),
-        format: asked.format.clone(),
-        effective_unix_ms: asked.effective.unwrap_or_else(|| context.clock.now_ms()),
-    };
-    let logged = client
-        .sign_and_submit(&name, &signer, vec![body.into()], &context.clock)
-        .await?;
-    println!(
-        "{} imported {list}, version {}, logged at {}; screening all parties …",
-        name.name,
-        asked.version,
-        indices(&logged)
-    );
-    let after = client.list(What::Hits).await?;
-    changed(&before, &hits_of(&after), &after);
-    Ok(ExitCode::SUCCESS)
-}
-
-/// Says which hits came and which went.
-fn changed(before: &BTreeMap<String, String>, after: &BTreeMap<String, String>, all: &Value) {
-    let new: Vec<_> = after
-        .iter()
-        .filter(|(id, _)| !before.contains_key(*id))
-        .collect();
-    let gone: Vec<_> = before
-        .iter()
-        .filter(|(id, _)| !after.contains_key(*id))
-        .collect();
-    for (sign, lines) in [("+", &new), ("-", &gone)] {
-        for (_, line) in lines.iter() {
-            println!("{sign} {line}");
-        }
-    }
-    let parties: std::collections::BTreeSet<&str> =
-        hits(all).map(|hit| text(hit, "party")).collect();
-    println!(
-        "{} hits on {} parties: {} new, {} gone; {} to be decided (`affiant-verifier lists hits`)",
-        after.len(),
-        parties.len(),
-        new.len(),
-        gone.len(),
-        hits(all)
-            .filter(|hit| text(hit, "disposition") == "undecided")
-            .count()
-    );
 }
 
 /// Shows hits on parties; exits 1 when there are any to be decided.
@@ -192,8 +111,14 @@ async fn decide(context: &Context, on: &OnHit, verdict: v1::Verdict) -> Result<E
         .await?;
     let (class, index) = (text(hit, "class"), indices(&logged));
     println!("{} signed, logged at {index}", name.name);
-    if verdict == v1::Verdict::Clear && matches!(class, "exact" | "strong") {
-        println!("a hit of class {class} is cleared once a second officer says the same");
+    let now = client.list(What::Hits).await?;
+    let now = hits(&now).find(|it| text(it, "id") == text(hit, "id"));
+    match now.map(|it| text(it, "disposition")) {
+        Some("undecided") if verdict == v1::Verdict::Clear => {
+            println!("a hit of class {class} is cleared once a second officer says the same");
+        }
+        Some(stands) => println!("the hit is {stands}"),
+        None => {}
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -207,7 +132,7 @@ pub(super) fn hits(value: &Value) -> impl Iterator<Item = &Value> {
 }
 
 /// All hits in a line each, by id.
-fn hits_of(value: &Value) -> BTreeMap<String, String> {
+pub(super) fn hits_of(value: &Value) -> BTreeMap<String, String> {
     hits(value)
         .map(|hit| (text(hit, "id").to_owned(), line(hit)))
         .collect()
@@ -226,17 +151,4 @@ fn line(hit: &Value) -> String {
         text(hit, "id"),
     );
     wording::plain(&line)
-}
-
-fn id(list: &str) -> Result<(), Failure> {
-    let good = (1..=64).contains(&list.len())
-        && list
-            .bytes()
-            .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"-._".contains(&b));
-    match good {
-        true => Ok(()),
-        false => Err(Failure::usage(format!(
-            "--list `{list}` is not 1 to 64 of a-z, 0-9, `-`, `.`, `_`"
-        ))),
-    }
 }

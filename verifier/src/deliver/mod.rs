@@ -144,8 +144,8 @@ impl Deliveries<'_> {
     /// Starts to deliver, each receiver by a task of its own. Where what they were told cannot be
     /// kept, nothing is.
     pub fn start(self, tasks: &TaskTracker, stop: &CancellationToken) -> Result<(), KeyFileError> {
-        // The directory is made at the first start, with receivers or without: one that is not there
-        // later was lost, and not never needed.
+        // The directory is made by `init`, with receivers or without: one that is not there later was lost,
+        // and not never needed.
         let lost = !self.folder.exists();
         keyfile::create_dir(self.folder)?;
         if self.receivers.is_empty() {

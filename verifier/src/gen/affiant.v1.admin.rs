@@ -65,6 +65,8 @@ pub mod list_request {
         Tried = 13,
         /// Sites of which devices are declared.
         Declared = 14,
+        /// Policy packs: the one in force first, then those that wait for a second officer.
+        Packs = 15,
     }
     impl What {
         /// String value of the enum field names used in the ProtoBuf definition.
@@ -88,6 +90,7 @@ pub mod list_request {
                 Self::Hits => "WHAT_HITS",
                 Self::Tried => "WHAT_TRIED",
                 Self::Declared => "WHAT_DECLARED",
+                Self::Packs => "WHAT_PACKS",
             }
         }
         /// Creates an enum from field names used in the ProtoBuf definition.
@@ -108,6 +111,7 @@ pub mod list_request {
                 "WHAT_HITS" => Some(Self::Hits),
                 "WHAT_TRIED" => Some(Self::Tried),
                 "WHAT_DECLARED" => Some(Self::Declared),
+                "WHAT_PACKS" => Some(Self::Packs),
                 _ => None,
             }
         }

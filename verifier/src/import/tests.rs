@@ -69,6 +69,111 @@ fn what_is_exported_is_imported_as_it_stood() {
 }
 
 #[test]
+fn what_nobody_ever_stated_is_exported_as_such_and_imported_as_it_stood() {
+    let mut stands = stands_after(planned(GOOD, &Standing::default()).unwrap().parts);
+    let edge = v1::Edge {
+        from: "ghost".into(),
+        to: "acme".into(),
+        kind: v1::EdgeKind::Owns.into(),
+        ..Default::default()
+    };
+    let id = (edge.from.clone(), edge.to.clone(), edge.kind);
+    stands.edges.insert(id, edge);
+    let bound = v1::Binding {
+        id: "nobodys".into(),
+        tenant: "nobody".into(),
+        user: "x".into(),
+        ..Default::default()
+    };
+    stands.bindings.insert(bound.id.clone(), bound);
+    let text = write(&stands).unwrap();
+    assert!(text.ends_with(
+        "{\"unstated\":{\"party\":\"ghost\"}}\n{\"unstated\":{\"tenant\":\"nobody\"}}\n"
+    ));
+    let plan = planned(&text, &Standing::default()).unwrap();
+    assert_eq!(plan.warnings.len(), 2, "{:?}", plan.warnings);
+    let again = stands_after(plan.parts);
+    assert_eq!(again.edges, stands.edges);
+    assert_eq!(again.bindings, stands.bindings);
+    assert_eq!(write(&again).unwrap(), text);
+    // Without the word of it, it is a slip.
+    let cut: Vec<&str> = text
+        .lines()
+        .filter(|line| !line.contains("unstated"))
+        .collect();
+    let told = faults(&cut.join("\n"));
+    assert_eq!(told.len(), 2, "{told:?}");
+}
+
+#[test]
+fn a_file_of_another_kind_is_told_as_such_and_a_mark_in_front_is_no_fault() {
+    for (text, due) in [
+        ("\n[[party]]\nid = \"a\"\n", "line 2, the line: it is TOML"),
+        (
+            "effective = \"2026-01-01\"\n",
+            "line 1, the line: it is TOML",
+        ),
+        (
+            "# a comment\n",
+            "line 1, the line: it is TOML, or a comment",
+        ),
+        ("[{\"party\": {}}]", "line 1, the line: it is a JSON array"),
+        (
+            "{\n  \"party\": {}\n}\n",
+            "line 1, the line: an object goes over several lines",
+        ),
+        (
+            "{}",
+            "line 1, the line: it has no entry; write one of {\"party\"",
+        ),
+        ("{ }\n", "line 1, the line: it has no entry"),
+    ] {
+        let told = faults(text);
+        assert!(
+            told.len() == 1 && told[0].starts_with(due),
+            "{text:?}: {told:?}"
+        );
+    }
+    let marked = format!("\u{feff}{}", GOOD.trim_start());
+    assert_eq!(planned(&marked, &Standing::default()).unwrap().new, 5);
+}
+
+#[test]
+fn a_binding_of_what_is_another_tenants_is_refused_with_line_field_and_his_name() {
+    let stands = stands_after(planned(GOOD, &Standing::default()).unwrap().parts);
+    let other = r#"{"tenant": {"id": "evil", "customer": "acme"}}"#;
+    let bound = |more: &str| {
+        format!(
+            r#"{other}
+{{"binding": {{"id": "evil-ns", "tenant": "evil", "namespace": "acme"{more}}}}}"#
+        )
+    };
+    let told = planned(&bound(""), &stands).unwrap_err();
+    assert_eq!(told.len(), 1);
+    assert!(
+        told[0].starts_with(
+            "line 2, binding.namespace: namespace `acme` is tenant `acme`'s by binding `acme-ns`, \
+             until 2027-01-01T00:00:00Z"
+        ),
+        "{told:?}"
+    );
+    assert!(planned(&bound(r#", "from": "2027-01-01""#), &stands).is_ok());
+    let plan = planned(GOOD, &stands).unwrap();
+    assert_eq!(plan.same, 5, "what stands is no fault");
+}
+
+#[test]
+fn an_empty_list_of_sites_is_no_list_of_all_of_them() {
+    let told = faults(&GOOD.replace("\"sites\": [\"x\"]", "\"sites\": []"));
+    assert_eq!(
+        told,
+        [
+            "line 5, tenant.conditions.sites: there is none; leave it out where every site is allowed"
+        ]
+    );
+}
+
+#[test]
 fn what_stands_already_is_not_signed_again_and_what_changed_is() {
     let stands = stands_after(planned(GOOD, &Standing::default()).unwrap().parts);
     let plan = planned(GOOD, &stands).unwrap();

@@ -1,6 +1,9 @@
 //! `pack.toml`: the name of a pack, and the parameters that its policies read.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::RangeInclusive,
+};
 
 use serde::Deserialize;
 use toml::Spanned;
@@ -11,7 +14,10 @@ use super::{
     files::{self, MANIFEST, PackFiles},
     scan,
 };
-use crate::{devices::Class, parameters::Country};
+use crate::{
+    devices::{Class, NamedClass},
+    parameters::Country,
+};
 
 /// Most entries of each table of parameters.
 const MAX_ENTRIES: usize = 64;
@@ -52,6 +58,33 @@ pub(super) const TOGETHER: [&[&str]; 4] = [
     ],
     &["correlated_percent", "correlated_gpus"],
 ];
+
+/// Most days of a deadline, or for which a screening counts: ten years.
+const MOST_DAYS: u32 = 3_650;
+
+/// What a limit may be that the judge reads, or the pack that ships; `None` for one of a pack's own.
+///
+/// Caps may be zero: then only those may use anything whose approval states a cap of their own.
+fn range(limit: &str) -> Option<RangeInclusive<u32>> {
+    Some(match limit {
+        "max_gpus" | "max_aggregate_tpp" | "max_gpu_hours_month" | "max_intermediaries" => {
+            return None;
+        }
+        "hit_days" | "screening_days" | "new_tenant_days" => 1..=MOST_DAYS,
+        // The judge's books keep 32 days of a tenant, the last of them not over yet.
+        "mismatch_days" => 1..=31,
+        "new_tenant_gpus" | "mismatch_gpus" | "correlated_gpus" | "report_operations_1e20" => {
+            1..=u32::MAX
+        }
+        "mismatch_busy_percent" | "operation_percent" | "correlated_percent" => 1..=100,
+        // As many as the books keep whole.
+        "report_months" => 1..=12,
+        "operation_bits" => 1..=64,
+        // Hundredths of a percent.
+        "affiliate_share" => 1..=10_000,
+        _ => return None,
+    })
+}
 
 /// What policies read as `context`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -113,8 +146,8 @@ struct Raw {
 #[serde(default, deny_unknown_fields)]
 struct RawParameters {
     groups: BTreeMap<Spanned<String>, Spanned<Group>>,
-    classes: BTreeMap<Spanned<String>, Vec<Class>>,
-    limits: BTreeMap<Spanned<String>, u32>,
+    classes: BTreeMap<Spanned<String>, Vec<NamedClass>>,
+    limits: BTreeMap<Spanned<String>, Spanned<u32>>,
 }
 
 /// How `undecided` is spelled.
@@ -227,18 +260,21 @@ impl Reader<'_> {
             parameters.groups.insert(name.into_inner(), codes);
         }
         for (name, classes) in raw.classes {
-            let offset = name.span().start;
-            if classes.contains(&Class::NotShown) {
-                let remedy = "name 3A090.a, 3A090.b, uncontrolled or unknown";
-                self.fault(offset, "\"not shown\" is no class of a table", remedy);
-            }
-            let classes = classes.into_iter().collect();
+            let classes = classes.into_iter().map(|named| named.0).collect();
             parameters.classes.insert(name.into_inner(), classes);
         }
-        let limits = raw.limits.into_iter();
-        parameters.limits = limits
-            .map(|(name, limit)| (name.into_inner(), limit))
-            .collect();
+        for (name, limit) in raw.limits {
+            let (name, offset) = (name.into_inner(), limit.span().start);
+            let limit = limit.into_inner();
+            if let Some(range) = range(&name)
+                && !range.contains(&limit)
+            {
+                let said = format!("parameters.limits.{name} is {limit}");
+                let remedy = format!("write {} to {}", range.start(), range.end());
+                self.fault(offset, said, &remedy);
+            }
+            parameters.limits.insert(name, limit);
+        }
         parameters
     }
 
