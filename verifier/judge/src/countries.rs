@@ -3,7 +3,7 @@
 //! The judge itself takes any two letters, for the log may have said them; officers are held to this table
 //! before they sign.
 
-/// All 249 that are assigned, in their order; from memory, and counted.
+/// All 249 that are assigned, in their order.
 const ASSIGNED: &str = "\
 AD AE AF AG AI AL AM AO AQ AR AS AT AU AW AX AZ BA BB BD BE BF BG BH BI BJ BL BM BN BO BQ BR BS BT BV BW BY BZ \
 CA CC CD CF CG CH CI CK CL CM CN CO CR CU CV CW CX CY CZ DE DJ DK DM DO DZ EC EE EG EH ER ES ET FI FJ FK FM FO \

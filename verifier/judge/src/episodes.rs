@@ -69,6 +69,8 @@ pub(crate) struct Observed<'a> {
     pub(crate) host: &'a str,
     /// What broke it, cut by [`cut`], each with the class of device that was used.
     pub(crate) told: &'a [(String, Class)],
+    /// The policy that it broke, where a pack found it.
+    pub(crate) cited: Option<&'a Cited>,
 }
 
 /// A detail as a finding has room for it.
@@ -140,17 +142,17 @@ impl Episode {
         }
     }
 
-    fn take(&mut self, cause: &Cause, seen: &Observed<'_>) {
+    fn take(&mut self, seen: &Observed<'_>) {
         self.from_ms = self.from_ms.min(seen.span_ms.0);
         self.to_ms = self.to_ms.max(seen.span_ms.1);
         self.last_index = self.last_index.max(seen.index);
         self.count = self.count.saturating_add(1);
-        match (&mut self.cited, &cause.policy) {
+        match (&mut self.cited, seen.cited) {
             // With nearly every record it is what it was.
             (Some((index, known)), Some(cited)) if Arc::ptr_eq(&known.pack, &cited.pack) => {
                 *index = seen.index.max(*index);
             }
-            (_, cited) => self.cite(cited.clone().map(|cited| (seen.index, cited))),
+            (_, cited) => self.cite(cited.map(|cited| (seen.index, cited.clone()))),
         }
         self.logged_first_ms = self.logged_first_ms.min(seen.logged_ms);
         self.logged_last_ms = self.logged_last_ms.max(seen.logged_ms);
@@ -184,7 +186,7 @@ impl Episode {
 }
 
 /// Where among episodes one of `span_ms` belongs, or the first is that it is near to.
-fn place(series: &[Episode], span_ms: (u64, u64), gap_ms: u64) -> usize {
+fn belongs(series: &[Episode], span_ms: (u64, u64), gap_ms: u64) -> usize {
     series.partition_point(|old| old.to_ms < span_ms.0 && !old.near(span_ms, gap_ms))
 }
 
@@ -221,20 +223,35 @@ fn bound<T: Ord>(set: &mut BTreeSet<T>, most: usize) {
     }
 }
 
+/// Where the episodes of one key are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Place(usize);
+
 /// A set of episodes.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Episodes {
     gap_ms: u64,
-    /// Per key apart by at least the gap, ordered by time.
-    series: BTreeMap<Key, Vec<Episode>>,
+    places: BTreeMap<Key, Place>,
+    /// By place; of each key apart by at least the gap, ordered by time.
+    series: Vec<Vec<Episode>>,
 }
+
+impl PartialEq for Episodes {
+    /// Compares what is in them, wherever it is kept.
+    fn eq(&self, other: &Self) -> bool {
+        self.gap_ms == other.gap_ms && self.all().eq(other.all())
+    }
+}
+
+impl Eq for Episodes {}
 
 impl Episodes {
     /// Begins empty; observations less than `gap_ms` apart, at least one millisecond, are one.
     pub fn new(gap_ms: u64) -> Self {
         Self {
             gap_ms: gap_ms.max(1),
-            series: BTreeMap::new(),
+            places: BTreeMap::new(),
+            series: Vec::new(),
         }
     }
 
@@ -244,8 +261,11 @@ impl Episodes {
             let cited = key.cause.policy.clone();
             new.cited = cited.map(|cited| (new.last_index, cited));
         }
-        let series = self.series.entry(key).or_default();
-        let from = place(series, (new.from_ms, new.to_ms), self.gap_ms);
+        let place = self.place(key);
+        let Some(series) = self.series.get_mut(place.0) else {
+            return;
+        };
+        let from = belongs(series, (new.from_ms, new.to_ms), self.gap_ms);
         let running = series.get_mut(from);
         match running.filter(|old| old.near((new.from_ms, new.to_ms), self.gap_ms)) {
             Some(old) => old.absorb(new),
@@ -257,21 +277,28 @@ impl Episodes {
         bridge(series, from, self.gap_ms);
     }
 
+    /// Where what is observed of a key is kept; whoever observes it again and again asks once.
+    pub(crate) fn place(&mut self, key: Key) -> Place {
+        *self.places.entry(key).or_insert_with(|| {
+            self.series.push(Vec::new());
+            Place(self.series.len() - 1)
+        })
+    }
+
     /// Adds one record that broke a rule, by what is told of it: the same as [`Self::add`], and without
     /// a copy where an episode runs that tells all of it already, as with nearly every record.
-    pub(crate) fn observe(&mut self, key: &Key, seen: &Observed<'_>) {
-        let series = match self.series.get_mut(key) {
-            Some(series) => series,
-            None => self.series.entry(key.clone()).or_default(),
+    pub(crate) fn observe(&mut self, place: Place, seen: &Observed<'_>) {
+        let Some(series) = self.series.get_mut(place.0) else {
+            return;
         };
-        let from = place(series, seen.span_ms, self.gap_ms);
+        let from = belongs(series, seen.span_ms, self.gap_ms);
         let running = series.get_mut(from);
         match running.filter(|old| old.near(seen.span_ms, self.gap_ms)) {
-            Some(old) => old.take(&key.cause, seen),
+            Some(old) => old.take(seen),
             None => {
                 let mut new =
                     Episode::new((seen.index, seen.index), seen.span_ms, seen.logged_ms, 0);
-                new.take(&key.cause, seen);
+                new.take(seen);
                 series.insert(from, new);
                 return;
             }
@@ -281,20 +308,24 @@ impl Episodes {
 
     /// Adds all of another set.
     pub fn merge(&mut self, other: Self) {
-        for (key, series) in other.series {
-            for episode in series {
-                self.add(key.clone(), episode);
-            }
+        for (key, episode) in other.all() {
+            self.add(key.clone(), episode.clone());
         }
+    }
+
+    fn all(&self) -> impl Iterator<Item = (&Key, &Episode)> {
+        self.places.iter().flat_map(|(key, place)| {
+            let series = self.series.get(place.0).into_iter().flatten();
+            series.map(move |episode| (key, episode))
+        })
     }
 
     /// Gives the findings as of `now_ms`, by (opened, rule, id).
     pub fn findings(&self, now_ms: u64) -> Vec<Finding> {
-        let all = self
-            .series
-            .iter()
-            .flat_map(|(key, series)| series.iter().map(move |e| (key, e)));
-        let mut findings: Vec<Finding> = all.map(|(key, e)| self.finding(key, e, now_ms)).collect();
+        let mut findings: Vec<Finding> = self
+            .all()
+            .map(|(key, e)| self.finding(key, e, now_ms))
+            .collect();
         findings.sort_by(|a, b| {
             (a.opened_unix_ms, a.rule, &a.id).cmp(&(b.opened_unix_ms, b.rule, &b.id))
         });
@@ -557,8 +588,9 @@ mod tests {
                 for (detail, class) in &told {
                     episode.tell(detail, &host, Some(*class));
                 }
-                let seen = Observed { index, span_ms, logged_ms: from, host: &host, told: &told };
-                borrowed.observe(&key, &seen);
+                let seen = Observed { index, span_ms, logged_ms: from, host: &host, told: &told, cited: None };
+                let place = borrowed.place(key.clone());
+                borrowed.observe(place, &seen);
                 copied.add(key, episode);
             }
             prop_assert_eq!(borrowed, copied);

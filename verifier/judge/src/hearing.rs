@@ -1,9 +1,6 @@
 //! The hearing of one usage record: each line's owner, each use's breaches, each device's darkness.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    sync::Arc,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 use affiant_proto::v1::{self, LineKind};
 
@@ -11,13 +8,13 @@ use crate::{
     Judge,
     accounting::{At, Share, Sum},
     bare::Parts,
-    books::Load,
+    books::{Books, Load},
     coverage::Heard,
     devices::{Class, Model},
     episodes::{Episode, Key},
     findings::{Cause, Known, Rule, Subject},
     matching::{Bindings, Match},
-    record::{Owner, Record, is_use, words},
+    record::{Owner, Record, Tenant, is_use, words},
     rules,
     whereabouts::Sighting,
 };
@@ -88,7 +85,7 @@ impl Judge {
                 .add(chain, place, interval, withheld as u64, classes);
         }
         self.dark(&record, totals, lines, &heard);
-        let mut used: BTreeMap<Arc<str>, (BTreeSet<Model>, Load)> = BTreeMap::new();
+        let mut used: BTreeMap<Tenant, (BTreeSet<Model>, Load)> = BTreeMap::new();
         let mut nobodys: Option<Episode> = None;
         let at = At {
             index,
@@ -97,7 +94,7 @@ impl Judge {
         };
         for heap in self.heaps(&record, lines) {
             let share = match &heap.owner {
-                Owner::Tenant(tenant) => Share::Tenant(tenant),
+                Owner::Tenant(tenant) => Share::Tenant(&tenant.id),
                 Owner::Nobody(_) => Share::Unattributed,
                 Owner::Idle => Share::Idle,
                 Owner::NotObserved => Share::NotObserved {
@@ -128,9 +125,9 @@ impl Judge {
         for (tenant, (models, mut load)) in used {
             let (ruling, bounds) = self.judge_use(&record, &tenant, models);
             load.alone(interval, totals.devices.len());
-            self.cap(&record, &tenant, bounds, &load);
+            self.cap(&record, &tenant.id, bounds, &load);
             if let Some(window) = late {
-                self.establish(&record, window, &tenant, ruling.broken());
+                self.establish(&record, window, &tenant.id, ruling.broken());
             }
         }
     }
@@ -156,7 +153,7 @@ impl Judge {
             let kind = (line.kind, line.workload, line.reason, class);
             let place = *kinds.entry(kind).or_insert_with(|| {
                 let owner = match &mut known {
-                    Some(known) => owner(record, line, &self.bindings, known),
+                    Some(known) => owner(record, line, &self.bindings, &mut self.books, known),
                     None => unmatched(line),
                 };
                 let planned = rules::is_planned(line.reason());
@@ -300,6 +297,7 @@ fn owner(
     record: &Record<'_>,
     line: &v1::UsageLine,
     bindings: &Bindings,
+    books: &mut Books,
     known: &mut BTreeMap<u32, Owner>,
 ) -> Owner {
     match LineKind::try_from(line.kind).unwrap_or_default() {
@@ -316,7 +314,10 @@ fn owner(
     let found = || {
         let host = record.host.name.as_str();
         match bindings.find(workload, host, record.index, record.usage.wall_end_ms) {
-            Match::Tenant(tenant) => Owner::Tenant(tenant.into()),
+            Match::Tenant(tenant) => Owner::Tenant(Tenant {
+                number: books.number(&tenant),
+                id: tenant.into(),
+            }),
             Match::None => Owner::Nobody(format!("no binding for {}", words(workload)).into()),
             Match::Ambiguous(tenants) => {
                 let tenants: Vec<_> = tenants.into_iter().collect();

@@ -66,7 +66,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::{matching::Match, timeline::Stamp};
+    use crate::{matching::Match, record::Tenant, timeline::Stamp};
 
     const CHAIN: Chain = [7; 32];
     const OFFICER: [u8; 32] = [1; 32];
@@ -97,7 +97,10 @@ mod tests {
 
     fn named(found: &Match) -> Owner {
         match found {
-            Match::Tenant(tenant) => Owner::Tenant(tenant.as_str().into()),
+            Match::Tenant(tenant) => Owner::Tenant(Tenant {
+                number: 0,
+                id: tenant.as_str().into(),
+            }),
             Match::None => Owner::Nobody("none".into()),
             Match::Ambiguous(_) => Owner::Nobody("several".into()),
         }

@@ -11,12 +11,13 @@ use std::{
 use crate::{
     Judge,
     approval::Vetting,
+    books::Number,
     caps::{Bounds, Ceilings},
     devices::{Class, Model},
-    episodes::{Key, Observed, cut},
-    findings::{Cause, Known, Subject},
+    episodes::{self, Key, Observed, cut},
+    findings::{Cause, Cited, Known, Subject},
     policy::DeviceFacts,
-    record::Record,
+    record::{Record, Tenant},
     registry::Standing,
     rules::{self, Asked, Breach},
     timeline::{self, Moment},
@@ -28,7 +29,7 @@ use crate::{
 const MAX_SETS: usize = 64;
 
 /// What is remembered, by tenant.
-pub(crate) type Precedents = BTreeMap<String, Precedent>;
+pub(crate) type Precedents = BTreeMap<Number, Precedent>;
 
 /// What holds of a tenant for a while.
 #[derive(Clone, Debug)]
@@ -56,9 +57,17 @@ pub(crate) struct Ruling {
     broken: BTreeMap<Model, BTreeSet<Cause>>,
     /// What is found, and what is told of it: one record is one piece of evidence, whatever classes of device
     /// were used in it.
-    found: Vec<(Key, Vec<(String, Class)>)>,
+    found: Vec<Found>,
     /// Where such a use is kept.
     places: Vec<Place>,
+}
+
+/// What breaks a rule or policy.
+#[derive(Clone, Debug)]
+struct Found {
+    place: episodes::Place,
+    cited: Option<Cited>,
+    told: Vec<(String, Class)>,
 }
 
 impl Ruling {
@@ -80,11 +89,11 @@ impl Judge {
     pub(crate) fn judge_use(
         &mut self,
         record: &Record<'_>,
-        tenant: &str,
+        tenant: &Tenant,
         models: BTreeSet<Model>,
     ) -> (Arc<Ruling>, Bounds) {
         let (revision, instant) = (self.registry.revision(), record.instant());
-        let known = self.precedents.get(tenant);
+        let known = self.precedents.get(&tenant.number);
         let known = known.filter(|precedent| precedent.holds(revision, instant));
         let bounds = known.map(|precedent| precedent.bounds);
         let ruling = known.and_then(|precedent| {
@@ -98,32 +107,35 @@ impl Judge {
             let uses = &mut self.uses;
             uses.add(*place, record.chain, record.index, interval, revision);
         }
-        for (key, told) in &ruling.found {
+        for found in &ruling.found {
             let seen = Observed {
                 index: record.index,
                 span_ms: interval,
                 logged_ms: self.clock_ms,
                 host: &record.host.name,
-                told,
+                told: &found.told,
+                cited: found.cited.as_ref(),
             };
-            self.episodes.observe(key, &seen);
+            self.episodes.observe(found.place, &seen);
         }
         (ruling, bounds)
     }
 
     /// Asks the registry how a tenant stands, and remembers it; gives what bounds its use.
-    fn bounds(&mut self, record: &Record<'_>, tenant: &str) -> Bounds {
+    fn bounds(&mut self, record: &Record<'_>, tenant: &Tenant) -> Bounds {
         let instant = record.instant();
         let at = Moment::as_known_then(record.index, instant);
-        let standing = self.registry.standing(tenant, at);
+        let standing = self.registry.standing(&tenant.id, at);
         for unknown in &standing.unknown {
             self.note(format!(
-                "tenant {tenant}: headquarters of {unknown} not known"
+                "tenant {}: headquarters of {unknown} not known",
+                tenant.id
             ));
         }
         for list in &standing.screened.unread {
             self.note(format!(
-                "tenant {tenant}: not screened against list {list}, whose file is not at hand"
+                "tenant {}: not screened against list {list}, whose file is not at hand",
+                tenant.id
             ));
         }
         let days = self.packs.newest().parameters().hit_days();
@@ -132,7 +144,7 @@ impl Judge {
             standing.screened.steady(instant, days),
         );
         let bounds = Bounds {
-            number: self.books.number(tenant),
+            number: tenant.number,
             ceilings: Ceilings::of(Some(&standing), self.packs.of(record.index)),
             is_approved: matches!(standing.vetting, Vetting::Approved(_)),
         };
@@ -144,12 +156,17 @@ impl Judge {
             bounds,
             sites: BTreeMap::new(),
         };
-        self.precedents.insert(tenant.to_owned(), precedent);
+        self.precedents.insert(tenant.number, precedent);
         bounds
     }
 
     /// Judges the use of some models at the record's site, and remembers it.
-    fn rule(&mut self, record: &Record<'_>, tenant: &str, models: BTreeSet<Model>) -> Arc<Ruling> {
+    fn rule(
+        &mut self,
+        record: &Record<'_>,
+        tenant: &Tenant,
+        models: BTreeSet<Model>,
+    ) -> Arc<Ruling> {
         let mut broken = BTreeMap::new();
         let mut found: BTreeMap<Cause, Vec<(String, Class)>> = BTreeMap::new();
         let mut alike: BTreeMap<(Class, BTreeSet<Cause>), BTreeSet<Model>> = BTreeMap::new();
@@ -173,15 +190,18 @@ impl Judge {
                 models,
                 broken,
             };
-            self.uses.place(tenant, kind)
+            self.uses.place(&tenant.id, kind)
         };
         let places = alike.into_iter().map(place).collect();
-        let key = |cause| Key {
-            cause,
-            subject: Subject::Tenant(tenant.to_owned()),
-            known: Known::Then,
-        };
-        let found = found.into_iter().map(|(cause, told)| (key(cause), told));
+        let found = found.into_iter().map(|(cause, told)| Found {
+            cited: cause.policy.clone(),
+            place: self.episodes.place(Key {
+                cause,
+                subject: Subject::Tenant(tenant.id.to_string()),
+                known: Known::Then,
+            }),
+            told,
+        });
         let ruling = Arc::new(Ruling {
             broken,
             found: found.collect(),
@@ -197,12 +217,12 @@ impl Judge {
     }
 
     /// What the use of a model at the record's site breaks.
-    fn breaches(&mut self, record: &Record<'_>, tenant: &str, model: Model) -> Arc<[Breach]> {
+    fn breaches(&mut self, record: &Record<'_>, tenant: &Tenant, model: Model) -> Arc<[Breach]> {
         let known = self.site(record, tenant);
         if let Some(known) = known.and_then(|site| site.breaches.get(&model)) {
             return Arc::clone(known);
         }
-        let Some(precedent) = self.precedents.get(tenant) else {
+        let Some(precedent) = self.precedents.get(&tenant.number) else {
             return Arc::new([]);
         };
         let ware = self.ware(model, &record.host.site);
@@ -216,8 +236,8 @@ impl Judge {
     }
 
     /// What is remembered of a tenant's use at the record's site.
-    fn site(&mut self, record: &Record<'_>, tenant: &str) -> Option<&mut Site> {
-        let precedent = self.precedents.get_mut(tenant)?;
+    fn site(&mut self, record: &Record<'_>, tenant: &Tenant) -> Option<&mut Site> {
+        let precedent = self.precedents.get_mut(&tenant.number)?;
         Some(precedent.sites.entry(record.host.site.clone()).or_default())
     }
 

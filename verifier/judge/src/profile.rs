@@ -88,7 +88,7 @@ impl Judge {
             if !is_busy || !is_whole {
                 continue;
             }
-            let Some(declared) = self.declares_no_training(self.books.id(*number)) else {
+            let Some(declared) = self.declares_no_training(*number) else {
                 continue;
             };
             let Some((date, FULL_DAY)) = self.books.mark(*span, *number) else {
@@ -116,8 +116,8 @@ impl Judge {
     }
 
     /// What a tenant declared by which it trains no models; `None` where it declared nothing of the kind.
-    fn declares_no_training(&self, tenant: &str) -> Option<&'static str> {
-        let facts = self.precedents.get(tenant)?.standing.facts.as_ref()?;
+    fn declares_no_training(&self, tenant: Number) -> Option<&'static str> {
+        let facts = self.precedents.get(&tenant)?.standing.facts.as_ref()?;
         match facts.training_declared {
             Some(true) => None,
             Some(false) => Some("declared to train no models"),

@@ -5,6 +5,7 @@ use std::{borrow::Cow, sync::Arc};
 use affiant_proto::v1;
 
 use crate::{
+    books::Number,
     darkness::Name,
     devices::{Class, Model},
     episodes::Episode,
@@ -22,10 +23,17 @@ pub(crate) struct Record<'a> {
     pub(crate) usage: &'a v1::Usage,
 }
 
+/// A tenant, with its place in the books.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Tenant {
+    pub(crate) number: Number,
+    pub(crate) id: Arc<str>,
+}
+
 /// Whose the time of one line is.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Owner {
-    Tenant(Arc<str>),
+    Tenant(Tenant),
     /// Nobody's, and why.
     Nobody(Arc<str>),
     Idle,
