@@ -306,6 +306,50 @@ impl Deployment {
         DataDir::at(&self.data()).ca_certificate()
     }
 
+    /// Makes an officer's key, as one of these that [`Self::key`] names.
+    pub fn officer(&self, name: &str) {
+        let key = self.key(name);
+        self.succeed(&[
+            "officer",
+            "new",
+            "--name",
+            name,
+            "--out",
+            key.to_str().unwrap(),
+        ]);
+    }
+
+    /// Has officers approve another's key, and adds it; else gives what was said against it.
+    pub fn admit(&self, name: &str, by: &[&str]) -> Result<(), String> {
+        let text = |path: PathBuf| path.to_str().unwrap().to_owned();
+        let mut add = vec!["officer".to_owned(), "add".into(), "--key".into()];
+        add.push(text(self.key(name)));
+        for (number, officer) in by.iter().enumerate() {
+            let out = text(self.path(&format!("{name}-{number}-by-{officer}")));
+            let (candidate, own) = (
+                text(self.path(&format!("{name}.pub"))),
+                text(self.key(officer)),
+            );
+            self.succeed(&[
+                "officer",
+                "approve",
+                "--candidate",
+                &candidate,
+                "--key",
+                &own,
+                "--out",
+                &out,
+            ]);
+            add.extend(["--approval".into(), out]);
+        }
+        let add: Vec<&str> = add.iter().map(String::as_str).collect();
+        let output = self.run(&add);
+        match output.status.success() {
+            true => Ok(()),
+            false => Err(String::from_utf8_lossy(&output.stderr).into_owned()),
+        }
+    }
+
     /// Applies a registry file as alice.
     pub fn apply(&self, toml: &str) {
         let file = self.path(&format!("registry-{}.toml", rand_suffix()));

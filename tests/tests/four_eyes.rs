@@ -106,42 +106,6 @@ fn text(path: std::path::PathBuf) -> String {
     path.to_str().unwrap().to_owned()
 }
 
-/// Makes an officer's key.
-fn make(deployment: &Deployment, name: &str) {
-    let key = text(deployment.key(name));
-    deployment.succeed(&["officer", "new", "--name", name, "--out", &key]);
-}
-
-/// Has officers approve a key, and adds it.
-fn admit(deployment: &Deployment, name: &str, by: &[&str]) -> Result<(), String> {
-    let mut add = vec!["officer".to_owned(), "add".into(), "--key".into()];
-    add.push(text(deployment.key(name)));
-    for (number, officer) in by.iter().enumerate() {
-        let out = text(deployment.path(&format!("{name}-{number}-by-{officer}")));
-        let (candidate, own) = (
-            text(deployment.path(&format!("{name}.pub"))),
-            text(deployment.key(officer)),
-        );
-        deployment.succeed(&[
-            "officer",
-            "approve",
-            "--candidate",
-            &candidate,
-            "--key",
-            &own,
-            "--out",
-            &out,
-        ]);
-        add.extend(["--approval".into(), out]);
-    }
-    let add: Vec<&str> = add.iter().map(String::as_str).collect();
-    let output = deployment.run(&add);
-    match output.status.success() {
-        true => Ok(()),
-        false => Err(String::from_utf8_lossy(&output.stderr).into_owned()),
-    }
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_decision_that_is_sent_again_never_reaches_the_log() {
     let mut deployment = Deployment::new();
@@ -165,12 +129,12 @@ async fn a_decision_that_is_sent_again_never_reaches_the_log() {
 async fn an_approval_of_another_deployment_is_refused_though_the_officer_and_the_tenant_are_the_same()
  {
     let (mut here, there) = (Deployment::new(), Deployment::new());
-    make(&there, "carol");
+    there.officer("carol");
     for file in ["carol.key", "carol.pub"] {
         fs::copy(there.path(file), here.path(file)).unwrap();
     }
     // Approvals of her key by the other deployment's officers admit her there alone.
-    admit(&there, "carol", &["alice", "bob"]).unwrap();
+    there.admit("carol", &["alice", "bob"]).unwrap();
     let carol = signer(&there, "carol");
     let opening = |genesis: Digest| v1::Officer {
         genesis: genesis.as_bytes().to_vec(),
@@ -181,7 +145,7 @@ async fn an_approval_of_another_deployment_is_refused_though_the_officer_and_the
     let cites_there = seal(opening(genesis(&there).await), Place::Opening, &carol);
     let refused = submit(&here, &[&cites_there]).await.unwrap_err();
     assert!(refused.contains("another genesis"), "{refused}");
-    admit(&here, "carol", &["alice", "bob"]).unwrap();
+    here.admit("carol", &["alice", "bob"]).unwrap();
     for deployment in [&here, &there] {
         deployment.apply(TENANT);
     }
@@ -233,7 +197,7 @@ async fn a_signature_that_the_server_made_approves_nothing() {
 async fn an_officer_is_not_minted_by_himself_by_one_officer_twice_or_by_strangers() {
     let deployment = Deployment::new();
     for name in ["mallory", "crony", "pal"] {
-        make(&deployment, name);
+        deployment.officer(name);
     }
     for by in [
         &["mallory", "mallory"][..],
@@ -243,7 +207,7 @@ async fn an_officer_is_not_minted_by_himself_by_one_officer_twice_or_by_stranger
         &["crony", "pal"],
         &["alice", "crony"],
     ] {
-        let refused = admit(&deployment, "mallory", by);
+        let refused = deployment.admit("mallory", by);
         for (number, officer) in by.iter().enumerate() {
             fs::remove_file(deployment.path(&format!("mallory-{number}-by-{officer}"))).unwrap();
         }
@@ -273,7 +237,7 @@ async fn an_officer_is_not_minted_by_himself_by_one_officer_twice_or_by_stranger
     };
     let made = seal(opening, Place::Opening, &mallory);
     assert!(submit(&deployment, &[&made]).await.is_err());
-    admit(&deployment, "mallory", &["alice", "bob"]).unwrap();
+    deployment.admit("mallory", &["alice", "bob"]).unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -299,8 +263,8 @@ async fn the_same_officer_twice_and_one_of_the_applicants_own_are_logged_and_hav
         ("SELF_APPROVAL", "t")
     );
     // A third officer may.
-    make(&deployment, "carol");
-    admit(&deployment, "carol", &["alice", "bob"]).unwrap();
+    deployment.officer("carol");
+    deployment.admit("carol", &["alice", "bob"]).unwrap();
     approve(&deployment, "carol");
     assert_eq!(state(&deployment), "approved");
 }

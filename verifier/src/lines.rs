@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use affiant_judge::{Bindings, Judge, Registry, registry::view::View, retention::Holds};
 use affiant_proto::{
-    Digest,
+    Digest, KeyId, PublicKey,
     authority::{Authorities, certifier_id},
     v1::KeyUse,
 };
@@ -15,8 +15,10 @@ use serde::Serialize;
 pub struct OfficerLine {
     name: String,
     key: String,
-    chain: String,
+    /// None for one who never signed.
+    chain: Option<String>,
     statements: u64,
+    state: &'static str,
 }
 
 /// One line of `tenant list`.
@@ -101,26 +103,37 @@ pub fn holds(holds: &Holds) -> Vec<HoldLine> {
     holds.iter().map(line).collect()
 }
 
-/// The officers whose chains are open; those of the genesis who never signed have none.
-pub fn officers(authorities: &Authorities) -> Vec<OfficerLine> {
-    let named = |key: &[u8]| {
-        let first = authorities
-            .body()
-            .officers
-            .iter()
-            .find(|officer| officer.key == key);
-        first.map_or_else(String::new, |officer| officer.name.clone())
+/// The officers: those whose chains are open, and those of the genesis who never signed.
+pub fn officers(authorities: &Authorities, judge: &Judge) -> Vec<OfficerLine> {
+    let state = |key: &KeyId| {
+        let trusted = authorities.revocations().trusts(KeyUse::Officer, key);
+        trusted.map_or("revoked", |()| "in force")
     };
-    let line = |state: &affiant_proto::ChainState| OfficerLine {
-        // The genesis names the key that he began with.
-        name: authorities
-            .opened_by(&state.chain())
-            .map_or_else(String::new, |key| named(key.as_bytes())),
-        key: state.key().id().to_string(),
-        chain: state.chain().to_string(),
-        statements: state.sequence() + 1,
+    let opened = authorities.officers().map(|open| {
+        let chain = open.chain().to_string();
+        OfficerLine {
+            name: judge.officer_name(&chain).unwrap_or_default(),
+            key: open.key().id().to_string(),
+            chain: Some(chain),
+            statements: open.sequence() + 1,
+            state: state(&open.key().id()),
+        }
+    });
+    let has_signed = |key: &PublicKey| {
+        let mut opened = authorities.officers();
+        opened.any(|open| authorities.opened_by(&open.chain()) == Some(key))
     };
-    authorities.officers().map(line).collect()
+    let first = authorities.body().officers.iter().filter_map(|first| {
+        let key = PublicKey::ed25519(&first.key).ok()?;
+        (!has_signed(&key)).then(|| OfficerLine {
+            name: first.name.clone(),
+            key: key.id().to_string(),
+            chain: None,
+            statements: 0,
+            state: state(&key.id()),
+        })
+    });
+    opened.chain(first).collect()
 }
 
 /// One line of `key list`.
@@ -135,7 +148,7 @@ pub struct KeyLine {
 }
 
 /// The keys in force, and those that were revoked.
-pub fn keys(authorities: &Authorities) -> Vec<KeyLine> {
+pub fn keys(authorities: &Authorities, judge: &Judge) -> Vec<KeyLine> {
     let in_force = |used, key: String, whose: String| KeyLine {
         r#use: used,
         key,
@@ -169,7 +182,7 @@ pub fn keys(authorities: &Authorities) -> Vec<KeyLine> {
         }
         lines.push(line);
     }
-    for officer in officers(authorities) {
+    for officer in officers(authorities, judge) {
         lines.push(in_force("officer", officer.key, officer.name));
     }
     // An officer's chain may stand under a key that is revoked.

@@ -68,8 +68,14 @@ impl Office {
             What::Tenants => json(&lines::tenants(self.live.judge().registry())),
             What::Parties => json(&lines::parties(self.live.judge().registry())),
             What::Bindings => json(&lines::bindings(self.live.judge().bindings())),
-            What::Officers => json(&lines::officers(&self.gate.authorities.borrow())),
-            What::Keys => json(&lines::keys(&self.gate.authorities.borrow())),
+            What::Officers => {
+                let authorities = self.gate.authorities.borrow().clone();
+                json(&lines::officers(&authorities, &self.live.judge()))
+            }
+            What::Keys => {
+                let authorities = self.gate.authorities.borrow().clone();
+                json(&lines::keys(&authorities, &self.live.judge()))
+            }
             What::Holds => json(&lines::holds(self.retention.lock().holds())),
             What::Lists => json(&self.live.judge().registry().lists().collect::<Vec<_>>()),
             What::Hits => json(&self.hits().await?),

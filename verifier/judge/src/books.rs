@@ -282,10 +282,11 @@ impl Books {
         load: &Load,
     ) -> Booked {
         let mut booked = Booked::default();
+        // One that ends before it begins is booked where it begins.
+        let to_ms = to_ms.max(from_ms.saturating_add(1));
         if from_ms > clock_ms.saturating_add(SPAN_MS) || to_ms > LAST_MS {
             return booked;
         }
-        let to_ms = to_ms.max(from_ms.saturating_add(1));
         let from_ms = from_ms.max(to_ms.saturating_sub(LONGEST_MS));
         if let Some(tenant) = self.tenant_mut(number) {
             tenant.first_ms = tenant.first_ms.min(from_ms);
@@ -589,6 +590,14 @@ mod tests {
         books.add(T, 3, (0, LAST_MS), 10, &devices(144_000));
         books.add(T, 3, (0, u64::MAX), u64::MAX, &devices(144_000));
         assert!(spans(&books).len() <= 146);
+        let before = spans(&books);
+        let backwards = (u64::MAX - 5, 0);
+        let booked = books.add(T, 4, backwards, u64::MAX, &devices(10));
+        assert_eq!(
+            (booked, spans(&books)),
+            (Booked::default(), before),
+            "ends before it begins"
+        );
     }
 
     #[test]

@@ -295,6 +295,7 @@ fn what_breaks_a_policy_is_one_finding_over_versions_of_its_pack_and_another_whe
         log.work(0);
         let large = |log: &Log| {
             let mut all = log.findings();
+            all.extend(log.judge.tried());
             all.retain(|it| it.policy.as_deref() == Some("large"));
             all
         };

@@ -189,7 +189,10 @@ impl Fold {
                 Part::Pinyin(pinyin) => pinyin,
             };
             for word in text.split(' ') {
-                self.push(word, Before::Space);
+                // Of a few signs that count as Han no reading is known but a stroke.
+                if word.bytes().all(|b| b.is_ascii_alphanumeric()) && !word.is_empty() {
+                    self.push(word, Before::Space);
+                }
             }
         }
         self.before = Before::Space;
@@ -274,6 +277,7 @@ mod tests {
             ("ＡＢＣ　Ｃｏ．", "abc co"),
             ("Ελληνική", "elliniki"),
             ("四川大学", "sichuan university"),
+            ("々", ""),
             ("Finanzgruppe Groß & Söhne", "finanzgruppe gross and sohne"),
             ("№ 5", "no 5"),
             ("", ""),
