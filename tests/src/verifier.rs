@@ -326,6 +326,8 @@ impl Deployment {
         add.push(text(self.key(name)));
         for (number, officer) in by.iter().enumerate() {
             let out = text(self.path(&format!("{name}-{number}-by-{officer}")));
+            // Of another attempt.
+            let _ = fs::remove_file(&out);
             let (candidate, own) = (
                 text(self.path(&format!("{name}.pub"))),
                 text(self.key(officer)),
