@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use affiant_judge::{Class, countries};
+use affiant_judge::{Class, countries, matching::selectors};
 use affiant_proto::{
     Body,
     v1::{self, tenant_event},
@@ -213,20 +213,6 @@ pub(crate) fn binding(binding: &v1::Binding, faults: &mut Faults) {
         ("to", binding.to_unix_ms),
         faults,
     );
-}
-
-/// The selectors of a binding with their names, the most telling first.
-pub(crate) fn selectors(binding: &v1::Binding) -> [(&'static str, &str); 8] {
-    [
-        ("slurm_account", &binding.slurm_account),
-        ("service_account", &binding.service_account),
-        ("namespace", &binding.namespace),
-        ("unit", &binding.unit),
-        ("user", &binding.user),
-        ("image", &binding.image),
-        ("host", &binding.host),
-        ("cluster", &binding.cluster),
-    ]
 }
 
 fn declared(declaration: &v1::InventoryDeclaration, faults: &mut Faults) {

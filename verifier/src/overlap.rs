@@ -6,9 +6,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use affiant_judge::matching::selectors;
 use affiant_proto::v1::Binding;
 
-use crate::{form::selectors, wording};
+use crate::wording;
 
 /// Bindings by their most telling selector.
 type Filed<'a> = BTreeMap<(&'static str, &'a str), Vec<&'a Binding>>;

@@ -58,9 +58,9 @@ impl Bindings {
         let given = selectors(binding)
             .into_iter()
             .enumerate()
-            .find(|(_, value)| !value.is_empty());
+            .find(|(_, (_, value))| !value.is_empty());
         match given {
-            Some((place, value)) => {
+            Some((place, (_, value))) => {
                 let file = self.filed.entry((place, value.to_owned())).or_default();
                 file.insert(binding.id.clone());
             }
@@ -167,16 +167,17 @@ impl Bindings {
     }
 }
 
-fn selectors(binding: &v1::Binding) -> [&str; SELECTORS] {
+/// The selectors of a binding with their names, the most telling first; empty where it does not give one.
+pub fn selectors(binding: &v1::Binding) -> [(&'static str, &str); SELECTORS] {
     [
-        &binding.slurm_account,
-        &binding.service_account,
-        &binding.namespace,
-        &binding.unit,
-        &binding.user,
-        &binding.image,
-        &binding.host,
-        &binding.cluster,
+        ("slurm_account", &binding.slurm_account),
+        ("service_account", &binding.service_account),
+        ("namespace", &binding.namespace),
+        ("unit", &binding.unit),
+        ("user", &binding.user),
+        ("image", &binding.image),
+        ("host", &binding.host),
+        ("cluster", &binding.cluster),
     ]
 }
 
@@ -197,7 +198,7 @@ fn matches(binding: &v1::Binding, values: &[&str; SELECTORS]) -> bool {
     selectors(binding)
         .iter()
         .zip(values)
-        .all(|(due, value)| due.is_empty() || due == value)
+        .all(|((_, due), value)| due.is_empty() || due == value)
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ const MODELS: [&str; 1] = ["NVIDIA H100 80GB HBM3"];
 fn applied() -> Log {
     let mut log = Log::new(&MODELS);
     for (chain, name) in [(ANN, "Ann"), (BO, "Bo"), (CEM, "Cem")] {
-        open(&mut log, chain, name);
+        log.officer(chain, name);
     }
     log.say(party("firm", "Firm", "US"));
     log.say(party("owner", "Owner", "US"));
@@ -34,15 +34,6 @@ fn applied() -> Log {
     log.bind("b", "t", "szu");
     log.tick(1_000);
     log
-}
-
-fn open(log: &mut Log, chain: [u8; 32], name: &str) {
-    let officer = v1::Officer {
-        name: name.into(),
-        ..Default::default()
-    };
-    let index = log.next();
-    log.judge.officer(index, chain, &officer);
 }
 
 fn by(log: &mut Log, officer: [u8; 32], effective_unix_ms: u64, body: Body) {
@@ -205,8 +196,8 @@ fn an_officer_is_known_by_chain_key_or_name_in_whatever_case() {
         log.judge.genesis(0, [0; 32], &genesis);
         let index = log.next();
         log.judge.signed(index, ANN, key);
-        open(&mut log, ANN, "Ann");
-        open(&mut log, BO, "Bo");
+        log.officer(ANN, "Ann");
+        log.officer(BO, "Bo");
         log.say(person("firm", &[&name]));
         log.tenant(v1::Tenant {
             id: "t".into(),
@@ -251,8 +242,8 @@ fn two_keys_of_one_person_count_as_one() {
 #[test]
 fn two_officers_of_one_name_count_as_one() {
     let mut log = Log::new(&MODELS);
-    open(&mut log, ANN, "Ann");
-    open(&mut log, BO, "ann ");
+    log.officer(ANN, "Ann");
+    log.officer(BO, "ann ");
     log.say(party("firm", "Firm", "US"));
     log.tenant(v1::Tenant {
         id: "t".into(),

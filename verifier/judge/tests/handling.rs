@@ -17,7 +17,7 @@ const CEM: [u8; 32] = [3; 32];
 fn used() -> Log {
     let mut log = Log::new(&["NVIDIA H100 80GB HBM3"]);
     for (chain, name) in [(ANN, "Ann"), (BO, "Bo")] {
-        open(&mut log, chain, name);
+        log.officer(chain, name);
     }
     log.party("t", "Acme", "DE");
     log.tenant(v1::Tenant {
@@ -30,15 +30,6 @@ fn used() -> Log {
     log.bind("b", "t", "szu");
     log.work(0);
     log
-}
-
-fn open(log: &mut Log, chain: [u8; 32], name: &str) {
-    let officer = v1::Officer {
-        name: name.into(),
-        ..Default::default()
-    };
-    let index = log.next();
-    log.judge.officer(index, chain, &officer);
 }
 
 fn finding(log: &Log) -> Finding {
@@ -115,7 +106,7 @@ fn an_officer_who_says_it_again_counts_once_by_what_he_said_last() {
 #[test]
 fn two_chains_of_one_person_withdraw_nothing() {
     let mut log = used();
-    open(&mut log, CEM, "ann");
+    log.officer(CEM, "ann");
     say(&mut log, ANN, Verdict::Withdraw, "a test");
     say(&mut log, CEM, Verdict::Withdraw, "a test");
     assert_eq!(handling(&log).state, State::WithdrawalAsked);

@@ -62,14 +62,12 @@ pub(super) const TOGETHER: [&[&str]; 4] = [
 /// Most days of a deadline, or for which a screening counts: ten years.
 const MOST_DAYS: u32 = 3_650;
 
-/// What a limit may be that the judge reads, or the pack that ships; `None` for one of a pack's own.
+/// What a limit may be that the judge reads, or the pack that ships; `None` for a cap, and for one of a
+/// pack's own.
 ///
 /// Caps may be zero: then only those may use anything whose approval states a cap of their own.
 fn range(limit: &str) -> Option<RangeInclusive<u32>> {
     Some(match limit {
-        "max_gpus" | "max_aggregate_tpp" | "max_gpu_hours_month" | "max_intermediaries" => {
-            return None;
-        }
         "hit_days" | "screening_days" | "new_tenant_days" => 1..=MOST_DAYS,
         // The judge's books keep 32 days of a tenant, the last of them not over yet.
         "mismatch_days" => 1..=31,

@@ -121,6 +121,16 @@ impl Log {
         self.say_since(self.now, body);
     }
 
+    /// Opens an officer's chain under a name.
+    pub fn officer(&mut self, chain: [u8; 32], name: &str) {
+        let officer = v1::Officer {
+            name: name.into(),
+            ..Default::default()
+        };
+        let index = self.next();
+        self.judge.officer(index, chain, &officer);
+    }
+
     pub fn party(&mut self, id: &str, name: &str, headquarters: &str) {
         self.say(party(id, name, headquarters));
     }
