@@ -34,7 +34,9 @@ class Authorities:
         self.operator = opened(genesis, None)
         self.genesis = genesis.digest
         body = genesis.body
-        self.listed = {one.get("key", b"") for one in body.get("officers", [])}
+        self.listed = {}
+        for one in body.get("officers", []):
+            self.listed.setdefault(one.get("key", b""), set()).add(folded(one.get("name", "")))
         self.officers = {}
         self.revoked = {}
         self.generations = [Generation(body["origin"], body["log_key"])]
@@ -114,24 +116,16 @@ class Authorities:
         chain = opened(statement, self.genesis)
         key = chain.key.public
         if key not in self.listed:
-            signed = b"affiant officer\0" + self.genesis + key
-            approvals = statement.body.get("approvals", [])[:LOOKED_AT]
-            by = {one.get("officer", b"") for one in approvals if self._approves(one, signed, index)}
-            due(len(by) >= 2, "officer")
+            name = statement.body.get("name", "").encode()
+            signed = b"affiant officer\0" + self.genesis + key + name
+            approvers = self.approvers(statement, signed, index)
+            due(persons(names for _, _, names in approvers) >= 2, "officer")
         due(not self.refused_at(OFFICER, chain.key.id, index), "revoked")
         due(all(key != other.keys[0] for other in self.officers.values()), "past")
         due(key not in self.used, "key", "a key that has or had another use")
         self.used.add(key)
         self.officers[chain.name] = chain
         return chain
-
-    def _approves(self, approval, signed, index):
-        chain = self.officers.get(approval.get("officer", b""))
-        return (
-            chain is not None
-            and not self.refused_at(OFFICER, chain.key.id, index)
-            and chain.key.verify(signed, approval.get("signature", b""))
-        )
 
     # ---- succession ----
 
@@ -171,8 +165,11 @@ class Authorities:
         except Refused as why:
             raise Refused("succession", "log key") from why
         due(all(log_key != before.key for before in self.generations), "succession", "log key")
-        approvers = self.approvers(statement, index)
-        due(len(approvers) >= 2, "succession", "approvals")
+        bare = {k: v for k, v in body.items() if k not in ("header", "approvals")}
+        content = sha256(protobuf.encode("Succession", bare)).digest()
+        signed = b"affiant succession\0" + self.genesis + content
+        approvers = self.approvers(statement, signed, index)
+        due(persons(names for _, _, names in approvers) >= 2, "succession", "approvals")
 
         chain.advance(statement, key if not same else None, False)
         self.used.add(key.public)
@@ -190,26 +187,46 @@ class Authorities:
         due(last["size"] > kept["size"] or last["root"] == kept["root"], "succession", "roots")
         due(kept["size"] <= index, "succession", "keeps what is not there")
 
-    def approvers(self, statement, index):
-        """Who approved a succession: different officers, each with the keys that he may be known by."""
-        body = {k: v for k, v in statement.body.items() if k not in ("header", "approvals")}
-        content = sha256(protobuf.encode("Succession", body)).digest()
-        signed = b"affiant succession\0" + self.genesis + content
+    # ---- approvals ----
+
+    def approvers(self, statement, signed, index):
+        """The different officers whose approvals of `signed` hold: key, first key and names of each."""
         opened_by = {chain.keys[0] for chain in self.officers.values()}
         found = {}
         for approval in statement.body.get("approvals", [])[:LOOKED_AT]:
             who = approval.get("officer", b"")
             if who in self.officers:
-                key, first = self.officers[who].key, self.officers[who].keys[0]
+                chain = self.officers[who]
+                key, first = chain.key, chain.keys[0]
+                names = {folded(chain.opener.body.get("name", ""))}
+                names = names.union(*(self.listed.get(one, ()) for one in chain.keys))
             elif who in self.listed and who not in opened_by:
-                key, first = Key(ED25519, who), who
+                key, first, names = Key(ED25519, who), who, self.listed[who]
             else:
                 continue
             if self.refused_at(OFFICER, key.id, index):
                 continue
             if key.verify(signed, approval.get("signature", b"")):
-                found[who] = (key, first)
+                found[who] = (key, first, names)
         return list(found.values())
+
+
+WHITE = "\t\n\v\f\r \x85\xa0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u2028\u2029\u202f\u205f\u3000"
+
+
+def folded(name):
+    """A name as names of officers are compared."""
+    return name.strip(WHITE).lower()
+
+
+def persons(officers):
+    """How many persons officers are, by the names of each: with one in common, two are one."""
+    groups = []
+    for names in officers:
+        same = [group for group in groups if group & names]
+        groups = [group for group in groups if not group & names]
+        groups.append(set(names).union(*same))
+    return len(groups)
 
 
 def successor(origin):

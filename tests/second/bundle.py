@@ -12,7 +12,7 @@ import evidence
 import figures
 import note
 import tree
-from authority import OFFICER
+from authority import OFFICER, persons
 from keys import ED25519, Key
 from reading import Reading
 from refused import Refused, due
@@ -141,12 +141,12 @@ def _trusted(reading, trust):
     strange = []
     for later in log.generations[keys.index(own) + 1 :]:
         known = [
-            key
-            for key, first in later.approvers
+            names
+            for key, first, names in later.approvers
             if (trust.knows(key.public) or trust.knows(first))
             and not log.suspect_at(OFFICER, key.id, later.index)
         ]
-        if len(known) < 2:
+        if persons(known) < 2:
             strange.append(later.origin)
     return strange
 

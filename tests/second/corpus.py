@@ -205,6 +205,7 @@ def _chains():
     predecessor_proved(again, host_chain(3), vectors["reenrolment"])
     approval = vectors["officer_approval"]
     signed = b"affiant officer\0" + raw(approval["genesis"]) + raw(approval["key"])
+    signed += approval["name"].encode()
     same(signed.hex(), approval["bytes"], "what officers sign")
     for seed, name in ((3, "ann"), (4, "bo")):
         signature = keys.sign(bytes([seed]) * 32, signed).hex()

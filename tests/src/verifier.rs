@@ -308,7 +308,12 @@ impl Deployment {
 
     /// Makes an officer's key, as one of these that [`Self::key`] names.
     pub fn officer(&self, name: &str) {
-        let key = self.key(name);
+        self.officer_key(name, name);
+    }
+
+    /// Makes another key for an officer of a name, as the one that [`Self::key`] names `file`.
+    pub fn officer_key(&self, name: &str, file: &str) {
+        let key = self.key(file);
         self.succeed(&[
             "officer",
             "new",

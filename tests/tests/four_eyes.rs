@@ -215,6 +215,7 @@ async fn an_officer_is_not_minted_by_himself_by_one_officer_twice_or_by_stranger
     let of_crony = officer_approval_bytes(
         genesis(&deployment).await,
         signer(&deployment, "crony").public_key().as_bytes(),
+        "crony",
     );
     let approval = |by: &Ed25519Signer| v1::OfficerApproval {
         officer: by.public_key().as_bytes().to_vec(),

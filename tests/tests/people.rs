@@ -70,8 +70,8 @@ fn an_office_outlives_a_lost_key_and_a_leaver_by_a_key_that_lies_in_a_safe() {
     assert!(!may_sign(&deployment, "alice"));
     assert_eq!(state(&deployment, "first"), "approved");
 
-    // She comes back with a new key, by Bob and the key from the safe.
-    deployment.officer("alice-2");
+    // She comes back under her name with a new key, by Bob and the key from the safe.
+    deployment.officer_key("alice", "alice-2");
     let alone = deployment.admit("alice-2", &["bob"]).unwrap_err();
     assert!(alone.contains("two"), "{alone}");
     deployment.admit("alice-2", &["bob", "recovery"]).unwrap();
@@ -82,6 +82,101 @@ fn an_office_outlives_a_lost_key_and_a_leaver_by_a_key_that_lies_in_a_safe() {
     approve(&deployment, "second", &["alice-2", "recovery"]);
     assert_eq!(state(&deployment, "second"), "approved");
     assert_eq!(state(&deployment, "first"), "approved");
+}
+
+#[test]
+fn a_second_key_of_one_person_is_no_second_person_and_the_desk_says_so() {
+    let deployment = Deployment::new();
+    deployment.officer_key("alice", "alice-2");
+    let (candidate, key) = (deployment.path("alice-2.pub"), own(&deployment, "bob"));
+    let out = deployment.path("approval");
+    let warned = deployment.run(&[
+        "officer",
+        "approve",
+        "--candidate",
+        candidate.to_str().unwrap(),
+        "--key",
+        &key,
+        "--out",
+        out.to_str().unwrap(),
+    ]);
+    let warned = String::from_utf8(warned.stderr).unwrap();
+    assert!(warned.contains("count as one person"), "{warned}");
+    deployment.admit("alice-2", &["alice", "bob"]).unwrap();
+    deployment.officer("mallory");
+    let refused = deployment
+        .admit("mallory", &["alice", "alice-2"])
+        .unwrap_err();
+    assert!(refused.contains("two persons"), "{refused}");
+    deployment.admit("mallory", &["alice-2", "bob"]).unwrap();
+}
+
+#[test]
+fn who_was_approved_under_one_name_is_not_added_under_another() {
+    let deployment = Deployment::new();
+    deployment.officer("carol");
+    let public = deployment.path("carol.pub");
+    let approved = std::fs::read_to_string(&public).unwrap();
+    let approval = deployment.path("approval");
+    deployment.succeed(&[
+        "officer",
+        "approve",
+        "--candidate",
+        public.to_str().unwrap(),
+        "--key",
+        &own(&deployment, "alice"),
+        "--out",
+        approval.to_str().unwrap(),
+    ]);
+    std::fs::write(&public, approved.replace("carol", "dora")).unwrap();
+    let refused = deployment.run(&[
+        "officer",
+        "add",
+        "--key",
+        &own(&deployment, "carol"),
+        "--approval",
+        approval.to_str().unwrap(),
+    ]);
+    let said = String::from_utf8(refused.stderr).unwrap();
+    assert_eq!(refused.status.code(), Some(64), "{said}");
+    assert!(said.contains("approves this key as `carol`"), "{said}");
+}
+
+#[test]
+fn a_slip_in_a_key_revokes_nothing_and_an_office_of_one_is_told_of() {
+    let deployment = Deployment::new();
+    let revoke_id = |id: &str, by: &str| {
+        let key = own(&deployment, by);
+        deployment.run(&[
+            "officer",
+            "revoke",
+            "--key",
+            &key,
+            "--revoked",
+            id,
+            "--reason",
+            "left",
+        ])
+    };
+    let nobody = revoke_id(&"00".repeat(16), "bob");
+    let said = String::from_utf8(nobody.stderr).unwrap();
+    assert_eq!(nobody.status.code(), Some(64), "{said}");
+    assert!(said.contains("no officer has or had key 0000"), "{said}");
+    let short = revoke_id("00", "bob");
+    let said = String::from_utf8(short.stderr).unwrap();
+    assert!(said.contains("--revoked: `00`"), "{said}");
+
+    let listed = deployment.json(&["officer", "list", "--json"]);
+    let alice = &listed.as_array().unwrap()[0];
+    assert_eq!(alice["name"], "alice");
+    let left = revoke_id(alice["key"].as_str().unwrap(), "alice");
+    let said = String::from_utf8(left.stderr).unwrap();
+    assert!(said.contains("1 of 2 persons"), "{said}");
+    assert_eq!(deployment.findings(), [], "who leaves is no suspect");
+    let status = deployment.run(&["status"]);
+    assert_eq!(status.status.code(), Some(1));
+    let said = String::from_utf8(status.stdout).unwrap();
+    assert!(said.contains("1 of 2 persons"), "{said}");
 }
 
 #[test]

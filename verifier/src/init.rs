@@ -2,6 +2,7 @@
 
 use affiant_proto::{
     Envelope, Signer as _, Statement,
+    authority::folded,
     statement::Place,
     tlog::{NoteKey, Origin},
     v1,
@@ -48,7 +49,7 @@ pub fn init(options: &Init, path: &std::path::Path, clock: &Clock) -> Result<Str
             "--officer: exactly two officers are due, so that no one can approve alone".into(),
         ));
     };
-    if first.key == second.key || first.name == second.name {
+    if first.key == second.key || folded(&first.name) == folded(&second.name) {
         return Err(InitError::Usage(
             "--officer: the two officers must be two people with two keys".into(),
         ));

@@ -183,7 +183,13 @@ pub fn keys(authorities: &Authorities, judge: &Judge) -> Vec<KeyLine> {
         lines.push(line);
     }
     for officer in officers(authorities, judge) {
-        lines.push(in_force("officer", officer.key, officer.name));
+        lines.push(in_force("officer", officer.key, officer.name.clone()));
+        let chain = officer.chain.and_then(|chain| chain.parse().ok());
+        for former in chain.map_or(&[][..], |chain| authorities.former_keys(&chain)) {
+            let mut line = in_force("officer", former.to_string(), officer.name.clone());
+            line.state = "given up".into();
+            lines.push(line);
+        }
     }
     // An officer's chain may stand under a key that is revoked.
     for (used, key, revoked) in authorities.revocations().iter() {

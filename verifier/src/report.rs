@@ -17,7 +17,8 @@ use crate::{
     ledger::{Exhibits, Reader},
     rpc::admin as rpc,
     witness::Witnessed,
-    writer::Submit,
+    wording,
+    writer::{Published, Submit},
 };
 
 /// How long a report waits for witnesses: their round, and a second one.
@@ -47,6 +48,8 @@ pub struct Reports {
     pub config: Arc<ArcSwap<Config>>,
     /// What the judge goes by.
     pub parameters: Parameters,
+    /// The newest checkpoint.
+    pub published: watch::Receiver<Published>,
 }
 
 impl Reports {
@@ -58,6 +61,13 @@ impl Reports {
             return Err(Status::invalid_argument(
                 "a tenant's id has at most 64 bytes",
             ));
+        }
+        let log_time = self.published.borrow().logged_unix_ms;
+        if period.from() >= log_time {
+            let (from, now) = (wording::time(period.from()), wording::time(log_time));
+            return Err(Status::invalid_argument(format!(
+                "the period begins at {from}, and the log's time is {now}: nothing of it is in the log yet"
+            )));
         }
         let basis = self.reader.signed_checkpoint().checkpoint().clone();
         let (reader, parameters) = (self.reader.clone(), self.parameters.clone());

@@ -175,6 +175,7 @@ impl Verifier {
             wanted: wanted.clone(),
             config: config.clone(),
             parameters: config.load().parameters.clone(),
+            published: published.clone(),
         };
         let answers = Answers::default();
         let standings = Standings::default();

@@ -5,6 +5,7 @@ mod fleet;
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc};
 
 use affiant_judge::{Finding, Judge, Rule, Severity, Stands, accounting::ClassUse};
+use affiant_proto::authority::APPROVERS;
 use arc_swap::ArcSwap;
 pub use fleet::{Behind, Fleet, Seen, Silent, Worst};
 use serde::Serialize;
@@ -95,6 +96,8 @@ pub struct Summary {
     pub policy: PolicyLook,
     /// Open findings by severity.
     pub open_findings: BTreeMap<Severity, usize>,
+    /// Persons among the officers whose keys are trusted.
+    pub officers: usize,
     /// Certificates.
     pub certificates: Certificates,
     /// Statements that wait for the writer.
@@ -225,6 +228,7 @@ impl StatusSource {
             fleet: self.fleet(now),
             policy,
             open_findings: by_severity(&findings),
+            officers: self.gate.authorities.borrow().persons(),
             certificates: Certificates {
                 ca_days_left: self
                     .credentials
@@ -285,6 +289,14 @@ impl StatusSource {
             .map(|witness| (witness.called(), answers.get(&witness.called()).cloned()))
             .collect()
     }
+}
+
+/// Says that too few persons are left to approve anything.
+pub fn too_few(left: usize) -> String {
+    format!(
+        "{left} of {APPROVERS} persons who are due have officers' keys that are trusted: nobody is admitted and \
+         nothing approved any more, and only a new log helps"
+    )
 }
 
 /// Orders states from the gravest; what is not known may be worse than what wants attention.
@@ -364,6 +376,9 @@ fn judged(summary: &Summary, contradicted: bool, uptime_ms: u64, now: u64) -> Ve
         let why = format!("{pending} hosts wait for approval: `host list`");
         say(State::Attention, why);
     }
+    if summary.officers < APPROVERS {
+        say(State::Attention, too_few(summary.officers));
+    }
     match summary.certificates.ca_days_left {
         None => say(
             State::Unknown,
@@ -427,6 +442,7 @@ mod tests {
             fleet: Fleet::default(),
             policy: PolicyLook::default(),
             open_findings: BTreeMap::from([(Severity::Critical, 3)]),
+            officers: 2,
             certificates: Certificates {
                 ca_days_left: Some(3_000),
                 server_days_left: 29,
@@ -443,6 +459,18 @@ mod tests {
         states
             .min_by_key(|state| rank(*state))
             .unwrap_or(State::Well)
+    }
+
+    #[test]
+    fn an_office_of_one_person_wants_attention() {
+        let alone = Summary {
+            officers: 1,
+            ..well()
+        };
+        let said = judged(&alone, false, 0, 0);
+        assert_eq!(said.len(), 1, "{said:?}");
+        assert_eq!(said[0].0, State::Attention);
+        assert!(said[0].1.starts_with("1 of 2 persons"), "{said:?}");
     }
 
     #[test]

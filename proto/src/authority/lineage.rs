@@ -13,7 +13,7 @@ use crate::{
     v1,
 };
 
-use super::approval::Approver;
+use super::officers::Approver;
 
 /// The generations of a log, oldest first; at least one.
 #[derive(Clone, Debug)]
@@ -106,7 +106,7 @@ pub enum BadSuccession {
     #[error("it keeps everything and names two roots of size {0}")]
     TwoRoots(u64),
     /// Not enough officers.
-    #[error("two officers must approve it, and {0} did whose keys are trusted")]
+    #[error("two officers who are two persons must approve it, and {0} did whose keys are trusted")]
     Approvals(usize),
 }
 

@@ -6,7 +6,9 @@
 //! certificates and which key signs the log follow from that order alone.
 
 mod approval;
+mod kinds;
 mod lineage;
+mod officers;
 mod revocation;
 
 #[cfg(test)]
@@ -20,11 +22,12 @@ use crate::{
     v1::{self, KeyUse},
 };
 
-pub use approval::{APPROVERS, Approver, officer_approval_bytes, succession_approval_bytes};
+pub use approval::{officer_approval_bytes, succession_approval_bytes};
 pub use lineage::{BadSuccession, Fate, Generation, Lineage, Opening};
+pub use officers::{APPROVERS, Approver, folded, persons};
 pub use revocation::{BadRevocation, KeyRevoked, Revocations, Revoked, Worth};
 
-use approval::Officers;
+use officers::{Officer, Officers};
 
 /// The chains of the operator and the officers, all of which rest on one genesis.
 #[derive(Clone, Debug)]
@@ -32,8 +35,8 @@ pub struct Authorities {
     genesis: Digest,
     body: v1::Genesis,
     operator: ChainState,
-    /// By chain, with the key that opened it.
-    officers: BTreeMap<Digest, (PublicKey, ChainState)>,
+    /// By chain.
+    officers: BTreeMap<Digest, Officer>,
     /// Every key that operator or officers ever had: a key has one use.
     had: BTreeSet<KeyId>,
     certifiers: Vec<Digest>,
@@ -80,7 +83,10 @@ pub enum Refused {
     #[error("cites another genesis than this log's")]
     Deployment,
     /// An officer whom neither genesis nor two officers admitted.
-    #[error("officer {0} is neither named by the genesis nor admitted by two officers")]
+    #[error(
+        "officer {0} is neither named by the genesis nor admitted, with this key and under this name, by \
+         two officers who are two persons"
+    )]
     Officer(String),
     /// A key that operator or officers have or had.
     #[error("key {0} has or had another use here; make a new one")]
@@ -164,17 +170,29 @@ impl Authorities {
 
     /// An officer's chain.
     pub fn officer(&self, chain: &Digest) -> Option<&ChainState> {
-        self.officers.get(chain).map(|(_, state)| state)
+        self.officers.get(chain).map(|officer| &officer.state)
     }
 
     /// Every officer's chain, by chain.
     pub fn officers(&self) -> impl Iterator<Item = &ChainState> {
-        self.officers.values().map(|(_, state)| state)
+        self.officers.values().map(|officer| &officer.state)
     }
 
     /// The key that opened an officer's chain: the one that the genesis, or two officers, named.
     pub fn opened_by(&self, chain: &Digest) -> Option<&PublicKey> {
-        self.officers.get(chain).map(|(key, _)| key)
+        self.officers.get(chain).map(|officer| &officer.first)
+    }
+
+    /// The keys that an officer gave up, oldest first.
+    pub fn former_keys(&self, chain: &Digest) -> &[KeyId] {
+        let officer = self.officers.get(chain);
+        officer.map_or(&[], |officer| &officer.former)
+    }
+
+    /// Counts the persons among the officers whose keys are trusted. With fewer than [`APPROVERS`]
+    /// nobody is admitted and nothing is approved any more.
+    pub fn persons(&self) -> usize {
+        persons(&self.whoever_may_approve().all())
     }
 
     /// Tells whether `chain` is the operator's or an officer's.
@@ -220,7 +238,7 @@ impl Authorities {
             return self.admit_officer(statement);
         };
         if chain == self.genesis {
-            if !operators(statement.body()) {
+            if !kinds::operators(statement.body()) {
                 return Err(Refused::Kind(statement.kind().name()));
             }
             if let Body::Succession(body) = statement.body().clone() {
@@ -229,13 +247,13 @@ impl Authorities {
         } else if !self.officers.contains_key(&chain) {
             let due = self.genesis;
             return Err(Broken::OtherChain { due, got: chain }.into());
-        } else if !officers(statement.body()) {
+        } else if !kinds::officers(statement.body()) {
             return Err(Refused::Kind(statement.kind().name()));
         } else {
             self.revocations.trusts(KeyUse::Officer, &statement.key())?;
         }
         let state = match self.officers.get(&chain) {
-            Some((_, officer)) => officer,
+            Some(officer) => &officer.state,
             None => &self.operator,
         };
         let mut next = state.clone();
@@ -253,7 +271,14 @@ impl Authorities {
             _ => {}
         }
         match self.officers.get_mut(&chain) {
-            Some((_, officer)) => *officer = next,
+            Some(officer) => {
+                if officer.state.key() != next.key() {
+                    officer.former.push(officer.state.key().id());
+                    let named = officers::named(&self.body.officers, next.key());
+                    officer.names.extend(named);
+                }
+                officer.state = next;
+            }
             None => self.operator = next,
         }
         Ok(Act { verified })
@@ -296,8 +321,9 @@ impl Authorities {
             &succession_approval_bytes(self.genesis, body),
             &body.approvals,
         );
-        if approvers.len() < APPROVERS {
-            return Err(BadSuccession::Approvals(approvers.len()).into());
+        let persons = persons(&approvers);
+        if persons < APPROVERS {
+            return Err(BadSuccession::Approvals(persons).into());
         }
         let generation = self.lineage.next(index, body, approvers)?;
         let key = PublicKey::ed25519(&body.operator_key).map_err(Broken::Key)?;
@@ -321,28 +347,39 @@ impl Authorities {
         }
         let (state, verified) = ChainState::open(statement)?;
         let named = self.body.officers.iter().any(|named| named.key == body.key);
-        let bytes = officer_approval_bytes(self.genesis, &body.key);
-        if !named && self.approvers(&bytes, &body.approvals).len() < APPROVERS {
+        let bytes = officer_approval_bytes(self.genesis, &body.key, &body.name);
+        if !named && persons(&self.approvers(&bytes, &body.approvals)) < APPROVERS {
             return Err(Refused::Officer(body.name));
         }
         let key = state.key().clone();
         self.revocations.trusts(KeyUse::Officer, &key.id())?;
         // The same opening twice would be a second chain of one key: the first stands.
-        if self.officers.values().any(|(first, _)| *first == key) {
+        if self.officers.values().any(|other| other.first == key) {
             return Err(Broken::Past { due: 1, got: 0 }.into());
         }
         self.spend(key.id())?;
-        self.officers.insert(state.chain(), (key, state));
+        let mut names: BTreeSet<String> = officers::named(&self.body.officers, &key).collect();
+        names.insert(folded(&body.name));
+        let officer = Officer {
+            first: key,
+            former: Vec::new(),
+            names,
+            state,
+        };
+        self.officers.insert(officer.state.chain(), officer);
         Ok(Act { verified })
     }
 
     fn approvers(&self, bytes: &[u8], approvals: &[v1::OfficerApproval]) -> Vec<Approver> {
-        let officers = Officers {
+        self.whoever_may_approve().over(bytes, approvals)
+    }
+
+    fn whoever_may_approve(&self) -> Officers<'_> {
+        Officers {
             open: &self.officers,
-            named: &self.body.officers,
+            listed: &self.body.officers,
             revocations: &self.revocations,
-        };
-        officers.over(bytes, approvals)
+        }
     }
 
     /// Takes note of a key that comes into use; it may not have been in use before.
@@ -362,40 +399,4 @@ pub fn certifier_id(certificate: Digest) -> KeyId {
         *byte = *from;
     }
     KeyId::new(id)
-}
-
-fn operators(body: &Body) -> bool {
-    matches!(
-        body,
-        Body::Clock(_)
-            | Body::Cosigned(_)
-            | Body::RollCall(_)
-            | Body::Fork(_)
-            | Body::HostEvent(_)
-            | Body::Hold(_)
-            | Body::Erasure(_)
-            | Body::Succession(_)
-            | Body::Revocation(_)
-            | Body::ReportIssued(_)
-            | Body::Observation(_)
-            | Body::Key(_)
-            | Body::Unknown(_)
-    )
-}
-
-fn officers(body: &Body) -> bool {
-    matches!(
-        body,
-        Body::TenantEvent(_)
-            | Body::BindingEvent(_)
-            | Body::Decision(_)
-            | Body::InventoryDeclaration(_)
-            | Body::Lease(_)
-            | Body::PolicyPack(_)
-            | Body::ListImport(_)
-            | Body::Revocation(_)
-            | Body::Hold(_)
-            | Body::Key(_)
-            | Body::Unknown(_)
-    )
 }

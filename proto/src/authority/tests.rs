@@ -82,9 +82,13 @@ impl World {
     }
 
     fn opening(&self, seed: u8, approvals: Vec<v1::OfficerApproval>) -> Statement {
+        self.opening_as(&format!("officer {seed}"), seed, approvals)
+    }
+
+    fn opening_as(&self, name: &str, seed: u8, approvals: Vec<v1::OfficerApproval>) -> Statement {
         let body = v1::Officer {
             genesis: self.it.genesis().as_bytes().to_vec(),
-            name: format!("officer {seed}"),
+            name: name.to_owned(),
             key: key(seed),
             approvals,
             ..Default::default()
@@ -124,6 +128,21 @@ impl World {
     }
 
     /// Keeps 3 of 9 entries, goes on as generation 2 under log key 12 and operator key 11.
+    /// Approvals of a key under a name.
+    fn admitting(&self, seed: u8, name: &str, by: &[u8]) -> Vec<v1::OfficerApproval> {
+        self.approve(
+            by,
+            &officer_approval_bytes(self.it.genesis(), &key(seed), name),
+        )
+    }
+
+    /// Has Ann and Bo admit a key under a name.
+    fn admitted(&mut self, seed: u8, name: &str) {
+        let approvals = self.admitting(seed, name, &[ANN, BO]);
+        let opening = self.opening_as(name, seed, approvals);
+        self.take(opening).unwrap();
+    }
+
     fn succession(&self) -> v1::Succession {
         v1::Succession {
             last: at(ORIGIN, 9),
@@ -509,15 +528,76 @@ fn the_operator_alone_changes_the_authority_and_not_to_a_revoked_one() {
 #[test]
 fn two_officers_admit_a_third_and_one_with_a_revoked_colleague_does_not() {
     let mut world = World::new();
-    let bytes = officer_approval_bytes(world.it.genesis(), &key(20));
-    let third = world.opening(20, world.approve(&[ANN, BO], &bytes));
-    let bytes = officer_approval_bytes(world.it.genesis(), &key(21));
-    let fourth = world.opening(21, world.approve(&[ANN, BO], &bytes));
+    let third = world.opening(20, world.admitting(20, "officer 20", &[ANN, BO]));
+    let fourth = world.opening(21, world.admitting(21, "officer 21", &[ANN, BO]));
     world.take(third).unwrap();
     world
         .operator(OPERATOR, revocation(KeyUse::Officer, id(BO), 0))
         .unwrap();
     assert_eq!(world.take(fourth).unwrap_err().code(), "officer");
+}
+
+#[test]
+fn two_keys_of_one_person_admit_nobody() {
+    let mut world = World::new();
+    let ann = format!(" Officer {ANN}\u{a0}");
+    world.admitted(20, &ann);
+    let refused = |world: &mut World, by: &[u8]| {
+        let opening = world.opening(30, world.admitting(30, "officer 30", by));
+        assert_eq!(world.take(opening).unwrap_err().code(), "officer");
+    };
+    refused(&mut world, &[ANN, 20]);
+    refused(&mut world, &[20, 20, ANN]);
+    // Nor do they where one of them has a new key.
+    let changed = change(world.chain(ANN), 13);
+    world.officer(ANN, changed).unwrap();
+    refused(&mut world, &[13, 20]);
+    // Her second key and another person's do.
+    let opening = world.opening(30, world.admitting(30, "officer 30", &[20, BO]));
+    world.take(opening).unwrap();
+}
+
+#[test]
+fn two_officers_without_a_name_are_one_person() {
+    let mut world = World::new();
+    world.admitted(20, "");
+    world.admitted(21, " ");
+    let opening = world.opening(30, world.admitting(30, "officer 30", &[20, 21]));
+    assert_eq!(world.take(opening).unwrap_err().code(), "officer");
+}
+
+#[test]
+fn who_was_approved_under_one_name_is_not_admitted_under_another() {
+    let mut world = World::new();
+    let ann = format!("officer {ANN}");
+    let approvals = world.admitting(20, &ann, &[ANN, BO]);
+    let opening = world.opening_as("somebody else", 20, approvals);
+    assert_eq!(world.take(opening).unwrap_err().code(), "officer");
+}
+
+#[test]
+fn two_keys_of_one_person_open_no_generation() {
+    let mut world = World::new();
+    world.admitted(20, &format!("officer {ANN}"));
+    let body = world.approved(world.succession(), &[ANN, 20]);
+    assert_eq!(world.operator(11, body).unwrap_err().code(), "succession");
+    let body = world.approved(world.succession(), &[20, BO]);
+    world.operator(11, body).unwrap();
+}
+
+#[test]
+fn persons_are_counted_by_the_keys_that_are_trusted() {
+    let mut world = World::new();
+    assert_eq!(world.it.persons(), 2);
+    world.admitted(20, &format!("officer {ANN}"));
+    assert_eq!(world.it.persons(), 2);
+    world.admitted(21, "officer 21");
+    assert_eq!(world.it.persons(), 3);
+    for (revoked, left) in [(ANN, 3), (20, 2), (BO, 1)] {
+        let body = revocation(KeyUse::Officer, id(revoked), 0);
+        world.operator(OPERATOR, body).unwrap();
+        assert_eq!(world.it.persons(), left);
+    }
 }
 
 #[test]

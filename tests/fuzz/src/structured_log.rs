@@ -146,10 +146,11 @@ fn said(
         1 => v1::Decision::default().into(),
         2 => {
             let key = 1 + choices.byte() % 11;
-            let approved = officer_approval_bytes(authorities.genesis(), &public(key));
+            let name = ["o", "p", "ann", ""][usize::from(choices.byte() % 4)];
+            let approved = officer_approval_bytes(authorities.genesis(), &public(key), name);
             let opening = v1::Officer {
                 genesis: authorities.genesis().as_bytes().to_vec(),
-                name: "o".into(),
+                name: name.into(),
                 key: public(key),
                 approvals: approvals(choices, &approved),
                 ..Default::default()

@@ -278,7 +278,7 @@ fn chains() -> Value {
     let after = crate::example::seal(after, chain.next_place(), 25_000, None, 6);
     chain.follow(after.clone()).unwrap();
     let genesis = example.genesis.digest();
-    let approval = officer_approval_bytes(genesis, &public(6));
+    let approval = officer_approval_bytes(genesis, &public(6), "cy");
     let old = example.chain_after(3).state().clone();
     let place = (old.chain(), old.sequence(), old.head());
     let again = reenrolment_bytes(genesis, place, signer(13).public_key());
@@ -325,6 +325,7 @@ fn chains() -> Value {
         "officer_approval": {
             "genesis": genesis.to_string(),
             "key": hex(public(6)),
+            "name": "cy",
             "bytes": hex(&approval),
             "signature_of_ann": hex(signer(3).sign(&approval).unwrap()),
             "signature_of_bo": hex(signer(4).sign(&approval).unwrap()),

@@ -25,6 +25,8 @@ pub(crate) struct Signed {
     pub(crate) first: u64,
     /// And of its last.
     pub(crate) last: u64,
+    /// And of the one before that.
+    pub(crate) before: Option<u64>,
     /// The key that its chain went on with.
     pub(crate) next: Option<KeyId>,
 }
@@ -42,13 +44,17 @@ impl Signers {
     /// Takes note of the statement at `index`, which `key` signed in `chain`.
     pub(crate) fn signed(&mut self, index: u64, chain: [u8; 32], key: KeyId) {
         if let Some(signed) = self.keys.get_mut(&key) {
-            signed.last = signed.last.max(index);
+            if index > signed.last {
+                signed.before = Some(signed.last);
+                signed.last = index;
+            }
             return;
         }
         let new = Signed {
             chain,
             first: index,
             last: index,
+            before: None,
             next: None,
         };
         self.keys.insert(key, new);
@@ -114,6 +120,7 @@ mod tests {
         );
         let new = signers.by(&[2; 16]).unwrap();
         assert_eq!((new.first, new.last, new.next), (9, 12, None));
+        assert_eq!((old.before, new.before), (Some(3), Some(9)));
         assert_eq!(signers.by(&[3; 16]), None);
     }
 

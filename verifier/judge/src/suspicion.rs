@@ -64,11 +64,16 @@ impl Judge {
             // These open connections and sign no statement.
             KeyUse::Tls | KeyUse::Ca | KeyUse::Unspecified => return,
         };
-        if first > signed.last {
+        // The revocation itself is nothing that somebody who leaves need answer for.
+        let last = match signed.last == index {
+            true => signed.before,
+            false => Some(signed.last),
+        };
+        let Some(last) = last.filter(|last| first <= *last) else {
             return;
-        }
+        };
         let touched = match usage {
-            KeyUse::Officer => self.doubt(index, signed.chain, (first, signed.last)),
+            KeyUse::Officer => self.doubt(index, signed.chain, (first, last)),
             _ => Vec::new(),
         };
         let span = (self.signers.logged_ms(first), self.clock_ms);
@@ -81,8 +86,7 @@ impl Judge {
         };
         let mut episode = Episode::new((first, index), span, self.clock_ms, 1);
         let detail = format!(
-            "log indices {first} to {} were signed by key {}, revoked from {}{}",
-            signed.last,
+            "log indices {first} to {last} were signed by key {}, revoked from {}{}",
             KeyId::new(key),
             revocation.from_index,
             quoted(&revocation.reason)

@@ -260,6 +260,35 @@ fn statements_of_a_revoked_key_are_suspect_from_the_index_named_and_not_before()
     assert_eq!(findings, [], "all that it signed stands");
 }
 
+#[test]
+fn an_officer_who_ends_his_own_key_is_no_suspect_for_saying_so() {
+    let key = KeyId::new([9; 16]);
+    let ended = |from: fn(u64) -> u64| {
+        let mut log = Log::new(&MODELS);
+        log.officer([9; 32], "leaver");
+        let first = log.index;
+        log.judge.signed(first, [9; 32], key);
+        log.tick(1_000);
+        let index = log.next();
+        log.judge.signed(index, [9; 32], key);
+        let revocation = v1::Revocation {
+            key_id: key.as_bytes().to_vec(),
+            from_index: from(index),
+            r#use: v1::KeyUse::Officer.into(),
+            reason: "left".into(),
+            ..Default::default()
+        };
+        log.judge.revocation(index, &revocation);
+        (first, log.findings())
+    };
+    assert_eq!(ended(|index| index).1, []);
+    assert_eq!(ended(|index| index - 1).1, [], "a clock stands between");
+    let (first, findings) = ended(|_| 0);
+    assert_eq!(findings.len(), 1, "{findings:?}");
+    let said = format!("log indices {first} to {first} were");
+    assert!(findings[0].details[0].starts_with(&said), "{findings:?}");
+}
+
 const HOUR: u64 = 3_600_000;
 
 /// Every device is unobserved for one interval, for `reason`.

@@ -158,7 +158,7 @@ fn a_succession_by_officers_whom_the_reader_does_not_know_leaves_it_open() {
     let other = support::hex(&support::key(99));
     let strange = affiant_report::Trust::parse(&text.replace(&ben, &other)).unwrap();
     let verdict = verify(&bundle, Some(&strange), None).unwrap();
-    assert!(detail(&verdict, "generations").contains("approved by 1 officers"));
+    assert!(detail(&verdict, "generations").contains("approved by 1 of two persons"));
 }
 
 #[test]

@@ -1,20 +1,14 @@
-//! `key …`, and what officers do with their own keys. Officers sign here, in the client.
+//! `key …`: the keys of the deployment, and their end.
 
-use std::{path::Path, process::ExitCode};
+use std::process::ExitCode;
 
-use affiant_proto::{
-    Digest, Signer as _, authority::officer_approval_bytes, chain::key_change_bytes, v1,
-};
+use affiant_proto::v1;
 
-use super::{Context, Failure, indices, listing, officer};
+use super::{Context, Failure, admission, indices, listing};
 use crate::{
     cli::{Key, RevokedUse, Rotate},
-    keyfile::{self, OfficerKey},
     rpc::admin::{self as rpc, list_request::What},
 };
-
-/// First word of an approval file.
-const APPROVAL: &str = "affiant-officer-approval";
 
 pub(super) async fn run(context: &Context, command: Key) -> Result<ExitCode, Failure> {
     match command {
@@ -81,188 +75,37 @@ async fn revoke(
              hosts renew with their record key by themselves",
         ),
     };
+    let key_id = key_id("--key", key)?;
+    let mut client = context.client().await?;
+    if used == v1::KeyUse::Officer {
+        admission::known(&mut client, &key_id).await?;
+    }
     let request = rpc::RevokeRequest {
         r#use: used.into(),
-        key_id: key_id(key)?,
+        key_id,
         from_index,
         reason,
     };
-    let mut client = context.client().await?;
     let logged = client.calls().revoke(request).await?.into_inner();
     println!("logged at {}\n{follows}", indices(&logged.indices));
     println!("what it signed from that index until now stands as suspect: see `findings`");
-    Ok(ExitCode::SUCCESS)
-}
-
-pub(super) async fn rotate_officer(
-    context: &Context,
-    key: &Path,
-    new: &Path,
-) -> Result<ExitCode, Failure> {
-    let (name, old) = officer(key)?;
-    let (_, signer) = officer(new)?;
-    let mut client = context.client().await?;
-    let head = head(&mut client, &old).await?;
-    let chain = opened(&head, &name)?;
-    let previous = digest(&head.head)?;
-    let sequence = head.sequence.saturating_add(1);
-    let bytes = key_change_bytes(chain, sequence, previous, signer.public_key());
-    let change = v1::Key {
-        header: None,
-        new_key: signer.public_key().as_bytes().to_vec(),
-        proof: signer.sign(&bytes).map_err(Failure::io)?.to_vec(),
-        ca: Vec::new(),
-    };
-    let logged = client
-        .sign_and_submit(&name, &old, vec![change.into()], &context.clock)
-        .await?;
-    println!(
-        "{} signs with {} from here on, logged at {}; the old key may be destroyed",
-        name.name,
-        new.display(),
-        indices(&logged)
-    );
-    Ok(ExitCode::SUCCESS)
-}
-
-pub(super) async fn revoke_officer(
-    context: &Context,
-    key: &Path,
-    revoked: &str,
-    from_index: Option<u64>,
-    reason: String,
-) -> Result<ExitCode, Failure> {
-    let (name, signer) = officer(key)?;
-    let mut client = context.client().await?;
-    let from_index = match from_index {
-        Some(index) => index,
-        None => client.log_size().await?,
-    };
-    let body = v1::Revocation {
-        header: None,
-        key_id: key_id(revoked)?,
-        from_index,
-        reason,
-        r#use: v1::KeyUse::Officer.into(),
-    };
-    let logged = client
-        .sign_and_submit(&name, &signer, vec![body.into()], &context.clock)
-        .await?;
-    println!(
-        "{} revoked {revoked} from index {from_index}, logged at {}",
-        name.name,
-        indices(&logged)
-    );
-    println!("what it approved from there on no longer permits anything; see `findings`");
-    Ok(ExitCode::SUCCESS)
-}
-
-pub(super) async fn approve_officer(
-    context: &Context,
-    candidate: &Path,
-    key: &Path,
-    out: &Path,
-) -> Result<ExitCode, Failure> {
-    let (name, signer) = officer(key)?;
-    let candidate = OfficerKey::read(candidate)?;
-    let mut client = context.client().await?;
-    let head = head(&mut client, &signer).await?;
-    let genesis = digest(&head.genesis)?;
-    // Who has not signed anything yet is known by the key that the genesis names.
-    let own = match head.chain.is_empty() {
-        true => signer.public_key().as_bytes().to_vec(),
-        false => head.chain,
-    };
-    let bytes = officer_approval_bytes(genesis, candidate.key.as_bytes());
-    let signature = signer.sign(&bytes).map_err(Failure::io)?;
-    let line = format!(
-        "{APPROVAL} {} {} {}\n",
-        hex(candidate.key.as_bytes()),
-        hex(&own),
-        hex(&signature)
-    );
-    keyfile::create_public(out, line.as_bytes())?;
-    println!(
-        "{} approved {} ({:?}) in {}; with a second one he is added by `officer add`",
-        name.name,
-        candidate.name,
-        candidate.key,
-        out.display()
-    );
-    Ok(ExitCode::SUCCESS)
-}
-
-pub(super) async fn add_officer(
-    context: &Context,
-    key: &Path,
-    approvals: &[std::path::PathBuf],
-) -> Result<ExitCode, Failure> {
-    let (name, signer) = officer(key)?;
-    let own = hex(signer.public_key().as_bytes());
-    let mut read = Vec::with_capacity(approvals.len());
-    for path in approvals {
-        let text = keyfile::read_text(path)?;
-        let wrong = |what: &str| Failure::usage(format!("{}: {what}", path.display()));
-        let words: Vec<&str> = text.split_whitespace().collect();
-        let [APPROVAL, candidate, officer, signature] = words.as_slice() else {
-            return Err(wrong("is no approval by `officer approve`"));
-        };
-        if *candidate != own {
-            return Err(wrong("approves another key than --key"));
-        }
-        let parse = |text: &str| unhex(text).ok_or_else(|| wrong("is damaged"));
-        read.push(v1::OfficerApproval {
-            officer: parse(officer)?,
-            signature: parse(signature)?,
-        });
+    if used == v1::KeyUse::Officer {
+        admission::warn_of_too_few(&mut client).await?;
     }
-    let mut client = context.client().await?;
-    let logged = client
-        .open_officer(&name, &signer, read, &context.clock)
-        .await?;
-    println!(
-        "{} is an officer, logged at {}",
-        name.name,
-        indices(&logged)
-    );
     Ok(ExitCode::SUCCESS)
 }
 
-async fn head(
-    client: &mut crate::client::Client,
-    signer: &affiant_proto::Ed25519Signer,
-) -> Result<rpc::OfficerHeadReply, Failure> {
-    let request = rpc::OfficerHeadRequest {
-        key: signer.public_key().as_bytes().to_vec(),
-    };
-    Ok(client.calls().officer_head(request).await?.into_inner())
+/// Reads a key's identifier, given as `flag`.
+pub(super) fn key_id(flag: &str, text: &str) -> Result<Vec<u8>, Failure> {
+    let id = unhex(text).filter(|id| id.len() == 16);
+    id.ok_or_else(|| Failure::usage(format!("{flag}: `{text}` is not 32 hexadecimal digits")))
 }
 
-fn opened(head: &rpc::OfficerHeadReply, name: &OfficerKey) -> Result<Digest, Failure> {
-    if head.chain.is_empty() {
-        return Err(Failure::usage(format!(
-            "{} has not signed anything with this key, or it was given up: `officer list`",
-            name.name
-        )));
-    }
-    digest(&head.chain)
-}
-
-fn digest(bytes: &[u8]) -> Result<Digest, Failure> {
-    Digest::try_from(bytes).map_err(|_| Failure::io("the server's answer holds no digest"))
-}
-
-fn key_id(text: &str) -> Result<Vec<u8>, Failure> {
-    unhex(text)
-        .filter(|id| id.len() == 16)
-        .ok_or_else(|| Failure::usage(format!("--key: `{text}` is not 32 hexadecimal digits")))
-}
-
-fn hex(bytes: &[u8]) -> String {
+pub(super) fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn unhex(text: &str) -> Option<Vec<u8>> {
+pub(super) fn unhex(text: &str) -> Option<Vec<u8>> {
     if !text.len().is_multiple_of(2) || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
         return None;
     }

@@ -1,5 +1,6 @@
 //! The commands beside `serve`: clients of the running server.
 
+mod admission;
 mod asking;
 mod backups;
 mod bulk;
@@ -144,7 +145,7 @@ impl Context {
 pub fn without_config(cli: &Cli) -> Option<Result<ExitCode, Failure>> {
     match &cli.command {
         Command::Init(options) => Some(make(options, cli)),
-        Command::Officer(Officer::New { name, out }) => Some(officers::new(name, out)),
+        Command::Officer(Officer::New { name, out }) => Some(admission::new(name, out)),
         Command::CheckConfig => Some(check_config(cli)),
         Command::Policy(command) => policy::alone(command),
         Command::Lists(Lists::Pairs(options)) => Some(lists::pairs(options)),
@@ -235,26 +236,7 @@ pub async fn run(command: Command, context: Context) -> Result<ExitCode, Failure
             let until = until.map(|text| ends(&text, &context.clock)).transpose()?;
             change_host(&context, change, v1::HostEventKind::Maintenance, until).await
         }
-        Command::Officer(Officer::Approve {
-            candidate,
-            key,
-            out,
-        }) => keys::approve_officer(&context, &candidate, &key, &out).await,
-        Command::Officer(Officer::Add { key, approvals }) => {
-            keys::add_officer(&context, &key, &approvals).await
-        }
-        Command::Officer(Officer::Rotate { key, new }) => {
-            keys::rotate_officer(&context, &key, &new).await
-        }
-        Command::Officer(Officer::Revoke {
-            key,
-            revoked,
-            from_index,
-            reason,
-        }) => keys::revoke_officer(&context, &key, &revoked, from_index, reason).await,
-        Command::Officer(Officer::List(options)) => {
-            listing::list(&context, What::Officers, options.json).await
-        }
+        Command::Officer(command) => admission::run(&context, command).await,
         Command::Tenant(command) => tenant(&context, command).await,
         Command::Hold(command) => holds::run(&context, command).await,
         Command::Party(ListOnly::List(options)) => {
@@ -290,10 +272,7 @@ pub async fn run(command: Command, context: Context) -> Result<ExitCode, Failure
         Command::Restore(options) => backups::restore(&context, &options),
         Command::Succession(command) => succession::run(&context, &command),
         // Dispatched before a client is made.
-        Command::Init(_)
-        | Command::Serve(_)
-        | Command::CheckConfig
-        | Command::Officer(Officer::New { .. }) => {
+        Command::Init(_) | Command::Serve(_) | Command::CheckConfig => {
             Err(Failure::usage("this command runs without a server"))
         }
     }

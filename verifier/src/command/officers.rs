@@ -9,7 +9,6 @@ use super::{Context, Failure, indices, officer};
 use crate::{
     cli::TenantChange,
     dossier_file::{self, BadFile},
-    keyfile::OfficerKey,
     rpc::admin::{self as rpc, list_request::What},
 };
 
@@ -19,20 +18,6 @@ pub(super) enum Act {
     Approve(Option<String>),
     Reject,
     State(v1::TenantState),
-}
-
-pub(super) fn new(name: &str, out: &Path) -> Result<ExitCode, Failure> {
-    let made = OfficerKey::create(name, out).map_err(|error| match error {
-        crate::keyfile::KeyFileError::Content { .. } => Failure::usage(error),
-        other => other.into(),
-    })?;
-    println!(
-        "made {} (private, keep it) and {}",
-        out.display(),
-        out.with_extension("pub").display()
-    );
-    println!("key  {:?}", made.key);
-    Ok(ExitCode::SUCCESS)
 }
 
 pub(super) async fn apply(context: &Context, file: &Path, key: &Path) -> Result<ExitCode, Failure> {

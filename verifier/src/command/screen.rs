@@ -367,6 +367,7 @@ mod tests {
             ],
             log_size: 1_200,
             judged: 1_197,
+            officers: 2,
             hosts: 5,
             findings: 7,
             log: Log {

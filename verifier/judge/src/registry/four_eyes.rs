@@ -11,7 +11,10 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use affiant_proto::v1::{self, EdgeKind, tenant_event::Body};
+use affiant_proto::{
+    authority::folded,
+    v1::{self, EdgeKind, tenant_event::Body},
+};
 
 use super::Registry;
 use crate::{
@@ -56,12 +59,8 @@ pub(crate) fn identifiers(party: &v1::Party) -> impl Iterator<Item = String> + '
     let all = party.identifiers.iter();
     let officers = all.filter(|id| id.scheme.trim().eq_ignore_ascii_case(OFFICER));
     officers
-        .map(|id| fold(&id.value))
+        .map(|id| folded(&id.value))
         .filter(|id| !id.is_empty())
-}
-
-fn fold(text: &str) -> String {
-    text.trim().to_lowercase()
 }
 
 impl Registry {
@@ -72,9 +71,9 @@ impl Registry {
         keys: impl Iterator<Item = String>,
         names: impl Iterator<Item = String>,
     ) {
-        let named = |name: String| Some(fold(&name)).filter(|name| !name.is_empty());
-        let names: BTreeSet<String> = names.filter_map(named).collect();
-        let known_as = keys.map(|key| fold(&key)).chain(names.iter().cloned());
+        // Those without a name are one person, as where officers are admitted.
+        let names: BTreeSet<String> = names.map(|name| folded(&name)).collect();
+        let known_as = keys.map(|key| folded(&key)).chain(names.iter().cloned());
         self.eyes.known_as.insert(chain, known_as.collect());
         self.eyes.names.insert(chain, names);
     }

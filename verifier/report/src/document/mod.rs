@@ -170,6 +170,9 @@ pub struct Completeness {
     pub whole_from: u64,
     /// … to this one.
     pub whole_to: u64,
+    /// The log's time where the evidence ends, within the period, milliseconds since 1970: nothing
+    /// later is in the report. None where the log's time does not reach the period.
+    pub shown_until_unix_ms: Option<u64>,
     /// Usage records of the period.
     pub records: u64,
     /// Lines that are not shown.
@@ -259,6 +262,8 @@ impl Document {
                 entries: reading.entries(),
                 whole_from: reading.span().0,
                 whole_to: reading.span().1.unwrap_or(claim.size.saturating_sub(1)),
+                shown_until_unix_ms: Some(reading.judge().now_unix_ms().min(claim.period.to()))
+                    .filter(|until| *until > claim.period.from()),
                 records: figures.records,
                 lines_withheld: figures.lines_withheld,
                 lines_lost: figures.lines_lost,

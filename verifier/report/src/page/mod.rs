@@ -87,6 +87,7 @@ fn write_page(
         )?,
     }
     writeln!(out, "</header>")?;
+    unfinished(out, document)?;
     recorded(out, document)?;
     figures::tiles(out, document)?;
     statements(out, document)?;
@@ -101,6 +102,24 @@ fn write_page(
     remarks(out, document)?;
     verifying(out, document, report)?;
     writeln!(out, "</body>\n</html>")
+}
+
+/// Says in the open where the log does not reach the period's end.
+fn unfinished(out: &mut String, document: &Document) -> fmt::Result {
+    match document.completeness.shown_until_unix_ms {
+        Some(until) if until >= document.period.to() => Ok(()),
+        Some(until) => writeln!(
+            out,
+            "<p class=\"warn\"><b>The period was not over.</b> The log's time was {}: nothing later is in this \
+             report, and it says nothing of it.</p>",
+            utc(until)
+        ),
+        None => writeln!(
+            out,
+            "<p class=\"warn\"><b>The period had not begun.</b> The log's time had not come to it: this report says \
+             nothing of it.</p>"
+        ),
+    }
 }
 
 /// Says in the open when figures were not measured on devices.

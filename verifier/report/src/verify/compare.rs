@@ -11,6 +11,7 @@ use super::{
     small,
 };
 use crate::{
+    calendar::utc,
     differ::differ,
     document::{Claim, Document},
     files::{self, Files},
@@ -34,6 +35,7 @@ pub(super) fn figures(
         .to_json()
         .map_err(|bad| checks.broken("figures", bad.to_string()))?;
     let records = document.completeness.records;
+    period(checks, &document);
     checks.judged = Some(Judged {
         findings: document.findings.clone(),
         lines_withheld: document.completeness.lines_withheld,
@@ -87,6 +89,27 @@ pub(super) fn figures(
         "report.html and VERIFY.md say what report.json says",
     );
     Ok(())
+}
+
+/// Says how far into the period the evidence comes.
+fn period(checks: &mut Checks, document: &Document) {
+    let (from, to) = (utc(document.period.from()), utc(document.period.to()));
+    match document.completeness.shown_until_unix_ms {
+        Some(until) if until >= document.period.to() => {
+            checks.fine("period", format!("from {from} to {to}, all of it"));
+        }
+        Some(until) => checks.fine(
+            "period",
+            format!(
+                "from {from} to {to}, and the log's time was {} then: nothing is said of what came later",
+                utc(until)
+            ),
+        ),
+        None => checks.unknown(
+            "period",
+            format!("from {from} to {to}, to which the log's time had not come: nothing is said of it"),
+        ),
+    }
 }
 
 /// Says where a report departs from its evidence.

@@ -2,7 +2,7 @@
 
 use affiant_proto::{
     Authorities, Digest, PublicKey,
-    authority::{APPROVERS, Approver, Worth},
+    authority::{APPROVERS, Approver, Worth, persons},
     tlog::NoteKey,
     v1,
 };
@@ -79,12 +79,12 @@ pub(super) fn generations(
         let known = approvers
             .iter()
             .filter(|approver| speaks(authorities, trust, opening.index(), approver));
-        let known = known.count();
+        let known = persons(known);
         let origin = generation.origin();
         if known < APPROVERS {
             strange.push(format!(
-                "{origin}, approved by {known} officers whom you trust and whose keys were not \
-                 revoked from before"
+                "{origin}, approved by {known} of two persons whom you trust as officers and whose keys \
+                 were not revoked from before"
             ));
         }
         told.push(format!(
@@ -98,7 +98,7 @@ pub(super) fn generations(
         checks.unknown(
             "generations",
             format!(
-                "two officers must open a generation: {}; compare their keys by another channel",
+                "two officers who are two persons must open a generation: {}; compare their keys by another channel",
                 strange.join("; ")
             ),
         );
