@@ -167,9 +167,6 @@ pub enum NoEffect {
     /// One without a reason.
     #[error("decision on finding {0} gives no reason")]
     NoReason(String),
-    /// One of too many.
-    #[error("decision on finding {0} is one of too many, and is not taken")]
-    TooMany(String),
     /// A pack that cannot be read.
     #[error("policy pack {pack} is not judged: {fault}")]
     Pack {
@@ -219,6 +216,8 @@ pub(crate) struct Approval {
     changes: Vec<Change>,
     opinions: BTreeMap<[u8; 32], Opinion>,
     approved: Option<Digest>,
+    /// The dossier under an approval that stands until what was dated ahead takes effect, and when that is.
+    ending: Option<(Digest, u64)>,
 }
 
 impl Approval {
@@ -229,6 +228,13 @@ impl Approval {
     /// The dossier under a standing approval.
     pub(crate) fn approved(&self) -> Option<Digest> {
         self.approved
+    }
+
+    /// The same, or that under an approval which ends later than an instant: as long as it permits
+    /// anything, it lapses with its dossier.
+    pub(crate) fn watched(&self, instant_ms: u64) -> Option<Digest> {
+        let ending = self.ending.filter(|(_, end)| *end > instant_ms);
+        self.approved.or(ending.map(|(dossier, _)| dossier))
     }
 
     /// Takes a change of state by one officer: everything but approval.
@@ -299,10 +305,11 @@ impl Approval {
             conditional,
             effective_ms,
         };
-        let before = self.opinions.insert(officer, opinion);
+        // Before it is kept: whoever is tied to the tenant was asked of the dossier as it stands.
         if decision.dossier != dossier.as_bytes() {
             return Err(NoEffect::OtherDossier(decision.tenant.clone()));
         }
+        let before = self.opinions.insert(officer, opinion);
         let agreed = self
             .opinions
             .iter()
@@ -343,12 +350,18 @@ impl Approval {
         };
         self.changes.push(change);
         self.approved = Some(dossier);
+        self.ending = None;
         Ok(())
     }
 
     /// Ends a standing approval whose dossier is no longer the one that was approved. It works
-    /// from inclusion: what was used before was used under an approval that stood.
+    /// from inclusion, whenever the change takes effect: what was used before was used under an approval
+    /// that stood, and what comes is not what anybody approved.
     pub(crate) fn lapse(&mut self, stamp: Stamp) {
+        let stamp = Stamp {
+            effective_ms: stamp.logged_ms,
+            ..stamp
+        };
         let reason = "the dossier changed after it was approved".to_owned();
         self.restrict(stamp, false, "under_review", Vec::new(), reason);
     }
@@ -393,8 +406,27 @@ impl Approval {
     }
 
     /// The same, with the change that makes it so; of an approval in doubt, the approval.
+    ///
+    /// Only what was approved can expire: an expiry of anything else changes nothing, for a use without
+    /// an approval is no less grave because somebody says that one ran out.
     pub(crate) fn governing(&self, at: Moment) -> (Vetting, Option<&Change>) {
-        let works = |change: &&Change| change.from_unix_ms <= at.instant_ms;
+        let (vetting, change) = self.unexpired(at);
+        let expired = self.changes.iter().rev().find(|change| {
+            let known = change.index < at.index || change.index < at.known_before;
+            change.state == EXPIRED && known && change.from_unix_ms <= at.instant_ms
+        });
+        let before = change.map_or(0, |change| change.index);
+        match expired.filter(|expired| expired.index > before) {
+            Some(expired) if !matches!(vetting, Vetting::Not(_)) => {
+                (Vetting::Expired, Some(expired))
+            }
+            _ => (vetting, change),
+        }
+    }
+
+    fn unexpired(&self, at: Moment) -> (Vetting, Option<&Change>) {
+        let works =
+            |change: &&Change| change.from_unix_ms <= at.instant_ms && change.state != EXPIRED;
         let later = self.changes.iter().rev().filter(works).find(|change| {
             change.reaches_back && change.index >= at.index && change.index < at.known_before
         });
@@ -448,16 +480,22 @@ impl Approval {
         officers: Vec<[u8; 32]>,
         reason: String,
     ) {
+        let from_unix_ms = match reaches_back {
+            true => stamp.effective_ms,
+            false => stamp.permits_from(),
+        };
         self.opinions.clear();
+        let watched = self.watched(stamp.logged_ms);
         self.approved = None;
+        let ahead = from_unix_ms > stamp.logged_ms;
+        let ends = self
+            .ending
+            .map_or(from_unix_ms, |(_, end)| end.min(from_unix_ms));
+        self.ending = watched.filter(|_| ahead).map(|dossier| (dossier, ends));
         self.changes.push(Change {
             index: stamp.index,
             logged_unix_ms: stamp.logged_ms,
-            from_unix_ms: if reaches_back {
-                stamp.effective_ms
-            } else {
-                stamp.permits_from()
-            },
+            from_unix_ms,
             reaches_back,
             state,
             officers: officers.iter().map(hex).collect(),
@@ -470,10 +508,12 @@ impl Approval {
     }
 }
 
+/// The state of what was approved and ran out.
+const EXPIRED: &str = "expired";
+
 /// What a change allows at a moment.
 fn allows(change: &Change, at: Moment) -> Vetting {
     match &change.terms {
-        None if change.state == "expired" => Vetting::Expired,
         None => Vetting::Not(change.state),
         Some(terms)
             if terms
@@ -508,7 +548,7 @@ fn word(state: TenantState) -> &'static str {
         TenantState::ApprovedWithConditions => "approved_with_conditions",
         TenantState::Rejected => "rejected",
         TenantState::Suspended => "suspended",
-        TenantState::Expired => "expired",
+        TenantState::Expired => EXPIRED,
         TenantState::Closed => "closed",
     }
 }

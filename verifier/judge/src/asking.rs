@@ -91,13 +91,18 @@ impl Judge {
             })
             .collect();
         let unread = standing.screened.unread.iter();
-        let unread = unread.map(|list| format!("list {list}: its file is not at hand"));
+        let unread = unread.map(|list| {
+            format!("list {list}: the file of a version is not at hand or cannot be read")
+        });
+        let unstated = standing.screened.unstated.iter();
+        let unstated = unstated
+            .map(|party| format!("party {party}: nobody stated it, so it was not screened"));
         let headquarters = standing.unknown.iter();
         let headquarters = headquarters.map(|of| format!("headquarters of {of}"));
         Answer {
             allowed: against.is_empty(),
             against,
-            unknown: headquarters.chain(unread).collect(),
+            unknown: headquarters.chain(unread).chain(unstated).collect(),
             as_of_unix_ms: at.instant_ms,
         }
     }

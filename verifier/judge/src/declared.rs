@@ -161,24 +161,36 @@ impl Declared {
     ) -> Vec<Over> {
         let mut old = self.sites.remove(site).map(|site| site.devices);
         let mut new: BTreeMap<String, Entry> = BTreeMap::new();
+        let mut over = Vec::new();
         for device in devices.iter().take(MAX_DECLARED) {
             let names = names(&device.uuid, &device.serial);
             let key = called(&device.uuid, &device.serial);
             if names.is_empty() || new.contains_key(&key) {
                 continue;
             }
-            let kept = old.as_mut().and_then(|old| old.remove(&key));
+            let was = self.called_before(site, &names, &key);
+            let kept = old.as_mut().and_then(|old| old.remove(&was));
+            if let Some(kept) = kept
+                .as_ref()
+                .filter(|kept| was != key && kept.is_missing(since.ms, grace_ms))
+            {
+                over.push(kept.over(site, &was));
+            }
+            // Under other names it is looked for anew; missing it was from when it was.
+            let absent = match &kept {
+                Some(kept) if kept.holders.is_empty() => kept.absent,
+                _ => since,
+            };
             let kept = kept.filter(|kept| kept.names == names);
             let entry = kept.unwrap_or_else(|| Entry {
                 names,
                 model: String::new(),
                 holders: BTreeSet::new(),
-                absent: since,
+                absent,
             });
             let model = device.model.clone();
             new.insert(key, Entry { model, ..entry });
         }
-        let mut over = Vec::new();
         for (key, entry) in old.into_iter().flatten() {
             if entry.is_missing(since.ms, grace_ms) {
                 over.push(entry.over(site, &key));
@@ -198,6 +210,19 @@ impl Declared {
         let devices = new;
         self.sites.insert(site.to_owned(), Site { since, devices });
         over
+    }
+
+    /// What a site's device was called that has one of these names, as its last declaration spelt it.
+    fn called_before(&self, site: &str, names: &[Name], key: &str) -> String {
+        let places = names.iter().filter_map(|name| self.named.get(name));
+        let here = places.flatten().filter(|(of, _)| of == site);
+        let mut called: BTreeSet<&String> = here.map(|(_, called)| called).collect();
+        match called.contains(&key.to_owned()) {
+            true => key.to_owned(),
+            false => called
+                .pop_first()
+                .map_or_else(|| key.to_owned(), String::clone),
+        }
     }
 
     /// Takes what a host of a site has now. Gives what is over by it.

@@ -108,6 +108,31 @@ impl Dispositions {
             .collect()
     }
 
+    /// The parties on whom a hit was cleared.
+    pub(crate) fn cleared_parties(&self) -> BTreeSet<String> {
+        let cleared = self.0.iter();
+        let cleared = cleared.filter(|(_, said)| said.iter().any(|said| said.is_clear));
+        cleared.map(|(about, _)| about.party.clone()).collect()
+    }
+
+    /// The clears of each hit on a party that nothing casts doubt on, in the order of the log.
+    pub(crate) fn clears_of(&self, party: &str) -> Vec<Vec<(Stamp, [u8; 32])>> {
+        let first = About {
+            party: party.to_owned(),
+            name: String::new(),
+            list: String::new(),
+            listed: String::new(),
+        };
+        let of = self.0.range(first..);
+        let of = of.take_while(|(about, _)| about.party == party);
+        let standing = |said: &&Said| said.is_clear && said.doubted_at.is_none();
+        of.map(|(_, said)| {
+            let said = said.iter().filter(standing);
+            said.map(|said| (said.stamp, said.officer)).collect()
+        })
+        .collect()
+    }
+
     /// Casts doubt on decisions: what they cleared is not cleared once that is known.
     pub(crate) fn doubt(&mut self, doubt: &Doubt) {
         for said in self.0.values_mut().flatten() {

@@ -135,7 +135,13 @@ impl Episode {
         self.from_ms.saturating_sub(to_ms) < gap_ms && from_ms.saturating_sub(self.to_ms) < gap_ms
     }
 
+    /// Takes the newest version of its policy; how grave it is stays what the gravest of them said.
     fn cite(&mut self, cited: Option<(u64, Cited)>) {
+        let both = [&self.cited, &cited].into_iter().flatten();
+        let gravest = both.map(|(_, cited)| cited.policy.severity()).max();
+        if self.cited.is_some() {
+            self.severity = self.severity.max(gravest);
+        }
         let order = |(index, cited): &(u64, Cited)| (*index, Arc::clone(&cited.pack));
         if cited.as_ref().map(order) > self.cited.as_ref().map(order) {
             self.cited = cited;

@@ -61,7 +61,11 @@ impl Judge {
                 }
             }
         }
-        for broken in self.registry.look_again(stamp, event) {
+        let broken = self.registry.look_again(stamp, event);
+        for said in self.registry.look_again_at_clears(stamp, event) {
+            self.note(format!("index {}: {said}", stamp.index));
+        }
+        for broken in broken {
             let (index, decided_ms) = broken.decided;
             let span = (decided_ms, self.clock_ms);
             if span.1 <= self.period.0 || span.0 > self.period.1 {

@@ -14,8 +14,8 @@ use crate::{
     timeline::{Doubt, Stamp},
 };
 
-/// Most acts of one finding that are kept: a case of a few rounds. What comes after is not taken.
-const MAX_ACTS: usize = 64;
+/// Most acts of one officer on one finding that are kept, the newest: a case of a few rounds.
+const MAX_ACTS: usize = 16;
 
 /// How a finding is dealt with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -146,8 +146,12 @@ impl Acts {
             return Err(NoEffect::NoReason(id.clone()));
         }
         let acts = self.0.entry(id.clone()).or_default();
-        if acts.len() >= MAX_ACTS {
-            return Err(NoEffect::TooMany(id.clone()));
+        // Nobody's words are in the way of another's.
+        let own = acts.iter().filter(|act| act.officer == officer).count();
+        if own >= MAX_ACTS
+            && let Some(oldest) = acts.iter().position(|act| act.officer == officer)
+        {
+            acts.remove(oldest);
         }
         acts.push(Act {
             stamp,

@@ -2,7 +2,8 @@
 //!
 //! A version of a list is in force from when it took effect until a later version has been logged. So
 //! what it names counts at once, and what it no longer names counts until that is known. A version
-//! whose file is not at hand says nothing, and that is said: it is never taken as clear.
+//! whose file is not at hand, or cannot be read, replaces none, and that is said: it is never taken as
+//! clear. Nor does a file of aliases replace a list of its name.
 //!
 //! What screening finds depends on the lists and the party alone, so it is remembered and shared by all
 //! copies of a judge.
@@ -41,22 +42,24 @@ const SUBJECTS: usize = 100_000;
 /// All imports, and the decisions on hits.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Listings {
-    lists: BTreeMap<String, Timeline<Version>>,
+    lists: BTreeMap<String, Timeline<Version<Arc<List>>>>,
+    aliases: BTreeMap<String, Timeline<Version<Arc<Aliases>>>>,
+    /// Imports that could not be read.
+    unread: BTreeMap<String, Timeline<Version<()>>>,
     /// By list and listed name, when it came onto the list: a later version that has it too says nothing new.
     since: BTreeMap<String, Since>,
     dispositions: Dispositions,
     found: Arc<Mutex<Found>>,
 }
 
-/// A version of a list, or of the aliases.
+/// A version of a list, of aliases, or of neither that could be read.
 #[derive(Clone, Debug)]
-struct Version {
+struct Version<R> {
     version: String,
     format: String,
     rows: u64,
     digest: Digest,
-    /// `None` when its file is not at hand, or is not what the import says.
-    read: Option<Read>,
+    read: R,
 }
 
 /// The names of a list: those of its newest version that was read, and when each came, as (log index, log
@@ -157,8 +160,10 @@ pub struct Screened {
     pub hits: Vec<Listed>,
     /// Lists in force, and when the newest version in force of each was logged.
     pub lists: BTreeMap<String, u64>,
-    /// Lists in force whose file is not at hand.
+    /// Lists of which a version should be in force whose file is not at hand or cannot be read.
     pub unread: BTreeSet<String>,
+    /// Parties of the chain, or behind it, whom nobody stated: no name of theirs was compared.
+    pub unstated: BTreeSet<String>,
 }
 
 impl Listed {
@@ -254,30 +259,34 @@ impl Listings {
             fault,
         };
         let file = exhibits.take(&import.digest);
-        let read = match &file {
-            None => Err("its file is not at hand".to_owned()),
-            Some(bytes) => imported(import, bytes),
-        };
         let digest = Digest::try_from(import.digest.as_slice());
         let digest = digest.map_err(|_| bad("it names no file".to_owned()))?;
-        let (read, fault) = match read {
-            Ok(read) => (Some(read), None),
-            Err(fault) => (None, Some(fault)),
+        let read = match (self.read_before(import, digest), &file) {
+            (Some(read), _) => Ok(read),
+            (None, None) => Err("its file is not at hand".to_owned()),
+            (None, Some(bytes)) => imported(import, bytes),
         };
-        let version = Version {
-            version: import.version.clone(),
-            format: import.format.clone(),
-            rows: import.rows,
-            digest,
-            read,
-        };
-        if let Some(Read::List(list)) = &version.read {
-            let since = self.since.entry(import.list.clone()).or_default();
-            since.take(stamp, list);
+        match read {
+            Ok(Read::List(list)) => {
+                let since = self.since.entry(import.list.clone()).or_default();
+                since.take(stamp, &list);
+                push(&mut self.lists, stamp, import, (digest, list));
+            }
+            Ok(Read::Aliases(aliases)) => push(&mut self.aliases, stamp, import, (digest, aliases)),
+            Err(fault) => {
+                push(&mut self.unread, stamp, import, (digest, ()));
+                return Err(bad(fault));
+            }
         }
-        let line = self.lists.entry(import.list.clone()).or_default();
-        line.push(stamp, version);
-        fault.map_or(Ok(()), |fault| Err(bad(fault)))
+        Ok(())
+    }
+
+    /// What was read of the same file as the same list: a list that is imported daily and changes
+    /// weekly is kept once a week.
+    fn read_before(&self, import: &v1::ListImport, digest: Digest) -> Option<Read> {
+        let list = same(self.lists.get(&import.list), import, digest);
+        let aliases = || same(self.aliases.get(&import.list), import, digest).map(Read::Aliases);
+        list.map(Read::List).or_else(aliases)
     }
 
     /// Takes one officer's decision on a hit.
@@ -296,28 +305,38 @@ impl Listings {
         self.dispositions.cleared_by(hit)
     }
 
+    /// The parties on whom a hit was cleared.
+    pub(crate) fn cleared_parties(&self) -> BTreeSet<String> {
+        self.dispositions.cleared_parties()
+    }
+
+    /// The clears of each hit on a party that nothing casts doubt on, in the order of the log.
+    pub(crate) fn clears_of(&self, party: &str) -> Vec<Vec<(Stamp, [u8; 32])>> {
+        self.dispositions.clears_of(party)
+    }
+
     /// Casts doubt on imports and decisions.
     pub(crate) fn doubt(&mut self, doubt: &Doubt) {
         self.lists.values_mut().for_each(|line| line.doubt(doubt));
+        self.aliases.values_mut().for_each(|line| line.doubt(doubt));
+        self.unread.values_mut().for_each(|line| line.doubt(doubt));
         self.dispositions.doubt(doubt);
     }
 
     /// The lists as they were last imported, by name.
     pub(crate) fn all(&self) -> impl Iterator<Item = Imported> + '_ {
-        self.lists.iter().filter_map(|(list, line)| {
-            let (stamp, newest) = line.newest_stamped()?;
-            Some(Imported {
-                list: list.clone(),
-                version: newest.version.clone(),
-                format: newest.format.clone(),
-                rows: newest.rows,
-                digest: newest.digest.to_string(),
-                index: stamp.index,
-                logged_unix_ms: stamp.logged_ms,
-                effective_unix_ms: stamp.effective_ms,
-                at_hand: newest.read.is_some(),
-            })
-        })
+        let lists = last_of(&self.lists, true).chain(last_of(&self.aliases, true));
+        let mut all: Vec<Imported> = lists.chain(last_of(&self.unread, false)).collect();
+        all.sort_by(|a, b| (&a.list, a.index).cmp(&(&b.list, b.index)));
+        // Of what could not be read nothing is said any more once a later version was.
+        let outdated = |it: &Imported| {
+            let later = |other: &Imported| other.list == it.list && other.index > it.index;
+            !it.at_hand && all.iter().any(later)
+        };
+        let kept: Vec<bool> = all.iter().map(|it| !outdated(it)).collect();
+        all.into_iter()
+            .zip(kept)
+            .filter_map(|(it, kept)| kept.then_some(it))
     }
 
     /// Says what the lists in force at a moment say of parties, each in all versions in force of it.
@@ -334,23 +353,24 @@ impl Listings {
         let mut newest_of: BTreeMap<&str, (u64, u64)> = BTreeMap::new();
         for (name, line) in &self.lists {
             for (stamp, version) in line.in_force(at) {
-                match &version.read {
-                    Some(Read::List(list)) => {
-                        lists.insert(version.digest, Arc::clone(list));
-                    }
-                    Some(Read::Aliases(read)) => {
-                        aliases.insert(version.digest, Arc::clone(read));
-                        continue;
-                    }
-                    None => {
-                        screened.unread.insert(name.clone());
-                        continue;
-                    }
-                }
+                lists.insert((name.as_str(), version.digest), Arc::clone(&version.read));
                 let newest = screened.lists.entry(name.clone()).or_default();
                 *newest = (*newest).max(stamp.logged_ms);
                 let newest = newest_of.entry(name).or_default();
                 *newest = (*newest).max((stamp.index, stamp.logged_ms));
+            }
+        }
+        for (name, line) in &self.aliases {
+            for (stamp, version) in line.in_force(at) {
+                aliases.insert((name.as_str(), version.digest), Arc::clone(&version.read));
+                let newest = newest_of.entry(name).or_default();
+                *newest = (*newest).max((stamp.index, stamp.logged_ms));
+            }
+        }
+        for (name, line) in &self.unread {
+            let newest = newest_of.get(name.as_str()).map_or(0, |(index, _)| *index);
+            if line.in_force(at).any(|(stamp, _)| stamp.index > newest) {
+                screened.unread.insert(name.clone());
             }
         }
         if lists.is_empty() {
@@ -397,11 +417,14 @@ impl Listings {
 
     fn hits(
         &self,
-        lists: &BTreeMap<Digest, Arc<List>>,
-        aliases: &BTreeMap<Digest, Arc<Aliases>>,
+        lists: &BTreeMap<(&str, Digest), Arc<List>>,
+        aliases: &BTreeMap<(&str, Digest), Arc<Aliases>>,
         party: &v1::Party,
     ) -> Arc<[Hit]> {
-        let lists_of: Vec<Digest> = lists.keys().chain(aliases.keys()).copied().collect();
+        let named = lists.keys().chain(aliases.keys());
+        let lists_of: Vec<(String, Digest)> = named
+            .map(|(name, digest)| ((*name).to_owned(), *digest))
+            .collect();
         let subject = digest(&party.encode_to_vec());
         let make = || {
             let all = aliases.values();
@@ -425,6 +448,55 @@ impl Listings {
         set.hits.insert(subject, Arc::clone(&hits));
         hits
     }
+}
+
+fn push<R>(
+    lines: &mut BTreeMap<String, Timeline<Version<R>>>,
+    stamp: Stamp,
+    import: &v1::ListImport,
+    (digest, read): (Digest, R),
+) {
+    let version = Version {
+        version: import.version.clone(),
+        format: import.format.clone(),
+        rows: import.rows,
+        digest,
+        read,
+    };
+    let line = lines.entry(import.list.clone()).or_default();
+    line.push(stamp, version);
+}
+
+fn same<R: Clone>(
+    line: Option<&Timeline<Version<R>>>,
+    import: &v1::ListImport,
+    digest: Digest,
+) -> Option<R> {
+    let mut versions = line?.said_before(u64::MAX).map(|(_, version)| version);
+    let same = versions
+        .find(|it| (it.digest, it.rows, &it.format) == (digest, import.rows, &import.format));
+    same.map(|version| version.read.clone())
+}
+
+/// The last import of each.
+fn last_of<R>(
+    lines: &BTreeMap<String, Timeline<Version<R>>>,
+    at_hand: bool,
+) -> impl Iterator<Item = Imported> + '_ {
+    lines.iter().filter_map(move |(list, line)| {
+        let (stamp, newest) = line.newest_stamped()?;
+        Some(Imported {
+            list: list.clone(),
+            version: newest.version.clone(),
+            format: newest.format.clone(),
+            rows: newest.rows,
+            digest: newest.digest.to_string(),
+            index: stamp.index,
+            logged_unix_ms: stamp.logged_ms,
+            effective_unix_ms: stamp.effective_ms,
+            at_hand,
+        })
+    })
 }
 
 /// Says what of a hit was aligned, and what speaks for or against it.
@@ -527,20 +599,20 @@ fn imported(import: &v1::ListImport, bytes: &[u8]) -> Result<Read, String> {
     }
 }
 
-/// What was found so far, by the digests of the lists in force and that of the party; the set asked for
-/// last stands last.
+/// What was found so far, by the lists in force, each by name and digest, for a file may be imported as two
+/// lists, and the digest of the party; the set asked for last stands last.
 #[derive(Default)]
 struct Found(Vec<Set>);
 
 struct Set {
-    lists: Vec<Digest>,
+    lists: Vec<(String, Digest)>,
     screener: Arc<Screener>,
     hits: BTreeMap<Digest, Arc<[Hit]>>,
 }
 
 impl Found {
     /// The set of these lists, made where it is not there.
-    fn of(&mut self, lists: &[Digest], make: impl FnOnce() -> Screener) -> &mut Set {
+    fn of(&mut self, lists: &[(String, Digest)], make: impl FnOnce() -> Screener) -> &mut Set {
         let at = self.0.iter().position(|set| set.lists == lists);
         let set = match at {
             Some(at) => self.0.remove(at),

@@ -23,9 +23,9 @@ mod view;
 
 pub use view::{PackLine, SignedLine, Stands};
 
-/// Packs that wait for a second officer; what is proposed beyond that is not taken. A pack has 1 MiB at
-/// most, so 16 are 16 MiB.
-const MAX_PROPOSED: usize = 16;
+/// Packs that one officer alone wants and that wait for a second; beyond that his oldest is dropped. A pack
+/// has 1 MiB at most, so these are 4 MiB an officer.
+const MAX_PROPOSED: usize = 4;
 
 /// All packs that ever judged, and those that wait for a second officer.
 #[derive(Clone, Debug)]
@@ -113,11 +113,9 @@ impl Packs {
         };
         let named = Digest::try_from(body.digest.as_slice());
         let named = named.map_err(|_| bad("it names no file".to_owned()))?;
+        // Taken whether it is read or not: it is not kept for another statement.
+        let bytes = exhibits.take(&body.digest);
         if !self.proposed.contains_key(&named) {
-            if self.proposed.len() >= MAX_PROPOSED {
-                return Err(bad("too many packs wait for a second officer".to_owned()));
-            }
-            let bytes = exhibits.take(&body.digest);
             let bytes = bytes.ok_or_else(|| bad("its file is not at hand".to_owned()))?;
             let pack = Pack::parse(&bytes).map_err(|fault| bad(fault.to_string()))?;
             if (pack.name(), pack.version()) != (body.pack.as_str(), body.version.as_str()) {
@@ -128,6 +126,7 @@ impl Packs {
                 pack: Arc::new(pack),
                 by: BTreeMap::new(),
             };
+            self.make_place(officer);
             self.proposed.insert(named, proposed);
         }
         if let Some(proposed) = self.proposed.get_mut(&named) {
@@ -140,6 +139,21 @@ impl Packs {
         Ok(named)
     }
 
+    /// Drops the oldest of the packs that this officer alone wants, where they are too many: nobody's
+    /// proposals are in the way of another's.
+    fn make_place(&mut self, officer: [u8; 32]) {
+        let alone = self.proposed.iter().filter_map(|(named, proposed)| {
+            let said = proposed.by.get(&officer)?;
+            (proposed.by.len() == 1).then_some((said.index, *named))
+        });
+        let mut alone: Vec<(u64, Digest)> = alone.collect();
+        alone.sort_unstable();
+        let over = (alone.len() + 1).saturating_sub(MAX_PROPOSED);
+        for (_, named) in alone.into_iter().take(over) {
+            self.proposed.remove(&named);
+        }
+    }
+
     /// Takes back what a key said that was revoked from before it. A pack that two put into force stays:
     /// others put another one in its place.
     pub(crate) fn doubt(&mut self, doubt: &Doubt) {
@@ -148,6 +162,7 @@ impl Packs {
                 .by
                 .retain(|_, said| !doubt.acts.contains(&said.index));
         }
+        self.proposed.retain(|_, proposed| !proposed.by.is_empty());
     }
 }
 

@@ -280,11 +280,15 @@ impl Parties {
     }
 
     /// When the log first had a party under a name, of what it had before an index; a party that is stated
-    /// anew, or under another name for a while, was known under it all the same.
+    /// anew, or under another name for a while, was known under it all the same. For a name that was never
+    /// spelt so, as a part of one in brackets, or for none, when it first had the party.
     pub(crate) fn named_since(&self, id: &str, name: &str, before: u64) -> Option<u64> {
-        let said = self.parties.get(id)?.said_before(before);
-        let with = said.filter(|(_, party)| party.names.iter().any(|it| it.text == name));
-        with.map(|(stamp, _)| stamp.logged_ms).min()
+        let said = self.parties.get(id)?;
+        let is_so = |party: &v1::Party| party.names.iter().any(|it| it.text == name);
+        let with = said.said_before(before).filter(|(_, party)| is_so(party));
+        let with = with.map(|(stamp, _)| stamp.logged_ms).min();
+        let first = said.said_before(before).map(|(stamp, _)| stamp.logged_ms);
+        with.or_else(|| first.min())
     }
 
     /// Where a party is headquartered at `at`.

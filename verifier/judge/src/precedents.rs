@@ -134,7 +134,14 @@ impl Judge {
         }
         for list in &standing.screened.unread {
             self.note(format!(
-                "tenant {}: not screened against list {list}, whose file is not at hand",
+                "tenant {}: not screened against a version of list {list} whose file is not at hand or cannot be \
+                 read",
+                tenant.id
+            ));
+        }
+        for party in &standing.screened.unstated {
+            self.note(format!(
+                "tenant {}: party {party}, whom nobody stated, was not screened",
                 tenant.id
             ));
         }

@@ -21,6 +21,7 @@ use crate::{
     timeline::{Doubt, Moment, Stamp, Timeline, steady},
 };
 
+mod clearing;
 pub(crate) mod four_eyes;
 pub(crate) mod links;
 pub mod view;
@@ -157,49 +158,6 @@ impl Registry {
         self.listings.import(stamp, import, exhibits)
     }
 
-    /// Takes one officer's decision on a hit.
-    pub(crate) fn disposition(
-        &mut self,
-        stamp: Stamp,
-        officer: [u8; 32],
-        decision: &v1::Decision,
-        hit: &v1::HitDecision,
-    ) -> Result<(), NoEffect> {
-        self.note(stamp);
-        self.act(stamp, officer);
-        if decision.verdict == i32::from(v1::Verdict::Clear)
-            && let Some(why) = self.may_not_clear(stamp, officer, hit)
-        {
-            return Err(NoEffect::OwnHit(hit.party.clone(), why));
-        }
-        self.listings.dispose(stamp, officer, decision, hit)
-    }
-
-    /// Why an officer may not clear a hit: he acts for a tenant of the party's, or is one person with another who
-    /// cleared it.
-    fn may_not_clear(
-        &self,
-        stamp: Stamp,
-        officer: [u8; 32],
-        hit: &v1::HitDecision,
-    ) -> Option<String> {
-        let at = Moment::as_known_then(stamp.index, stamp.logged_ms);
-        let mut concerned = self.tenants.keys();
-        let tied = concerned.find_map(|tenant| {
-            let is_its = self.members(tenant).contains(&hit.party);
-            is_its.then(|| self.tied(tenant, officer, at)).flatten()
-        });
-        tied.or_else(|| {
-            let mut others = self.listings.cleared_by(hit).into_iter();
-            others.find_map(|other| {
-                let both = BTreeSet::from([other, officer]);
-                (other != officer)
-                    .then(|| self.one_person(&both, stamp.index))
-                    .flatten()
-            })
-        })
-    }
-
     fn decide(
         &mut self,
         stamp: Stamp,
@@ -270,7 +228,7 @@ impl Registry {
             for index in record.approval.doubt(stamp, &doubt, Ground::KeyRevoked) {
                 said.push(format!("approval of tenant {tenant} at log index {index}"));
             }
-            if record.approval.approved().is_none() {
+            if record.approval.watched(stamp.logged_ms).is_none() {
                 ended.push(tenant.clone());
             }
         }
@@ -370,7 +328,11 @@ impl Registry {
             .in_force(at)
             .map(|(_, version)| version)
             .collect();
-        let vetting = record.approval.at(at);
+        let vetting = match record.approval.at(at) {
+            // What was approved takes effect later: there is nothing yet that a policy could be asked about.
+            Vetting::Approved(_) if versions.is_empty() => Vetting::Not("stated for a later time"),
+            vetting => vetting,
+        };
         let mut unknown = BTreeSet::new();
         let mut seeds = BTreeSet::new();
         for version in &versions {
@@ -382,7 +344,9 @@ impl Registry {
         let mut headquarters = BTreeMap::new();
         let behind = self.parties.behind_at(seeds, at);
         let in_force = behind.iter().flat_map(|id| self.parties.in_force(id, at));
-        let screened = self.listings.screen(in_force, at, self.named_since(at));
+        let mut screened = self.listings.screen(in_force, at, self.named_since(at));
+        let is_unstated = |id: &&String| self.parties.in_force(id, at).next().is_none();
+        screened.unstated = behind.iter().filter(is_unstated).cloned().collect();
         let mut incorporated = BTreeSet::new();
         for party in behind {
             incorporated.extend(self.parties.incorporated(&party, at));
@@ -558,8 +522,11 @@ impl Registry {
         let Some(record) = self.tenants.get_mut(tenant) else {
             return;
         };
-        if record.approval.approved().is_some() && record.approval.approved() != stands {
+        let watched = record.approval.watched(stamp.logged_ms);
+        if watched.is_some() && watched != stands {
             record.approval.lapse(stamp);
+        }
+        if record.approval.watched(stamp.logged_ms).is_none() {
             self.unfollow(tenant);
         }
     }

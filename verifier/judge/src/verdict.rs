@@ -78,7 +78,7 @@ impl Judge {
             let by_then = asked
                 .iter()
                 .rev()
-                .find(|(from, _)| *from <= span.first_index);
+                .find(|(from, _)| *from <= span.last_index);
             if let Some((_, asked)) = by_then {
                 self.judge_again(&mut episodes, of, span, asked);
             }
@@ -225,7 +225,9 @@ impl Judge {
         let site = self.hosts.get(&of.chain);
         let site = site.map_or("", |host| host.site.as_str());
         let breaches = |instant| {
-            let at = Moment::as_known_now(span.first_index, instant);
+            // By the end of the span: two that grew together had other knowledge at their begins, and what
+            // permits does so from its inclusion in any case.
+            let at = Moment::as_known_now(span.last_index, instant);
             let standing = self.registry.standing(of.tenant, at);
             let mut breaches: Vec<Breach> = Vec::new();
             for model in of.models {

@@ -214,3 +214,19 @@ fn of_very_many_the_first_have_a_finding_each_and_the_rest_one_together() {
     );
     assert_eq!(log.judge.declared()[0].missing, 300);
 }
+
+#[test]
+fn a_device_that_is_declared_again_otherwise_is_missing_all_the_same() {
+    let mut log = Log::new(&MODELS);
+    declare(&mut log, &[device("GPU-0", ""), device("GPU-7", "")]);
+    log.tick(2 * DAY);
+    let found = missing(&log).pop().unwrap();
+    assert_eq!(found.device.as_deref(), Some("GPU-7"));
+    // With a serial number, and in another case.
+    for again in [device("GPU-7", "S7"), device("gpu-7", "s7")] {
+        declare(&mut log, &[device("GPU-0", ""), again]);
+        let still = missing(&log);
+        assert!(still.iter().any(|it| it.id == found.id), "{still:?}");
+        assert!(still.iter().any(|it| it.open), "no new grace: {still:?}");
+    }
+}

@@ -522,3 +522,125 @@ fn one_officer_does_not_approve_by_a_change_of_state() {
     assert!(is_noted(&log, "an approval takes two officers' decisions"));
     assert!(is_unvetted(&mut log));
 }
+
+/// The tenant with another customer.
+fn restated(log: &mut Log, customer: &str) {
+    log.tenant(v1::Tenant {
+        id: "t".into(),
+        customer: customer.into(),
+        end_customer: "firm".into(),
+        ultimate_parent: "owner".into(),
+        ..Default::default()
+    });
+}
+
+#[test]
+fn who_decides_before_his_own_company_is_the_customer_approves_nothing() {
+    // The digest of what will stand, computed ahead.
+    let begun = || {
+        let mut log = applied();
+        log.say(party("own", "Own", "US"));
+        log.say(person("ann-lee", &["Ann"]));
+        log.say(edge("ann-lee", "own", v1::EdgeKind::ActsFor));
+        log
+    };
+    let mut ahead = begun();
+    restated(&mut ahead, "own");
+    let dossier = ahead.judge.registry().dossier_digest("t").unwrap();
+    let mut log = begun();
+    let decision = v1::Decision {
+        tenant: "t".into(),
+        dossier: dossier.as_bytes().to_vec(),
+        verdict: v1::Verdict::Approve.into(),
+        effective_unix_ms: log.now,
+        ..Default::default()
+    };
+    let index = log.next();
+    log.judge.decision(index, ANN, &decision);
+    restated(&mut log, "own");
+    log.decide("t", BO);
+    assert!(is_unvetted(&mut log));
+    log.decide("t", CEM);
+    assert!(!is_unvetted(&mut log), "two others may");
+}
+
+#[test]
+fn a_change_that_is_dated_ahead_ends_an_approval_at_once() {
+    let year = 365 * 86_400_000;
+    let mut log = applied();
+    log.approve("t");
+    assert!(!is_unvetted(&mut log));
+    log.say_since(log.now + year, party("owner", "Owner", "CN"));
+    assert!(is_unvetted(&mut log));
+}
+
+#[test]
+fn an_approval_that_is_suspended_from_later_on_still_lapses_with_its_dossier() {
+    let year = 365 * 86_400_000;
+    let mut log = applied();
+    log.approve("t");
+    log.state_since(log.now + year, "t", v1::TenantState::Suspended);
+    assert!(!is_unvetted(&mut log), "not yet");
+    log.say(party("other", "Other", "US"));
+    restated(&mut log, "other");
+    assert!(is_unvetted(&mut log));
+    // And officers may think better of it.
+    log.approve("t");
+    assert!(!is_unvetted(&mut log));
+    log.tick(year);
+    assert!(
+        !is_unvetted(&mut log),
+        "approved after the suspension was said"
+    );
+}
+
+#[test]
+fn what_is_stated_for_a_later_time_is_not_approved_before() {
+    let mut log = applied();
+    let tenant = v1::Tenant {
+        id: "u".into(),
+        customer: "firm".into(),
+        end_customer: "firm".into(),
+        ultimate_parent: "owner".into(),
+        ..Default::default()
+    };
+    let from = log.now + 1_000_000;
+    log.say_since(from, Body::Tenant(tenant));
+    log.bind("c", "u", "szu2");
+    log.approve("u");
+    let question = |log: &Log, at| {
+        let question = affiant_judge::Question {
+            tenant: "u".into(),
+            class: affiant_judge::Class::A,
+            site: String::new(),
+        };
+        let against = log.judge.ask(&question, at).against;
+        against.iter().any(|it| it.rule == Rule::UseUnvetted)
+    };
+    assert!(question(&log, from - 1));
+    assert!(!question(&log, from));
+}
+
+#[test]
+fn an_expiry_of_what_nobody_approved_makes_no_use_milder() {
+    let rules = |log: &Log| -> Vec<Rule> { log.findings().iter().map(|it| it.rule).collect() };
+    let mut log = applied();
+    log.state_since(0, "t", v1::TenantState::Expired);
+    log.work(0);
+    assert_eq!(rules(&log), [Rule::UseUnvetted]);
+    // Nor of what was suspended.
+    let mut log = applied();
+    log.approve("t");
+    log.state_since(log.now, "t", v1::TenantState::Suspended);
+    log.state_since(0, "t", v1::TenantState::Expired);
+    log.tick(1_000);
+    log.work(0);
+    assert_eq!(rules(&log), [Rule::UseUnvetted]);
+    // What was approved does run out.
+    let mut log = applied();
+    log.approve("t");
+    log.state_since(log.now, "t", v1::TenantState::Expired);
+    log.tick(1_000);
+    log.work(0);
+    assert_eq!(rules(&log), [Rule::VettingExpired]);
+}

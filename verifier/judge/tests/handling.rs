@@ -145,3 +145,14 @@ fn an_officer_whom_nobody_named_is_named_by_the_beginning_of_his_chain() {
     assert_eq!(now.signed[0].name, None);
     assert_eq!(now.signed[0].called(), "03".repeat(8));
 }
+
+#[test]
+fn nobodys_words_are_in_the_way_of_anothers() {
+    let mut log = used();
+    for _ in 0..200 {
+        say(&mut log, ANN, Verdict::Acknowledge, "seen");
+    }
+    let last = say(&mut log, BO, Verdict::Resolve, "ended it");
+    assert_eq!(handling(&log).state, State::Resolved);
+    assert_eq!(signed(&log), [row("Bo", last, "ended it")]);
+}

@@ -179,3 +179,16 @@ fn without_a_number_of_days_there_is_no_deadline() {
     assert!(!is_overdue(&log, log.now + 3_650 * DAY));
     assert!(log.judge.holds("t", log.now).is_empty());
 }
+
+#[test]
+fn a_party_whose_name_in_brackets_is_listed_has_its_own_days_too() {
+    let mut log = case("Acme");
+    log.tick(30 * DAY);
+    log.party("t", "Acme (Sichuan University)", "SG");
+    assert!(!log.judge.holds("t", log.now).is_empty());
+    let stated = log.now;
+    assert!(!is_overdue(&log, stated));
+    let again = stated + DAYS * DAY;
+    assert!(!is_overdue(&log, again - 1 - 30 * DAY));
+    assert!(is_overdue(&log, again));
+}

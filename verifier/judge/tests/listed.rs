@@ -341,3 +341,125 @@ fn two_keys_of_one_person_do_not_clear_a_grave_hit_and_no_officer_clears_his_own
     log.decide_hit(BO, v1::Verdict::Clear);
     assert_eq!(disposition(&log), Disposition::Cleared);
 }
+
+/// Whether a hit on a party stands open.
+fn is_open(log: &Log, party: &str) -> bool {
+    let at = Moment::as_known_now(u64::MAX, log.now);
+    let screened = log.judge.registry().screened(at);
+    let mut hits = screened.hits.iter();
+    hits.any(|hit| hit.party == party && hit.is_open())
+}
+
+#[test]
+fn nobody_clears_a_hit_on_himself_before_he_is_a_customer() {
+    let mut log = Log::new(&MODELS);
+    lists(&mut log);
+    let v1::tenant_event::Body::Party(mut himself) = person("x", &[ANN]) else {
+        unreachable!()
+    };
+    himself.names[0].text = "Sichuan University".into();
+    log.say(v1::tenant_event::Body::Party(himself));
+    log.decide_hit(ANN, v1::Verdict::Clear);
+    log.decide_hit(BO, v1::Verdict::Clear);
+    assert!(is_open(&log, "x"));
+    log.decide_hit([3; 32], v1::Verdict::Clear);
+    assert!(!is_open(&log, "x"), "two others may");
+}
+
+#[test]
+fn what_one_person_cleared_with_two_keys_is_open_again_once_that_is_known() {
+    let mut log = case("Sichuan University", "SG");
+    log.decide_hit(ANN, v1::Verdict::Clear);
+    log.decide_hit(BO, v1::Verdict::Clear);
+    assert!(!is_open(&log, "t"));
+    log.say(person("ann-lee", &[ANN, BO]));
+    assert!(is_open(&log, "t"));
+    log.decide_hit([3; 32], v1::Verdict::Clear);
+    assert!(!is_open(&log, "t"), "with another person's");
+}
+
+#[test]
+fn what_an_officer_cleared_for_whom_he_acts_is_open_again_once_that_is_known() {
+    let mut log = case("Zhejiang Lab", "SG");
+    log.say(person("ann-lee", &[ANN]));
+    log.decide_hit(ANN, v1::Verdict::Clear);
+    assert!(!is_open(&log, "t"));
+    log.say_since(
+        0,
+        v1::tenant_event::Body::Edge(v1::Edge {
+            from: "ann-lee".into(),
+            to: "t".into(),
+            kind: v1::EdgeKind::ActsFor.into(),
+            ..Default::default()
+        }),
+    );
+    assert!(is_open(&log, "t"));
+}
+
+#[test]
+fn a_version_that_cannot_be_read_replaces_none_and_aliases_no_list() {
+    let mut log = case("Sichuan University", "SG");
+    assert!(is_open(&log, "t"));
+    let now = log.now;
+    import(&mut log, "el", "name\nSomebody else\n", now);
+    assert!(is_open(&log, "t"), "its file is not at hand");
+    log.work(0);
+    let notes = log.judge.figures().notes;
+    let told = notes
+        .iter()
+        .any(|note| note.contains("a version of list el whose file"));
+    assert!(told, "{notes:?}");
+
+    let aliases = "name,aliases\nSichuan University,SCU\n";
+    log.judge.exhibit(aliases.as_bytes().to_vec());
+    let import = v1::ListImport {
+        list: "el".into(),
+        version: "a".into(),
+        rows: 1,
+        digest: digest(aliases.as_bytes()).as_bytes().to_vec(),
+        format: "aliases".into(),
+        effective_unix_ms: log.now,
+        ..Default::default()
+    };
+    let index = log.next();
+    log.judge.list_import(index, ANN, &import);
+    assert!(is_open(&log, "t"), "{:?}", log.judge.figures().notes);
+}
+
+#[test]
+fn one_file_that_is_imported_as_two_lists_is_two_lists_to_every_judge() {
+    let hits = |log: &Log| {
+        let at = Moment::as_known_now(u64::MAX, log.now);
+        let hits = log.judge.registry().screened(at).hits;
+        hits.into_iter().map(|hit| hit.list).collect::<Vec<_>>()
+    };
+    let mut log = Log::new(&MODELS);
+    tenant(&mut log, "t", "Sichuan University", "SG");
+    let now = log.now;
+    given(&mut log, "a", ENTITIES, now);
+    assert_eq!(hits(&log), ["a"]);
+    given(&mut log, "a", "name,country\nSomebody else,US\n", now);
+    given(&mut log, "b", ENTITIES, now);
+    assert_eq!(hits(&log), ["b"]);
+}
+
+#[test]
+fn uses_that_grew_together_are_judged_by_what_was_known_at_their_end() {
+    let mut log = Log::new(&MODELS);
+    tenant(&mut log, "t", "Sichuan University", "SG");
+    log.work(0);
+    lists(&mut log);
+    log.decide_hit(ANN, v1::Verdict::Clear);
+    log.decide_hit(BO, v1::Verdict::Clear);
+    log.tick(1_000);
+    for _ in 0..1_100 {
+        log.party("z", "Another", "US");
+        log.work(0);
+    }
+    log.say_since(0, log::party("y", "Back-dated", "US"));
+    let later = log
+        .findings()
+        .into_iter()
+        .filter(|it| it.known == Known::Later);
+    assert_eq!(later.collect::<Vec<_>>(), []);
+}

@@ -315,7 +315,7 @@ fn what_breaks_a_policy_is_one_finding_over_versions_of_its_pack_and_another_whe
         assert_eq!(
             new.severity.as_str(),
             severity,
-            "as the newest version says"
+            "as the graver of the two says"
         );
         assert_eq!(new.shadow, !is_one);
     }
@@ -354,4 +354,57 @@ fn a_pack_is_shown_with_those_who_signed_it_and_one_that_waits_stands_behind_it(
     assert_eq!(lines[0].from_index, Some(last.index + 1));
     assert_eq!(lines[0].signed.len(), 2);
     assert!(lines[0].in_shadow > 0 && lines[0].enforced > 0);
+}
+
+#[test]
+fn packs_that_one_officer_wants_are_in_nobodys_way() {
+    let mut log = Log::new(&MODELS);
+    tenant(&mut log);
+    let numbered = |number: usize| {
+        let files = laxer();
+        let files = files.iter().map(|(name, text)| {
+            let text = text.replace("version = \"2\"", &format!("version = \"junk-{number}\""));
+            (name.to_owned(), text.into_bytes())
+        });
+        PackFiles::new(files.collect::<Vec<_>>()).unwrap()
+    };
+    for number in 0..20 {
+        let files = numbered(number);
+        log.judge.exhibit(files.to_bytes());
+        want_version(&mut log, &format!("junk-{number}"), &files, ANN);
+    }
+    let waiting = log.judge.pack_lines().len() - 1;
+    assert!(waiting < 20, "{waiting}");
+    let files = laxer();
+    log.judge.exhibit(files.to_bytes());
+    want(&mut log, &files, BO);
+    want(&mut log, &files, ANN);
+    let in_force = log.judge.pack_lines().remove(0);
+    assert_eq!(
+        (in_force.pack.as_str(), in_force.version.as_str()),
+        ("ours", "2")
+    );
+}
+
+#[test]
+fn a_finding_stays_as_grave_as_the_gravest_version_of_its_policy() {
+    let pack = Pack::read(&third("high", "enforce")).unwrap();
+    let judge = Judge::new(Parameters::default()).with_pack(pack.into());
+    let mut log = Log::with(judge, &["NVIDIA H200"]);
+    stated(&mut log, "t", "DE", "szu");
+    log.approve("t");
+    log.work(0);
+    let files = with_table();
+    log.judge.exhibit(files.to_bytes());
+    want(&mut log, &files, ANN);
+    want(&mut log, &files, BO);
+    log.work(0);
+    let all = log.findings();
+    let large = all
+        .iter()
+        .find(|it| it.policy.as_deref() == Some("large"))
+        .unwrap();
+    assert_eq!(large.pack.as_deref(), Some("ours@2"));
+    assert_eq!(large.evidence.count, 2);
+    assert_eq!(large.severity.as_str(), "high");
 }

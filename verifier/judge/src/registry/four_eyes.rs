@@ -26,7 +26,7 @@ use crate::{
 pub(super) const OFFICER: &str = "officer";
 
 /// Most parties that are looked at for what ties an officer to a tenant: more than any group has.
-const MAX_TIES: usize = 100_000;
+pub(super) const MAX_TIES: usize = 100_000;
 
 /// An officer, by the digest that opened his chain.
 type Officer = [u8; 32];
@@ -43,6 +43,8 @@ pub(super) struct FourEyes {
     /// From a party to the tenants that somebody decided on while their dossiers rested on it, or
     /// came to.
     rests: BTreeMap<String, BTreeSet<String>>,
+    /// From a party to those on whom hits were cleared while they rested on it, or came to.
+    clears: BTreeMap<String, BTreeSet<String>>,
 }
 
 /// An approval, or a decision towards one, that turned out to be no second pair of eyes.
@@ -95,7 +97,21 @@ impl Registry {
         let decided = record.versions.said_before(at.index).next();
         let in_force = record.versions.in_force_despite(at, by);
         let versions = in_force.chain(decided).map(|(_, version)| version);
-        let seeds: BTreeSet<String> = versions.flat_map(super::named).collect();
+        let seeds = versions.flat_map(super::named).collect();
+        self.tied_to(seeds, officer, at)
+    }
+
+    /// Why an officer has to do with parties or those behind them.
+    pub(super) fn tied_to(
+        &self,
+        seeds: BTreeSet<String>,
+        officer: Officer,
+        at: Moment,
+    ) -> Option<String> {
+        if self.eyes.bearers.is_empty() {
+            return None;
+        }
+        let by = |index: u64| self.is_by(officer, index);
         let members = self.parties.behind_despite(seeds, at, &by);
         let mut due: VecDeque<(String, String)> = VecDeque::new();
         let mut seen = BTreeSet::new();
@@ -202,6 +218,34 @@ impl Registry {
         }
     }
 
+    /// Remembers that somebody cleared hits on a party which rests on these.
+    pub(super) fn rest_clear(&mut self, cleared: &str, behind: &BTreeSet<String>) {
+        for party in behind {
+            let clears = self.eyes.clears.entry(party.clone()).or_default();
+            clears.insert(cleared.to_owned());
+        }
+    }
+
+    /// The parties with cleared hits that rest on these.
+    pub(super) fn cleared_resting<'a>(
+        &self,
+        parties: impl IntoIterator<Item = &'a str>,
+    ) -> BTreeSet<String> {
+        let parties = parties.into_iter();
+        let cleared = parties.filter_map(|party| self.eyes.clears.get(party));
+        cleared.flatten().cloned().collect()
+    }
+
+    /// Whether a party ever bore an officer's identifier.
+    pub(super) fn is_borne_by(&self, party: &str) -> bool {
+        self.eyes.bearers.contains(party)
+    }
+
+    /// Whether any did.
+    pub(super) fn has_bearers(&self) -> bool {
+        !self.eyes.bearers.is_empty()
+    }
+
     /// Looks again at what was decided before, now that the event at `stamp` is known. Approvals
     /// that rest on a decision which should not have counted permit nothing as known from here on.
     pub(crate) fn look_again(&mut self, stamp: Stamp, event: &v1::TenantEvent) -> Vec<Broken> {
@@ -299,7 +343,7 @@ impl Registry {
         });
         if let Some(record) = self.tenants.get_mut(tenant) {
             record.approval.doubt(stamp, &doubt, Ground::FourEyes);
-            if record.approval.approved().is_none() {
+            if record.approval.watched(stamp.logged_ms).is_none() {
                 self.unfollow(tenant);
             }
         }

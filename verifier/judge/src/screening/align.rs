@@ -3,6 +3,8 @@
 //! A word pairs with a word, with a few that it runs together ("Goodwill", "Good Will"), or with those
 //! whose first letters it has ("BAAI"). The best pair is taken first, then the best of what is left.
 
+use std::collections::BTreeSet;
+
 use serde::Serialize;
 
 use super::{
@@ -212,15 +214,20 @@ fn by_letters(word: &Token, words: &[Token]) -> Option<usize> {
     let length = ways
         .into_iter()
         .flatten()
-        .find_map(|it| spelt(it, words))
+        .find_map(|it| spelt(it, words, &mut BTreeSet::new()))
         .filter(|it| *it >= 2)?;
     let run = words.get(..length)?;
     let described = run.iter().all(|it| !it.sort.is_telling());
     (letters.len() > MIN_ACRONYM || described).then_some(length)
 }
 
-/// How many words `letters` are the first letters of. "Group" and its like may be left out.
-fn spelt(letters: &str, words: &[Token]) -> Option<usize> {
+/// How many words `letters` are the first letters of. "Group" and its like may be left out. `tried` has
+/// what is left of letters and words where they are not.
+fn spelt(letters: &str, words: &[Token], tried: &mut BTreeSet<(usize, usize)>) -> Option<usize> {
+    let left = (letters.len(), words.len());
+    if tried.contains(&left) {
+        return None;
+    }
     let skipped = words.first().is_some_and(|it| it.group == Some("company"));
     if letters.is_empty() {
         return Some(usize::from(skipped));
@@ -228,10 +235,14 @@ fn spelt(letters: &str, words: &[Token]) -> Option<usize> {
     let (word, rest) = words.split_first()?;
     let first = word.text.get(..1)?;
     let ways = [word.initials.as_deref(), Some(first), skipped.then_some("")];
-    ways.into_iter().flatten().find_map(|way| {
+    let found = ways.into_iter().flatten().find_map(|way| {
         let left = letters.strip_prefix(way)?;
-        Some(spelt(left, rest)? + 1)
-    })
+        Some(spelt(left, rest, tried)? + 1)
+    });
+    if found.is_none() {
+        tried.insert(left);
+    }
+    found
 }
 
 /// A name of one word that has the first letters of the whole other name.
@@ -268,18 +279,27 @@ fn is_acronym_of(word: &Token, name: &Name) -> bool {
         && (letters > MIN_ACRONYM || described)
         && name.tokens().len() >= 2
         && (covers(word.text.as_bytes(), name.letters())
-            || spelt(&word.text, name.tokens()) == Some(name.tokens().len()))
+            || spelt(&word.text, name.tokens(), &mut BTreeSet::new()) == Some(name.tokens().len()))
 }
 
+/// Whether a word is made of these letters in order, of which those that are optional may be left out.
 fn covers(word: &[u8], letters: &[(u8, bool)]) -> bool {
-    match (word.split_first(), letters.split_first()) {
-        (None, None) => true,
-        (Some(_), None) => false,
-        (None, Some(_)) => letters.iter().all(|(_, optional)| *optional),
-        (Some((first, rest)), Some(((letter, optional), others))) => {
-            first == letter && covers(rest, others) || *optional && covers(word, others)
+    // How much of the word may be made of the letters so far.
+    let mut made = vec![false; word.len() + 1];
+    if let Some(nothing) = made.first_mut() {
+        *nothing = true;
+    }
+    for (letter, optional) in letters {
+        let longer = made
+            .iter()
+            .zip(word)
+            .map(|(made, next)| *made && next == letter);
+        let longer: Vec<bool> = std::iter::once(false).chain(longer).collect();
+        for (made, longer) in made.iter_mut().zip(longer) {
+            *made = longer || *made && *optional;
         }
     }
+    made.last().copied().unwrap_or_default()
 }
 
 /// What is paired so far.

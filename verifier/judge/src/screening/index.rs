@@ -30,6 +30,9 @@ const MAX_OPTIONAL: u32 = 4;
 /// Share of a name that has to be found before it is compared word by word, in thousandths. A little
 /// below what is possible, since what is found is an estimate.
 const WORTH_A_LOOK: u64 = 760;
+/// Most hits of one subject on one list. The real lists give a handful; a list of one name a hundred
+/// thousand times would take a gigabyte.
+const MAX_HITS: usize = 1_000;
 
 /// A name on a list that a subject's name is near to.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -222,7 +225,8 @@ impl Screener {
 
     /// Finds every entry that a subject may be, the nearest first.
     ///
-    /// The same subject and lists give the same hits in the same order.
+    /// The same subject and lists give the same hits in the same order, of each list the nearest
+    /// 1,000 at most: no list can crowd out what another has.
     pub fn screen(&self, subject: &Subject) -> Vec<Hit> {
         let known = Known::of(subject);
         let mut best: BTreeMap<(u32, u32), Hit> = BTreeMap::new();
@@ -256,6 +260,12 @@ impl Screener {
                 .cmp(&a.class)
                 .then_with(|| a.list.cmp(&b.list))
                 .then_with(|| a.entry.cmp(&b.entry))
+        });
+        let mut of_list: BTreeMap<String, usize> = BTreeMap::new();
+        hits.retain(|hit| {
+            let count = of_list.entry(hit.list.clone()).or_default();
+            *count += 1;
+            *count <= MAX_HITS
         });
         hits
     }

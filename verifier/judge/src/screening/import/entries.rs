@@ -9,6 +9,9 @@ use crate::screening::{
 
 use super::{Fault, ImportError, Kind, Place};
 
+/// Most names, addresses or other values of one entry: ten times what any on the lists of July 2026 has.
+pub(super) const MAX_VALUES: usize = 1_000;
+
 /// Entries in the order of their first rows.
 pub(super) struct Entries {
     kind: Kind,
@@ -77,11 +80,19 @@ impl Entries {
             });
         }
         if let Some(entry) = self.entries.get_mut(at) {
-            merge(&mut entry.names, names);
-            merge(&mut entry.countries, row.countries);
-            merge(&mut entry.addresses, row.addresses);
-            merge(&mut entry.identifiers, row.identifiers);
-            merge(&mut entry.programs, row.programs);
+            for (into, values) in [
+                (&mut entry.names, names),
+                (&mut entry.countries, row.countries),
+                (&mut entry.addresses, row.addresses),
+                (&mut entry.identifiers, row.identifiers),
+                (&mut entry.programs, row.programs),
+            ] {
+                merge(into, values);
+                if into.len() > MAX_VALUES {
+                    let fault = Fault::TooManyValues;
+                    return Err(ImportError::new(self.kind, Place::line(row.line), fault));
+                }
+            }
         }
         Ok(())
     }

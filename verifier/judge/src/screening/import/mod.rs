@@ -163,6 +163,12 @@ pub enum Fault {
     /// A field longer than [`MAX_FIELD`].
     #[error("the field has more than {MAX_FIELD} bytes")]
     FieldTooLong,
+    /// More than 1,000 values of one kind in an entry.
+    #[error(
+        "its entry has more than {} names, addresses or other values of one kind",
+        entries::MAX_VALUES
+    )]
+    TooManyValues,
     /// Bytes that are no UTF-8.
     #[error("byte {byte} of the file is not UTF-8")]
     NotUtf8 {
@@ -228,7 +234,7 @@ impl Fault {
     /// What to do about it.
     pub const fn remedy(&self) -> &'static str {
         match self {
-            Self::TooLarge { .. } | Self::TooManyRows => {
+            Self::TooLarge { .. } | Self::TooManyRows | Self::TooManyValues => {
                 "check that it is the list that was meant, or part it into several"
             }
             Self::TooManyColumns | Self::FieldTooLong | Self::OpenQuote | Self::StrayQuote => {
