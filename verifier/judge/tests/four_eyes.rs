@@ -609,7 +609,7 @@ fn what_is_stated_for_a_later_time_is_not_approved_before() {
     log.bind("c", "u", "szu2");
     log.approve("u");
     let question = |log: &Log, at| {
-        let question = affiant_judge::Question {
+        let question = affiant_judge::asking::Question {
             tenant: "u".into(),
             class: affiant_judge::Class::A,
             site: String::new(),

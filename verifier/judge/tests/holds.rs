@@ -181,14 +181,34 @@ fn without_a_number_of_days_there_is_no_deadline() {
 }
 
 #[test]
-fn a_party_whose_name_in_brackets_is_listed_has_its_own_days_too() {
+fn a_party_that_is_found_by_its_number_has_its_own_days_too() {
     let mut log = case("Acme");
+    import(
+        &mut log,
+        "name,identifiers\nSomebody Else,91440300MA5DXXXX1Y\n",
+    );
     log.tick(30 * DAY);
-    log.party("t", "Acme (Sichuan University)", "SG");
+    let v1::tenant_event::Body::Party(mut numbered) = log::party("t", "Acme", "SG") else {
+        unreachable!()
+    };
+    numbered.identifiers.push(v1::Identifier {
+        scheme: "uscc".into(),
+        value: "91440300MA5DXXXX1Y".into(),
+        ..Default::default()
+    });
+    // The party comes with its number; under its name it was there from the beginning.
+    numbered.id = "n".into();
+    log.say(v1::tenant_event::Body::Party(numbered));
+    log.tenant(v1::Tenant {
+        id: "t".into(),
+        customer: "n".into(),
+        end_customer: "n".into(),
+        ultimate_parent: "n".into(),
+        ..Default::default()
+    });
     assert!(!log.judge.holds("t", log.now).is_empty());
-    let stated = log.now;
-    assert!(!is_overdue(&log, stated));
-    let again = stated + DAYS * DAY;
-    assert!(!is_overdue(&log, again - 1 - 30 * DAY));
-    assert!(is_overdue(&log, again));
+    assert!(!is_overdue(&log, log.now));
+    let due = log.now + DAYS * DAY;
+    assert!(!is_overdue(&log, due - 1));
+    assert!(is_overdue(&log, due));
 }

@@ -468,3 +468,25 @@ fn price_alone(token: &Token, leads: bool) -> u32 {
         _ => token.weight,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_word_against_very_many_words_of_one_letter_is_answered_at_once() {
+        assert!(!covers(b"cccccccccz", &[(b'c', true); 64]));
+        assert!(covers(b"ccc", &[(b'c', true); 64]));
+        assert!(!covers(b"ccc", &[(b'c', false); 64]));
+    }
+
+    #[test]
+    fn only_letters_that_are_optional_may_be_left_out() {
+        let institute = |optional| [(b'z', false), (b'o', optional), (b'j', false)];
+        assert!(covers(b"zj", &institute(true)));
+        assert!(covers(b"zoj", &institute(true)));
+        assert!(!covers(b"zj", &institute(false)));
+        assert!(covers(b"", &[(b'c', true)]));
+        assert!(!covers(b"", &[(b'c', false)]));
+    }
+}
