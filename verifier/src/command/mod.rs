@@ -1,8 +1,11 @@
 //! The commands beside `serve`: clients of the running server.
 
+mod applying;
 mod asking;
 mod backups;
+mod bindings;
 mod bulk;
+mod deciding;
 mod history;
 mod holds;
 mod imported;
@@ -11,6 +14,10 @@ mod keys;
 mod listing;
 mod lists;
 mod objecting;
+#[allow(
+    dead_code,
+    reason = "what is said of tenants moved to applying, deciding and bindings"
+)]
 mod officers;
 mod packs;
 mod policy;
@@ -264,7 +271,7 @@ pub async fn run(command: Command, context: Context) -> Result<ExitCode, Failure
             listing::list(&context, What::Bindings, options.json).await
         }
         Command::Binding(Binding::Withdraw { binding, key }) => {
-            officers::withdraw(&context, &binding, &key).await
+            bindings::withdraw(&context, &binding, &key).await
         }
         Command::Policy(command) => policy::run(&context, command).await,
         Command::Lists(command) => screening::run(&context, command).await,
@@ -300,9 +307,9 @@ pub async fn run(command: Command, context: Context) -> Result<ExitCode, Failure
 }
 
 async fn tenant(context: &Context, command: Tenant) -> Result<ExitCode, Failure> {
-    use officers::Act;
+    use deciding::Act;
     match command {
-        Tenant::Apply { file, key } => officers::apply(context, &file, &key).await,
+        Tenant::Apply { file, key } => applying::apply(context, &file, &key).await,
         Tenant::Import {
             file,
             key,
@@ -318,7 +325,7 @@ async fn tenant(context: &Context, command: Tenant) -> Result<ExitCode, Failure>
                     reason: approve.reason,
                     effective: approve.effective,
                 };
-                officers::decide(context, change, Act::Approve(approve.dossier)).await
+                deciding::decide(context, change, Act::Approve(approve.dossier)).await
             }
             (None, Some(list), Some(digest)) => {
                 let approval = bulk::Approval {
@@ -333,22 +340,26 @@ async fn tenant(context: &Context, command: Tenant) -> Result<ExitCode, Failure>
             // The command line allows no other.
             _ => Err(Failure::usage("give a tenant, or --reviewed with --digest")),
         },
-        Tenant::Reject(change) => officers::decide(context, change, Act::Reject).await,
+        Tenant::Reject(change) => deciding::decide(context, change, Act::Reject).await,
         Tenant::Suspend(change) => {
-            officers::decide(context, change, Act::State(v1::TenantState::Suspended)).await
+            deciding::decide(context, change, Act::State(v1::TenantState::Suspended)).await
         }
         Tenant::Close(change) => {
-            officers::decide(context, change, Act::State(v1::TenantState::Closed)).await
+            deciding::decide(context, change, Act::State(v1::TenantState::Closed)).await
         }
         Tenant::Show {
-            tenant, at: None, ..
-        } => officers::show(context, &tenant).await,
+            tenant,
+            at: None,
+            known: None,
+            json: false,
+        } => deciding::show(context, &tenant).await,
         Tenant::Show {
             tenant,
-            at: Some(at),
+            at,
             known,
             json,
         } => history::show(context, &tenant, at, known, json).await,
+        Tenant::History { tenant, json } => history::events(context, &tenant, json).await,
         Tenant::Object(options) => objecting::run(context, options).await,
         Tenant::List(options) => listing::list(context, What::Tenants, options.json).await,
     }
