@@ -183,7 +183,7 @@ fn beside_a_dossier_stand_the_state_what_is_to_come_and_who_signed() {
     assert_eq!(beside.stands.signed, [] as [Waiting; 0]);
     let now = told(&judge, 2_000);
     for due in [
-        "state            approved_with_conditions since 1970-01-01T00:00:01Z",
+        "state            approved since 1970-01-01T00:00:01Z",
         "to come          from 1970-01-01T13:53:20Z: suspended",
     ] {
         assert!(now.contains(due), "{due}: {now}");
