@@ -215,8 +215,8 @@ fn now_is_an_instant_and_json_needs_none() {
         shown.contains("as known now") && !shown.contains("in the future"),
         "{shown}"
     );
-    let said = deployment.json(&["tenant", "show", "acme", "--known", "2020-01-01", "--json"]);
-    assert_eq!(said["as_known_later"]["state"], "draft");
+    let said = deployment.json(&["tenant", "show", "acme", "--known", "now", "--json"]);
+    assert_eq!(said["as_known_later"]["permitted"], true);
     refused_by_clap(&deployment, "Now");
 }
 
@@ -329,10 +329,11 @@ async fn what_two_officers_withdrew_one_alone_does_not_take_back() {
     let parameters = "gap_grace_ms = 3600000\nnot_observed_grace_ms = 3600000\n";
     let deployment = Deployment::judged_by(parameters);
     let token = deployment.token("gpu-1", "1h");
-    let host = Host::enrol("gpu-1", &deployment.address(), &deployment.ca(), &token);
-    let mut host = host.await.unwrap();
+    let (address, ca) = (deployment.address(), deployment.ca());
+    let host = Host::enrol("gpu-1", &address, &ca, &token).await;
+    let mut host = host.unwrap();
     host.seal_use("carol");
-    let outcome = host.send(&deployment.address(), &deployment.ca()).await;
+    let outcome = host.send(&address, &ca).await;
     assert_eq!(outcome, Outcome::Included);
     let found = || {
         let all = deployment.json(&["findings", "--json"]);
