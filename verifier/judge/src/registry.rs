@@ -116,7 +116,7 @@ impl Registry {
             Some(tenant_event::Body::State(change)) => {
                 let record = self.tenants.entry(change.tenant.clone()).or_default();
                 let made = record.approval.change(stamp, officer, change);
-                let said = Said::State(change.clone());
+                let said = Said::state(change);
                 record.acts.push(Act::new(stamp, officer, said, &made));
                 made?;
                 self.unfollow(&change.tenant);
@@ -141,7 +141,7 @@ impl Registry {
         self.rest(id, &members);
         let made = self.decide(stamp, officer, decision, dossier);
         let record = self.tenants.get_mut(id).ok_or_else(unknown)?;
-        let said = Said::Decision(decision.clone());
+        let said = Said::decision(decision);
         record.acts.push(Act::new(stamp, officer, said, &made));
         if record.approval.approved() == Some(dossier) {
             record.members = members.clone();

@@ -72,8 +72,20 @@ pub(super) struct Act {
 
 #[derive(Clone, Debug)]
 pub(super) enum Said {
-    State(v1::TenantStateChange),
-    Decision(v1::Decision),
+    State(v1::TenantState, String),
+    Decision(v1::Verdict, String),
+}
+
+impl Said {
+    pub(super) fn state(change: &v1::TenantStateChange) -> Self {
+        let state = v1::TenantState::try_from(change.state).unwrap_or_default();
+        Self::State(state, change.reason.clone())
+    }
+
+    pub(super) fn decision(decision: &v1::Decision) -> Self {
+        let verdict = v1::Verdict::try_from(decision.verdict).unwrap_or_default();
+        Self::Decision(verdict, decision.reason.clone())
+    }
 }
 
 impl Act {
@@ -178,17 +190,13 @@ impl Registry {
     fn event(&self, tenant: &str, act: &Act) -> Event {
         let vain = act.vain.clone();
         let what = match &act.said {
-            Said::State(change) => {
-                let state = v1::TenantState::try_from(change.state).unwrap_or_default();
-                What::State(state, change.reason.clone(), vain)
-            }
-            Said::Decision(decision) => {
-                let verdict = v1::Verdict::try_from(decision.verdict).unwrap_or_default();
+            Said::State(state, reason) => What::State(*state, reason.clone(), vain),
+            Said::Decision(verdict, reason) => {
                 let changes = self.changes(tenant).iter();
                 let mut made = changes.filter(|change| change.index == act.stamp.index);
                 let made = made.find(|change| !change.officers.is_empty());
                 let made = made.map(|change| change.state.to_owned());
-                What::Decision(verdict, decision.reason.clone(), vain.map_or(Ok(made), Err))
+                What::Decision(*verdict, reason.clone(), vain.map_or(Ok(made), Err))
             }
         };
         Event::new(act.stamp, Some(act.officer), what)
