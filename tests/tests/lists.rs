@@ -131,7 +131,9 @@ fn a_hit_is_decided_by_two_officers_and_stays_decided_in_the_next_version() {
     let said = deployment.succeed(&["tenant", "review", "--out", list.to_str().unwrap()]);
     let line = fs::read_to_string(&list).unwrap();
     assert!(
-        line.contains(" | HIT ") && line.contains("strong undecided: orion"),
+        line.contains(" | HIT ")
+            && line.contains(" on hold until 20")
+            && line.contains("(strong), hit"),
         "{line}"
     );
     let named = said

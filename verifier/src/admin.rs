@@ -18,7 +18,6 @@ use crate::{
     enrol::is_host_name,
     form,
     ledger::Reader,
-    lines,
     office::Office,
     pki::Role,
     registry::Registry,
@@ -313,14 +312,17 @@ impl Admin for AdminService {
         request: Request<rpc::TenantAtRequest>,
     ) -> Result<Response<rpc::ListReply>, Status> {
         let asked = request.into_inner();
-        let judge = self.office.live.judge();
-        let at = asked.at_unix_ms;
-        let views = lines::views(&judge, &asked.tenant, at, asked.known_unix_ms);
-        let views =
-            views.ok_or_else(|| Status::not_found(format!("no tenant `{}`", asked.tenant)))?;
-        Ok(Response::new(rpc::ListReply {
-            json: json(&views)?,
-        }))
+        let (at, known) = (asked.at_unix_ms, asked.known_unix_ms);
+        let json = self.office.tenant_at(&asked.tenant, Some(at), known)?;
+        Ok(Response::new(rpc::ListReply { json }))
+    }
+
+    async fn tenant_history(
+        &self,
+        request: Request<rpc::DossierRequest>,
+    ) -> Result<Response<rpc::ListReply>, Status> {
+        let json = self.office.history(&request.into_inner().tenant)?;
+        Ok(Response::new(rpc::ListReply { json }))
     }
 
     async fn registry(
@@ -329,6 +331,7 @@ impl Admin for AdminService {
     ) -> Result<Response<rpc::RegistryReply>, Status> {
         let judge = self.office.live.judge();
         let registry = judge.registry();
+        let now = judge.now_unix_ms().max(self.clock.now_ms());
         let tenants = || registry.tenants();
         let bindings = judge.bindings().all();
         let bindings = bindings.filter(|(_, withdrawn)| !withdrawn);
@@ -346,7 +349,7 @@ impl Admin for AdminService {
             tenants: tenants().map(|it| it.encode_to_vec()).collect(),
             bindings: bindings.map(|(it, _)| it.encode_to_vec()).collect(),
             states: tenants()
-                .map(|it| registry.state(&it.id).to_owned())
+                .map(|it| registry.stands(&it.id, now).state)
                 .collect(),
         }))
     }

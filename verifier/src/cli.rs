@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::wording::Instant;
+
 mod asking;
 mod lists;
 mod objecting;
@@ -588,21 +590,31 @@ pub enum Tenant {
     Suspend(TenantChange),
     /// Close a tenant
     Close(TenantChange),
-    /// Show what an approval would cover; or how a tenant stood at an instant, and who said so
+    /// Show what an approval would cover and how the tenant stands; or how it stood at an instant, and who said so
     #[command(
-        after_help = "Examples:\n  affiant-verifier tenant show example-labs\n  affiant-verifier tenant show example-labs --at 2026-11-01T12:00:00Z\n  affiant-verifier tenant show example-labs --at 2026-11-01 --known 2026-11-15"
+        after_help = "Examples:\n  affiant-verifier tenant show example-labs\n  affiant-verifier tenant show example-labs --at 2026-11-01T12:00:00Z\n  affiant-verifier tenant show example-labs --at 2026-11-01 --known 2026-11-15\n  affiant-verifier tenant show example-labs --json"
     )]
     Show {
         /// Its id
         tenant: String,
-        /// How it stood at this instant, as known then and as known now
-        #[arg(long, value_name = "TIME", value_parser = crate::wording::parse_time_ms)]
-        at: Option<u64>,
+        /// How it stood at this instant, as known then and as known now: a time, or `now`
+        #[arg(long, value_name = "TIME", value_parser = Instant::parse)]
+        at: Option<Instant>,
         /// As known at this time, in the place of now: a time, or `now`
-        #[arg(long, value_name = "TIME", requires = "at", value_parser = known)]
-        known: Option<Known>,
+        #[arg(long, value_name = "TIME", value_parser = Instant::parse)]
+        known: Option<Instant>,
+        /// Print JSON: how it stands now, or stood at the instant
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show all that was said of a tenant, of the parties of its dossier and of its bindings: who, when and what
+    /// changed
+    #[command(after_help = "Example:\n  affiant-verifier tenant history example-labs")]
+    History {
+        /// Its id
+        tenant: String,
         /// Print JSON
-        #[arg(long, requires = "at")]
+        #[arg(long)]
         json: bool,
     },
     /// Say something against figures or a finding of a tenant's own, signed with one of its objection keys
@@ -612,22 +624,6 @@ pub enum Tenant {
     Object(Object),
     /// List tenants with their state
     List(Json),
-}
-
-/// By what was known.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Known {
-    /// All that the log says by now.
-    Now,
-    /// What it said at a time, milliseconds since 1970.
-    At(u64),
-}
-
-fn known(text: &str) -> Result<Known, String> {
-    match text {
-        "now" => Ok(Known::Now),
-        time => crate::wording::parse_time_ms(time).map(Known::At),
-    }
 }
 
 /// `tenant approve`

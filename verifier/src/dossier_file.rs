@@ -12,7 +12,7 @@ use crate::{
     form::Fault,
     import::Standing,
     keyfile::{self, KeyFileError},
-    overlap,
+    lapse, overlap,
     unstated::{Unstated, pointed_at},
     wording::parse_time_ms,
 };
@@ -110,9 +110,77 @@ impl Application {
         told.collect()
     }
 
+    /// Leaves out what stands already, word for word, and says what becomes of approvals. A tenant that stands
+    /// does not apply once more, unless it has to before anybody can approve it.
+    pub fn due(mut self, stands: &Standing) -> (Self, Due) {
+        let mut due = Due::default();
+        let mut after = stands.clone();
+        let mut applied = BTreeSet::new();
+        self.said.retain(|(_, body)| match body {
+            Body::TenantEvent(event) => match &event.body {
+                Some(v1::tenant_event::Body::Party(it)) => {
+                    due.counts(after.parties.insert(it.id.clone(), it.clone()).as_ref(), it)
+                }
+                Some(v1::tenant_event::Body::Edge(it)) => {
+                    let id = (it.from.clone(), it.to.clone(), it.kind);
+                    due.counts(after.edges.insert(id, it.clone()).as_ref(), it)
+                }
+                Some(v1::tenant_event::Body::Tenant(it)) => {
+                    let anew = after.applies_anew(&it.id);
+                    let said = (it.clone(), "applied".to_owned());
+                    let stood = after.tenants.insert(it.id.clone(), said);
+                    let is_due = due.counts(stood.as_ref().map(|(it, _)| it), it) || anew;
+                    if let Some(stood) = stood.filter(|_| !is_due) {
+                        after.tenants.insert(it.id.clone(), stood);
+                    }
+                    is_due.then(|| applied.insert(it.id.clone()));
+                    is_due
+                }
+                // It comes behind its tenant.
+                Some(v1::tenant_event::Body::State(it)) => applied.contains(&it.tenant),
+                None => true,
+            },
+            Body::BindingEvent(event) => event.binding.as_ref().is_none_or(|it| {
+                due.counts(
+                    after.bindings.insert(it.id.clone(), it.clone()).as_ref(),
+                    it,
+                )
+            }),
+            _ => true,
+        });
+        due.lapsing = lapse::lapsing(stands, &after, &applied);
+        (self, due)
+    }
+
     /// The statements to sign, parties first.
     pub fn into_bodies(self) -> Vec<Body> {
         self.said.into_iter().map(|(_, body)| body).collect()
+    }
+}
+
+/// What of an application is to be signed.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Due {
+    /// Entries that nobody stated before.
+    pub new: usize,
+    /// Entries that say something else than what stands.
+    pub changed: usize,
+    /// Entries that stand already, word for word.
+    pub same: usize,
+    /// Tenants whose approvals end by it.
+    pub lapsing: Vec<String>,
+}
+
+impl Due {
+    /// Counts an entry; tells whether it says anything that does not stand.
+    fn counts<T: PartialEq>(&mut self, stood: Option<&T>, it: &T) -> bool {
+        let count = match stood {
+            None => &mut self.new,
+            Some(stood) if stood == it => &mut self.same,
+            Some(_) => &mut self.changed,
+        };
+        *count += 1;
+        stood != Some(it)
     }
 }
 
@@ -314,6 +382,62 @@ mod tests {
             matches!(&bodies[0], Body::TenantEvent(e) if matches!(e.body, Some(v1::tenant_event::Body::Party(_))))
         );
         assert!(matches!(&bodies[3], Body::BindingEvent(e) if e.effective_unix_ms == 5));
+    }
+
+    /// What stands once a file was applied.
+    fn stands_after(text: &str) -> Standing {
+        let mut stands = Standing::default();
+        for body in parse(text, "f", 5).unwrap().into_bodies() {
+            match body {
+                Body::TenantEvent(event) => match event.body.unwrap() {
+                    v1::tenant_event::Body::Party(it) => {
+                        stands.parties.insert(it.id.clone(), it);
+                    }
+                    v1::tenant_event::Body::Tenant(it) => {
+                        let applied = (it.clone(), "applied".into());
+                        stands.tenants.insert(it.id, applied);
+                    }
+                    _ => {}
+                },
+                Body::BindingEvent(event) => {
+                    let it = event.binding.unwrap();
+                    stands.bindings.insert(it.id.clone(), it);
+                }
+                _ => {}
+            }
+        }
+        stands
+    }
+
+    #[test]
+    fn what_stands_already_is_not_signed_again_and_an_approval_that_would_end_is_named() {
+        let due = |text: &str, stands: &Standing| {
+            let (left, due) = parse(text, "f", 9).unwrap().due(stands);
+            (left.into_bodies().len(), due)
+        };
+        let mut stands = stands_after(GOOD);
+        stands.tenants.get_mut("acme").unwrap().1 = "approved".into();
+        stands.approved.insert("acme".into());
+        let (left, same) = due(GOOD, &stands);
+        assert_eq!((left, same.same, same.lapsing.len()), (0, 3, 0));
+        // One word of its customer, and the tenant does not apply but its approval ends.
+        let moved = GOOD.replace("headquarters = \"DE\"", "headquarters = \"CH\"");
+        let (left, changed) = due(&moved, &stands);
+        assert_eq!((left, changed.changed, changed.same), (1, 1, 2));
+        assert_eq!(changed.lapsing, ["acme"]);
+        let other = GOOD.replace(
+            "customer = \"acme\"",
+            "customer = \"acme\"\ndeclared_use = \"x\"",
+        );
+        let (left, restated) = due(&other, &stands);
+        assert_eq!((left, restated.lapsing), (2, vec!["acme".to_owned()]));
+        // A binding is of no dossier.
+        let bound = GOOD.replace("namespace = \"acme\"", "namespace = \"lab\"");
+        assert_eq!(due(&bound, &stands).1.lapsing, [] as [&str; 0]);
+        // One that was closed applies anew by the very same words.
+        stands.approved.clear();
+        stands.tenants.get_mut("acme").unwrap().1 = "closed".into();
+        assert_eq!(due(GOOD, &stands).0, 2);
     }
 
     #[test]

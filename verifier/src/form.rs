@@ -108,6 +108,10 @@ pub(crate) fn party(party: &v1::Party, faults: &mut Faults) {
 pub(crate) fn edge(edge: &v1::Edge, faults: &mut Faults) {
     id("from", &edge.from, faults);
     id("to", &edge.to, faults);
+    if edge.from == edge.to {
+        let text = format!("`{}` is on both ends; name two parties", edge.to);
+        wrong("to", text, faults);
+    }
     plain("source", &edge.source, faults);
     let shares = [
         ("share_min_percent", edge.share_min_bp),

@@ -22,7 +22,7 @@ use crate::{
     dossier_file,
     entries::{Binding, Edge, Party, Tenant},
     form::Fault,
-    overlap, ownership,
+    lapse, overlap, ownership,
     unstated::{Unstated, pointed_at},
 };
 
@@ -60,8 +60,10 @@ pub struct Standing {
     pub parties: BTreeMap<String, v1::Party>,
     /// Edges, by from, to and kind.
     pub edges: BTreeMap<EdgeId, v1::Edge>,
-    /// Tenants with their state, by id.
+    /// Tenants with their state, by id; one that has to apply anew is what it was, `rejected` or `closed`.
     pub tenants: BTreeMap<String, (v1::Tenant, String)>,
+    /// Tenants of which an approval stands that ends when their dossiers change.
+    pub approved: BTreeSet<String>,
     /// Bindings that are not withdrawn, by id.
     pub bindings: BTreeMap<String, v1::Binding>,
     /// When that is, milliseconds since 1970: no binding holds before it.
@@ -80,7 +82,7 @@ pub struct Plan {
     pub changed: usize,
     /// Entries that stand already, word for word.
     pub same: usize,
-    /// Approved tenants that are stated anew: their approvals lapse.
+    /// Tenants whose approvals end by it: they apply anew, or their dossiers change.
     pub lapsing: Vec<String>,
     /// What is allowed and worth a look, in words.
     pub warnings: Vec<String>,
@@ -138,23 +140,25 @@ pub fn plan(text: &[u8], effective_unix_ms: u64, stands: &Standing) -> Result<Pl
         ..Plan::default()
     };
     let at = effective_unix_ms;
+    let mut after = stands.clone();
+    let mut applied = BTreeSet::new();
     for (id, (_, party)) in entries.parties {
         if plan.is_due(stands.parties.get(&id), &party) {
+            after.parties.insert(id, party.clone());
             plan.parts.push(vec![dossier_file::party(at, party)]);
         }
     }
     for (id, (_, edge)) in entries.edges {
         if plan.is_due(stands.edges.get(&id), &edge) {
+            after.edges.insert(id, edge.clone());
             plan.parts.push(vec![dossier_file::edge(at, edge)]);
         }
     }
     for (id, (_, tenant)) in entries.tenants {
         let stood = stands.tenants.get(&id);
-        let draft = stood.is_some_and(|(_, state)| state == "draft");
-        if plan.is_due(stood.map(|(tenant, _)| tenant), &tenant) || draft {
-            if stood.is_some_and(|(_, state)| state.starts_with("approved")) {
-                plan.lapsing.push(id);
-            }
+        let is_due = plan.is_due(stood.map(|(tenant, _)| tenant), &tenant);
+        if is_due || stands.applies_anew(&id) {
+            applied.insert(id);
             plan.parts.push(dossier_file::tenant(at, tenant).into());
         }
     }
@@ -163,6 +167,7 @@ pub fn plan(text: &[u8], effective_unix_ms: u64, stands: &Standing) -> Result<Pl
             plan.parts.push(vec![dossier_file::binding(at, binding)]);
         }
     }
+    plan.lapsing = lapse::lapsing(stands, &after, &applied);
     Ok(plan)
 }
 
@@ -417,6 +422,12 @@ impl Standing {
         let mut all = pointed_at(self.edges.values(), tenants, self.bindings.values());
         all.retain(|what| !self.states(what));
         all
+    }
+
+    /// Whether a tenant has to apply before officers can approve it, though all that is stated of it stands.
+    pub(crate) fn applies_anew(&self, tenant: &str) -> bool {
+        let stood = self.tenants.get(tenant);
+        stood.is_some_and(|(_, state)| matches!(state.as_str(), "draft" | "rejected" | "closed"))
     }
 
     /// Whether the log states what something points at.

@@ -2,13 +2,19 @@
 
 use std::collections::BTreeMap;
 
-use affiant_judge::{Bindings, Judge, Registry, registry::view::View, retention::Holds};
+use affiant_judge::{
+    Bindings, Judge, Registry,
+    registry::{stands::Stands, view::View},
+    retention::Holds,
+};
 use affiant_proto::{
     Digest, KeyId, PublicKey,
     authority::{Authorities, certifier_id},
     v1::KeyUse,
 };
 use serde::Serialize;
+
+use crate::{entries::Edge, told};
 
 /// One line of `officer list`.
 #[derive(Serialize)]
@@ -25,7 +31,11 @@ pub struct OfficerLine {
 #[derive(Serialize)]
 pub struct TenantLine {
     id: String,
-    state: &'static str,
+    /// As of now.
+    state: String,
+    /// What it will be if nothing else is logged, in words.
+    to_come: Option<String>,
+    stands: Stands,
     customer: String,
     intermediaries: Vec<String>,
     end_customer: String,
@@ -75,8 +85,8 @@ pub struct Views {
 }
 
 /// How a tenant stood at an instant, as known then and as known at another time or now; none when
-/// nobody stated it.
-pub fn views(judge: &Judge, tenant: &str, at: u64, known: Option<u64>) -> Option<Views> {
+/// nobody stated it. `now` is that of who asks: the log's own time stands still while nothing is logged.
+pub fn views(judge: &Judge, tenant: &str, at: u64, known: Option<u64>, now: u64) -> Option<Views> {
     let as_known_then = judge.registry().view(tenant, at, Some(at))?;
     let as_known_later = judge.registry().view(tenant, at, known)?;
     let changes = [&as_known_then, &as_known_later];
@@ -86,7 +96,7 @@ pub fn views(judge: &Judge, tenant: &str, at: u64, known: Option<u64>) -> Option
     let officers = officers.filter_map(named).collect();
     Some(Views {
         tenant: tenant.to_owned(),
-        in_the_future: at > judge.now_unix_ms(),
+        in_the_future: at > judge.now_unix_ms().max(now),
         as_known_then,
         as_known_later,
         officers,
@@ -221,17 +231,44 @@ pub fn keys(authorities: &Authorities, judge: &Judge) -> Vec<KeyLine> {
     lines
 }
 
-/// The tenants, by id.
-pub fn tenants(registry: &Registry) -> Vec<TenantLine> {
-    let line = |tenant: &affiant_proto::v1::Tenant| TenantLine {
-        id: tenant.id.clone(),
-        state: registry.state(&tenant.id),
-        customer: tenant.customer.clone(),
-        intermediaries: tenant.intermediaries.clone(),
-        end_customer: or(&tenant.end_customer, "undeclared"),
-        ultimate_parent: or(&tenant.ultimate_parent, "unresolved"),
+/// The tenants, by id, as they stand at an instant, or at the log's own time where that is later.
+pub fn tenants(judge: &Judge, now_unix_ms: u64) -> Vec<TenantLine> {
+    let registry = judge.registry();
+    let now = judge.now_unix_ms().max(now_unix_ms);
+    let line = |tenant: &affiant_proto::v1::Tenant| {
+        let stands = registry.stands(&tenant.id, now);
+        let to_come: Vec<String> = told::to_come(&stands).collect();
+        TenantLine {
+            id: tenant.id.clone(),
+            state: stands.state.clone(),
+            to_come: (!to_come.is_empty()).then(|| to_come.join(", ")),
+            stands,
+            customer: tenant.customer.clone(),
+            intermediaries: tenant.intermediaries.clone(),
+            end_customer: or(&tenant.end_customer, "undeclared"),
+            ultimate_parent: or(&tenant.ultimate_parent, "unresolved"),
+        }
     };
     registry.tenants().map(line).collect()
+}
+
+/// One line of the edges.
+#[derive(Serialize)]
+pub struct EdgeLine {
+    #[serde(flatten)]
+    edge: Edge,
+    /// Whether it has an end that was reached.
+    ended: bool,
+}
+
+/// The edges among parties, by from, to and kind, at an instant.
+pub fn edges(judge: &Judge, now_unix_ms: u64) -> Vec<EdgeLine> {
+    let now = judge.now_unix_ms().max(now_unix_ms);
+    let line = |edge: &affiant_proto::v1::Edge| EdgeLine {
+        edge: Edge::of(edge),
+        ended: edge.until_unix_ms.is_some_and(|until| until <= now),
+    };
+    judge.registry().parties().edges().map(line).collect()
 }
 
 /// The parties, by id.

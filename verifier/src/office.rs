@@ -2,9 +2,11 @@
 //!
 //! It only takes what officers signed; it signs nothing for them.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use affiant_judge::{admission::open_objection, exhibits, listings::Screened, timeline::Moment};
+use affiant_judge::{
+    admission::open_objection, exhibits, handling::State, listings::Screened, timeline::Moment,
+};
 use affiant_proto::{Body, Envelope, PublicKey, Statement, digest, v1};
 use prost::Message as _;
 use serde::Serialize;
@@ -12,8 +14,10 @@ use tokio::sync::watch;
 use tonic::Status;
 
 use crate::{
+    clock::Clock,
     form,
     gate::Gate,
+    happened,
     ledger::{Exhibits, NotPut},
     lines,
     live::Live,
@@ -21,6 +25,7 @@ use crate::{
     retention::Shared,
     rotation::not_logged,
     rpc::admin::{self as rpc, list_request::What},
+    told,
     writer::{Published, Submit},
 };
 
@@ -49,6 +54,8 @@ pub struct Office {
     pub retention: Shared,
     /// Files that statements name by their digest.
     pub exhibits: Exhibits,
+    /// The wall clock.
+    pub clock: Clock,
     /// One objection at a time: the next is held against those that were heard.
     pub objecting: Arc<tokio::sync::Mutex<()>>,
 }
@@ -65,8 +72,9 @@ impl Office {
             What::Findings => json(&self.live.judge().findings()),
             What::Tried => json(&self.live.judge().tried()),
             What::Figures => json(&self.live.judge().figures()),
-            What::Tenants => json(&lines::tenants(self.live.judge().registry())),
+            What::Tenants => json(&lines::tenants(&self.live.judge(), self.clock.now_ms())),
             What::Parties => json(&lines::parties(self.live.judge().registry())),
+            What::Edges => json(&lines::edges(&self.live.judge(), self.clock.now_ms())),
             What::Bindings => json(&lines::bindings(self.live.judge().bindings())),
             What::Officers => {
                 let authorities = self.gate.authorities.borrow().clone();
@@ -161,6 +169,9 @@ impl Office {
         if let Some((number, why)) = self.overlapping(&parsed) {
             return Err(wrong(number, &why));
         }
+        if let Some((number, why)) = self.in_vain(&parsed) {
+            return Err(wrong(number, &why));
+        }
         let logged = self.submit.officers(parsed).await.map_err(not_logged)?;
         let indices = logged.map_err(|(number, why)| wrong(number, &why))?;
         if let Some(last) = indices.last() {
@@ -199,6 +210,49 @@ impl Office {
         let number = at.map_or(1, |(number, _)| *number);
         let (id, field) = (&first.binding, first.field);
         Some((number, format!("binding `{id}`, {field}: {}", first.text)))
+    }
+
+    /// The first of the statements that changes nothing that it says it changes, and why: a binding is withdrawn
+    /// that is withdrawn already, or one officer would settle what two withdrew.
+    fn in_vain(&self, statements: &[Statement]) -> Option<(usize, String)> {
+        let judge = self.live.judge();
+        let mut ended: BTreeMap<&str, bool> = BTreeMap::new();
+        let mut findings = None;
+        for (number, statement) in (1..).zip(statements) {
+            match statement.body() {
+                Body::BindingEvent(event) => {
+                    let id = event.binding.as_ref().map_or("", |it| it.id.as_str());
+                    let is_ended = *ended.entry(id).or_insert_with(|| {
+                        let mut all = judge.bindings().all();
+                        all.any(|(it, withdrawn)| it.id == id && withdrawn)
+                    });
+                    if event.withdrawn && is_ended {
+                        return Some((number, format!("binding `{id}` is withdrawn already")));
+                    }
+                    ended.insert(id, event.withdrawn);
+                }
+                Body::Decision(decision) if !decision.finding.is_empty() => {
+                    let takes = decision.verdict != i32::from(v1::Verdict::Withdraw);
+                    let all = findings.get_or_insert_with(|| judge.findings());
+                    let handling = all.iter().find(|it| it.id == decision.finding);
+                    let handling = handling.and_then(|it| it.handling.as_ref());
+                    let stands = handling
+                        .filter(|it| takes && it.state == State::Withdrawn && it.is_settled());
+                    if let Some(handling) = stands {
+                        let id = &decision.finding;
+                        return Some((
+                            number,
+                            format!(
+                                "finding {id} is {handling}; what two officers withdrew no single one takes \
+                                 back while no evidence is logged after it"
+                            ),
+                        ));
+                    }
+                }
+                _ => {}
+            }
+        }
+        None
     }
 
     /// Waits until the judge has heard an entry, or for as long as anybody waits for it.
@@ -268,27 +322,40 @@ impl Office {
         Ok(named)
     }
 
-    /// What an approval of a tenant would cover, as it stands now.
+    /// What an approval of a tenant would cover, as it stands now, and what stands beside it.
     pub fn dossier(&self, tenant: &str) -> Result<rpc::DossierReply, Status> {
-        let dossier = self.live.judge().registry().dossier(tenant);
-        let dossier = dossier.ok_or_else(|| Status::not_found(format!("no tenant `{tenant}`")))?;
-        let bytes = dossier.encode_to_vec();
-        let mut json = crate::wording::dossier(&dossier, digest(&bytes));
         let judge = self.live.judge();
-        let now = judge.now_unix_ms();
-        for hit in judge.holds(tenant, now) {
-            json.push_str(&crate::wording::hold(&hit, now));
-        }
-        for objection in judge.objections() {
-            if objection.tenant == tenant {
-                json.push_str(&crate::wording::objection(objection));
-            }
-        }
+        let dossier = judge.registry().dossier(tenant);
+        let dossier = dossier.ok_or_else(|| nobody(tenant))?;
         Ok(rpc::DossierReply {
-            dossier: bytes,
-            json,
+            dossier: dossier.encode_to_vec(),
+            json: json(&told::beside(&judge, tenant, self.clock.now_ms()))?,
         })
     }
+
+    /// How a tenant stood at an instant, or stands now: as known then, and as known at another or now.
+    pub fn tenant_at(
+        &self,
+        tenant: &str,
+        at_unix_ms: Option<u64>,
+        known_unix_ms: Option<u64>,
+    ) -> Result<String, Status> {
+        let now = self.clock.now_ms();
+        let judge = self.live.judge();
+        let at = at_unix_ms.unwrap_or_else(|| judge.now_unix_ms().max(now));
+        let views = lines::views(&judge, tenant, at, known_unix_ms, now);
+        json(&views.ok_or_else(|| nobody(tenant))?)
+    }
+
+    /// What happened to a tenant and to the parties of its dossier.
+    pub fn history(&self, tenant: &str) -> Result<String, Status> {
+        let lines = happened::lines(&self.live.judge(), tenant);
+        json(&lines.ok_or_else(|| nobody(tenant))?)
+    }
+}
+
+fn nobody(tenant: &str) -> Status {
+    Status::not_found(format!("no tenant `{tenant}`; `tenant list` shows them"))
 }
 
 fn json(value: &impl Serialize) -> Result<String, Status> {

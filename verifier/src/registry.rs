@@ -249,7 +249,8 @@ fn rows(judge: &Judge, hosts: &Hosts) -> Result<Rows, RegistryError> {
         row(
             &tenant.id,
             &tenant.customer,
-            registry.state(&tenant.id),
+            // By the log's own time: the same log gives the same rows.
+            &registry.stands(&tenant.id, judge.now_unix_ms()).state,
             registry.changes(&tenant.id),
         )
     });

@@ -1,14 +1,18 @@
 //! A list of tenants to be reviewed and approved at once: a line each, in words that follow from the
-//! dossier alone, so that who signs over the list's digest signs what it says.
+//! dossier, so that who signs over the list's digest signs what it says; and behind them what stands beside
+//! the dossier when the list is written.
 
-use std::{collections::BTreeSet, fmt::Write as _};
+use std::collections::BTreeSet;
 
 use affiant_proto::{Digest, v1};
 
-use crate::wording::{plain, time};
+use crate::{
+    told::{self, Beside, Part},
+    wording::plain,
+};
 
 /// First line of every list, so that a later layout is told from this one.
-pub const TITLE: &str = "# Affiant review list, version 1";
+pub const TITLE: &str = "# Affiant review list, version 2";
 
 /// Most bytes of a list: 60,000 tenants with lines of 1 KB.
 pub const MAX_BYTES: u64 = 64 * 1024 * 1024;
@@ -24,145 +28,57 @@ pub struct Reviewed {
     pub line: String,
 }
 
-/// A hit on a party that stands, as a list tells it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Hit {
-    /// The party.
-    pub party: String,
-    /// The hit's id.
-    pub id: String,
-    /// What it is, and until when it is to be decided.
-    pub words: String,
-}
+/// A tenant as it stands: its dossier, the digest of that, and what stands beside it.
+pub type Told = (v1::Dossier, Digest, Beside);
 
-impl Hit {
-    fn part(&self) -> String {
-        format!("{HIT}{} {}", plain(&self.id), plain(&self.words))
-    }
-}
+/// Between the parts of a line.
+const BETWEEN: &str = " | ";
 
-/// Begins what a line says of a hit. It follows from lists and officers, not from the dossier, and so is not
-/// held against that; that no hit is left out is.
+/// Begins what a line says of a hit, and what else it says beside the dossier. It follows from lists, officers
+/// and the time, not from the dossier, and so is not held against that; that no hit is left out is, and the
+/// state that the tenant is in.
 const HIT: &str = "HIT ";
+const NOW: &str = "NOW ";
 
-/// Writes the list of these dossiers, each with the hits on its parties.
-pub fn list(state: &str, dossiers: &[(v1::Dossier, Digest)], hits: &[Hit]) -> String {
+/// Writes the list of these tenants.
+pub fn list(state: &str, tenants: &[Told]) -> String {
     let mut text = format!(
         "{TITLE}\n\
-         # {} tenants in state {state}. One a line: id, SHA-256 of its dossier, who they are, what they may use.\n\
+         # {} tenants in state {state}. One a line: id, SHA-256 of its dossier, who they are, what they may use, and\n\
+         # behind NOW and HIT how they stand.\n\
          # Strike out who shall not be approved, by removing the line; then sign over the SHA-256 of this file.\n",
-        dossiers.len()
+        tenants.len()
     );
-    for (dossier, digest) in dossiers {
+    for (dossier, digest, beside) in tenants {
         text.push_str(&line(dossier, *digest));
-        for hit in of(dossier, hits) {
-            text.push_str(" | ");
-            text.push_str(&hit.part());
+        for part in &beside.parts {
+            text.push_str(BETWEEN);
+            text.push_str(&now(part));
         }
         text.push('\n');
     }
     text
 }
 
-/// The hits on parties of a dossier.
-fn of<'a>(dossier: &'a v1::Dossier, hits: &'a [Hit]) -> impl Iterator<Item = &'a Hit> {
-    let is_its = |hit: &&Hit| dossier.parties.iter().any(|party| party.id == hit.party);
-    hits.iter().filter(is_its)
+/// A part as a line has it.
+fn words(part: &Part) -> String {
+    format!("{} {}", plain(&part.label), plain(&part.text))
+}
+
+fn now(part: &Part) -> String {
+    match &part.hit {
+        Some(hit) => format!("{HIT}{} {}", plain(hit), words(part)),
+        None => format!("{NOW}{}", words(part)),
+    }
 }
 
 /// What a list says of one dossier.
 pub fn line(dossier: &v1::Dossier, digest: Digest) -> String {
-    let tenant = dossier.tenant.clone().unwrap_or_default();
-    let who = |id: &str| {
-        let party = dossier.parties.iter().find(|party| party.id == id);
-        let name = party.and_then(|party| party.names.first());
-        let name = name.map_or("no name", |name| name.text.as_str());
-        let seat = party.map_or("unknown", |party| party.headquarters.as_str());
-        format!("{} ({}, {})", plain(name), plain(id), plain(seat))
-    };
-    let or = |id: &str, none: &str| match id.is_empty() {
-        true => none.to_owned(),
-        false => who(id),
-    };
-    let mut parts = vec![
-        plain(&tenant.id),
-        digest.to_string(),
-        format!("customer {}", or(&tenant.customer, "NONE")),
-    ];
-    for id in &tenant.intermediaries {
-        parts.push(format!("through {}", who(id)));
-    }
-    parts.push(format!(
-        "end customer {}",
-        or(&tenant.end_customer, "UNDECLARED")
-    ));
-    parts.push(format!(
-        "ultimate parent {}",
-        or(&tenant.ultimate_parent, "UNRESOLVED")
-    ));
-    let named: BTreeSet<&str> = [
-        &tenant.customer,
-        &tenant.end_customer,
-        &tenant.ultimate_parent,
-    ]
-    .into_iter()
-    .chain(&tenant.intermediaries)
-    .map(String::as_str)
-    .collect();
-    let others = dossier.parties.iter();
-    for party in others.filter(|party| !named.contains(party.id.as_str())) {
-        parts.push(format!("behind them {}", who(&party.id)));
-    }
-    parts.push(terms(tenant.conditions.as_ref()));
-    parts.push(match tenant.training_declared {
-        Some(true) => "trains models".to_owned(),
-        Some(false) => "trains no models".to_owned(),
-        None => "training not declared".to_owned(),
-    });
-    parts.push(match tenant.declared_use.is_empty() {
-        true => "use not declared".to_owned(),
-        false => format!("use {}", plain(&tenant.declared_use)),
-    });
-    for key in &tenant.objection_keys {
-        let hex: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
-        parts.push(format!("may object by {hex}"));
-    }
-    parts.join(" | ")
-}
-
-fn terms(conditions: Option<&v1::Conditions>) -> String {
-    let Some(conditions) = conditions else {
-        return "NO CONDITIONS: all device classes, without end".to_owned();
-    };
-    let classes = conditions.device_classes.iter().map(|class| plain(class));
-    let classes: Vec<String> = classes.collect();
-    let mut text = match classes.is_empty() {
-        true => "classes none".to_owned(),
-        false => format!("classes {}", classes.join(", ")),
-    };
-    let from = conditions.valid_from_unix_ms.map(time);
-    let to = conditions.valid_to_unix_ms.map(time);
-    // Writing to a string does not fail.
-    let _ = write!(
-        text,
-        ", from {} until {}",
-        from.unwrap_or_else(|| "now".to_owned()),
-        to.unwrap_or_else(|| "NO END".to_owned())
-    );
-    if !conditions.sites.is_empty() {
-        let sites: Vec<String> = conditions.sites.iter().map(|site| plain(site)).collect();
-        let _ = write!(text, ", sites {}", sites.join(", "));
-    }
-    if let Some(most) = conditions.max_gpus {
-        let _ = write!(text, ", at most {most} GPUs");
-    }
-    if let Some(most) = conditions.max_aggregate_tpp {
-        let _ = write!(text, ", at most {most} TPP in all at once");
-    }
-    if let Some(most) = conditions.max_gpu_hours_month {
-        let _ = write!(text, ", at most {most} GPU-hours a month");
-    }
-    text
+    let tenant = dossier.tenant.as_ref().map_or("", |tenant| &tenant.id);
+    let mut parts = vec![plain(tenant), digest.to_string()];
+    // The first part is the tenant itself.
+    parts.extend(told::by_dossier(dossier).iter().skip(1).map(words));
+    parts.join(BETWEEN)
 }
 
 /// Reads the tenants of a list; or says in which line what is wrong.
@@ -198,39 +114,54 @@ pub fn read(text: &str) -> Result<Vec<Reviewed>, String> {
 }
 
 impl Reviewed {
-    /// Why it cannot be signed over the dossier as it stands, with the hits that stand by now; none when it
-    /// can.
-    pub fn differs(&self, dossier: &v1::Dossier, digest: Digest, hits: &[Hit]) -> Option<String> {
+    /// Why it cannot be signed over the tenant as it stands; none when it can.
+    pub fn differs(&self, (dossier, digest, beside): &Told) -> Option<String> {
+        let tenant = &self.tenant;
         if self.dossier != digest.to_string() {
             return Some(format!(
-                "tenant `{}`: its dossier changed since the review; it is now {digest}",
-                self.tenant
+                "tenant `{tenant}`: its dossier changed since the review; it is now {digest}"
             ));
         }
-        let begins = format!(" | {HIT}");
-        let (said, told) = match self.line.find(&begins) {
-            Some(at) => self.line.split_at(at),
-            None => (self.line.as_str(), ""),
+        if let Some(why) = beside.barred() {
+            return Some(format!("tenant `{tenant}`: {why}"));
+        }
+        let due = line(dossier, *digest);
+        let told = self.line.strip_prefix(&due).map(|rest| rest.split(BETWEEN));
+        let told: Option<Vec<&str>> = told.map(Iterator::collect);
+        let is_beside = |part: &&str| part.starts_with(HIT) || part.starts_with(NOW);
+        let told = match told.as_deref() {
+            Some(["", told @ ..]) if told.iter().all(is_beside) => told,
+            _ => {
+                return Some(format!(
+                    "tenant `{tenant}`: the list says something else than its dossier, which reads\n  {due}"
+                ));
+            }
         };
-        let is_told = |hit: &&Hit| told.contains(&format!("{begins}{} ", plain(&hit.id)));
-        if let Some(new) = of(dossier, hits).find(|hit| !is_told(hit)) {
+        let hits = beside.parts.iter().filter_map(|part| {
+            let begins = format!("{HIT}{} ", plain(part.hit.as_ref()?));
+            Some((part, begins))
+        });
+        let mut new = hits.filter(|(_, begins)| !told.iter().any(|it| it.starts_with(begins)));
+        if let Some((part, _)) = new.next() {
             return Some(format!(
-                "tenant `{}`: a hit stands that the list does not tell: {}",
-                self.tenant, new.words
+                "tenant `{tenant}`: a hit stands that the list does not tell: {}",
+                part.text
             ));
         }
-        let due = line(dossier, digest);
-        (said != due).then(|| {
+        // One who signs the same list once more, after it was approved, changes nothing.
+        let state = beside.state().filter(|_| !beside.stands.rests_on_dossier);
+        let other = state.filter(|state| !told.contains(&now(state).as_str()));
+        other.map(|state| {
             format!(
-                "tenant `{}`: the list says something else than its dossier, which reads\n  {due}",
-                self.tenant
+                "tenant `{tenant}`: its state is not what the list tells; it is now {}",
+                state.text
             )
         })
     }
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests {
     use super::*;
 
@@ -258,10 +189,39 @@ mod tests {
                 ..Default::default()
             }),
             parties: vec![party("acme", name, "DE"), party("owner", "Owner", "CN")],
-            edges: Vec::new(),
+            edges: vec![v1::Edge {
+                from: "owner".into(),
+                to: "acme".into(),
+                kind: v1::EdgeKind::Owns.into(),
+                ..Default::default()
+            }],
         };
         let digest = affiant_proto::digest(&prost::Message::encode_to_vec(&dossier));
         (dossier, digest)
+    }
+
+    /// A tenant that applied, with these hits on its parties.
+    fn told(name: &str, hits: &[&str]) -> Told {
+        let (dossier, digest) = dossier(name);
+        let part = |label: &str, text: String, hit: Option<&str>| Part {
+            label: label.into(),
+            text,
+            hit: hit.map(str::to_owned),
+        };
+        let hit = |id: &&str| {
+            let text = format!("strong: acme \"A | B\" on list el, hit {id}");
+            part("on hold", text, Some(id))
+        };
+        let mut beside = Beside::default();
+        let state = part("state", "applied since yesterday".into(), None);
+        beside.parts.push(state);
+        beside.parts.extend(hits.iter().map(hit));
+        (dossier, digest, beside)
+    }
+
+    fn read_one(told: &Told) -> Reviewed {
+        let text = list("applied", std::slice::from_ref(told));
+        super::read(&text).unwrap().remove(0)
     }
 
     #[test]
@@ -270,57 +230,67 @@ mod tests {
         assert_eq!(
             line(&dossier, digest),
             format!(
-                "t | {digest} | customer Acme (acme, DE) | through no name (broker, unknown) | \
-                 end customer UNDECLARED | ultimate parent UNRESOLVED | behind them Owner (owner, CN) | \
-                 classes 3A090.a, from now until 2026-11-23T04:21:00Z, at most 8 GPUs | \
-                 training not declared | use not declared"
+                "t | {digest} | customer Acme (acme, headquarters DE) | \
+                 through NOT STATED (broker, headquarters unknown) | end customer UNDECLARED | \
+                 ultimate parent UNRESOLVED | behind them Owner (owner, headquarters CN) | \
+                 ties owner owns an UNKNOWN share of acme | device classes 3A090.a | \
+                 valid until 2026-11-23T04:21:00Z | at once 8 GPUs at most | training NOT DECLARED | \
+                 declared use NONE"
             )
         );
     }
 
     #[test]
     fn hits_stand_in_the_line_and_none_that_stands_may_lack() {
-        let one = dossier("Acme");
-        let hit = |party: &str, id: &str| Hit {
-            party: party.into(),
-            id: id.into(),
-            words: format!(
-                "strong undecided: {party} \"A | B\" on list el, due 2026-12-03T00:00:00Z"
-            ),
-        };
-        let known = [hit("acme", "11"), hit("elsewhere", "22")];
-        let text = list("applied", std::slice::from_ref(&one), &known);
-        let read = super::read(&text).unwrap();
-        let line = &read[0].line;
-        assert!(line.contains(" | HIT 11 strong undecided: acme"), "{line}");
+        let one = told("Acme", &["11"]);
+        let read = read_one(&one);
+        let line = &read.line;
         assert!(
-            !line.contains("HIT 22") && line.contains("due 2026-12-03"),
+            line.contains(" | HIT 11 on hold strong: acme \"A \\u{7c} B\""),
             "{line}"
         );
-        assert_eq!(read[0].differs(&one.0, one.1, &known), None);
-        assert_eq!(
-            read[0].differs(&one.0, one.1, &[]),
-            None,
-            "one was decided since"
-        );
-        let new = [known[0].clone(), hit("owner", "33")];
-        let told = read[0].differs(&one.0, one.1, &new).unwrap();
         assert!(
-            told.contains("a hit stands that the list does not tell"),
-            "{told}"
+            line.contains(" | NOW state applied since yesterday"),
+            "{line}"
+        );
+        assert_eq!(read.differs(&one), None);
+        let decided = told("Acme", &[]);
+        assert_eq!(read.differs(&decided), None, "one was decided since");
+        let new = told("Acme", &["11", "33"]);
+        let said = read.differs(&new).unwrap();
+        assert!(
+            said.contains("a hit stands that the list does not tell"),
+            "{said}"
         );
     }
 
     #[test]
+    fn a_tenant_whose_state_is_another_by_now_is_not_signed_unless_it_is_approved_as_listed() {
+        let one = told("Acme", &[]);
+        let read = read_one(&one);
+        let mut suspended = one.clone();
+        suspended.2.parts[0].text = "suspended since today".into();
+        let said = read.differs(&suspended).unwrap();
+        assert!(said.contains("it is now suspended since today"), "{said}");
+        let mut approved = suspended.clone();
+        approved.2.stands.rests_on_dossier = true;
+        assert_eq!(read.differs(&approved), None);
+        let mut closed = one;
+        closed.2.stands.barred = Some("closed".into());
+        let said = read.differs(&closed).unwrap();
+        assert!(said.contains("has to apply anew"), "{said}");
+    }
+
+    #[test]
     fn a_list_is_read_as_it_was_written_and_struck_lines_are_gone() {
-        let one = dossier("Acme");
-        let text = list("applied", std::slice::from_ref(&one), &[]);
+        let one = told("Acme", &[]);
+        let text = list("applied", std::slice::from_ref(&one));
         let read = super::read(&text).unwrap();
         assert_eq!(read.len(), 1);
-        assert_eq!(read[0].differs(&one.0, one.1, &[]), None);
+        assert_eq!(read[0].differs(&one), None);
         let struck: String = text
             .lines()
-            .take(3)
+            .take(4)
             .map(|line| format!("{line}\n"))
             .collect();
         assert_eq!(super::read(&struck), Err("it lists no tenant".to_owned()));
@@ -336,26 +306,24 @@ mod tests {
 
     #[test]
     fn neither_another_dossier_nor_other_words_about_the_same_are_signed() {
-        let (one, digest) = dossier("Acme");
-        let (other, others) = dossier("Evil");
+        let (one, other) = (told("Acme", &[]), told("Evil", &[]));
         let said = |line: String| {
             super::read(&format!("{TITLE}\n{line}\n"))
                 .unwrap()
                 .remove(0)
         };
-        let listed = said(line(&one, digest));
-        assert!(
-            listed
-                .differs(&other, others, &[])
-                .unwrap()
-                .contains("changed since the review")
-        );
-        let kind = said(line(&other, others).replace("Evil", "Acme"));
-        assert!(
-            kind.differs(&other, others, &[])
-                .unwrap()
-                .contains("something else")
-        );
+        let listed = read_one(&one);
+        let changed = listed.differs(&other).unwrap();
+        assert!(changed.contains("changed since the review"), "{changed}");
+        for (line, of) in [
+            (read_one(&other).line.replace("Evil", "Acme"), &other),
+            // Words that pass for the dossier's, behind it.
+            (format!("{} | ultimate parent Charity", listed.line), &one),
+            (listed.line.replace("NONE | NOW", "NONE, NOW"), &one),
+        ] {
+            let why = said(line).differs(of).unwrap();
+            assert!(why.contains("something else"), "{why}");
+        }
     }
 
     #[test]

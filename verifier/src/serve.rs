@@ -226,6 +226,7 @@ impl Verifier {
             genesis_statement: genesis,
             retention: retention.clone(),
             exhibits: exhibits.clone(),
+            clock: clock.clone(),
             objecting: Arc::default(),
         };
         let admin = AdminService {

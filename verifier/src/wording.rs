@@ -1,9 +1,10 @@
-//! Times and durations as people write them, and dossiers as people read them.
+//! Times and durations as people write them, and texts so that nothing in them misleads who reads them.
 
-use affiant_judge::{listings::Listed, objections::Objection};
 use affiant_proto::{Digest, v1};
 use affiant_report::hidden::is_hidden;
 use time::{Date, Month, OffsetDateTime, PrimitiveDateTime, Time};
+
+use crate::told;
 
 /// Reads `2026-11-01`, `2026-11-01T08:00:00Z` or milliseconds since 1970-01-01 UTC.
 pub fn parse_time_ms(text: &str) -> Result<u64, String> {
@@ -45,6 +46,36 @@ pub fn parse_time_ms(text: &str) -> Result<u64, String> {
     u64::try_from(seconds)
         .map(|s| s * 1_000)
         .map_err(|_| wrong())
+}
+
+/// A time, or `now`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Instant {
+    /// When it is asked.
+    Now,
+    /// Milliseconds since 1970.
+    At(u64),
+}
+
+impl Instant {
+    /// Reads `now`, or a time as [`parse_time_ms`] does.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        match text {
+            "now" => Ok(Self::Now),
+            time => match parse_time_ms(time) {
+                Ok(time) => Ok(Self::At(time)),
+                Err(wrong) => Err(format!("{wrong}, nor `now`")),
+            },
+        }
+    }
+
+    /// Milliseconds since 1970; none for now.
+    pub fn at(self) -> Option<u64> {
+        match self {
+            Self::Now => None,
+            Self::At(time) => Some(time),
+        }
+    }
 }
 
 /// Reads `90s`, `15m`, `24h` or `7d`.
@@ -109,121 +140,6 @@ pub fn plain(text: &str) -> String {
     plain
 }
 
-/// Says in plain words what an approval covers; no name in it can end a line or hide one.
-pub fn dossier(dossier: &v1::Dossier, digest: Digest) -> String {
-    let tenant = dossier.tenant.clone().unwrap_or_default();
-    let name = |id: &str| {
-        let party = dossier.parties.iter().find(|p| p.id == id);
-        let text = party
-            .and_then(|p| p.names.first())
-            .map_or(id, |n| n.text.as_str());
-        let seat = party.map_or("unknown", |p| p.headquarters.as_str());
-        format!("{text} ({id}, headquarters {seat})")
-    };
-    let or = |id: &str, none: &str| {
-        if id.is_empty() {
-            none.to_owned()
-        } else {
-            name(id)
-        }
-    };
-    let mut lines = vec![
-        format!("tenant           {}", tenant.id),
-        format!("customer         {}", or(&tenant.customer, "none")),
-    ];
-    lines.extend(
-        tenant
-            .intermediaries
-            .iter()
-            .map(|id| format!("intermediary     {}", name(id))),
-    );
-    lines.push(format!(
-        "end customer     {}",
-        or(&tenant.end_customer, "UNDECLARED")
-    ));
-    lines.push(format!(
-        "ultimate parent  {}",
-        or(&tenant.ultimate_parent, "UNRESOLVED")
-    ));
-    lines.push(format!("declared use     {}", tenant.declared_use));
-    if let Some(conditions) = &tenant.conditions {
-        lines.push(format!(
-            "device classes   {}",
-            conditions.device_classes.join(", ")
-        ));
-        if let Some(begin) = conditions.valid_from_unix_ms {
-            lines.push(format!("valid from       {}", time(begin)));
-        }
-        let end = conditions.valid_to_unix_ms.map_or("no end".into(), time);
-        lines.push(format!("valid until      {end}"));
-        if !conditions.sites.is_empty() {
-            lines.push(format!("sites            {}", conditions.sites.join(", ")));
-        }
-        let caps = [
-            (
-                "at once",
-                conditions.max_gpus.map(u64::from),
-                "GPUs at most",
-            ),
-            (
-                "at once",
-                conditions.max_aggregate_tpp,
-                "TPP (total processing performance, summed over devices) at most",
-            ),
-            (
-                "in a month",
-                conditions.max_gpu_hours_month,
-                "GPU-hours at most, by calendar months in UTC",
-            ),
-        ];
-        for (label, most, what) in caps {
-            lines.extend(most.map(|most| format!("{label:<16} {most} {what}")));
-        }
-    }
-    for key in &tenant.objection_keys {
-        let hex: String = key.iter().map(|byte| format!("{byte:02x}")).collect();
-        lines.push(format!("may object by    {hex}"));
-    }
-    let others = dossier.edges.len();
-    lines.push(format!(
-        "parties, edges   {}, {others}",
-        dossier.parties.len()
-    ));
-    lines.push(format!("digest           {digest}"));
-    let lines: Vec<String> = lines.iter().map(|line| plain(line)).collect();
-    lines.join("\n")
-}
-
-/// Says that a tenant is on hold by a hit that nobody decided, on a line of its own.
-pub fn hold(hit: &Listed, now_unix_ms: u64) -> String {
-    let due = hit.due_unix_ms.unwrap_or(u64::MAX);
-    let until = match due <= now_unix_ms {
-        true => format!("OVERDUE since {}", time(due)),
-        false => format!("until {}", time(due)),
-    };
-    let line = format!(
-        "on hold          {until}: {} \"{}\" ~ \"{}\" on list {} ({}), hit {}",
-        hit.party, hit.name, hit.listed, hit.list, hit.class, hit.id
-    );
-    format!("\n{}", plain(&line))
-}
-
-/// Says a tenant's objection, on lines of their own.
-pub fn objection(objection: &Objection) -> String {
-    let what = match (&objection.finding, &objection.device_class) {
-        (Some(finding), _) => format!("finding {finding}"),
-        (None, Some(class)) => format!("figures of class {class}"),
-        (None, None) => "all figures".to_owned(),
-    };
-    let text = plain(&objection.text.replace(['\n', '\t'], " "));
-    format!(
-        "\nobjects to       {what}, {} to {}, log index {}\n                 {text}",
-        time(objection.from_unix_ms),
-        time(objection.to_unix_ms),
-        objection.index
-    )
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -256,70 +172,12 @@ mod tests {
     }
 
     #[test]
-    fn an_officer_reads_every_condition_that_he_signs() {
-        let conditions = v1::Conditions {
-            valid_from_unix_ms: Some(86_400_000),
-            valid_to_unix_ms: Some(172_800_000),
-            device_classes: vec!["3A090.a".into()],
-            sites: vec!["ashburn".into()],
-            max_gpus: Some(11),
-            max_aggregate_tpp: Some(222_222),
-            max_gpu_hours_month: Some(3_333),
-        };
-        let tenant = v1::Tenant {
-            conditions: Some(conditions),
-            ..Default::default()
-        };
-        let shown = dossier(
-            &v1::Dossier {
-                tenant: Some(tenant),
-                ..Default::default()
-            },
-            affiant_proto::digest(b""),
-        );
-        for due in [
-            "valid from       1970-01-02T00:00:00Z",
-            "valid until      1970-01-03T00:00:00Z",
-            "device classes   3A090.a",
-            "sites            ashburn",
-            "at once          11 GPUs",
-            "at once          222222 TPP",
-            "in a month       3333 GPU-hours",
-        ] {
-            assert!(shown.contains(due), "{shown}");
-        }
-    }
-
-    #[test]
-    fn nothing_that_others_named_moves_the_cursor_of_an_officer_who_reads_what_he_signs() {
-        let evil = "Firm\u{1b}[2K\r\nultimate parent  Charity \u{202e}\0";
-        let party = v1::Party {
-            id: "p".into(),
-            names: vec![v1::PartyName {
-                text: evil.into(),
-                ..Default::default()
-            }],
-            ..Default::default()
-        };
-        let tenant = v1::Tenant {
-            customer: "p".into(),
-            declared_use: evil.into(),
-            ..Default::default()
-        };
-        let shown = dossier(
-            &v1::Dossier {
-                tenant: Some(tenant),
-                parties: vec![party],
-                ..Default::default()
-            },
-            affiant_proto::digest(b""),
-        );
-        let hidden = |c: char| (c.is_control() && c != '\n') || c == '\u{202e}';
-        assert!(!shown.contains(hidden), "{shown:?}");
-        let parents = shown
-            .lines()
-            .filter(|line| line.starts_with("ultimate parent"));
-        assert_eq!(parents.count(), 1, "{shown}");
+    fn now_is_an_instant_and_anything_else_a_time() {
+        assert_eq!(Instant::parse("now"), Ok(Instant::Now));
+        let day = Instant::parse("1970-01-02");
+        assert_eq!(day.unwrap().at(), Some(86_400_000));
+        let wrong = Instant::parse("Now").unwrap_err();
+        assert!(wrong.ends_with(", nor `now`"), "{wrong}");
     }
 
     #[test]

@@ -354,3 +354,54 @@ fn a_pod_is_let_in_by_what_the_log_says_and_check_says_the_same() {
     });
     assert_eq!(review("?cluster=c-2&unknown=deny")["allowed"], false);
 }
+
+#[test]
+fn edges_the_past_and_the_history_of_a_tenant_are_told_over_http_as_at_the_desk() {
+    let deployment = deployment();
+    deployment.apply(ACME);
+    let owned = "[[party]]\nid = \"top\"\nnames = [\"Top\"]\nincorporation = \"DE\"\nheadquarters = \"DE\"\n\
+                 [[edge]]\nfrom = \"top\"\nto = \"acme\"\nkind = \"owns\"\nshare_min_percent = 60\n";
+    deployment.apply(owned);
+    deployment.approve("acme");
+    let read = |path: &str| ask(&deployment, &format!("GET /v1/{path}"), "read", "");
+    let (status, edges) = read("edges");
+    assert_eq!(status, 200);
+    assert_eq!(
+        edges,
+        json!([{ "from": "top", "to": "acme", "kind": "owns", "share_min_percent": 60.0, "ended": false }])
+    );
+    let (status, now) = read("tenants/acme");
+    assert_eq!(
+        (status, &now["as_known_later"]["state"]),
+        (200, &json!("approved"))
+    );
+    assert_eq!(now["in_the_future"], false);
+    let (status, then) = read("tenants/acme?at=2020-01-01T00%3A00%3A00Z&known=now");
+    assert_eq!(
+        (status, &then["as_known_then"]["state"]),
+        (200, &json!("draft"))
+    );
+    let (status, history) = read("tenants/acme/history");
+    assert_eq!(status, 200);
+    let cli = deployment.json(&["tenant", "history", "acme", "--json"]);
+    assert_eq!(history, cli);
+    let last = history.as_array().unwrap().last().unwrap();
+    assert_eq!(
+        (&last["name"], &last["what"]),
+        (
+            &json!("bob"),
+            &json!("an officer approves it; with that it is approved")
+        )
+    );
+    let (status, dossier) = read("tenants/acme/dossier");
+    assert_eq!(status, 200);
+    assert_eq!(dossier["beside"]["stands"]["state"], "approved");
+    for (path, due) in [
+        ("tenants/nobody", 404),
+        ("tenants/nobody/history", 404),
+        ("tenants/acme?at=x", 400),
+    ] {
+        let (status, why) = read(path);
+        assert_eq!(status, due, "{path}: {why}");
+    }
+}

@@ -197,6 +197,11 @@ pub enum NoEffect {
     /// The officers who approved are one person.
     #[error("decision about tenant {0} by the same person: {1}; another has to approve")]
     OnePerson(String, String),
+    /// A decision about a tenant that was rejected or closed and has not applied since.
+    #[error(
+        "decision about tenant {0}, which was {1}: it has to apply anew before anybody can approve it"
+    )]
+    NotApplied(String, &'static str),
     /// An event without a body.
     #[error("tenant event {0} says nothing")]
     Empty(u64),
@@ -218,11 +223,35 @@ pub(crate) struct Approval {
     approved: Option<Digest>,
     /// The dossier under an approval that stands until what was dated ahead takes effect, and when that is.
     ending: Option<(Digest, u64)>,
+    /// `rejected` or `closed`, until it applies anew: nobody can approve it before.
+    barred: Option<&'static str>,
 }
 
 impl Approval {
     pub(crate) fn changes(&self) -> &[Change] {
         &self.changes
+    }
+
+    /// What it was, as `closed`, where it has to apply anew before anybody can approve it.
+    pub(crate) fn barred(&self) -> Option<&'static str> {
+        self.barred
+    }
+
+    /// Whether an officer's decision may wait for another's.
+    pub(crate) fn is_pending(&self) -> bool {
+        self.approved.is_none() && !self.opinions.is_empty()
+    }
+
+    /// Who has decided to approve this dossier while it takes more, each with the log index of that.
+    pub(crate) fn waiting(&self, dossier: Digest) -> Vec<([u8; 32], u64)> {
+        let over = |opinion: &&Opinion| opinion.dossier == dossier.as_bytes();
+        let all = self.opinions.iter();
+        let waits = all.filter(|(_, opinion)| self.approved != Some(dossier) && over(opinion));
+        let mut waits: Vec<_> = waits
+            .map(|(officer, opinion)| (*officer, opinion.index))
+            .collect();
+        waits.sort_by_key(|(_, index)| *index);
+        waits
     }
 
     /// The dossier under a standing approval.
@@ -241,7 +270,8 @@ impl Approval {
     ///
     /// Suspension, rejection, expiry and closing reach back to their effective instant; a return
     /// to draft, application or review works from inclusion. All of them end a standing approval
-    /// and the decisions that led to it.
+    /// and the decisions that led to it. After a rejection or a closing, whenever it works, only an
+    /// application opens the way to an approval again.
     pub(crate) fn change(
         &mut self,
         stamp: Stamp,
@@ -298,6 +328,9 @@ impl Approval {
             Verdict::Approve => false,
             Verdict::ApproveWithConditions => true,
         };
+        if let Some(was) = self.barred {
+            return Err(NoEffect::NotApplied(decision.tenant.clone(), was));
+        }
         let effective_ms = stamp.effective_ms;
         let opinion = Opinion {
             index: stamp.index,
@@ -492,6 +525,11 @@ impl Approval {
             .ending
             .map_or(from_unix_ms, |(_, end)| end.min(from_unix_ms));
         self.ending = watched.filter(|_| ahead).map(|dossier| (dossier, ends));
+        match state {
+            "rejected" | "closed" => self.barred = Some(state),
+            "applied" => self.barred = None,
+            _ => {}
+        }
         self.changes.push(Change {
             index: stamp.index,
             logged_unix_ms: stamp.logged_ms,
@@ -700,6 +738,40 @@ mod tests {
             approval.at(Moment::as_known_now(99, 999)),
             Vetting::Approved(Terms::default())
         );
+    }
+
+    #[test]
+    fn what_was_rejected_or_closed_is_approved_only_after_it_applied_anew() {
+        for end in [TenantState::Rejected, TenantState::Closed] {
+            let mut approval = approved_at_2();
+            // To come, or by now: the officers who approve after it have to know of it.
+            for (index, effective) in [(9, 90), (9, 99_999)] {
+                let mut approval = approval.clone();
+                let made = approval.change(stamp(index, effective), ANN, &change(end));
+                made.unwrap();
+                let one = change(TenantState::UnderReview);
+                approval.change(stamp(10, 0), BO, &one).unwrap();
+                for officer in [ANN, BO] {
+                    let made = decide(&mut approval, 11, officer, dossier());
+                    let why = NoEffect::NotApplied(String::new(), word(end));
+                    assert_eq!(made, Err(why));
+                }
+                assert_eq!(approval.waiting(dossier()), []);
+                let now = approval.at(Moment::as_known_now(99, 999));
+                assert_eq!(now, Vetting::Not("under_review"));
+            }
+            approval.change(stamp(9, 90), ANN, &change(end)).unwrap();
+            let applied = change(TenantState::Applied);
+            approval.change(stamp(10, 0), ANN, &applied).unwrap();
+            decide(&mut approval, 11, ANN, dossier()).unwrap();
+            assert_eq!(approval.waiting(dossier()), [(ANN, 11)]);
+            decide(&mut approval, 12, BO, dossier()).unwrap();
+            assert_eq!(approval.waiting(dossier()), []);
+            assert_eq!(
+                approval.at(Moment::as_known_now(99, 999)),
+                Vetting::Approved(Terms::default())
+            );
+        }
     }
 
     #[test]

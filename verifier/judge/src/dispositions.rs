@@ -133,6 +133,20 @@ impl Dispositions {
         .collect()
     }
 
+    /// What officers decided on hits of parties: what it is about, where it stands, by whom, and whether it
+    /// clears.
+    pub(crate) fn on<'a>(
+        &'a self,
+        parties: &'a BTreeSet<String>,
+    ) -> impl Iterator<Item = (&'a About, Stamp, [u8; 32], bool)> {
+        let of = self.0.iter();
+        let of = of.filter(|(about, _)| parties.contains(&about.party));
+        of.flat_map(|(about, all)| {
+            all.iter()
+                .map(move |said| (about, said.stamp, said.officer, said.is_clear))
+        })
+    }
+
     /// Casts doubt on decisions: what they cleared is not cleared once that is known.
     pub(crate) fn doubt(&mut self, doubt: &Doubt) {
         for said in self.0.values_mut().flatten() {

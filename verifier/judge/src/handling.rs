@@ -169,7 +169,8 @@ impl Acts {
         }
     }
 
-    /// Says how a finding is dealt with; `None` where nobody did anything. `is_one` tells of officers
+    /// Says how a finding is dealt with; `None` where nobody did anything: by the last that was said, but that
+    /// what two persons withdrew stays withdrawn while no evidence is logged after it. `is_one` tells of officers
     /// that they are one person, `called` how one is named by the digest that opened his chain.
     pub(crate) fn of(
         &self,
@@ -178,17 +179,33 @@ impl Acts {
         called: impl Fn(&str) -> Option<String>,
     ) -> Option<Handling> {
         let acts = self.0.get(&finding.id)?;
-        let last = acts.last()?;
-        let alike = acts.iter().rev();
-        let alike = alike.take_while(|act| act.verdict == last.verdict);
+        let withdrawn = |run: &[&Act]| {
+            let officers: BTreeSet<[u8; 32]> = run.iter().map(|act| act.officer).collect();
+            run.last()
+                .is_some_and(|act| act.verdict == Verdict::Withdraw)
+                && officers.len() >= APPROVERS
+                && !is_one(&officers)
+        };
+        // Those who said the same one after the other. What two persons withdrew stands until evidence is
+        // logged after it: no single word that follows counts.
+        let mut run: Vec<&Act> = Vec::new();
+        for act in acts {
+            let before = run.last().map(|last| (last.verdict, last.stamp.index));
+            let stands = |index: u64| finding.evidence.last_index <= index && withdrawn(&run);
+            match before {
+                Some((verdict, _)) if verdict == act.verdict => run.push(act),
+                Some((_, index)) if stands(index) => {}
+                _ => run = vec![act],
+            }
+        }
+        let last = *run.last()?;
         let mut officers = BTreeSet::new();
+        let alike = run.iter().rev().copied();
         let mut words: Vec<&Act> = alike.filter(|act| officers.insert(act.officer)).collect();
         words.reverse();
         let state = match last.verdict {
             Verdict::Resolve => State::Resolved,
-            Verdict::Withdraw if officers.len() >= APPROVERS && !is_one(&officers) => {
-                State::Withdrawn
-            }
+            Verdict::Withdraw if withdrawn(&run) => State::Withdrawn,
             Verdict::Withdraw => State::WithdrawalAsked,
             _ => State::Acknowledged,
         };

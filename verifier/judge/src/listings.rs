@@ -339,6 +339,11 @@ impl Listings {
             .filter_map(|(it, kept)| kept.then_some(it))
     }
 
+    /// The decisions on hits.
+    pub(crate) fn dispositions(&self) -> &Dispositions {
+        &self.dispositions
+    }
+
     /// Says what the lists in force at a moment say of parties, each in all versions in force of it.
     /// `named_since` tells since when the log has a party under a name.
     pub(crate) fn screen<'a>(

@@ -114,13 +114,30 @@ impl Bindings {
         self.newest = self.newest.max(Some(index));
     }
 
-    /// All bindings as last stated, by id, with whether they are withdrawn.
+    /// All bindings as last stated, by id, with whether they are withdrawn: a withdrawal names what it ends and
+    /// selects nothing itself, so what it ended is shown.
     pub fn all(&self) -> impl Iterator<Item = (&v1::Binding, bool)> {
-        let newest = |versions: &'_ Vec<(Stamp, v1::Binding, bool)>| versions.len().checked_sub(1);
-        self.versions
-            .values()
-            .filter_map(move |versions| versions.get(newest(versions)?))
-            .map(|(_, binding, withdrawn)| (binding, *withdrawn))
+        self.versions.values().filter_map(|versions| {
+            let (_, newest, withdrawn) = versions.last()?;
+            let mut stated = versions.iter().rev();
+            let stated = stated.find(|(_, _, withdrawn)| !withdrawn);
+            Some((stated.map_or(newest, |(_, it, _)| it), *withdrawn))
+        })
+    }
+
+    /// All that was said of the bindings of a tenant, binding by binding in the order of the log: what it said,
+    /// whether it is a withdrawal, where it stands and by whom.
+    pub(crate) fn said_of<'a>(
+        &'a self,
+        tenant: &'a str,
+    ) -> impl Iterator<Item = (&'a v1::Binding, bool, Stamp, Option<[u8; 32]>)> {
+        let versions = self.versions.values().flatten();
+        let its = versions.filter(move |(_, binding, _)| binding.tenant == tenant);
+        its.map(|(stamp, binding, withdrawn)| {
+            let mut acts = self.acts.iter();
+            let by = acts.find(|(_, acts)| acts.contains_key(&stamp.index));
+            (binding, *withdrawn, *stamp, by.map(|(officer, _)| *officer))
+        })
     }
 
     /// Says whose a workload on a host was in the record at log index `index` whose interval ends
@@ -202,6 +219,7 @@ fn matches(binding: &v1::Binding, values: &[&str; SELECTORS]) -> bool {
 }
 
 #[cfg(test)]
+#[allow(clippy::indexing_slicing)]
 mod tests {
     use super::*;
 
@@ -245,6 +263,21 @@ mod tests {
         assert_eq!(find("lab", "h2"), Match::None);
         assert_eq!(find("lab2", "h1"), Match::None);
         assert_eq!(find("", "h1"), Match::None);
+    }
+
+    #[test]
+    fn a_binding_that_is_withdrawn_still_shows_what_it_selected() {
+        let mut bindings = Bindings::default();
+        bind(&mut bindings, 1, binding("b", "t", "lab", "h1"), false);
+        bind(&mut bindings, 2, binding("b", "t", "", ""), true);
+        bind(&mut bindings, 3, binding("c", "t", "", ""), true);
+        let all: Vec<_> = bindings.all().collect();
+        assert_eq!(all[0], (&binding("b", "t", "lab", "h1"), true));
+        assert_eq!(all[1], (&binding("c", "t", "", ""), true), "never stated");
+        assert_eq!(bindings.find(&pod("lab"), "h1", 9, 90), Match::None);
+        bind(&mut bindings, 4, binding("b", "t", "lab-2", ""), false);
+        let again = bindings.all().next();
+        assert_eq!(again, Some((&binding("b", "t", "lab-2", ""), false)));
     }
 
     #[test]

@@ -208,6 +208,21 @@ impl Parties {
         stated
     }
 
+    /// All that was stated of a party, in the order of the log.
+    pub(crate) fn said_of(&self, party: &str) -> &[(Stamp, v1::Party)] {
+        self.parties.get(party).map_or(&[], Timeline::all)
+    }
+
+    /// All that was stated of each edge among `members`, in the order of the log.
+    pub(crate) fn said_among<'a>(
+        &'a self,
+        members: &'a BTreeSet<String>,
+    ) -> impl Iterator<Item = &'a [(Stamp, v1::Edge)]> {
+        let all = members.iter().flat_map(|member| self.out_of(member));
+        all.filter(|((_, to, _), _)| members.contains(to))
+            .map(|(_, line)| line.all())
+    }
+
     /// The edges that begin at a party, by (to, kind).
     fn out_of(&self, party: &str) -> impl Iterator<Item = (&EdgeId, &Timeline<v1::Edge>)> {
         let first = (party.to_owned(), String::new(), i32::MIN);

@@ -23,10 +23,13 @@ use crate::{
 
 mod clearing;
 pub(crate) mod four_eyes;
+pub mod history;
 pub(crate) mod links;
+pub mod stands;
 pub mod view;
 
 use four_eyes::FourEyes;
+use history::{Act, Said};
 
 /// All that officers stated about who uses the fleet.
 #[derive(Clone, Debug, Default)]
@@ -56,6 +59,8 @@ struct Record {
     versions: Timeline<v1::Tenant>,
     approval: Approval,
     members: BTreeSet<String>,
+    /// What officers said of its state, with effect or without.
+    acts: Vec<Act>,
 }
 
 /// What is known of a tenant at a moment.
@@ -111,7 +116,10 @@ impl Registry {
             }
             Some(tenant_event::Body::State(change)) => {
                 let record = self.tenants.entry(change.tenant.clone()).or_default();
-                record.approval.change(stamp, officer, change)?;
+                let made = record.approval.change(stamp, officer, change);
+                let said = Said::state(change);
+                record.acts.push(Act::new(stamp, officer, said, &made));
+                made?;
                 self.unfollow(&change.tenant);
             }
         }
@@ -134,6 +142,8 @@ impl Registry {
         self.rest(id, &members);
         let made = self.decide(stamp, officer, decision, dossier);
         let record = self.tenants.get_mut(id).ok_or_else(unknown)?;
+        let said = Said::decision(decision);
+        record.acts.push(Act::new(stamp, officer, said, &made));
         if record.approval.approved() == Some(dossier) {
             record.members = members.clone();
             for party in members {
@@ -297,6 +307,13 @@ impl Registry {
         move |party, name| self.parties.named_since(party, name, at.known_before)
     }
 
+    /// What the lists in force at `at` say of the parties of a tenant's dossier.
+    pub fn screened_dossier(&self, tenant: &str, at: Moment) -> Screened {
+        let members = self.members(tenant);
+        let in_force = members.iter().flat_map(|id| self.parties.in_force(id, at));
+        self.listings.screen(in_force, at, self.named_since(at))
+    }
+
     /// All changes of a tenant's state, in the order of the log.
     pub fn changes(&self, tenant: &str) -> &[Change] {
         self.tenants
@@ -304,7 +321,7 @@ impl Registry {
             .map_or(&[], |record| record.approval.changes())
     }
 
-    /// The last state of a tenant in the log, as `under_review`; `draft` before any.
+    /// The last state of a tenant in the log, as `under_review`, from whenever it works; `draft` before any.
     pub fn state(&self, tenant: &str) -> &'static str {
         self.changes(tenant)
             .last()
@@ -557,7 +574,7 @@ fn named(tenant: &v1::Tenant) -> impl Iterator<Item = String> + '_ {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing)]
 mod tests {
     use super::*;
     use crate::approval::Terms;
@@ -692,6 +709,106 @@ mod tests {
         assert_eq!(ids, ["firm", "owner"]);
         assert_eq!(dossier.edges.len(), 1);
         assert!(log.0.dossier("nobody").is_none());
+    }
+
+    #[test]
+    fn a_suspension_to_come_is_to_come_and_the_tenant_is_until_then_what_it_was() {
+        let mut log = log();
+        log.approve("t");
+        let suspend = |log: &mut Log, state: v1::TenantState, effective_ms: u64| {
+            log.1 += 1;
+            let change = v1::TenantStateChange {
+                tenant: "t".into(),
+                state: state.into(),
+                ..Default::default()
+            };
+            let event = v1::TenantEvent {
+                body: Some(tenant_event::Body::State(change)),
+                ..Default::default()
+            };
+            let stamp = Stamp {
+                index: log.1,
+                logged_ms: log.1 * 10,
+                effective_ms,
+            };
+            log.0.tenant_event(stamp, ANN, &event).unwrap();
+        };
+        suspend(&mut log, v1::TenantState::Suspended, 5_000);
+        let stands = |log: &Log, at: u64| {
+            let stands = log.0.stands("t", at);
+            let to_come = stands.to_come.iter();
+            let to_come = to_come.map(|it| (it.from_unix_ms, it.state.clone()));
+            (stands.state.clone(), to_come.collect::<Vec<_>>())
+        };
+        let suspended = (5_000, "suspended".to_owned());
+        assert_eq!(stands(&log, 100), ("approved".into(), vec![suspended]));
+        assert_eq!(stands(&log, 5_000), ("suspended".into(), vec![]));
+        // It agrees with what is judged.
+        let judged = |at| log.0.standing("t", Moment::as_known_now(99, at)).vetting;
+        assert_eq!(judged(4_999), Vetting::Approved(Terms::default()));
+        assert_eq!(judged(5_000), Vetting::Not("suspended"));
+        suspend(&mut log, v1::TenantState::Closed, 4_000);
+        let closed = (4_000, "closed".to_owned());
+        assert_eq!(stands(&log, 100), ("approved".into(), vec![closed]));
+        assert_eq!(log.0.stands("t", 100).barred.as_deref(), Some("closed"));
+        assert_eq!(log.0.stands("nobody", 100).state, "draft");
+    }
+
+    #[test]
+    fn an_approval_that_runs_out_is_told_before_it_does() {
+        let mut log = log();
+        let conditions = v1::Conditions {
+            valid_to_unix_ms: Some(900),
+            device_classes: vec!["3A090.a".into()],
+            ..Default::default()
+        };
+        log.say(tenant_event::Body::Tenant(v1::Tenant {
+            id: "t".into(),
+            customer: "firm".into(),
+            conditions: Some(conditions),
+            ..Default::default()
+        }));
+        let first = log.0.stands("t", 60);
+        assert_eq!((first.state.as_str(), first.signed), ("draft", vec![]));
+        log.approve("t");
+        let now = log.0.stands("t", 200);
+        assert!(now.state.starts_with("approved") && now.rests_on_dossier);
+        assert_eq!(now.to_come[0].from_unix_ms, 901);
+        assert_eq!(now.to_come[0].state, "expired");
+        let later = log.0.stands("t", 901);
+        assert_eq!(
+            (later.state.as_str(), later.since_unix_ms),
+            ("expired", Some(900))
+        );
+    }
+
+    #[test]
+    fn one_signature_is_told_until_the_second_and_after_the_dossier_changed_no_more() {
+        let mut log = log();
+        let sign = |log: &mut Log| {
+            log.1 += 1;
+            let dossier = log.0.dossier_digest("t").unwrap();
+            let decision = v1::Decision {
+                tenant: "t".into(),
+                dossier: dossier.as_bytes().to_vec(),
+                verdict: v1::Verdict::Approve.into(),
+                ..Default::default()
+            };
+            let stamp = Stamp {
+                index: log.1,
+                logged_ms: log.1 * 10,
+                effective_ms: 0,
+            };
+            log.0.decision(stamp, ANN, &decision).unwrap();
+        };
+        sign(&mut log);
+        let signed = log.0.stands("t", 500).signed;
+        assert_eq!((signed.len(), signed[0].index), (1, log.1));
+        assert_eq!(signed[0].officer, "01".repeat(32));
+        log.party("firm", "DE");
+        assert_eq!(log.0.stands("t", 500).signed, []);
+        log.approve("t");
+        assert_eq!(log.0.stands("t", 500).signed, []);
     }
 
     #[test]

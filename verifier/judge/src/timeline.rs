@@ -117,6 +117,11 @@ impl<T> Timeline<T> {
         self.versions.last().map(|(_, value)| value)
     }
 
+    /// All versions, in the order of the log.
+    pub(crate) fn all(&self) -> &[(Stamp, T)] {
+        &self.versions
+    }
+
     /// Where the first version stands.
     pub(crate) fn first(&self) -> Option<&Stamp> {
         self.versions.first().map(|(stamp, _)| stamp)

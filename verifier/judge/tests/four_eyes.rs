@@ -482,6 +482,31 @@ fn a_decision_from_before_a_rejection_does_not_count_after_it_over_the_very_same
 }
 
 #[test]
+fn what_was_rejected_or_closed_is_approved_by_nobody_until_it_applies_anew() {
+    for state in [v1::TenantState::Rejected, v1::TenantState::Closed] {
+        let mut log = applied();
+        log.approve("t");
+        let now = log.now;
+        log.state_since(now, "t", state);
+        // Neither over the same dossier, nor by way of a review, nor over a new dossier.
+        log.approve("t");
+        log.state_since(now, "t", v1::TenantState::UnderReview);
+        log.approve("t");
+        log.party("firm", "Firm by another name", "DE");
+        log.approve("t");
+        let was = state.as_str_name().trim_start_matches("TENANT_STATE_");
+        let why = format!("tenant t, which was {}: it has", was.to_lowercase());
+        assert!(is_noted(&log, &why), "{why}");
+        assert!(is_unvetted(&mut log));
+        log.state_since(log.now, "t", v1::TenantState::Applied);
+        log.decide("t", ANN);
+        assert!(is_unvetted(&mut log), "one is not two");
+        log.decide("t", BO);
+        assert!(!is_unvetted(&mut log));
+    }
+}
+
+#[test]
 fn an_approval_of_one_tenant_is_none_of_another_with_the_same_parties() {
     let mut log = applied();
     log.tenant(v1::Tenant {

@@ -156,3 +156,41 @@ fn nobodys_words_are_in_the_way_of_anothers() {
     assert_eq!(handling(&log).state, State::Resolved);
     assert_eq!(signed(&log), [row("Bo", last, "ended it")]);
 }
+
+#[test]
+fn what_two_withdrew_one_alone_does_not_take_back_and_new_evidence_opens_again() {
+    let mut log = used();
+    let ann = say(&mut log, ANN, Verdict::Withdraw, "a test of ours");
+    let bo = say(&mut log, BO, Verdict::Withdraw, "so it was");
+    for verdict in [Verdict::Resolve, Verdict::Acknowledge] {
+        say(&mut log, CEM, verdict, "paid");
+        let now = handling(&log);
+        assert_eq!((now.state, now.index), (State::Withdrawn, bo));
+        assert!(now.is_settled());
+        let both = [
+            row("Ann", ann, "a test of ours"),
+            row("Bo", bo, "so it was"),
+        ];
+        assert_eq!(signed(&log), both);
+    }
+    // A third who says the same joins them, whatever was said between.
+    let cem = say(&mut log, CEM, Verdict::Withdraw, "I see");
+    assert_eq!(handling(&log).state, State::Withdrawn);
+    assert_eq!(handling(&log).index, cem);
+    assert_eq!(signed(&log).len(), 3);
+    // It was used again: what was withdrawn did not cover that.
+    log.work(0);
+    assert!(handling(&log).overtaken && !handling(&log).is_settled());
+    say(&mut log, BO, Verdict::Resolve, "stopped");
+    assert_eq!(handling(&log).state, State::Resolved);
+    assert!(handling(&log).is_settled());
+}
+
+#[test]
+fn what_one_alone_asked_to_withdraw_another_may_resolve() {
+    let mut log = used();
+    say(&mut log, ANN, Verdict::Withdraw, "a test");
+    say(&mut log, ANN, Verdict::Withdraw, "a test, really");
+    say(&mut log, BO, Verdict::Resolve, "paid");
+    assert_eq!(handling(&log).state, State::Resolved);
+}

@@ -147,9 +147,15 @@ impl Api {
             Route::Dossier(tenant) => {
                 let dossier = self.office.dossier(&tenant)?;
                 let digest = affiant_proto::digest(&dossier.dossier).to_string();
+                let beside: Value = read(dossier.json.as_bytes())?;
                 let dossier = BASE64.encode(&dossier.dossier);
-                fine(json!({ "tenant": tenant, "digest": digest, "dossier": dossier }).to_string())
+                let said = json!({
+                    "tenant": tenant, "digest": digest, "dossier": dossier, "beside": beside
+                });
+                fine(said.to_string())
             }
+            Route::At(tenant, when) => fine(self.office.tenant_at(&tenant, when.at, when.known)?),
+            Route::History(tenant) => fine(self.office.history(&tenant)?),
             Route::Head(key) => {
                 let head = self.office.head(&key)?;
                 let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect();

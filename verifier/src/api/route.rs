@@ -7,7 +7,7 @@ use super::{
     admission::{Place, Unknown},
     refused,
 };
-use crate::{http::Right, rpc::admin::list_request::What};
+use crate::{http::Right, rpc::admin::list_request::What, wording::Instant};
 
 /// Longest path and query: a key of 64 digits, or a tenant, cluster and site of 64 bytes each.
 const MAX_PATH_BYTES: usize = 512;
@@ -21,6 +21,10 @@ pub(super) enum Route {
     List(What),
     /// What an approval of a tenant would cover.
     Dossier(String),
+    /// How a tenant stood at an instant, by what was known then and by what was known at another.
+    At(String, When),
+    /// What happened to a tenant and to the parties of its dossier.
+    History(String),
     /// Where the next statement of the officer with this key stands.
     Head(Vec<u8>),
     /// Statements that officers signed.
@@ -35,12 +39,20 @@ pub(super) enum Route {
     Admission(Place),
 }
 
+/// An instant, and by what was known: milliseconds since 1970, or now where there is none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct When {
+    pub(super) at: Option<u64>,
+    pub(super) known: Option<u64>,
+}
+
 /// The lists, each with the last part of its path.
-pub(super) const LISTS: [(&str, What); 14] = [
+pub(super) const LISTS: [(&str, What); 15] = [
     ("hosts", What::Hosts),
     ("relays", What::Relays),
     ("tenants", What::Tenants),
     ("parties", What::Parties),
+    ("edges", What::Edges),
     ("bindings", What::Bindings),
     ("officers", What::Officers),
     ("keys", What::Keys),
@@ -76,6 +88,12 @@ impl Route {
             ["tenants", tenant, "dossier"] if !tenant.is_empty() => {
                 Self::Dossier((*tenant).to_owned())
             }
+            ["tenants", tenant, "history"] if !tenant.is_empty() => {
+                Self::History((*tenant).to_owned())
+            }
+            ["tenants", tenant] if !tenant.is_empty() => {
+                Self::At((*tenant).to_owned(), when(query)?)
+            }
             ["officers", key, "head"] => Self::Head(hex(key).ok_or_else(nothing)?),
             [name] => {
                 let list = LISTS.iter().find(|(list, _)| list == name);
@@ -92,7 +110,7 @@ impl Route {
             let why = format!("send a {due}");
             return Err(refused(StatusCode::METHOD_NOT_ALLOWED, &why));
         }
-        if !query.is_empty() && !matches!(route, Self::Admission(_)) {
+        if !query.is_empty() && !matches!(route, Self::Admission(_) | Self::At(..)) {
             return Err(refused(StatusCode::BAD_REQUEST, "this path takes no query"));
         }
         Ok(route)
@@ -107,7 +125,12 @@ impl Route {
 
     pub(super) fn right(&self) -> Right {
         match self {
-            Self::OpenApi | Self::List(_) | Self::Dossier(_) | Self::Head(_) => Right::Read,
+            Self::OpenApi
+            | Self::List(_)
+            | Self::Dossier(_)
+            | Self::At(..)
+            | Self::History(_)
+            | Self::Head(_) => Right::Read,
             Self::Statements | Self::Exhibit => Right::Submit,
             Self::Objection => Right::Object,
             Self::Check | Self::Admission(_) => Right::Ask,
@@ -137,6 +160,28 @@ fn place(query: &str) -> Result<Place, Answer> {
         }
     }
     Ok(place)
+}
+
+/// Reads an instant, and by what was known; a colon may be spelled out, as clients do.
+fn when(query: &str) -> Result<When, Answer> {
+    let mut when = When::default();
+    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+        let wrong = |why: &str| Err(refused(StatusCode::BAD_REQUEST, &format!("{pair}: {why}")));
+        let Some((key, value)) = pair.split_once('=') else {
+            return wrong("is not KEY=VALUE");
+        };
+        let value = value.replace("%3A", ":").replace("%3a", ":");
+        let read = match Instant::parse(&value) {
+            Ok(read) => read.at(),
+            Err(why) => return wrong(&why),
+        };
+        match key {
+            "at" => when.at = read,
+            "known" => when.known = read,
+            _ => return wrong("the query has at and known"),
+        }
+    }
+    Ok(when)
 }
 
 fn hex(text: &str) -> Option<Vec<u8>> {
@@ -182,7 +227,25 @@ mod tests {
             unknown: Unknown::Deny,
         };
         assert_eq!(asked, Ok(Route::Admission(place)));
+        let at = |query: &str| parse(Method::GET, "/v1/tenants/acme", query);
+        let when = |at, known| Ok(Route::At("acme".into(), When { at, known }));
+        assert_eq!(at(""), when(None, None));
+        assert_eq!(at("at=now"), when(None, None));
+        let day = Some(86_400_000);
+        assert_eq!(
+            at("at=1970-01-02T00%3A00:00Z&known=86400000000"),
+            when(day, Some(86_400_000_000))
+        );
+        let history = Route::History("acme".into());
+        assert_eq!(
+            parse(Method::GET, "/v1/tenants/acme/history", ""),
+            Ok(history)
+        );
         for (method, path, query, status) in [
+            (Method::GET, "/v1/tenants/acme", "at=yesterday", 400),
+            (Method::GET, "/v1/tenants/acme", "when=now", 400),
+            (Method::GET, "/v1/tenants/", "", 404),
+            (Method::GET, "/v1/tenants/acme/history", "at=now", 400),
             (Method::GET, "/v1/", "", 404),
             (Method::GET, "/v1/../log/lock", "", 404),
             (Method::GET, "/v1/officers/abc/head", "", 404),
@@ -224,6 +287,6 @@ mod tests {
         for list in lists {
             assert!(named.contains(&list), "{list}");
         }
-        assert_eq!(named.len(), LISTS.len() + 8);
+        assert_eq!(named.len(), LISTS.len() + 10);
     }
 }

@@ -6,17 +6,19 @@ use std::{
     process::ExitCode,
 };
 
+use affiant_judge::registry::stands::Stands;
 use affiant_proto::{Body, Digest, Ed25519Signer, digest, v1};
 use prost::Message as _;
+use serde_json::Value;
 
-use super::{Context, Failure, given, officer, screening, text};
+use super::{Context, Failure, given, officer, text};
 use crate::{
     client::Client,
     import::{self, Standing},
     keyfile::{OfficerKey, create_public},
-    review::{self, Hit, Reviewed},
+    lapse,
+    review::{self, Reviewed, Told},
     rpc::admin::{self as rpc, list_request::What},
-    wording,
 };
 
 /// Statements of one submission: the server takes 1,000, and the officer's opening may come first.
@@ -65,12 +67,8 @@ pub(super) async fn import(
         plan.changed,
         plan.same
     );
-    if !plan.lapsing.is_empty() {
-        println!(
-            "{} approved tenants are stated anew, and their approvals lapse: {}",
-            plan.lapsing.len(),
-            some(&plan.lapsing)
-        );
+    if let Some(words) = lapse::words(&plan.lapsing) {
+        println!("{words}");
     }
     let Some((name, signer)) = signs else {
         println!("nothing was signed: no --key");
@@ -122,21 +120,22 @@ pub(super) async fn review(
         )));
     }
     let mut client = context.client().await?;
-    let stands = standing(context, &mut client).await?;
-    let listed = stands.tenants.iter().filter(|(_, (_, is))| is == state);
-    let mut dossiers = Vec::new();
-    for (tenant, _) in listed {
-        dossiers.push(dossier(&mut client, tenant).await?);
+    let all = client.list(What::Tenants).await?;
+    let all = all.as_array().into_iter().flatten();
+    let listed = all.filter(|tenant| text(tenant, "state") == state);
+    let mut tenants = Vec::new();
+    for tenant in listed {
+        tenants.push(told(&mut client, text(tenant, "id")).await?);
     }
-    if dossiers.is_empty() {
+    if tenants.is_empty() {
         return Err(Failure::usage(format!(
             "no tenant is in state `{state}`; `tenant list` shows them"
         )));
     }
-    let text = review::list(state, &dossiers, &hits(&mut client).await?);
-    create_public(out, text.as_bytes())?;
-    println!("{} tenants in {}", dossiers.len(), out.display());
-    println!("sha256  {}", digest(text.as_bytes()));
+    let list = review::list(state, &tenants);
+    create_public(out, list.as_bytes())?;
+    println!("{} tenants in {}", tenants.len(), out.display());
+    println!("sha256  {}", digest(list.as_bytes()));
     Ok(ExitCode::SUCCESS)
 }
 
@@ -170,7 +169,7 @@ pub(super) async fn approve(context: &Context, of: Approval) -> Result<ExitCode,
     let stood = compare(&mut client, &listed).await?;
     println!("{}", summary(&name.name, &stood, reviewed));
     let effective_unix_ms = of.effective.unwrap_or_else(|| context.clock.now_ms());
-    let decision = |(tenant, (dossier, digest)): &(String, (v1::Dossier, Digest))| {
+    let decision = |(tenant, (dossier, digest, _)): &(String, Told)| {
         let conditions = dossier
             .tenant
             .as_ref()
@@ -216,19 +215,15 @@ pub(super) async fn approve(context: &Context, of: Approval) -> Result<ExitCode,
     Ok(ExitCode::SUCCESS)
 }
 
-/// The dossiers of a list as they stand; or all tenants that do not stand as listed.
-async fn compare(
-    client: &mut Client,
-    listed: &[Reviewed],
-) -> Result<Vec<(String, (v1::Dossier, Digest))>, Failure> {
+/// The tenants of a list as they stand; or all that do not stand as listed.
+async fn compare(client: &mut Client, listed: &[Reviewed]) -> Result<Vec<(String, Told)>, Failure> {
     let mut stood = Vec::with_capacity(listed.len());
     let mut faults = Vec::new();
-    let hits = hits(client).await?;
     for one in listed {
-        match dossier(client, &one.tenant).await {
-            Ok((dossier, digest)) => match one.differs(&dossier, digest, &hits) {
+        match told(client, &one.tenant).await {
+            Ok(told) => match one.differs(&told) {
                 Some(fault) => faults.push(fault),
-                None => stood.push((one.tenant.clone(), (dossier, digest))),
+                None => stood.push((one.tenant.clone(), told)),
             },
             Err(failure) if failure.exit_code() == Failure::USAGE => {
                 faults.push(format!("tenant `{}`: {failure}", one.tenant));
@@ -249,24 +244,43 @@ async fn compare(
 }
 
 /// Says in plain words what is about to be signed.
-fn summary(officer: &str, stood: &[(String, (v1::Dossier, Digest))], reviewed: Digest) -> String {
+fn summary(officer: &str, stood: &[(String, Told)], reviewed: Digest) -> String {
     let tenants = stood
         .iter()
-        .filter_map(|(_, (dossier, _))| dossier.tenant.as_ref());
+        .filter_map(|(_, (dossier, ..))| dossier.tenant.as_ref());
     let count = |which: fn(&&v1::Tenant) -> bool| tenants.clone().filter(which).count();
+    let beside = || stood.iter().map(|(_, (.., beside))| beside);
     let mut seats: BTreeMap<&str, usize> = BTreeMap::new();
-    for (_, (dossier, _)) in stood {
+    for (_, (dossier, ..)) in stood {
         for party in &dossier.parties {
             *seats.entry(party.headquarters.as_str()).or_default() += 1;
         }
     }
-    let seats = seats.iter().map(|(seat, count)| format!("{seat} {count}"));
-    let seats: Vec<String> = seats.collect();
+    let mut states: BTreeMap<&str, usize> = BTreeMap::new();
+    // Hits, and what else is loud, by what it is.
+    let mut hits: BTreeMap<&str, usize> = BTreeMap::new();
+    for beside in beside() {
+        *states.entry(&beside.stands.state).or_default() += 1;
+        for part in beside.parts.iter().filter(|part| part.hit.is_some()) {
+            *hits.entry(&part.label).or_default() += 1;
+        }
+    }
+    let expired = beside().filter(|it| it.has_expired()).count();
+    let signed = beside().filter(|it| !it.stands.signed.is_empty()).count();
+    let counts = |counts: BTreeMap<&str, usize>| {
+        let told = counts.iter().map(|(what, count)| format!("{what} {count}"));
+        let told: Vec<String> = told.collect();
+        match told.is_empty() {
+            true => "none".to_owned(),
+            false => told.join(", "),
+        }
+    };
     [
         format!("{officer} approves {} tenants, as reviewed", stood.len()),
         format!("list             {reviewed}"),
+        format!("states           {}", counts(states)),
         format!(
-            "conditions       {} have some, {} none",
+            "conditions       {} have some, of which {expired} EXPIRED; {} none",
             count(|tenant| tenant.conditions.is_some()),
             count(|tenant| tenant.conditions.is_none())
         ),
@@ -278,43 +292,24 @@ fn summary(officer: &str, stood: &[(String, (v1::Dossier, Digest))], reviewed: D
             "ultimate parent  {} unresolved",
             count(|tenant| tenant.ultimate_parent.is_empty())
         ),
-        format!("headquarters     {}", seats.join(", ")),
+        format!("headquarters     {}", counts(seats)),
+        format!("hits             {}", counts(hits)),
+        format!("signed before    {signed}, by another officer or this one"),
     ]
     .join("\n")
 }
 
-/// The hits that nobody cleared, in words.
-async fn hits(client: &mut Client) -> Result<Vec<Hit>, Failure> {
-    let all = client.list(What::Hits).await?;
-    let open = screening::hits(&all).filter(|hit| text(hit, "disposition") != "cleared");
-    let hit = |hit: &serde_json::Value| {
-        let due = hit.get("due_unix_ms").and_then(serde_json::Value::as_u64);
-        let due = due.map_or_else(String::new, |due| format!(", due {}", wording::time(due)));
-        Hit {
-            party: text(hit, "party").to_owned(),
-            id: text(hit, "id").to_owned(),
-            words: format!(
-                "{} {}: {} \"{}\" ~ \"{}\" on list {}{due}",
-                text(hit, "class"),
-                text(hit, "disposition"),
-                text(hit, "party"),
-                text(hit, "name"),
-                text(hit, "listed"),
-                text(hit, "list"),
-            ),
-        }
-    };
-    Ok(open.map(hit).collect())
-}
-
-async fn dossier(client: &mut Client, tenant: &str) -> Result<(v1::Dossier, Digest), Failure> {
+/// A tenant as it stands: its dossier, computed here from its bytes, and what stands beside it.
+pub(super) async fn told(client: &mut Client, tenant: &str) -> Result<Told, Failure> {
     let asked = rpc::DossierRequest {
         tenant: tenant.to_owned(),
     };
-    let bytes = client.calls().dossier(asked).await?.into_inner().dossier;
-    let read = v1::Dossier::decode(bytes.as_slice());
+    let said = client.calls().dossier(asked).await?.into_inner();
+    let read = v1::Dossier::decode(said.dossier.as_slice());
     let read = read.map_err(|_| Failure::io("the server's dossier cannot be read"))?;
-    Ok((read, digest(&bytes)))
+    let beside = serde_json::from_str(&said.json);
+    let beside = beside.map_err(|_| Failure::io("the server's answer cannot be read"))?;
+    Ok((read, digest(&said.dossier), beside))
 }
 
 /// What the log says by now.
@@ -328,15 +323,31 @@ pub(super) async fn standing(context: &Context, client: &mut Client) -> Result<S
     let edges = read_all::<v1::Edge>(&all.edges)?.into_iter();
     let tenants = read_all::<v1::Tenant>(&all.tenants)?.into_iter();
     let bindings = read_all::<v1::Binding>(&all.bindings)?.into_iter();
+    let listed = client.list(What::Tenants).await?;
+    let listed = listed.as_array().into_iter().flatten();
+    let stands = |tenant: &Value| {
+        let stands = tenant.get("stands").cloned().unwrap_or_default();
+        let stands: Result<Stands, _> = serde_json::from_value(stands);
+        let stands = stands.map_err(|_| Failure::io("the server's registry cannot be read"))?;
+        Ok((text(tenant, "id").to_owned(), stands))
+    };
+    let stands: Result<BTreeMap<String, Stands>, Failure> = listed.map(stands).collect();
+    let stands = stands?;
+    let approved = stands.iter().filter(|(_, it)| it.rests_on_dossier);
+    // One that has to apply anew counts as what it was, whatever it is until then.
+    let state = |tenant: &v1::Tenant| {
+        let stands = stands.get(&tenant.id).cloned().unwrap_or_default();
+        stands.barred.unwrap_or(stands.state)
+    };
     Ok(Standing {
+        approved: approved.map(|(tenant, _)| tenant.clone()).collect(),
         now_ms: context.clock.now_ms(),
         parties: parties.map(|party| (party.id.clone(), party)).collect(),
         edges: edges
             .map(|edge| ((edge.from.clone(), edge.to.clone(), edge.kind), edge))
             .collect(),
         tenants: tenants
-            .zip(all.states)
-            .map(|(tenant, state)| (tenant.id.clone(), (tenant, state)))
+            .map(|tenant| (tenant.id.clone(), (tenant.clone(), state(&tenant))))
             .collect(),
         bindings: bindings
             .map(|binding| (binding.id.clone(), binding))
@@ -375,18 +386,4 @@ async fn submit(
         }
     }
     (done, None)
-}
-
-fn some(ids: &[String]) -> String {
-    const SHOWN: usize = 10;
-    let shown = ids
-        .iter()
-        .take(SHOWN)
-        .cloned()
-        .collect::<Vec<_>>()
-        .join(", ");
-    match ids.len().checked_sub(SHOWN) {
-        Some(more) if more > 0 => format!("{shown} and {more} more"),
-        _ => shown,
-    }
 }

@@ -1,23 +1,26 @@
-//! How a tenant stood at an instant: as known then, and as known since.
+//! How a tenant stood at an instant, as known then and as known since; and all that was ever said of it.
 
 use std::process::ExitCode;
 
 use serde_json::Value;
 
 use super::{Context, Failure, text};
-use crate::{cli::Known, rpc::admin as rpc, wording};
+use crate::{
+    happened,
+    rpc::admin as rpc,
+    wording::{self, Instant},
+};
 
 pub(super) async fn show(
     context: &Context,
     tenant: &str,
-    at: u64,
-    known: Option<Known>,
+    at: Option<Instant>,
+    known: Option<Instant>,
     json: bool,
 ) -> Result<ExitCode, Failure> {
-    let known_unix_ms = match known {
-        None | Some(Known::Now) => None,
-        Some(Known::At(known)) => Some(known),
-    };
+    let now = context.clock.now_ms();
+    let at = at.and_then(Instant::at).unwrap_or(now);
+    let known_unix_ms = known.and_then(Instant::at);
     let asked = rpc::TenantAtRequest {
         tenant: tenant.to_owned(),
         at_unix_ms: at,
@@ -32,7 +35,7 @@ pub(super) async fn show(
     let said: Value = serde_json::from_str(&said)
         .map_err(|_| Failure::io("the server's answer cannot be read"))?;
     println!("tenant {tenant} at {}", wording::time(at));
-    if at > context.clock.now_ms() {
+    if at > now {
         println!(
             "that is in the future: it stands so if nothing else is logged until then, and what is known \
              then is not known yet"
@@ -47,6 +50,30 @@ pub(super) async fn show(
         for (label, words) in lines(&said, view) {
             println!("  {label:<16} {}", wording::plain(&words));
         }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// All that was said of a tenant, of the parties of its dossier and of its bindings, in the order of the log.
+pub(super) async fn events(
+    context: &Context,
+    tenant: &str,
+    json: bool,
+) -> Result<ExitCode, Failure> {
+    let asked = rpc::DossierRequest {
+        tenant: tenant.to_owned(),
+    };
+    let mut client = context.client().await?;
+    let said = client.calls().tenant_history(asked).await?;
+    let said = said.into_inner().json;
+    if json {
+        println!("{said}");
+        return Ok(ExitCode::SUCCESS);
+    }
+    let events: Vec<happened::Line> = serde_json::from_str(&said)
+        .map_err(|_| Failure::io("the server's answer cannot be read"))?;
+    for event in events {
+        println!("{}", event.words());
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -1,9 +1,12 @@
 //! The commands beside `serve`: clients of the running server.
 
 mod admission;
+mod applying;
 mod asking;
 mod backups;
+mod bindings;
 mod bulk;
+mod deciding;
 mod history;
 mod holds;
 mod imported;
@@ -12,7 +15,6 @@ mod keys;
 mod listing;
 mod lists;
 mod objecting;
-mod officers;
 mod packs;
 mod policy;
 mod reports;
@@ -246,7 +248,7 @@ pub async fn run(command: Command, context: Context) -> Result<ExitCode, Failure
             listing::list(&context, What::Bindings, options.json).await
         }
         Command::Binding(Binding::Withdraw { binding, key }) => {
-            officers::withdraw(&context, &binding, &key).await
+            bindings::withdraw(&context, &binding, &key).await
         }
         Command::Policy(command) => policy::run(&context, command).await,
         Command::Lists(command) => screening::run(&context, command).await,
@@ -279,9 +281,9 @@ pub async fn run(command: Command, context: Context) -> Result<ExitCode, Failure
 }
 
 async fn tenant(context: &Context, command: Tenant) -> Result<ExitCode, Failure> {
-    use officers::Act;
+    use deciding::Act;
     match command {
-        Tenant::Apply { file, key } => officers::apply(context, &file, &key).await,
+        Tenant::Apply { file, key } => applying::apply(context, &file, &key).await,
         Tenant::Import {
             file,
             key,
@@ -297,7 +299,7 @@ async fn tenant(context: &Context, command: Tenant) -> Result<ExitCode, Failure>
                     reason: approve.reason,
                     effective: approve.effective,
                 };
-                officers::decide(context, change, Act::Approve(approve.dossier)).await
+                deciding::decide(context, change, Act::Approve(approve.dossier)).await
             }
             (None, Some(list), Some(digest)) => {
                 let approval = bulk::Approval {
@@ -312,22 +314,26 @@ async fn tenant(context: &Context, command: Tenant) -> Result<ExitCode, Failure>
             // The command line allows no other.
             _ => Err(Failure::usage("give a tenant, or --reviewed with --digest")),
         },
-        Tenant::Reject(change) => officers::decide(context, change, Act::Reject).await,
+        Tenant::Reject(change) => deciding::decide(context, change, Act::Reject).await,
         Tenant::Suspend(change) => {
-            officers::decide(context, change, Act::State(v1::TenantState::Suspended)).await
+            deciding::decide(context, change, Act::State(v1::TenantState::Suspended)).await
         }
         Tenant::Close(change) => {
-            officers::decide(context, change, Act::State(v1::TenantState::Closed)).await
+            deciding::decide(context, change, Act::State(v1::TenantState::Closed)).await
         }
         Tenant::Show {
-            tenant, at: None, ..
-        } => officers::show(context, &tenant).await,
+            tenant,
+            at: None,
+            known: None,
+            json: false,
+        } => deciding::show(context, &tenant).await,
         Tenant::Show {
             tenant,
-            at: Some(at),
+            at,
             known,
             json,
         } => history::show(context, &tenant, at, known, json).await,
+        Tenant::History { tenant, json } => history::events(context, &tenant, json).await,
         Tenant::Object(options) => objecting::run(context, options).await,
         Tenant::List(options) => listing::list(context, What::Tenants, options.json).await,
     }

@@ -182,3 +182,26 @@ fn a_withdrawal_of_what_was_once_taken_is_always_taken() {
     };
     assert_eq!(body(&stated.into()).len(), 3);
 }
+
+#[test]
+fn an_edge_from_a_party_to_itself_is_refused_and_one_to_another_is_not() {
+    let said = |to: &str| {
+        let body = v1::TenantEvent {
+            body: Some(tenant_event::Body::Edge(v1::Edge {
+                from: "acme".into(),
+                to: to.into(),
+                kind: v1::EdgeKind::Owns.into(),
+                ..Default::default()
+            })),
+            ..Default::default()
+        };
+        let faults = body_faults(body.into());
+        faults.join("\n")
+    };
+    assert_eq!(said("acme"), "to: `acme` is on both ends; name two parties");
+    assert_eq!(said("acme-2"), "");
+}
+
+fn body_faults(it: Body) -> Vec<String> {
+    body(&it).iter().map(Fault::to_string).collect()
+}

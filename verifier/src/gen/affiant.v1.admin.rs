@@ -67,6 +67,8 @@ pub mod list_request {
         Declared = 14,
         /// Policy packs: the one in force first, then those that wait for a second officer.
         Packs = 15,
+        /// Who owns, controls, resells to, acts for or is a unit of whom.
+        Edges = 16,
     }
     impl What {
         /// String value of the enum field names used in the ProtoBuf definition.
@@ -91,6 +93,7 @@ pub mod list_request {
                 Self::Tried => "WHAT_TRIED",
                 Self::Declared => "WHAT_DECLARED",
                 Self::Packs => "WHAT_PACKS",
+                Self::Edges => "WHAT_EDGES",
             }
         }
         /// Creates an enum from field names used in the ProtoBuf definition.
@@ -112,6 +115,7 @@ pub mod list_request {
                 "WHAT_TRIED" => Some(Self::Tried),
                 "WHAT_DECLARED" => Some(Self::Declared),
                 "WHAT_PACKS" => Some(Self::Packs),
+                "WHAT_EDGES" => Some(Self::Edges),
                 _ => None,
             }
         }
@@ -262,6 +266,7 @@ pub struct DossierRequest {
 pub struct DossierReply {
     #[prost(bytes = "vec", tag = "1")]
     pub dossier: ::prost::alloc::vec::Vec<u8>,
+    /// What stands beside it: the state, hits, who signed.
     #[prost(string, tag = "2")]
     pub json: ::prost::alloc::string::String,
 }
@@ -288,7 +293,7 @@ pub struct RegistryReply {
     pub tenants: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
     #[prost(bytes = "vec", repeated, tag = "4")]
     pub bindings: ::prost::alloc::vec::Vec<::prost::alloc::vec::Vec<u8>>,
-    /// The state of each tenant, in their order.
+    /// The state of each tenant as of now, in their order.
     #[prost(string, repeated, tag = "5")]
     pub states: ::prost::alloc::vec::Vec<::prost::alloc::string::String>,
 }
@@ -659,6 +664,28 @@ pub mod admin_client {
                 .insert(GrpcMethod::new("affiant.v1.admin.Admin", "TenantAt"));
             self.inner.unary(req, path, codec).await
         }
+        /// What happened to a tenant and to the parties of its dossier.
+        pub async fn tenant_history(
+            &mut self,
+            request: impl tonic::IntoRequest<super::DossierRequest>,
+        ) -> std::result::Result<tonic::Response<super::ListReply>, tonic::Status> {
+            self.inner
+                .ready()
+                .await
+                .map_err(|e| {
+                    tonic::Status::unknown(
+                        format!("Service was not ready: {}", e.into()),
+                    )
+                })?;
+            let codec = tonic_prost::ProstCodec::default();
+            let path = http::uri::PathAndQuery::from_static(
+                "/affiant.v1.admin.Admin/TenantHistory",
+            );
+            let mut req = request.into_request();
+            req.extensions_mut()
+                .insert(GrpcMethod::new("affiant.v1.admin.Admin", "TenantHistory"));
+            self.inner.unary(req, path, codec).await
+        }
         /// Parties, edges, tenants and bindings as they stand, as officers stated them.
         pub async fn registry(
             &mut self,
@@ -863,6 +890,11 @@ pub mod admin_server {
         async fn tenant_at(
             &self,
             request: tonic::Request<super::TenantAtRequest>,
+        ) -> std::result::Result<tonic::Response<super::ListReply>, tonic::Status>;
+        /// What happened to a tenant and to the parties of its dossier.
+        async fn tenant_history(
+            &self,
+            request: tonic::Request<super::DossierRequest>,
         ) -> std::result::Result<tonic::Response<super::ListReply>, tonic::Status>;
         /// Parties, edges, tenants and bindings as they stand, as officers stated them.
         async fn registry(
@@ -1397,6 +1429,49 @@ pub mod admin_server {
                     let inner = self.inner.clone();
                     let fut = async move {
                         let method = TenantAtSvc(inner);
+                        let codec = tonic_prost::ProstCodec::default();
+                        let mut grpc = tonic::server::Grpc::new(codec)
+                            .apply_compression_config(
+                                accept_compression_encodings,
+                                send_compression_encodings,
+                            )
+                            .apply_max_message_size_config(
+                                max_decoding_message_size,
+                                max_encoding_message_size,
+                            );
+                        let res = grpc.unary(method, req).await;
+                        Ok(res)
+                    };
+                    Box::pin(fut)
+                }
+                "/affiant.v1.admin.Admin/TenantHistory" => {
+                    #[allow(non_camel_case_types)]
+                    struct TenantHistorySvc<T: Admin>(pub Arc<T>);
+                    impl<T: Admin> tonic::server::UnaryService<super::DossierRequest>
+                    for TenantHistorySvc<T> {
+                        type Response = super::ListReply;
+                        type Future = BoxFuture<
+                            tonic::Response<Self::Response>,
+                            tonic::Status,
+                        >;
+                        fn call(
+                            &mut self,
+                            request: tonic::Request<super::DossierRequest>,
+                        ) -> Self::Future {
+                            let inner = Arc::clone(&self.0);
+                            let fut = async move {
+                                <T as Admin>::tenant_history(&inner, request).await
+                            };
+                            Box::pin(fut)
+                        }
+                    }
+                    let accept_compression_encodings = self.accept_compression_encodings;
+                    let send_compression_encodings = self.send_compression_encodings;
+                    let max_decoding_message_size = self.max_decoding_message_size;
+                    let max_encoding_message_size = self.max_encoding_message_size;
+                    let inner = self.inner.clone();
+                    let fut = async move {
+                        let method = TenantHistorySvc(inner);
                         let codec = tonic_prost::ProstCodec::default();
                         let mut grpc = tonic::server::Grpc::new(codec)
                             .apply_compression_config(

@@ -185,9 +185,21 @@ fn what_stands_already_is_not_signed_again_and_what_changed_is() {
     assert_eq!(plan.parts.len(), 1);
     let mut approved = stands;
     approved.tenants.get_mut("acme").unwrap().1 = "approved".into();
+    approved.approved.insert("acme".into());
+    for (what, lapses) in [(GOOD, false), (&moved, true)] {
+        let plan = planned(what, &approved).unwrap();
+        assert_eq!(!plan.lapsing.is_empty(), lapses, "{what}");
+    }
     let other = GOOD.replace("proteins", "weather");
     let plan = planned(&other, &approved).unwrap();
     assert_eq!(plan.lapsing, ["acme"]);
+    // One that was closed applies anew by the very same words.
+    approved.approved.clear();
+    for state in ["draft", "rejected", "closed"] {
+        approved.tenants.get_mut("acme").unwrap().1 = state.into();
+        let plan = planned(GOOD, &approved).unwrap();
+        assert_eq!((plan.same, plan.parts.len()), (5, 1), "{state}");
+    }
 }
 
 #[test]
@@ -255,13 +267,13 @@ fn faults_beyond_what_anybody_reads_are_counted() {
 fn an_entry_that_stands_twice_names_both_lines() {
     let party =
         r#"{"party": {"id": "a", "names": ["A"], "incorporation": "DE", "headquarters": "DE"}}"#;
-    let edge = r#"{"edge": {"from": "a", "to": "a", "kind": "controls"}}"#;
-    let told = faults(&[party, edge, party, edge].join("\n"));
+    let edge = r#"{"edge": {"from": "a", "to": "b", "kind": "controls"}}"#;
+    let told = faults(&[party, edge, party, edge, &parties(&["b"])].join("\n"));
     assert_eq!(
         told,
         [
             "line 3, party.id: `a` stands in line 1 already; keep one of the two",
-            "line 4, edge.kind: `from a to a` stands in line 2 already; keep one of the two",
+            "line 4, edge.kind: `from a to b` stands in line 2 already; keep one of the two",
         ]
     );
 }

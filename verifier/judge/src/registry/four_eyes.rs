@@ -351,7 +351,7 @@ impl Registry {
     }
 
     /// The index and log time of an act, and whose it is.
-    fn act_at(&self, index: u64) -> Option<(u64, u64, Officer)> {
+    pub(super) fn act_at(&self, index: u64) -> Option<(u64, u64, Officer)> {
         let mut all = self.acts.iter();
         all.find_map(|(officer, acts)| Some((index, *acts.get(&index)?, *officer)))
     }

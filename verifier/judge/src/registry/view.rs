@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-use super::Registry;
+use super::{Registry, stands::shown};
 use crate::{
     approval::{Change, Vetting},
     timeline::Moment,
@@ -47,13 +47,10 @@ impl Registry {
         };
         let standing = self.standing(tenant, at);
         let change = record.approval.governing(at).1.cloned();
-        let (permitted, state, classes) = match standing.vetting {
-            Vetting::Approved(terms) => {
-                let state = change.as_ref().map_or("approved", |change| change.state);
-                (true, state, terms.classes)
-            }
-            Vetting::Expired => (false, "expired", None),
-            Vetting::Not(state) => (false, state, None),
+        let state = shown((&standing.vetting, change.as_ref()));
+        let (permitted, classes) = match standing.vetting {
+            Vetting::Approved(terms) => (true, terms.classes),
+            Vetting::Expired | Vetting::Not(_) => (false, None),
         };
         let spelled = |countries: BTreeSet<_>| {
             let countries = countries.into_iter();
