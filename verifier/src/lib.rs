@@ -6,6 +6,8 @@
 //! admin socket ◀─ every other command
 //! ```
 
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 pub mod admin;
 pub mod api;
 pub mod backup;

@@ -27,7 +27,7 @@ pub(super) async fn check(
     let said = client.calls().check(asked).await?.into_inner().json;
     let answer: Answer = serde_json::from_str(&said).map_err(Failure::io)?;
     if json {
-        println!("{said}");
+        say!("{said}")?;
     } else {
         let at = crate::wording::time(answer.as_of_unix_ms);
         let verdict = if answer.allowed {
@@ -35,12 +35,12 @@ pub(super) async fn check(
         } else {
             "not allowed"
         };
-        println!("{verdict}: tenant {tenant} on {class}, as known at {at}");
+        say!("{verdict}: tenant {tenant} on {class}, as known at {at}")?;
         for it in &answer.against {
-            println!("  {:<26} {}", it.rule.as_str(), it.detail);
+            say!("  {:<26} {}", it.rule.as_str(), it.detail)?;
         }
         for unknown in &answer.unknown {
-            println!("  {:<26} {unknown}", "not known");
+            say!("  {:<26} {unknown}", "not known")?;
         }
     }
     Ok(ExitCode::from(
@@ -75,20 +75,20 @@ pub(super) async fn handle(
             Failure::usage(format!("findings: {error}; `findings --all` shows them"))
         })?;
     let id = text(finding, "id");
-    println!(
+    say!(
         "{} {}\n  {}",
         text(finding, "rule"),
         id,
         text(finding, "title")
-    );
-    println!(
+    )?;
+    say!(
         "you sign that {}",
         match verdict {
             v1::Verdict::Resolve => "what caused it was put right",
             v1::Verdict::Withdraw => "it should not have been raised",
             _ => "somebody is at it",
         }
-    );
+    )?;
     let body = v1::Decision {
         verdict: verdict.into(),
         effective_unix_ms: context.clock.now_ms(),
@@ -99,17 +99,17 @@ pub(super) async fn handle(
     let logged = client
         .sign_and_submit(&name, &signer, vec![body.into()], &context.clock)
         .await?;
-    println!("{} signed, logged at {}", name.name, indices(&logged));
+    say!("{} signed, logged at {}", name.name, indices(&logged))?;
     if verdict == v1::Verdict::Withdraw {
         let all = client.list(What::Findings).await?;
         let mut all = all.as_array().into_iter().flatten();
         let now = all.find(|finding| text(finding, "id") == id);
         let state = now.and_then(|finding| finding.get("handling")?.get("state")?.as_str());
         match state {
-            Some("withdrawn") => println!("it is withdrawn; it stays in every report"),
-            _ => println!(
+            Some("withdrawn") => say!("it is withdrawn; it stays in every report")?,
+            _ => say!(
                 "it is withdrawn once a second officer says the same; it stays in every report"
-            ),
+            )?,
         }
     }
     Ok(ExitCode::SUCCESS)

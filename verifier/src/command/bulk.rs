@@ -55,25 +55,25 @@ pub(super) async fn import(
         Failure::usage(format!("{}:\n{faults}\nnothing was signed", file.display()))
     })?;
     for warning in &plan.warnings {
-        eprintln!("warning: {}: {warning}", file.display());
+        aside!("warning: {}: {warning}", file.display());
     }
     let count: usize = plan.parts.iter().map(Vec::len).sum();
-    println!(
+    say!(
         "{}: {} new, {} changed, {} stand already",
         file.display(),
         plan.new,
         plan.changed,
         plan.same
-    );
+    )?;
     if !plan.lapsing.is_empty() {
-        println!(
+        say!(
             "{} approved tenants are stated anew, and their approvals lapse: {}",
             plan.lapsing.len(),
             some(&plan.lapsing)
-        );
+        )?;
     }
     let Some((name, signer)) = signs else {
-        println!("nothing was signed: no --key");
+        say!("nothing was signed: no --key")?;
         return Ok(ExitCode::SUCCESS);
     };
     let (done, failed) = submit(
@@ -91,7 +91,7 @@ pub(super) async fn import(
             file.display()
         )));
     }
-    println!("{} signed {count} statements, all logged", name.name);
+    say!("{} signed {count} statements, all logged", name.name)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -102,9 +102,9 @@ pub(super) async fn export(context: &Context, out: Option<&Path>) -> Result<Exit
     match out {
         Some(out) => {
             create_public(out, text.as_bytes())?;
-            println!("wrote {} lines to {}", text.lines().count(), out.display());
+            say!("wrote {} lines to {}", text.lines().count(), out.display())?;
         }
-        None => print!("{text}"),
+        None => put!("{text}")?,
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -135,8 +135,8 @@ pub(super) async fn review(
     }
     let text = review::list(state, &dossiers, &hits(&mut client).await?);
     create_public(out, text.as_bytes())?;
-    println!("{} tenants in {}", dossiers.len(), out.display());
-    println!("sha256  {}", digest(text.as_bytes()));
+    say!("{} tenants in {}", dossiers.len(), out.display())?;
+    say!("sha256  {}", digest(text.as_bytes()))?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -168,7 +168,7 @@ pub(super) async fn approve(context: &Context, of: Approval) -> Result<ExitCode,
         .map_err(|fault| Failure::usage(format!("{list}: {fault}; nothing was signed")))?;
     let mut client = context.client().await?;
     let stood = compare(&mut client, &listed).await?;
-    println!("{}", summary(&name.name, &stood, reviewed));
+    say!("{}", summary(&name.name, &stood, reviewed))?;
     let effective_unix_ms = of.effective.unwrap_or_else(|| context.clock.now_ms());
     let decision = |(tenant, (dossier, digest)): &(String, (v1::Dossier, Digest))| {
         let conditions = dossier
@@ -208,11 +208,11 @@ pub(super) async fn approve(context: &Context, of: Approval) -> Result<ExitCode,
             stood.len()
         )));
     }
-    println!(
+    say!(
         "{} signed {} decisions, all logged",
         name.name,
         bodies.len()
-    );
+    )?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -371,7 +371,7 @@ async fn submit(
         }
         done += more;
         if several {
-            eprintln!("logged {done} of {count} statements");
+            aside!("logged {done} of {count} statements");
         }
     }
     (done, None)

@@ -42,7 +42,7 @@ pub(super) async fn import(context: &Context, asked: &ImportList) -> Result<Exit
     })?;
     let rows = listings::read(list, kind, &content).map_err(bad)?.rows();
     let named = digest(&content);
-    println!("{}: {rows} entries, SHA-256 {named}", file.display());
+    say!("{}: {rows} entries, SHA-256 {named}", file.display())?;
     let mut client = context.client().await?;
     let effective_unix_ms = asked.effective.unwrap_or_else(|| context.clock.now_ms());
     let lists = client.list(What::Lists).await?;
@@ -70,29 +70,29 @@ pub(super) async fn import(context: &Context, asked: &ImportList) -> Result<Exit
     let logged = client
         .sign_and_submit(&name, &signer, vec![body.into()], &context.clock)
         .await?;
-    println!(
+    say!(
         "{} imported {list}, version {}, logged at {}; screening all parties …",
         name.name,
         asked.version,
         indices(&logged)
-    );
+    )?;
     let index = logged.last().copied().unwrap_or_default();
     if !judged(&mut client, list, index).await? {
-        println!(
+        say!(
             "the file is still being read, and nobody is screened against it yet; once `affiant-verifier lists list` \
              shows version {}, `affiant-verifier lists hits` has what it hits",
             asked.version
-        );
+        )?;
         return Ok(ExitCode::SUCCESS);
     }
     if effective_unix_ms > context.clock.now_ms() {
-        println!(
+        say!(
             "it takes effect at {}, in the future: nobody is screened against it until then",
             wording::time(effective_unix_ms)
-        );
+        )?;
     }
     let after = client.list(What::Hits).await?;
-    changed(&before, &hits_of(&after), &after);
+    changed(&before, &hits_of(&after), &after)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -172,16 +172,16 @@ fn older(version: &str, than: &str) -> bool {
 pub(super) async fn list(context: &Context, json: bool) -> Result<ExitCode, Failure> {
     let value = context.client().await?.list(What::Lists).await?;
     if json {
-        println!("{value}");
+        say!("{value}")?;
         return Ok(ExitCode::SUCCESS);
     }
     let now = context.clock.now_ms();
     let all = value.as_array().map(Vec::as_slice).unwrap_or_default();
     if all.is_empty() {
-        println!("none");
+        say!("none")?;
     }
     for it in all {
-        println!("{}", told(it, now));
+        say!("{}", told(it, now))?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -219,7 +219,11 @@ fn told(list: &Value, now: u64) -> String {
 }
 
 /// Says which hits came and which went.
-fn changed(before: &BTreeMap<String, String>, after: &BTreeMap<String, String>, all: &Value) {
+fn changed(
+    before: &BTreeMap<String, String>,
+    after: &BTreeMap<String, String>,
+    all: &Value,
+) -> Result<(), Failure> {
     let new: Vec<_> = after
         .iter()
         .filter(|(id, _)| !before.contains_key(*id))
@@ -230,12 +234,12 @@ fn changed(before: &BTreeMap<String, String>, after: &BTreeMap<String, String>, 
         .collect();
     for (sign, lines) in [("+", &new), ("-", &gone)] {
         for (_, line) in lines.iter() {
-            println!("{sign} {line}");
+            say!("{sign} {line}")?;
         }
     }
     let parties: std::collections::BTreeSet<&str> =
         hits(all).map(|hit| text(hit, "party")).collect();
-    println!(
+    say!(
         "{} hits on {} parties: {} new, {} gone; {} to be decided (`affiant-verifier lists hits`)",
         after.len(),
         parties.len(),
@@ -244,7 +248,7 @@ fn changed(before: &BTreeMap<String, String>, after: &BTreeMap<String, String>, 
         hits(all)
             .filter(|hit| text(hit, "disposition") == "undecided")
             .count()
-    );
+    )
 }
 
 fn id(list: &str) -> Result<(), Failure> {

@@ -47,7 +47,7 @@ async fn rotate(context: &Context, what: Rotate) -> Result<ExitCode, Failure> {
     let request = rpc::RotateRequest { what: what.into() };
     let mut client = context.client().await?;
     let logged = client.calls().rotate(request).await?.into_inner();
-    println!("logged at {}\n{follows}", indices(&logged.indices));
+    say!("logged at {}\n{follows}", indices(&logged.indices))?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -89,8 +89,8 @@ async fn revoke(
     };
     let mut client = context.client().await?;
     let logged = client.calls().revoke(request).await?.into_inner();
-    println!("logged at {}\n{follows}", indices(&logged.indices));
-    println!("what it signed from that index until now stands as suspect: see `findings`");
+    say!("logged at {}\n{follows}", indices(&logged.indices))?;
+    say!("what it signed from that index until now stands as suspect: see `findings`")?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -116,12 +116,12 @@ pub(super) async fn rotate_officer(
     let logged = client
         .sign_and_submit(&name, &old, vec![change.into()], &context.clock)
         .await?;
-    println!(
+    say!(
         "{} signs with {} from here on, logged at {}; the old key may be destroyed",
         name.name,
         new.display(),
         indices(&logged)
-    );
+    )?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -148,12 +148,12 @@ pub(super) async fn revoke_officer(
     let logged = client
         .sign_and_submit(&name, &signer, vec![body.into()], &context.clock)
         .await?;
-    println!(
+    say!(
         "{} revoked {revoked} from index {from_index}, logged at {}",
         name.name,
         indices(&logged)
-    );
-    println!("what it approved from there on no longer permits anything; see `findings`");
+    )?;
+    say!("what it approved from there on no longer permits anything; see `findings`")?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -182,13 +182,13 @@ pub(super) async fn approve_officer(
         hex(&signature)
     );
     keyfile::create_public(out, line.as_bytes())?;
-    println!(
+    say!(
         "{} approved {} ({:?}) in {}; with a second one he is added by `officer add`",
         name.name,
         candidate.name,
         candidate.key,
         out.display()
-    );
+    )?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -220,11 +220,11 @@ pub(super) async fn add_officer(
     let logged = client
         .open_officer(&name, &signer, read, &context.clock)
         .await?;
-    println!(
+    say!(
         "{} is an officer, logged at {}",
         name.name,
         indices(&logged)
-    );
+    )?;
     Ok(ExitCode::SUCCESS)
 }
 

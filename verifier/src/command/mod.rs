@@ -1,5 +1,8 @@
 //! The commands beside `serve`: clients of the running server.
 
+#[macro_use]
+mod say;
+
 mod asking;
 mod backups;
 mod bulk;
@@ -32,7 +35,7 @@ use crate::{
         Binding, Cli, Command, FindingAct, Host, HostChange, ListOnly, Lists, Officer, Succession,
         Tenant, TenantChange,
     },
-    client::{Client, ClientError},
+    client::{Client, ClientError, Silence},
     clock::Clock,
     config::Config,
     data::DataDir,
@@ -47,6 +50,7 @@ use crate::{
 pub struct Context {
     data: DataDir,
     clock: Clock,
+    silence: Silence,
 }
 
 /// Why a command ends with an error, with the exit code that says which.
@@ -54,6 +58,8 @@ pub struct Context {
 pub struct Failure {
     code: u8,
     text: String,
+    /// What is added to the cause.
+    more: String,
 }
 
 impl Failure {
@@ -67,6 +73,7 @@ impl Failure {
         Self {
             code: Self::USAGE,
             text: error.to_string(),
+            more: String::new(),
         }
     }
 
@@ -75,14 +82,23 @@ impl Failure {
         Self {
             code: Self::IO,
             text: error.to_string(),
+            more: String::new(),
         }
     }
 
     /// The same with more words.
     fn with(self, text: impl fmt::Display) -> Self {
         Self {
-            text: format!("{self}{text}"),
+            more: format!("{}{text}", self.more),
             ..self
+        }
+    }
+
+    /// The same for another cause.
+    fn because(self, error: ClientError) -> Self {
+        Self {
+            more: self.more,
+            ..Self::from(error)
         }
     }
 
@@ -94,7 +110,7 @@ impl Failure {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
+        write!(f, "{}{}", self.text, self.more)
     }
 }
 
@@ -103,7 +119,9 @@ impl From<ClientError> for Failure {
         match error {
             ClientError::Refused(status) => Self::from(*status),
             ClientError::Unfit(_) | ClientError::Seal(_) => Self::usage(error),
-            ClientError::NoServer(_) | ClientError::Answer(_) => Self::io(error),
+            ClientError::NoServer(_) | ClientError::Silent(_) | ClientError::Answer(_) => {
+                Self::io(error)
+            }
         }
     }
 }
@@ -132,11 +150,12 @@ impl Context {
         Self {
             data: DataDir::at(data),
             clock: Clock::system(),
+            silence: Silence::default(),
         }
     }
 
     async fn client(&self) -> Result<Client, Failure> {
-        Ok(Client::connect(&self.data.socket()).await?)
+        Ok(Client::connect(&self.data.socket(), &self.silence).await?)
     }
 }
 
@@ -165,13 +184,13 @@ fn make(options: &crate::cli::Init, cli: &Cli) -> Result<ExitCode, Failure> {
         init::InitError::Usage(_) => Failure::usage(error),
         _ => Failure::io(error),
     })?;
-    println!("{said}");
+    say!("{said}")?;
     Ok(ExitCode::SUCCESS)
 }
 
 fn check_config(cli: &Cli) -> Result<ExitCode, Failure> {
     let config = Config::load(cli.config.as_deref()).map_err(Failure::usage)?;
-    println!(
+    say!(
         "data       {}\nlisten     {}\nhttp       {}\napi        {}\napi, TLS   {}\nnames      {}\nwitnesses  {}\nreaders    {}\ndeliver    {}\nhost certificates last {} h",
         config.data.display(),
         config.listen,
@@ -185,7 +204,7 @@ fn check_config(cli: &Cli) -> Result<ExitCode, Failure> {
         config.readers.len(),
         receivers(&config.deliver),
         config.certificate_life.as_secs() / 3_600,
-    );
+    )?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -202,93 +221,100 @@ fn receivers(all: &[Receiver]) -> String {
 
 /// Runs one command against the running server.
 pub async fn run(command: Command, context: Context) -> Result<ExitCode, Failure> {
+    let done = dispatch(command, &context).await;
+    // What broke is the connection, and why is not for the call to know.
+    done.map_err(|failure| match context.silence.is_told() {
+        true => failure.because(ClientError::Silent(context.data.socket())),
+        false => failure,
+    })
+}
+
+async fn dispatch(command: Command, context: &Context) -> Result<ExitCode, Failure> {
     match command {
-        Command::Status(options) => screen::status(&context, options.json).await,
-        Command::Key(command) => keys::run(&context, command).await,
+        Command::Status(options) => screen::status(context, options.json).await,
+        Command::Key(command) => keys::run(context, command).await,
         Command::Relay(ListOnly::List(options)) => {
-            listing::list(&context, What::Relays, options.json).await
+            listing::list(context, What::Relays, options.json).await
         }
-        Command::Token(options) => tokens::issue(&context, &options).await,
+        Command::Token(options) => tokens::issue(context, &options).await,
         Command::Host(Host::List(options)) => {
-            listing::list(&context, What::Hosts, options.json).await
+            listing::list(context, What::Hosts, options.json).await
         }
         Command::Host(Host::Declare {
             site, file, key, ..
-        }) => inventory::declare(&context, &site, file.as_deref(), &key).await,
+        }) => inventory::declare(context, &site, file.as_deref(), &key).await,
         Command::Host(Host::Declared(options)) => {
-            listing::list(&context, What::Declared, options.json).await
+            listing::list(context, What::Declared, options.json).await
         }
         Command::Host(Host::Approve(change)) => {
-            host(&context, change, v1::HostEventKind::Approve).await
+            host(context, change, v1::HostEventKind::Approve).await
         }
-        Command::Host(Host::Evict(change)) => {
-            host(&context, change, v1::HostEventKind::Evict).await
-        }
-        Command::Host(Host::Ban(change)) => host(&context, change, v1::HostEventKind::Ban).await,
+        Command::Host(Host::Evict(change)) => host(context, change, v1::HostEventKind::Evict).await,
+        Command::Host(Host::Ban(change)) => host(context, change, v1::HostEventKind::Ban).await,
         Command::Host(Host::Retire(change)) => {
-            host(&context, change, v1::HostEventKind::Retire).await
+            host(context, change, v1::HostEventKind::Retire).await
         }
         Command::Host(Host::Transfer(change)) => {
-            host(&context, change, v1::HostEventKind::Transfer).await
+            host(context, change, v1::HostEventKind::Transfer).await
         }
         Command::Host(Host::Maintenance { change, until }) => {
             let until = until.map(|text| ends(&text, &context.clock)).transpose()?;
-            change_host(&context, change, v1::HostEventKind::Maintenance, until).await
+            change_host(context, change, v1::HostEventKind::Maintenance, until).await
         }
         Command::Officer(Officer::Approve {
             candidate,
             key,
             out,
-        }) => keys::approve_officer(&context, &candidate, &key, &out).await,
+        }) => keys::approve_officer(context, &candidate, &key, &out).await,
         Command::Officer(Officer::Add { key, approvals }) => {
-            keys::add_officer(&context, &key, &approvals).await
+            keys::add_officer(context, &key, &approvals).await
         }
         Command::Officer(Officer::Rotate { key, new }) => {
-            keys::rotate_officer(&context, &key, &new).await
+            keys::rotate_officer(context, &key, &new).await
         }
         Command::Officer(Officer::Revoke {
             key,
             revoked,
             from_index,
             reason,
-        }) => keys::revoke_officer(&context, &key, &revoked, from_index, reason).await,
+        }) => keys::revoke_officer(context, &key, &revoked, from_index, reason).await,
         Command::Officer(Officer::List(options)) => {
-            listing::list(&context, What::Officers, options.json).await
+            listing::list(context, What::Officers, options.json).await
         }
-        Command::Tenant(command) => tenant(&context, command).await,
-        Command::Hold(command) => holds::run(&context, command).await,
+        Command::Tenant(command) => tenant(context, command).await,
+        Command::Hold(command) => holds::run(context, command).await,
         Command::Party(ListOnly::List(options)) => {
-            listing::list(&context, What::Parties, options.json).await
+            listing::list(context, What::Parties, options.json).await
         }
         Command::Binding(Binding::List(options)) => {
-            listing::list(&context, What::Bindings, options.json).await
+            listing::list(context, What::Bindings, options.json).await
         }
         Command::Binding(Binding::Withdraw { binding, key }) => {
-            officers::withdraw(&context, &binding, &key).await
+            officers::withdraw(context, &binding, &key).await
         }
-        Command::Policy(command) => policy::run(&context, command).await,
-        Command::Lists(command) => screening::run(&context, command).await,
+        Command::Policy(command) => policy::run(context, command).await,
+        Command::Lists(command) => screening::run(context, command).await,
         Command::Check(options) => {
             let (tenant, class, site) = (&options.tenant, &options.device_class, &options.site);
-            asking::check(&context, tenant, class, site, options.json).await
+            asking::check(context, tenant, class, site, options.json).await
         }
         Command::Findings(mut options) => match options.act.take() {
-            None => listing::findings(&context, &options).await,
+            None => listing::findings(context, &options).await,
             Some(act) => {
                 let (verdict, on) = match act {
                     FindingAct::Acknowledge(on) => (v1::Verdict::Acknowledge, on),
                     FindingAct::Resolve(on) => (v1::Verdict::Resolve, on),
                     FindingAct::Withdraw(on) => (v1::Verdict::Withdraw, on),
                 };
-                asking::handle(&context, &on.id, verdict, &on.reason, &on.key).await
+                asking::handle(context, &on.id, verdict, &on.reason, &on.key).await
             }
         },
-        Command::Report(options) => reports::write(&context, &options).await,
-        Command::Rebuild => listing::rebuild(&context).await,
-        Command::Backup(options) => backups::make(&context, &options),
-        Command::Export(options) => backups::export(&context, &options),
-        Command::Restore(options) => backups::restore(&context, &options),
-        Command::Succession(command) => succession::run(&context, &command),
+        Command::Report(options) => reports::write(context, &options).await,
+        Command::Rebuild => listing::rebuild(context).await,
+        Command::Backup(options) => backups::make(context, &options),
+        Command::Export(options) => backups::export(context, &options),
+        Command::Restore(options) => backups::restore(context, &options),
+        Command::Succession(command) => succession::run(context, &command),
         // Dispatched before a client is made.
         Command::Init(_)
         | Command::Serve(_)
@@ -389,7 +415,7 @@ async fn change_host(
         .change_host(request)
         .await?
         .into_inner();
-    println!("logged at {}", indices(&logged.indices));
+    say!("logged at {}", indices(&logged.indices))?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -46,7 +46,7 @@ pub(super) async fn run(context: &Context, mut options: Object) -> Result<ExitCo
         Some(out) => {
             create_public(&out, &bytes)?;
             let (out, digest) = (out.display(), affiant_proto::digest(&bytes));
-            println!("made {out}, SHA-256 {digest}; hand it in with `tenant object --file {out}`");
+            say!("made {out}, SHA-256 {digest}; hand it in with `tenant object --file {out}`")?;
             Ok(ExitCode::SUCCESS)
         }
         None => hand_in(context, bytes).await,
@@ -110,6 +110,6 @@ async fn hand_in(context: &Context, bytes: Vec<u8>) -> Result<ExitCode, Failure>
         .submit(rpc::SubmitRequest { statements })
         .await?;
     let logged = super::indices(&logged.into_inner().indices);
-    println!("the objection is logged at {logged}");
+    say!("the objection is logged at {logged}")?;
     Ok(ExitCode::SUCCESS)
 }

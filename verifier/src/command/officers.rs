@@ -26,12 +26,12 @@ pub(super) fn new(name: &str, out: &Path) -> Result<ExitCode, Failure> {
         crate::keyfile::KeyFileError::Content { .. } => Failure::usage(error),
         other => other.into(),
     })?;
-    println!(
+    say!(
         "made {} (private, keep it) and {}",
         out.display(),
         out.with_extension("pub").display()
-    );
-    println!("key  {:?}", made.key);
+    )?;
+    say!("key  {:?}", made.key)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -45,18 +45,18 @@ pub(super) async fn apply(context: &Context, file: &Path, key: &Path) -> Result<
     let mut client = context.client().await?;
     let stands = super::bulk::standing(context, &mut client).await?;
     for warning in application.check(&stands).map_err(bad)? {
-        eprintln!("warning: {warning}");
+        aside!("warning: {warning}");
     }
     let bodies = application.into_bodies();
     let count = bodies.len();
     let logged = client
         .sign_and_submit(&name, &signer, bodies, &context.clock)
         .await?;
-    println!(
+    say!(
         "{} signed {count} statements, logged at {}",
         name.name,
         range(&logged)
-    );
+    )?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -79,7 +79,7 @@ pub(super) async fn decide(
         digest(&dossier.dossier),
     );
     let read: v1::Dossier = read.map_err(|_| Failure::io("the server's dossier cannot be read"))?;
-    println!("{}", crate::wording::dossier(&read, named));
+    say!("{}", crate::wording::dossier(&read, named))?;
     if let Act::Approve(Some(reviewed)) = &act
         && *reviewed != named.to_string()
     {
@@ -121,7 +121,7 @@ pub(super) async fn decide(
     let logged = client
         .sign_and_submit(&name, &signer, vec![body], &context.clock)
         .await?;
-    println!("{} signed, logged at {}", name.name, indices(&logged));
+    say!("{} signed, logged at {}", name.name, indices(&logged))?;
     let all = client.list(What::Tenants).await?;
     let mut all = all.as_array().into_iter().flatten();
     if let Some(now) = all.find(|it| super::text(it, "id") == tenant) {
@@ -130,7 +130,7 @@ pub(super) async fn decide(
             true => "; it is approved once a second officer says the same",
             false => "",
         };
-        println!("tenant {tenant} is {state}{due}");
+        say!("tenant {tenant} is {state}{due}")?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -146,7 +146,7 @@ pub(super) async fn show(context: &Context, tenant: &str) -> Result<ExitCode, Fa
         .dossier(asked)
         .await?
         .into_inner();
-    println!("{}", dossier.json);
+    say!("{}", dossier.json)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -182,11 +182,11 @@ pub(super) async fn withdraw(
     let logged = client
         .sign_and_submit(&name, &signer, vec![body.into()], &context.clock)
         .await?;
-    println!(
+    say!(
         "{} withdrew {binding}, logged at {}",
         name.name,
         indices(&logged)
-    );
+    )?;
     Ok(ExitCode::SUCCESS)
 }
 

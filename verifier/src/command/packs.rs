@@ -13,8 +13,8 @@ const DUE: usize = affiant_judge::approval::APPROVERS;
 pub(super) async fn show(context: &Context, json: bool) -> Result<ExitCode, Failure> {
     let packs = context.client().await?.list(What::Packs).await?;
     match json {
-        true => println!("{packs}"),
-        false => print!("{}", screen(&packs)),
+        true => say!("{packs}")?,
+        false => put!("{}", screen(&packs))?,
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -48,17 +48,17 @@ fn check(options: &CheckPack) -> Result<ExitCode, Failure> {
     let pack = parse(&options.dir, &read(&options.dir)?)?;
     let report = pack.check();
     if options.json {
-        println!("{}", as_json(&pack, &report));
+        say!("{}", as_json(&pack, &report))?;
     } else {
-        print!("{}", as_text(&pack, &report));
+        put!("{}", as_text(&pack, &report))?;
     }
     Ok(ExitCode::from(u8::from(!report.is_good())))
 }
 
 fn new(dir: &Path) -> Result<ExitCode, Failure> {
     write(dir)?;
-    println!("wrote  {}", dir.display());
-    println!("check  affiant-verifier policy check {}", dir.display());
+    say!("wrote  {}", dir.display())?;
+    say!("check  affiant-verifier policy check {}", dir.display())?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -69,7 +69,7 @@ async fn activate(context: &Context, dir: &Path, key: &Path) -> Result<ExitCode,
     let files = read(dir)?;
     let pack = parse(dir, &files)?;
     let report = pack.check();
-    print!("{}", as_text(&pack, &report));
+    put!("{}", as_text(&pack, &report))?;
     if !report.is_good() {
         return Err(Failure::usage(format!(
             "{}: examples of the pack fail: nothing was signed",
@@ -94,12 +94,12 @@ async fn activate(context: &Context, dir: &Path, key: &Path) -> Result<ExitCode,
         .sign_and_submit(&name, &signer, vec![body.into()], &context.clock)
         .await?;
     let stands = super::packs::stands(&mut client, &files.digest().to_string()).await?;
-    println!(
+    say!(
         "{} signed that {} is to judge, logged at {}; {stands}",
         name.name,
         pack.label(),
         super::indices(&logged)
-    );
+    )?;
     Ok(ExitCode::SUCCESS)
 }
 

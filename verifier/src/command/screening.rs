@@ -31,7 +31,7 @@ async fn show(context: &Context, all: bool, json: bool) -> Result<ExitCode, Fail
     let open = |hit: &Value| text(hit, "disposition") == "undecided";
     let count = hits(&value).filter(|hit| open(hit)).count();
     if json {
-        println!("{value}");
+        say!("{value}")?;
         return Ok(ExitCode::from(u8::from(count > 0)));
     }
     let due = |hit: &Value| hit.get("due_unix_ms").and_then(Value::as_u64);
@@ -40,12 +40,12 @@ async fn show(context: &Context, all: bool, json: bool) -> Result<ExitCode, Fail
     shown.sort_by_key(|hit| due(hit).unwrap_or(u64::MAX));
     let now = context.clock.now_ms();
     for hit in shown {
-        println!("{}\n         {}", line(hit), text(hit, "why"));
+        say!("{}\n         {}", line(hit), text(hit, "why"))?;
         if let Some(due) = due(hit) {
             let over = if due <= now { "OVERDUE: was" } else { "hold:" };
-            println!("         {over} to be decided by {}", wording::time(due));
+            say!("         {over} to be decided by {}", wording::time(due))?;
         }
-        println!();
+        say!()?;
     }
     for list in value
         .get("unread")
@@ -53,16 +53,16 @@ async fn show(context: &Context, all: bool, json: bool) -> Result<ExitCode, Fail
         .into_iter()
         .flatten()
     {
-        println!(
+        say!(
             "list {} is in force and its file is not at hand: nobody is screened against it",
             list.as_str().unwrap_or_default()
-        );
+        )?;
     }
     let decided = hits(&value).count() - count;
-    println!(
+    say!(
         "{count} to be decided, {decided} decided{}",
         if all { "" } else { " (--all shows them)" }
-    );
+    )?;
     Ok(ExitCode::from(u8::from(count > 0)))
 }
 
@@ -85,14 +85,14 @@ async fn decide(context: &Context, on: &OnHit, verdict: v1::Verdict) -> Result<E
         )));
     };
     let field = |key: &str| text(hit, key).to_owned();
-    println!("{}\n         {}", line(hit), text(hit, "why"));
-    println!(
+    say!("{}\n         {}", line(hit), text(hit, "why"))?;
+    say!(
         "you sign that {}",
         match verdict {
             v1::Verdict::Clear => "this party is NOT the one that is listed",
             _ => "this party IS the one that is listed",
         }
-    );
+    )?;
     let body = v1::Decision {
         verdict: verdict.into(),
         effective_unix_ms: context.clock.now_ms(),
@@ -110,14 +110,14 @@ async fn decide(context: &Context, on: &OnHit, verdict: v1::Verdict) -> Result<E
         .sign_and_submit(&name, &signer, vec![body.into()], &context.clock)
         .await?;
     let (class, index) = (text(hit, "class"), indices(&logged));
-    println!("{} signed, logged at {index}", name.name);
+    say!("{} signed, logged at {index}", name.name)?;
     let now = client.list(What::Hits).await?;
     let now = hits(&now).find(|it| text(it, "id") == text(hit, "id"));
     match now.map(|it| text(it, "disposition")) {
         Some("undecided") if verdict == v1::Verdict::Clear => {
-            println!("a hit of class {class} is cleared once a second officer says the same");
+            say!("a hit of class {class} is cleared once a second officer says the same")?;
         }
-        Some(stands) => println!("the hit is {stands}"),
+        Some(stands) => say!("the hit is {stands}")?,
         None => {}
     }
     Ok(ExitCode::SUCCESS)
