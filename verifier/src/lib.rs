@@ -10,6 +10,7 @@
 
 pub mod admin;
 pub mod api;
+mod attached;
 pub mod backup;
 pub mod behind;
 pub mod bell;

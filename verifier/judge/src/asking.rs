@@ -94,10 +94,15 @@ impl Judge {
         let unread = unread.map(|list| format!("list {list}: its file is not at hand"));
         let headquarters = standing.unknown.iter();
         let headquarters = headquarters.map(|of| format!("headquarters of {of}"));
+        // Without a list no name was held against any.
+        let screened = &standing.screened;
+        let nobody = screened.lists.is_empty() && screened.unread.is_empty();
+        let nobody =
+            nobody.then(|| "whether anybody is listed: no screening list is in force".to_owned());
         Answer {
             allowed: against.is_empty(),
             against,
-            unknown: headquarters.chain(unread).collect(),
+            unknown: headquarters.chain(unread).chain(nobody).collect(),
             as_of_unix_ms: at.instant_ms,
         }
     }

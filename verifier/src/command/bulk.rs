@@ -106,6 +106,14 @@ pub(super) async fn export(context: &Context, out: Option<&Path>) -> Result<Exit
         }
         None => put!("{text}")?,
     }
+    let faults = import::refused(&text, stands.now_ms);
+    if !faults.is_empty() {
+        aside!(
+            "warning: some entries say what was taken when they were logged and is not any more; an import refuses \
+             this file until they are mended in it:\n{}",
+            faults.join("\n")
+        );
+    }
     Ok(ExitCode::SUCCESS)
 }
 

@@ -87,7 +87,7 @@ pub(super) async fn findings(context: &Context, options: &Findings) -> Result<Ex
 }
 
 /// What officers did about a finding last.
-fn handling(finding: &Value) -> Option<Handling> {
+pub(super) fn handling(finding: &Value) -> Option<Handling> {
     serde_json::from_value(finding.get("handling")?.clone()).ok()
 }
 

@@ -16,6 +16,7 @@ mod lists;
 mod objecting;
 mod officers;
 mod packs;
+mod persons;
 mod policy;
 mod reports;
 mod screen;

@@ -5,7 +5,11 @@ use std::{io::IsTerminal as _, process::ExitCode, time::Instant};
 use serde_json::Value;
 
 use super::{Context, Failure, policy, text};
-use crate::{cli, rpc::admin as rpc, wording};
+use crate::{
+    cli,
+    rpc::admin::{self as rpc, list_request::What},
+    wording,
+};
 
 /// Milliseconds before now from which findings are compared where none is said: thirty days.
 const BACK_MS: u64 = 30 * 86_400_000;
@@ -40,7 +44,12 @@ pub(super) async fn run(context: &Context, options: &cli::DiffPack) -> Result<Ex
         say!("{found}")?;
     } else {
         say!("pack      {}", pack.label())?;
+        say!("digest    {}", pack.digest())?;
+        say!("policies  {}", policy::modes(&pack))?;
         say!("instead   {}", in_force(&found))?;
+        for line in judged(&found, &client.list(What::Packs).await?) {
+            say!("          {line}")?;
+        }
         say!("period    {} to {}", wording::time(from), wording::time(to))?;
         let number = |value: Option<&Value>| value.and_then(Value::as_u64).unwrap_or(0);
         say!(
@@ -70,6 +79,29 @@ fn in_force(found: &Value) -> String {
     let packs = packs.map(Vec::as_slice).unwrap_or_default().iter();
     let packs: Vec<&str> = packs.filter_map(Value::as_str).collect();
     packs.join(", then ")
+}
+
+/// The packs that judged, each with its digest and how many of its policies count.
+fn judged(found: &Value, known: &Value) -> Vec<String> {
+    let judged = in_force(found);
+    let is_one = |pack: &&Value| {
+        let label = format!("{}@{}", text(pack, "pack"), text(pack, "version"));
+        let mut judged = judged.split(", then ");
+        text(pack, "stands") != "waiting" && judged.any(|it| it == label)
+    };
+    let known = known.as_array().into_iter().flatten().filter(is_one);
+    let line = |pack: &Value| {
+        let number = |key: &str| pack.get(key).and_then(Value::as_u64).unwrap_or_default();
+        format!(
+            "{}@{}: digest {}, {} enforced, {} in shadow",
+            text(pack, "pack"),
+            text(pack, "version"),
+            text(pack, "digest"),
+            number("enforced"),
+            number("in_shadow"),
+        )
+    };
+    known.map(line).collect()
 }
 
 fn show(sort: &str, what: &str, findings: &[Value]) -> Result<(), Failure> {
