@@ -154,7 +154,7 @@ async fn a_list_is_held_against_its_form_row_by_row_at_the_desk_and_by_the_serve
     let (code, text) = run(bad, "1", "operator", &[]);
     assert_eq!(code, Some(64), "{text}");
     for due in [
-        "3 faults, and nothing was imported",
+        "3 things are wrong, and nothing was imported",
         "line 2, column country: \"Germany\" is no assigned code of ISO 3166-1 such as DE, and DE is",
         "line 4, column country: \"ZZ\"",
         "line 5, column name: the name \"X\" is too short",

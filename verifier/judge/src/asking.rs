@@ -94,9 +94,10 @@ impl Judge {
         let unread = unread.map(|list| format!("list {list}: its file is not at hand"));
         let headquarters = standing.unknown.iter();
         let headquarters = headquarters.map(|of| format!("headquarters of {of}"));
-        // Without a list no name was held against any.
-        let screened = &standing.screened;
-        let nobody = screened.lists.is_empty() && screened.unread.is_empty();
+        // Without a list no name was held against any. Of a tenant whom nobody stated there is none.
+        let facts = standing.facts.as_ref();
+        let nobody =
+            facts.is_some_and(|facts| !facts.screened) && standing.screened.unread.is_empty();
         let nobody =
             nobody.then(|| "whether anybody is listed: no screening list is in force".to_owned());
         Answer {

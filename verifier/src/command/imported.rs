@@ -44,7 +44,8 @@ pub(super) async fn import(context: &Context, asked: &ImportList) -> Result<Exit
     if !slips.is_empty() {
         let (file, count) = (file.display(), slips.count());
         return Err(Failure::usage(format!(
-            "{file}: {count} faults, and nothing was imported\n{slips}"
+            "{file}: {count} {} wrong, and nothing was imported\n{slips}",
+            if count == 1 { "thing is" } else { "things are" }
         )));
     }
     let rows = listings::read(list, kind, &content).map_err(bad)?.rows();

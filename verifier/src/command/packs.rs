@@ -23,21 +23,14 @@ pub(super) struct Before {
     packs: Value,
     label: (String, String),
     digest: String,
-    /// The chain of the officer, where he signed anything yet.
-    own: Option<String>,
 }
 
 impl Before {
-    pub(super) async fn of(
-        client: &mut Client,
-        pack: &Pack,
-        key: &PublicKey,
-    ) -> Result<Self, Failure> {
+    pub(super) async fn of(client: &mut Client, pack: &Pack) -> Result<Self, Failure> {
         Ok(Self {
             packs: client.list(What::Packs).await?,
             label: (pack.name().to_owned(), pack.version().to_owned()),
             digest: pack.digest().to_string(),
-            own: Officers::of(client).await?.chain_of(key).map(str::to_owned),
         })
     }
 
@@ -53,12 +46,18 @@ impl Before {
         Some(attached::other_pack(pack, version, digest))
     }
 
-    /// How it stands now, for the officer who signed it just now.
-    pub(super) async fn stands(&self, client: &mut Client) -> Result<String, Failure> {
-        Ok(self.stands_by(&client.list(What::Packs).await?))
+    /// How it stands now, for the officer with a key who signed it just now.
+    pub(super) async fn stands(
+        &self,
+        client: &mut Client,
+        key: &PublicKey,
+    ) -> Result<String, Failure> {
+        let officers = Officers::of(client).await?;
+        let packs = client.list(What::Packs).await?;
+        Ok(self.stands_by(&packs, officers.chain_of(key)))
     }
 
-    fn stands_by(&self, packs: &Value) -> String {
+    fn stands_by(&self, packs: &Value, own: Option<&str>) -> String {
         let of = |packs: &Value| {
             let mut all = all(packs).iter();
             all.find(|it| text(it, "digest") == self.digest).cloned()
@@ -70,7 +69,7 @@ impl Before {
             let from = from(&pack);
             return format!("it judges what is logged from index {from} on");
         }
-        let mine = |it: &&Value| Some(text(it, "officer")) == self.own.as_deref();
+        let mine = |it: &&Value| Some(text(it, "officer")) == own;
         let said_before = of(&self.packs).is_some_and(|it| signed(&it).iter().any(|it| mine(&it)));
         let others = signed(&pack).iter().filter(|it| !mine(it));
         let others: Vec<&str> = others.map(|it| text(it, "name")).collect();
@@ -169,6 +168,7 @@ fn number(value: &Value, key: &str) -> u64 {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use serde_json::json;
 
@@ -210,14 +210,6 @@ mod tests {
             assert!(shown.contains(due), "{due}: {shown}");
         }
     }
-}
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
 
     fn ours(digest: &str, stands: &str, signed: &[(&str, &str)]) -> Value {
         let signed = signed.iter();
@@ -235,7 +227,6 @@ mod tests {
             packs,
             label: ("ours".into(), "7".into()),
             digest: "d1".into(),
-            own: Some("aa".into()),
         }
     }
 
@@ -255,19 +246,19 @@ mod tests {
     fn who_signs_a_pack_is_told_whose_word_is_due_and_when_his_own_changes_nothing() {
         let (a, b) = (("aa", "alice"), ("bb", "alice"));
         let waits = |by: &[(&str, &str)]| ours("d1", "waiting", by);
-        let first = before(json!([])).stands_by(&waits(&[a]));
+        let first = before(json!([])).stands_by(&waits(&[a]), Some("aa"));
         assert_eq!(first, "it does once a second officer says the same");
-        let again = before(waits(&[a])).stands_by(&waits(&[a]));
+        let again = before(waits(&[a])).stands_by(&waits(&[a]), Some("aa"));
         assert!(
             again.contains("the same officer signed it before"),
             "{again}"
         );
-        let other_key = before(waits(&[b])).stands_by(&waits(&[a, b]));
+        let other_key = before(waits(&[b])).stands_by(&waits(&[a, b]), Some("aa"));
         assert!(
             other_key.contains("alice signed it too, and is the same person"),
             "{other_key}"
         );
-        let both = before(waits(&[b])).stands_by(&ours("d1", "in_force", &[a, b]));
+        let both = before(waits(&[b])).stands_by(&ours("d1", "in_force", &[a, b]), Some("aa"));
         assert!(both.contains("from index 9 on"), "{both}");
     }
 }

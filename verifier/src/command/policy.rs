@@ -78,7 +78,7 @@ async fn activate(context: &Context, dir: &Path, key: &Path) -> Result<ExitCode,
         )));
     }
     let mut client = context.client().await?;
-    let before = super::packs::Before::of(&mut client, &pack, signer.public_key()).await?;
+    let before = super::packs::Before::of(&mut client, &pack).await?;
     if let Some(why) = before.refusal() {
         let dir = dir.display();
         return Err(Failure::usage(format!("{dir}: {why}; nothing was signed")));
@@ -99,7 +99,7 @@ async fn activate(context: &Context, dir: &Path, key: &Path) -> Result<ExitCode,
     let logged = client
         .sign_and_submit(&name, &signer, vec![body.into()], &context.clock)
         .await?;
-    let stands = before.stands(&mut client).await?;
+    let stands = before.stands(&mut client, signer.public_key()).await?;
     say!(
         "{} signed that {} is to judge, logged at {}; {stands}\ndigest   {}\npolicies {}",
         name.name,
