@@ -427,8 +427,23 @@ fn an_objection_to_a_class_that_is_none_is_not_signed() {
     let (key, out) = (dir.path().join("t.key"), dir.path().join("objection"));
     let run = |class: &str| {
         let mut command = Command::new(binary("affiant-verifier"));
-        command.args(["tenant", "object", "t", "--text", "not ours", "--from", "1"]);
-        command.args(["--to", "2", "--class", class, "--genesis", &"0".repeat(64)]);
+        command.args([
+            "tenant",
+            "object",
+            "t",
+            "--text",
+            "not ours",
+            "--from",
+            "2026-11-01",
+        ]);
+        command.args([
+            "--to",
+            "2026-11-02",
+            "--class",
+            class,
+            "--genesis",
+            &"0".repeat(64),
+        ]);
         command.arg("--data").arg(dir.path());
         command.arg("--key").arg(&key).arg("--out").arg(&out);
         said(command.output().unwrap())

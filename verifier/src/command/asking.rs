@@ -10,7 +10,10 @@ use affiant_proto::{Signer as _, v1};
 use affiant_report::digits::FirstDigits;
 
 use super::{Context, Failure, indices, listing::handling, officer, persons::Officers, text};
-use crate::rpc::admin::{self as rpc, list_request::What};
+use crate::{
+    rpc::admin::{self as rpc, list_request::What},
+    wording,
+};
 
 /// Asks the running judge; exits 1 where something stands against it, 3 where nothing does but not all is
 /// known.
@@ -131,7 +134,7 @@ fn withdrawing(own: Option<&str>, before: Option<Handling>, now: Option<Handling
         return "it is withdrawn; it stays in every report".to_owned();
     }
     let others = now.signed.iter().filter(|it| asks(&now) && !mine(it));
-    let others: Vec<&str> = others.map(Signed::called).collect();
+    let others: Vec<String> = others.map(|it| wording::plain(it.called())).collect();
     if !others.is_empty() {
         return format!(
             "that changes nothing: {} asked for it too, and is the same person; it takes an officer who is another",

@@ -72,7 +72,7 @@ impl Before {
         let mine = |it: &&Value| Some(text(it, "officer")) == own;
         let said_before = of(&self.packs).is_some_and(|it| signed(&it).iter().any(|it| mine(&it)));
         let others = signed(&pack).iter().filter(|it| !mine(it));
-        let others: Vec<&str> = others.map(|it| text(it, "name")).collect();
+        let others: Vec<String> = others.map(|it| wording::plain(text(it, "name"))).collect();
         match (others.is_empty(), said_before) {
             (false, _) => format!(
                 "that changes nothing: {} signed it too, and is the same person; it takes an officer who is \

@@ -4,7 +4,7 @@ use affiant_proto::PublicKey;
 use serde_json::Value;
 
 use super::{Failure, text};
-use crate::{client::Client, rpc::admin::list_request::What};
+use crate::{client::Client, rpc::admin::list_request::What, wording};
 
 /// All officers, as the server lists them.
 pub(super) struct Officers(Value);
@@ -28,7 +28,7 @@ impl Officers {
             let his = self.all().find(|it| text(it, "chain") == *chain);
             match his.map_or("", |it| text(it, "name")) {
                 "" => format!("officer {short}"),
-                name => format!("{name} ({short})"),
+                name => format!("{} ({short})", wording::plain(name)),
             }
         });
         named.collect::<Vec<_>>().join(", ")
