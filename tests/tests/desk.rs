@@ -185,7 +185,8 @@ async fn a_list_is_held_against_its_form_row_by_row_at_the_desk_and_by_the_serve
     let officer = OfficerKey::read(&key.with_extension("pub")).unwrap();
     let signer = keyfile::read_signer(&key).unwrap();
     let body = Body::from(body);
-    let signed = client.sign_and_submit(&officer, &signer, vec![body], &Clock::system());
+    let clock = Clock::system();
+    let signed = client.sign_and_submit(&officer, &signer, vec![body], &clock);
     let ClientError::Refused(why) = signed.await.unwrap_err() else {
         panic!("not refused");
     };
@@ -396,7 +397,8 @@ async fn the_server_takes_no_second_pack_of_a_name_and_version() {
     let key = deployment.key("alice");
     let officer = OfficerKey::read(&key.with_extension("pub")).unwrap();
     let signer = keyfile::read_signer(&key).unwrap();
-    let signed = client.sign_and_submit(&officer, &signer, vec![body], &Clock::system());
+    let clock = Clock::system();
+    let signed = client.sign_and_submit(&officer, &signer, vec![body], &clock);
     let ClientError::Refused(why) = signed.await.unwrap_err() else {
         panic!("not refused");
     };
