@@ -357,6 +357,7 @@ fn an_entry_that_no_statement_has_room_for_is_told_before_anything_is_signed() {
 fn an_export_of_what_was_taken_before_today_s_checks_says_what_an_import_refuses() {
     let party = |id: &str, seat: &str| v1::Party {
         id: id.into(),
+        kind: v1::PartyKind::Organisation.into(),
         names: vec![v1::PartyName {
             text: "Firm".into(),
             ..Default::default()
