@@ -158,8 +158,8 @@ fn a_hit_is_decided_by_two_officers_and_stays_decided_in_the_next_version() {
     let id = found[0]["id"].as_str().unwrap().to_owned();
     assert_eq!(deployment.run(&["lists", "hits"]).status.code(), Some(1));
 
-    decide(&deployment, "clear", &id[..6], "alice");
-    decide(&deployment, "clear", &id[..6], "alice");
+    decide(&deployment, "clear", &id[..8], "alice");
+    decide(&deployment, "clear", &id[..8], "alice");
     assert_eq!(
         hits(&deployment)[0]["disposition"],
         "undecided",

@@ -51,7 +51,9 @@ fn what_a_rule_refuses_ends_with_the_code_of_misuse_and_says_why() {
     deployment.succeed(&["officer", "new", "--name", "mallory", "--out", &mallory]);
     refused(
         &deployment,
-        &["tenant", "suspend", "acme", "--key", &mallory],
+        &[
+            "tenant", "suspend", "acme", "--key", &mallory, "--reason", "x",
+        ],
     );
     let long = "x".repeat(1_001);
     for (reason, told) in [

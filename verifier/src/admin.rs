@@ -262,7 +262,9 @@ impl Admin for AdminService {
         request: Request<rpc::RevokeRequest>,
     ) -> Result<Response<rpc::LoggedReply>, Status> {
         let asked = request.into_inner();
-        bounded(&asked.reason)?;
+        let mut faults = form::Faults::new();
+        form::given_reason(&asked.reason, &mut faults);
+        fit(&faults)?;
         if asked.r#use == i32::from(v1::KeyUse::Ca) {
             let in_force = self
                 .office
@@ -417,6 +419,10 @@ fn json(value: &impl Serialize) -> Result<String, Status> {
 fn bounded(reason: &str) -> Result<(), Status> {
     let mut faults = form::Faults::new();
     form::reason(reason, &mut faults);
+    fit(&faults)
+}
+
+fn fit(faults: &form::Faults) -> Result<(), Status> {
     match faults.first() {
         None => Ok(()),
         Some(fault) => Err(Status::invalid_argument(fault.to_string())),

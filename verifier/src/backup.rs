@@ -20,7 +20,10 @@ use std::{
 };
 
 use affiant_proto::{Digest, digest};
-use affiant_report::edge::TEMPORARY;
+use affiant_report::{
+    edge::TEMPORARY,
+    plain_file::{self, NotRead},
+};
 use serde::{Deserialize, Serialize};
 use zeroize::Zeroizing;
 
@@ -480,16 +483,10 @@ fn forget(to: &Path, manifest: &Manifest, segments: &[SegmentName]) -> Result<()
 }
 
 fn read_bounded(path: &Path, limit: u64) -> Result<Vec<u8>, BackupError> {
-    use io::Read as _;
-    let file = fs::File::open(path).map_err(BackupError::io(path))?;
-    let mut bytes = Vec::new();
-    file.take(limit.saturating_add(1))
-        .read_to_end(&mut bytes)
-        .map_err(BackupError::io(path))?;
-    if bytes.len() as u64 > limit {
-        return Err(BackupError::TooLarge(path.to_owned()));
-    }
-    Ok(bytes)
+    plain_file::read_bounded(path, limit).map_err(|error| match error {
+        NotRead::Long { path, .. } => BackupError::TooLarge(path),
+        other => BackupError::io(path)(other.into_io()),
+    })
 }
 
 #[cfg(test)]

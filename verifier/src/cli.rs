@@ -109,7 +109,7 @@ pub enum Command {
     /// Import screening lists, decide on what they hit; screen names here, without the server
     #[command(
         subcommand,
-        after_help = "Examples:\n  affiant-verifier lists hits\n  affiant-verifier lists clear 91ac --key alice.key --reason \"another city, see file 12\"\n  affiant-verifier lists screen \"Example University\" --list consolidated.csv"
+        after_help = "Examples:\n  affiant-verifier lists hits\n  affiant-verifier lists clear 91ac03f7 --key alice.key --reason \"another city, see file 12\"\n  affiant-verifier lists screen \"Example University\" --list consolidated.csv"
     )]
     Lists(Lists),
     /// Ask whether a tenant may use a class of device at a site now, and why not
@@ -119,7 +119,7 @@ pub enum Command {
     Check(Check),
     /// Show findings; exits 1 when there are any with which something is left to do
     #[command(
-        after_help = "Examples:\n  affiant-verifier findings --json\n  affiant-verifier findings --shadow\n  affiant-verifier findings resolve 3f2a --key alice.key --reason \"binding was wrong, ticket 88\""
+        after_help = "Examples:\n  affiant-verifier findings --json\n  affiant-verifier findings --shadow\n  affiant-verifier findings resolve 3f2a9c41 --key alice.key --reason \"binding was wrong, ticket 88\""
     )]
     Findings(Findings),
     /// Show the policy packs in force, check one, begin one, put one into force, see what it would change

@@ -1,6 +1,11 @@
 //! The other end of the admin socket: how commands reach the running server.
 
-use std::path::{Path, PathBuf};
+mod silence;
+
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use affiant_proto::{
     Body, Digest, Ed25519Signer, Signer as _, Statement,
@@ -21,6 +26,8 @@ use crate::{
     keyfile::OfficerKey,
     rpc::admin::{self as rpc, admin_client::AdminClient},
 };
+use silence::{Heard, PING};
+pub use silence::{SILENT_SECONDS, Silence};
 
 /// Largest answer: a list of all findings of a large fleet.
 const MAX_ANSWER: usize = 256 * 1024 * 1024;
@@ -34,6 +41,12 @@ pub enum ClientError {
         "no verifier answers at {0}: is `affiant-verifier serve` running on this data directory, and are you its user?"
     )]
     NoServer(PathBuf),
+    /// The server took the connection and answers nothing.
+    #[error(
+        "{0}: the verifier took the connection and answered nothing for {SILENT_SECONDS} s: it is stopped or hangs; see \
+         `systemctl status affiant-verifier` and its journal, and before you say it again look whether it was logged"
+    )]
+    Silent(PathBuf),
     /// The server said no.
     #[error("{}", .0.message())]
     Refused(Box<Status>),
@@ -54,23 +67,34 @@ impl From<Status> for ClientError {
     }
 }
 
-/// How long any call may take: a report over a year of a large fleet is minutes.
-const PATIENCE: std::time::Duration = std::time::Duration::from_secs(3_600);
+/// How long any call may take of a server that lives: a report over a year of a large fleet is minutes.
+const PATIENCE: Duration = Duration::from_secs(3_600);
+
+/// How long it may take to be connected: to a socket of this machine it is no time at all.
+const CONNECTED: Duration = Duration::from_secs(5);
 
 /// A connection to the running server.
 pub struct Client(AdminClient<Channel>);
 
 impl Client {
-    /// Connects to the socket.
-    pub async fn connect(socket: &Path) -> Result<Self, ClientError> {
-        let path = socket.to_owned();
+    /// Connects to the socket; `silence` tells when the server says nothing any more.
+    pub async fn connect(socket: &Path, silence: &Silence) -> Result<Self, ClientError> {
+        let (path, silence) = (socket.to_owned(), silence.clone());
         let connector = tower::service_fn(move |_| {
-            let path = path.clone();
-            async move { UnixStream::connect(path).await.map(TokioIo::new) }
+            let (path, silence) = (path.clone(), silence.clone());
+            async move {
+                let stream = UnixStream::connect(path).await?;
+                std::io::Result::Ok(TokioIo::new(Heard::new(stream, silence)))
+            }
         });
         // The name is never looked up: the connector knows one place only.
         let channel = Endpoint::from_static("http://verifier.invalid")
+            .connect_timeout(CONNECTED)
             .timeout(PATIENCE)
+            .http2_keep_alive_interval(PING)
+            // Silence is told on the connection itself, a little earlier.
+            .keep_alive_timeout(2 * Duration::from_secs(SILENT_SECONDS.into()))
+            .keep_alive_while_idle(true)
             .connect_with_connector(connector)
             .await;
         let channel = channel.map_err(|_| ClientError::NoServer(socket.to_owned()))?;

@@ -48,7 +48,7 @@ pub(crate) fn body(body: &Body) -> Faults {
             Some(tenant_event::Body::Party(it)) => party(it, &mut faults),
             Some(tenant_event::Body::Edge(it)) => edge(it, &mut faults),
             Some(tenant_event::Body::Tenant(it)) => tenant(it, &mut faults),
-            Some(tenant_event::Body::State(change)) => reason(&change.reason, &mut faults),
+            Some(tenant_event::Body::State(change)) => changed(change, &mut faults),
             None => {}
         },
         // A withdrawal names the binding and nothing that it selects.
@@ -57,15 +57,16 @@ pub(crate) fn body(body: &Body) -> Faults {
             let it = event.binding.iter();
             it.for_each(|it| binding(it, &mut faults));
         }
-        Body::Decision(decision) => reason(&decision.reason, &mut faults),
+        Body::Decision(decision) => decided(decision, &mut faults),
         Body::Hold(hold) => reason(&hold.reason, &mut faults),
-        Body::Revocation(revocation) => reason(&revocation.reason, &mut faults),
+        Body::Revocation(revocation) => given_reason(&revocation.reason, &mut faults),
         Body::Officer(officer) => named("name", &officer.name, &mut faults),
         Body::ListImport(import) => {
             named("list", &import.list, &mut faults);
             named("version", &import.version, &mut faults);
         }
         Body::InventoryDeclaration(declaration) => declared(declaration, &mut faults),
+        Body::Objection(objection) => objects(objection, &mut faults),
         _ => {}
     }
     faults
@@ -227,6 +228,46 @@ fn declared(declaration: &v1::InventoryDeclaration, faults: &mut Faults) {
         plain(field("uuid"), &device.uuid, faults);
         plain(field("model"), &device.model, faults);
     }
+}
+
+/// What permits rests on a dossier; all else on what an officer says of it.
+fn decided(decision: &v1::Decision, faults: &mut Faults) {
+    use v1::Verdict;
+    match Verdict::try_from(decision.verdict).unwrap_or_default() {
+        Verdict::Unspecified | Verdict::Approve | Verdict::ApproveWithConditions => {
+            reason(&decision.reason, faults);
+        }
+        _ => given_reason(&decision.reason, faults),
+    }
+}
+
+fn changed(change: &v1::TenantStateChange, faults: &mut Faults) {
+    use v1::TenantState;
+    match TenantState::try_from(change.state).unwrap_or_default() {
+        TenantState::Suspended | TenantState::Closed | TenantState::Rejected => {
+            given_reason(&change.reason, faults);
+        }
+        _ => reason(&change.reason, faults),
+    }
+}
+
+/// Holds an objection against its form; the judge has asked the rest.
+fn objects(objection: &v1::Objection, faults: &mut Faults) {
+    let class = &objection.device_class;
+    if !class.is_empty()
+        && let Err(none) = Class::named(class)
+    {
+        wrong("class", none.to_string(), faults);
+    }
+}
+
+/// Holds a reason against its form; there has to be one.
+pub(crate) fn given_reason(given: &str, faults: &mut Faults) {
+    if given.trim().is_empty() {
+        let text = "it is blank; say why: it is logged for the auditor";
+        wrong("reason", text, faults);
+    }
+    reason(given, faults);
 }
 
 /// Holds a reason against its form; it may be empty where a command does not ask for one.

@@ -171,6 +171,18 @@ pub fn plan(text: &[u8], effective_unix_ms: u64, stands: &Standing) -> Result<Pl
     Ok(plan)
 }
 
+/// Says what of an export an import would refuse, a line each: entries that the log took before they were
+/// checked as they are today.
+pub fn refused(text: &str, now_ms: u64) -> Vec<String> {
+    let nothing = Standing {
+        now_ms,
+        ..Standing::default()
+    };
+    plan(text.as_bytes(), now_ms, &nothing)
+        .err()
+        .unwrap_or_default()
+}
+
 impl Plan {
     fn is_due<T: PartialEq>(&mut self, stands: Option<&T>, entry: &T) -> bool {
         let count = match stands {

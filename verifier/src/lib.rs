@@ -6,8 +6,11 @@
 //! admin socket ◀─ every other command
 //! ```
 
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
 pub mod admin;
 pub mod api;
+mod attached;
 pub mod backup;
 pub mod behind;
 pub mod bell;

@@ -1,6 +1,8 @@
 //! `affiant-verifier`: parse, dispatch, exit.
 
-use std::process::ExitCode;
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
+use std::{io::Write as _, process::ExitCode};
 
 use affiant_verifier::{
     cli::{Cli, Command},
@@ -31,7 +33,8 @@ fn main() -> ExitCode {
     match run(cli) {
         Ok(code) => code,
         Err(failure) => {
-            eprintln!("affiant-verifier: {failure}");
+            // Nobody is left to tell when standard error is gone.
+            let _ = writeln!(std::io::stderr(), "affiant-verifier: {failure}");
             ExitCode::from(failure.exit_code())
         }
     }
@@ -85,7 +88,10 @@ fn start_journal(config: &Config) -> impl Fn(tracing::Level) + use<> {
     let fixed = given.is_some();
     let filter = given.unwrap_or_else(|| EnvFilter::new(config.log_level.as_str()));
     let (filter, handle) = reload::Layer::new(filter);
-    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    // What it could not write it would say on standard error, and end the thread where that is full.
+    let lines = tracing_subscriber::fmt::layer()
+        .log_internal_errors(false)
+        .with_writer(std::io::stderr);
     let lines = match config.log {
         LogFormat::Text => lines.with_ansi(false).boxed(),
         LogFormat::Json => lines.json().boxed(),

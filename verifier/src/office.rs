@@ -14,6 +14,7 @@ use tokio::sync::watch;
 use tonic::Status;
 
 use crate::{
+    attached,
     clock::Clock,
     form,
     gate::Gate,
@@ -164,6 +165,9 @@ impl Office {
             if let Some(fault) = form::body(statement.body()).first() {
                 return Err(wrong(number, fault));
             }
+            if let Some(why) = self.unfit(statement.body()).await? {
+                return Err(wrong(number, &why));
+            }
             parsed.push(statement);
         }
         if let Some((number, why)) = self.overlapping(&parsed) {
@@ -178,6 +182,21 @@ impl Office {
             self.heard(*last).await;
         }
         Ok(indices)
+    }
+
+    /// Why the file that a statement names cannot be what it is to be.
+    async fn unfit(&self, body: &Body) -> Result<Option<String>, Status> {
+        let Some(named) = exhibits::named(body) else {
+            return Ok(None);
+        };
+        let (exhibits, body, live) = (self.exhibits.clone(), body.clone(), self.live.clone());
+        let look = move || {
+            let file = exhibits.get(&named)?;
+            Ok(file.and_then(|file| attached::unfit(&body, &file, || live.judge().pack_lines())))
+        };
+        let looked = tokio::task::spawn_blocking(look).await;
+        let looked = looked.map_err(|_| Status::internal("the file was not read"))?;
+        looked.map_err(|error: std::io::Error| Status::internal(error.to_string()))
     }
 
     /// The first of the statements that binds what is another tenant's, and why.
@@ -276,6 +295,10 @@ impl Office {
             let judge = self.live.judge();
             if let Some(index) = judge.objection_index(&named) {
                 return Ok(index);
+            }
+            if let Some(fault) = form::body(statement.body()).first() {
+                let why = format!("{fault}; nothing was logged");
+                return Err(Status::invalid_argument(why));
             }
             let may = judge.may_object(body, judge.now_unix_ms());
             may.map_err(|why| Status::failed_precondition(format!("{why}; nothing was logged")))?;

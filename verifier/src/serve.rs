@@ -3,6 +3,7 @@
 use std::{fmt, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use affiant_judge::admission::Sources;
+use affiant_report::plain_file;
 use arc_swap::ArcSwap;
 use tokio::{
     net::TcpListener,
@@ -419,8 +420,7 @@ pub async fn serve(
     tracing::info!(address = %addresses.agents, http = ?addresses.http, api = ?addresses.api, api_tls = ?addresses.api_tls, "serving");
     if let Some(path) = &options.address_file {
         let part = path.with_extension("part");
-        std::fs::write(&part, addresses.to_string())
-            .and_then(|()| std::fs::rename(&part, path))
+        plain_file::put(path, &part, addresses.to_string().as_bytes())
             .map_err(failed("address file"))?;
     }
     // Without a service manager there is nobody to tell.

@@ -338,7 +338,8 @@ fn a_pod_is_let_in_by_what_the_log_says_and_check_says_the_same() {
 
     deployment.approve("acme");
     until("the approval to be heard", PATIENCE, || {
-        (check() == Some(0)).then_some(())
+        // Nobody was screened, so not all is known.
+        (check() == Some(3)).then_some(())
     });
     assert_eq!(review("?cluster=c-1&unknown=deny")["allowed"], true);
 

@@ -99,10 +99,20 @@ impl Judge {
             .map(|party| format!("party {party}: nobody stated it, so it was not screened"));
         let headquarters = standing.unknown.iter();
         let headquarters = headquarters.map(|of| format!("headquarters of {of}"));
+        // Without a list no name was held against any. Of a tenant whom nobody stated there is none.
+        let facts = standing.facts.as_ref();
+        let nobody =
+            facts.is_some_and(|facts| !facts.screened) && standing.screened.unread.is_empty();
+        let nobody =
+            nobody.then(|| "whether anybody is listed: no screening list is in force".to_owned());
         Answer {
             allowed: against.is_empty(),
             against,
-            unknown: headquarters.chain(unread).chain(unstated).collect(),
+            unknown: headquarters
+                .chain(unread)
+                .chain(unstated)
+                .chain(nobody)
+                .collect(),
             as_of_unix_ms: at.instant_ms,
         }
     }

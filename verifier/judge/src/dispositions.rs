@@ -166,22 +166,34 @@ impl Dispositions {
             screening::Class::Exact | screening::Class::Strong => APPROVERS,
             screening::Class::Possible | screening::Class::Context => 1,
         };
+        match self.clearing(about, class, at) {
+            (clear, _) if clear.len() >= due => Disposition::Cleared,
+            (_, true) => Disposition::Confirmed,
+            (_, false) => Disposition::Undecided,
+        }
+    }
+
+    /// The officers whose word clears a hit of a class at a moment, if there are enough of them, since it was
+    /// confirmed last; and whether it was.
+    pub(crate) fn clearing(
+        &self,
+        about: &About,
+        class: screening::Class,
+        at: Moment,
+    ) -> (BTreeSet<[u8; 32]>, bool) {
         let mut clear = BTreeSet::new();
         for said in self.0.get(about).into_iter().flatten().rev() {
             let known = said.stamp.index < at.known_before;
             if !said.is_clear && known && said.stamp.effective_ms <= at.instant_ms {
-                return Disposition::Confirmed;
+                return (clear, true);
             }
             let doubted = said.doubted_at.is_some_and(|from| from < at.known_before);
             let works = said.stamp.index < at.index && said.stamp.permits_from() <= at.instant_ms;
             if said.is_clear && works && !doubted && class <= said.class {
                 clear.insert(said.officer);
             }
-            if clear.len() >= due {
-                return Disposition::Cleared;
-            }
         }
-        Disposition::Undecided
+        (clear, false)
     }
 }
 

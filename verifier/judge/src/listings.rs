@@ -143,6 +143,9 @@ pub struct Listed {
     pub why: String,
     /// What officers decided.
     pub disposition: Disposition,
+    /// Officers whose word clears it where they are enough, by the digests that opened their chains, in
+    /// hexadecimal.
+    pub cleared_by: Vec<String>,
     /// 16 hexadecimal digits; the same for as long as it is about the same.
     pub id: String,
     /// The log's time when it was first there: the name on the list, and the party under its name. A later
@@ -405,6 +408,7 @@ impl Listings {
                     due_unix_ms: None,
                     id: about.id(),
                     disposition: self.dispositions.of(&about, hit.class, at),
+                    cleared_by: self.clearing(&about, hit.class, at),
                     party: about.party,
                     name: about.name,
                     list: about.list,
@@ -418,6 +422,12 @@ impl Listings {
         screened.hits.sort();
         screened.hits.dedup();
         screened
+    }
+
+    fn clearing(&self, about: &About, class: screening::Class, at: Moment) -> Vec<String> {
+        let (officers, _) = self.dispositions.clearing(about, class, at);
+        let officers = officers.into_iter();
+        officers.map(|it| Digest::new(it).to_string()).collect()
     }
 
     fn hits(

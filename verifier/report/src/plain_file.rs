@@ -4,7 +4,7 @@
 
 use std::{
     fs::{self, File, OpenOptions},
-    io::{self, Read as _},
+    io::{self, Read as _, Write as _},
     os::unix::fs::{MetadataExt as _, OpenOptionsExt as _},
     path::{Path, PathBuf},
 };
@@ -178,6 +178,27 @@ pub fn read_bounded_text(path: &Path, most: u64) -> Result<String, NotRead> {
     PlainFile::open(path)?.read_text(most)
 }
 
+/// Puts a file in the place of a plain one, or of none: it is written under `part` and then renamed, so that
+/// nobody reads half of it.
+///
+/// # Errors
+/// Where something else than a plain file stands at either place: a pipe would hold up who opens it, and a
+/// device would be gone.
+pub fn put(path: &Path, part: &Path, bytes: &[u8]) -> Result<(), NotRead> {
+    for place in [path, part] {
+        if fs::metadata(place).is_ok_and(|found| !found.is_file()) {
+            return Err(NotRead::NotPlain(place.to_owned()));
+        }
+    }
+    match fs::remove_file(part) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(io(part)(error)),
+        _ => {}
+    }
+    let mut file = File::create_new(part).map_err(io(part))?;
+    file.write_all(bytes).map_err(io(part))?;
+    fs::rename(part, path).map_err(io(path))
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used)]
 mod tests {
@@ -210,6 +231,33 @@ mod tests {
                 .unwrap_err()
                 .is_missing()
         );
+    }
+
+    #[test]
+    fn a_file_is_put_in_the_place_of_a_plain_one_and_of_nothing_else() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |name: &str| dir.path().join(name);
+        let made = std::process::Command::new("mkfifo")
+            .arg(at("pipe"))
+            .status();
+        assert!(made.unwrap().success());
+        for _ in 0..2 {
+            put(&at("file"), &at("part"), b"whole").unwrap();
+            assert_eq!(fs::read(at("file")).unwrap(), b"whole");
+        }
+        fs::write(at("part"), "left by a crash, and longer").unwrap();
+        put(&at("file"), &at("part"), b"anew").unwrap();
+        assert_eq!(fs::read(at("file")).unwrap(), b"anew");
+        for (path, part) in [
+            (at("pipe"), at("part")),
+            (at("file"), at("pipe")),
+            (PathBuf::from("/dev/null"), at("part")),
+            (dir.path().to_owned(), at("part")),
+        ] {
+            let refused = put(&path, &part, b"x");
+            assert!(matches!(refused, Err(NotRead::NotPlain(_))), "{path:?}");
+        }
+        assert_eq!(fs::read(at("file")).unwrap(), b"anew");
     }
 
     #[test]

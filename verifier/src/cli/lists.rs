@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use affiant_report::digits::FirstDigits;
 use clap::{Args, Subcommand};
 
 use super::Json;
@@ -55,7 +56,8 @@ pub struct ImportList {
     /// The officer's private key
     #[arg(long, value_name = "FILE")]
     pub key: PathBuf,
-    /// Do so though it is read in another way, or is older, than the version that it takes the place of
+    /// Do so though it is read in another way or is older than the version that it takes the place of, or is
+    /// that version with another file
     #[arg(long)]
     pub replace: bool,
 }
@@ -74,8 +76,8 @@ pub struct Hits {
 /// Which hit, who says so, and why.
 #[derive(Debug, Args)]
 pub struct OnHit {
-    /// Its id, or how it begins
-    pub id: String,
+    /// Its id, or the first 8 digits of it
+    pub id: FirstDigits,
     /// The officer's private key
     #[arg(long, value_name = "FILE")]
     pub key: PathBuf,

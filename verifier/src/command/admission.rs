@@ -51,12 +51,12 @@ pub(super) fn new(name: &str, out: &Path) -> Result<ExitCode, Failure> {
         KeyFileError::Content { .. } => Failure::usage(error),
         other => other.into(),
     })?;
-    println!(
+    say!(
         "made {} (private, keep it) and {}",
         out.display(),
         out.with_extension("pub").display()
-    );
-    println!("key  {:?}", made.key);
+    )?;
+    say!("key  {:?}", made.key)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -87,13 +87,13 @@ async fn approve(
         hex(&signature)
     );
     keyfile::create_public(out, line.as_bytes())?;
-    println!(
+    say!(
         "{} approved {} ({:?}) in {}; with a second person's he is added by `officer add`",
         name.name,
         candidate.name,
         candidate.key,
         out.display()
-    );
+    )?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -131,11 +131,11 @@ async fn add(
     let logged = client
         .open_officer(&name, &signer, read, &context.clock)
         .await?;
-    println!(
+    say!(
         "{} is an officer, logged at {}",
         name.name,
         indices(&logged)
-    );
+    )?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -149,7 +149,7 @@ async fn warn_of_namesakes(client: &mut Client, candidate: &OfficerKey) -> Resul
             && text(line, "key") != candidate.key.id().to_string()
     };
     if let Some(line) = known.as_array().into_iter().flatten().find(same) {
-        eprintln!(
+        aside!(
             "warning: {} is the name of an officer already, with key {}: both keys count as one person; \
              if the old one is lost or given up, `officer revoke` it",
             text(line, "name"),
@@ -177,12 +177,12 @@ async fn rotate(context: &Context, key: &Path, new: &Path) -> Result<ExitCode, F
     let logged = client
         .sign_and_submit(&name, &old, vec![change.into()], &context.clock)
         .await?;
-    println!(
+    say!(
         "{} signs with {} from here on, logged at {}; the old key may be destroyed",
         name.name,
         new.display(),
         indices(&logged)
-    );
+    )?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -211,12 +211,12 @@ async fn revoke(
     let logged = client
         .sign_and_submit(&name, &signer, vec![body.into()], &context.clock)
         .await?;
-    println!(
+    say!(
         "{} revoked {revoked} from index {from_index}, logged at {}",
         name.name,
         indices(&logged)
-    );
-    println!("what it approved from there on no longer permits anything; see `findings`");
+    )?;
+    say!("what it approved from there on no longer permits anything; see `findings`")?;
     warn_of_too_few(&mut client).await?;
     Ok(ExitCode::SUCCESS)
 }
@@ -262,7 +262,7 @@ pub(super) async fn warn_of_too_few(client: &mut Client) -> Result<(), Failure> 
     let left = status.get("officers").and_then(Value::as_u64);
     let left = left.and_then(|left| usize::try_from(left).ok());
     if let Some(left) = left.filter(|left| *left < APPROVERS) {
-        eprintln!("warning: {}", too_few(left));
+        aside!("warning: {}", too_few(left));
     }
     Ok(())
 }

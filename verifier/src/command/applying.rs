@@ -18,33 +18,33 @@ pub(super) async fn apply(context: &Context, file: &Path, key: &Path) -> Result<
     let mut client = context.client().await?;
     let stands = bulk::standing(context, &mut client).await?;
     for warning in application.check(&stands).map_err(bad)? {
-        eprintln!("warning: {warning}");
+        aside!("warning: {warning}");
     }
     let (application, due) = application.due(&stands);
-    println!(
+    say!(
         "{}: {} new, {} changed, {} stand already and are not signed again",
         file.display(),
         due.new,
         due.changed,
         due.same
-    );
+    )?;
     if let Some(words) = lapse::words(&due.lapsing) {
-        println!("{words}");
+        say!("{words}")?;
     }
     let bodies = application.into_bodies();
     if bodies.is_empty() {
-        println!("nothing was signed: all of it stands already");
+        say!("nothing was signed: all of it stands already")?;
         return Ok(ExitCode::SUCCESS);
     }
     let count = bodies.len();
     let logged = client
         .sign_and_submit(&name, &signer, bodies, &context.clock)
         .await?;
-    println!(
+    say!(
         "{} signed {count} statements, logged at {}",
         name.name,
         range(&logged)
-    );
+    )?;
     Ok(ExitCode::SUCCESS)
 }
 

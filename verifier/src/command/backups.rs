@@ -15,15 +15,15 @@ pub(super) fn make(context: &Context, options: &cli::Backup) -> Result<ExitCode,
         backup::BackupError::Foreign { .. } => Failure::usage(error),
         _ => Failure::io(error),
     })?;
-    println!(
+    say!(
         "backed up {} entries in {} segments, {} of them new, to {}",
         done.size,
         done.segments,
         done.added,
         options.to.display()
-    );
+    )?;
     if !options.with_keys {
-        println!("the private keys are not in it: keep them apart, or name --with-keys");
+        say!("the private keys are not in it: keep them apart, or name --with-keys")?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -35,36 +35,36 @@ pub(super) fn export(context: &Context, options: &cli::Export) -> Result<ExitCod
         ledger::NotExported::Foreign { .. } => Failure::usage(error),
         _ => Failure::io(error),
     })?;
-    println!(
+    say!(
         "exported the tree of {} entries to {}: {} tiles and bundles and {} segments are new",
         done.size,
         options.to.display(),
         done.tiles,
         done.segments
-    );
+    )?;
     Ok(ExitCode::SUCCESS)
 }
 
 pub(super) fn restore(context: &Context, options: &cli::Restore) -> Result<ExitCode, Failure> {
     let data = context.data.path();
     let done = restore::restore(&options.backup, data, progress).map_err(Failure::io)?;
-    println!(
+    say!(
         "restored {} at size {}; the log may have published more, so `serve` refuses it",
         data.display(),
         done.size
-    );
+    )?;
     if !done.with_keys {
-        println!(
+        say!(
             "put the private keys into {}, mode 0600",
             context.data.keys().display()
-        );
+        )?;
     }
-    println!(
+    say!(
         "next: affiant-verifier succession propose --data {} --last NOTE --out PROPOSAL, with the \
          newest checkpoint that a witness, agent or auditor holds; or, if its own directory survived \
          intact, put the lock back",
         data.display()
-    );
+    )?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -72,6 +72,6 @@ pub(super) fn restore(context: &Context, options: &cli::Restore) -> Result<ExitC
 fn progress(done: usize, of: usize) {
     if std::io::stderr().is_terminal() && (done.is_multiple_of(64) || done == of) {
         let end = if done == of { "\n" } else { "" };
-        eprint!("\r{done} of {of} segments{end}");
+        super::say::beside(format_args!("\r{done} of {of} segments{end}"));
     }
 }

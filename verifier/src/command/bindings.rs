@@ -30,7 +30,7 @@ pub(super) async fn withdraw(
         )));
     }
     let tenant = text(found, "tenant");
-    println!("binding {binding} of tenant {tenant}: {selects}");
+    say!("binding {binding} of tenant {tenant}: {selects}")?;
     let withdrawn = v1::Binding {
         id: binding.to_owned(),
         tenant: tenant.to_owned(),
@@ -45,10 +45,10 @@ pub(super) async fn withdraw(
     let logged = client
         .sign_and_submit(&name, &signer, vec![body.into()], &context.clock)
         .await?;
-    println!(
+    say!(
         "{} withdrew {binding}, logged at {}",
         name.name,
         indices(&logged)
-    );
+    )?;
     Ok(ExitCode::SUCCESS)
 }

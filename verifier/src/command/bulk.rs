@@ -57,21 +57,21 @@ pub(super) async fn import(
         Failure::usage(format!("{}:\n{faults}\nnothing was signed", file.display()))
     })?;
     for warning in &plan.warnings {
-        eprintln!("warning: {}: {warning}", file.display());
+        aside!("warning: {}: {warning}", file.display());
     }
     let count: usize = plan.parts.iter().map(Vec::len).sum();
-    println!(
+    say!(
         "{}: {} new, {} changed, {} stand already",
         file.display(),
         plan.new,
         plan.changed,
         plan.same
-    );
+    )?;
     if let Some(words) = lapse::words(&plan.lapsing) {
-        println!("{words}");
+        say!("{words}")?;
     }
     let Some((name, signer)) = signs else {
-        println!("nothing was signed: no --key");
+        say!("nothing was signed: no --key")?;
         return Ok(ExitCode::SUCCESS);
     };
     let (done, failed) = submit(
@@ -89,7 +89,7 @@ pub(super) async fn import(
             file.display()
         )));
     }
-    println!("{} signed {count} statements, all logged", name.name);
+    say!("{} signed {count} statements, all logged", name.name)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -100,9 +100,17 @@ pub(super) async fn export(context: &Context, out: Option<&Path>) -> Result<Exit
     match out {
         Some(out) => {
             create_public(out, text.as_bytes())?;
-            println!("wrote {} lines to {}", text.lines().count(), out.display());
+            say!("wrote {} lines to {}", text.lines().count(), out.display())?;
         }
-        None => print!("{text}"),
+        None => put!("{text}")?,
+    }
+    let faults = import::refused(&text, stands.now_ms);
+    if !faults.is_empty() {
+        aside!(
+            "warning: some entries say what was taken when they were logged and is not any more; an import refuses \
+             this file until they are mended in it:\n{}",
+            faults.join("\n")
+        );
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -134,8 +142,8 @@ pub(super) async fn review(
     }
     let list = review::list(state, &tenants);
     create_public(out, list.as_bytes())?;
-    println!("{} tenants in {}", tenants.len(), out.display());
-    println!("sha256  {}", digest(list.as_bytes()));
+    say!("{} tenants in {}", tenants.len(), out.display())?;
+    say!("sha256  {}", digest(list.as_bytes()))?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -167,7 +175,7 @@ pub(super) async fn approve(context: &Context, of: Approval) -> Result<ExitCode,
         .map_err(|fault| Failure::usage(format!("{list}: {fault}; nothing was signed")))?;
     let mut client = context.client().await?;
     let stood = compare(&mut client, &listed).await?;
-    println!("{}", summary(&name.name, &stood, reviewed));
+    say!("{}", summary(&name.name, &stood, reviewed))?;
     let effective_unix_ms = of.effective.unwrap_or_else(|| context.clock.now_ms());
     let decision = |(tenant, (dossier, digest, _)): &(String, Told)| {
         let conditions = dossier
@@ -207,11 +215,11 @@ pub(super) async fn approve(context: &Context, of: Approval) -> Result<ExitCode,
             stood.len()
         )));
     }
-    println!(
+    say!(
         "{} signed {} decisions, all logged",
         name.name,
         bodies.len()
-    );
+    )?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -382,7 +390,7 @@ async fn submit(
         }
         done += more;
         if several {
-            eprintln!("logged {done} of {count} statements");
+            aside!("logged {done} of {count} statements");
         }
     }
     (done, None)

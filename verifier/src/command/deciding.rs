@@ -27,7 +27,7 @@ pub(super) async fn decide(
     let (tenant, reason) = (change.tenant, change.reason);
     // What is signed is computed here, from the bytes that are shown here.
     let (read, named, beside) = bulk::told(&mut client, &tenant).await?;
-    println!("{}", told::lines(&read, named, &beside));
+    say!("{}", told::lines(&read, named, &beside))?;
     if let Act::Approve(Some(reviewed)) = &act
         && *reviewed != named.to_string()
     {
@@ -71,7 +71,7 @@ pub(super) async fn decide(
     let logged = client
         .sign_and_submit(&name, &signer, vec![body], &context.clock)
         .await?;
-    println!("{} signed, logged at {}", name.name, indices(&logged));
+    say!("{} signed, logged at {}", name.name, indices(&logged))?;
     let all = client.list(What::Tenants).await?;
     let mut all = all.as_array().into_iter().flatten();
     if let Some(now) = all.find(|it| text(it, "id") == tenant) {
@@ -84,7 +84,7 @@ pub(super) async fn decide(
             true => "; it is approved once a second officer says the same",
             false => "",
         };
-        println!("tenant {tenant} is {state}{to_come}{due}");
+        say!("tenant {tenant} is {state}{to_come}{due}")?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -92,6 +92,6 @@ pub(super) async fn decide(
 pub(super) async fn show(context: &Context, tenant: &str) -> Result<ExitCode, Failure> {
     let mut client = context.client().await?;
     let (dossier, digest, beside) = bulk::told(&mut client, tenant).await?;
-    println!("{}", told::lines(&dossier, digest, &beside));
+    say!("{}", told::lines(&dossier, digest, &beside))?;
     Ok(ExitCode::SUCCESS)
 }

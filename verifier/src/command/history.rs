@@ -29,26 +29,26 @@ pub(super) async fn show(
     let said = context.client().await?.calls().tenant_at(asked).await?;
     let said = said.into_inner().json;
     if json {
-        println!("{said}");
+        say!("{said}")?;
         return Ok(ExitCode::SUCCESS);
     }
     let said: Value = serde_json::from_str(&said)
         .map_err(|_| Failure::io("the server's answer cannot be read"))?;
-    println!("tenant {tenant} at {}", wording::time(at));
+    say!("tenant {tenant} at {}", wording::time(at))?;
     if at > now {
-        println!(
+        say!(
             "that is in the future: it stands so if nothing else is logged until then, and what is known \
              then is not known yet"
-        );
+        )?;
     }
     let later = known_unix_ms.map_or("now".to_owned(), wording::time);
     for (known, view) in [
         ("then", "as_known_then"),
         (later.as_str(), "as_known_later"),
     ] {
-        println!("\nas known {known}");
+        say!("\nas known {known}")?;
         for (label, words) in lines(&said, view) {
-            println!("  {label:<16} {}", wording::plain(&words));
+            say!("  {label:<16} {}", wording::plain(&words))?;
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -67,13 +67,13 @@ pub(super) async fn events(
     let said = client.calls().tenant_history(asked).await?;
     let said = said.into_inner().json;
     if json {
-        println!("{said}");
+        say!("{said}")?;
         return Ok(ExitCode::SUCCESS);
     }
     let events: Vec<happened::Line> = serde_json::from_str(&said)
         .map_err(|_| Failure::io("the server's answer cannot be read"))?;
     for event in events {
-        println!("{}", event.words());
+        say!("{}", event.words())?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -41,7 +41,7 @@ async fn change_to(
     let logged = client
         .sign_and_submit(&name, &signer, vec![hold.into()], &context.clock)
         .await?;
-    println!(
+    say!(
         "{} {} a hold of log indices {} to {}, logged at {}",
         name.name,
         if released { "released" } else { "placed" },
@@ -51,6 +51,6 @@ async fn change_to(
             last => last.to_string(),
         },
         super::indices(&logged)
-    );
+    )?;
     Ok(ExitCode::SUCCESS)
 }

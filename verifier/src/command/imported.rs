@@ -6,8 +6,8 @@ use std::{
     time::{Duration, Instant},
 };
 
-use affiant_judge::{exhibits::MAX_EXHIBIT_BYTES, listings};
-use affiant_proto::{digest, v1};
+use affiant_judge::{exhibits::MAX_EXHIBIT_BYTES, listings, screening::import::desk};
+use affiant_proto::{Digest, digest, v1};
 use serde_json::Value;
 
 use super::{
@@ -40,15 +40,23 @@ pub(super) async fn import(context: &Context, asked: &ImportList) -> Result<Exit
             asked.format
         ))
     })?;
+    let slips = desk::slips(kind, &content);
+    if !slips.is_empty() {
+        let (file, count) = (file.display(), slips.count());
+        return Err(Failure::usage(format!(
+            "{file}: {count} {} wrong, and nothing was imported\n{slips}",
+            if count == 1 { "thing is" } else { "things are" }
+        )));
+    }
     let rows = listings::read(list, kind, &content).map_err(bad)?.rows();
     let named = digest(&content);
-    println!("{}: {rows} entries, SHA-256 {named}", file.display());
+    say!("{}: {rows} entries, SHA-256 {named}", file.display())?;
     let mut client = context.client().await?;
     let effective_unix_ms = asked.effective.unwrap_or_else(|| context.clock.now_ms());
     let lists = client.list(What::Lists).await?;
     if let Some(stands) = of_name(&lists, list)
         && !asked.replace
-        && let Some(slip) = replaces(stands, asked, effective_unix_ms)
+        && let Some(slip) = replaces(stands, asked, effective_unix_ms, &named)
     {
         return Err(bad(format!("{slip}; say --replace if that is meant")));
     }
@@ -70,29 +78,29 @@ pub(super) async fn import(context: &Context, asked: &ImportList) -> Result<Exit
     let logged = client
         .sign_and_submit(&name, &signer, vec![body.into()], &context.clock)
         .await?;
-    println!(
+    say!(
         "{} imported {list}, version {}, logged at {}; screening all parties …",
         name.name,
         asked.version,
         indices(&logged)
-    );
+    )?;
     let index = logged.last().copied().unwrap_or_default();
     if !judged(&mut client, list, index).await? {
-        println!(
+        say!(
             "the file is still being read, and nobody is screened against it yet; once `affiant-verifier lists list` \
              shows version {}, `affiant-verifier lists hits` has what it hits",
             asked.version
-        );
+        )?;
         return Ok(ExitCode::SUCCESS);
     }
     if effective_unix_ms > context.clock.now_ms() {
-        println!(
+        say!(
             "it takes effect at {}, in the future: nobody is screened against it until then",
             wording::time(effective_unix_ms)
-        );
+        )?;
     }
     let after = client.list(What::Hits).await?;
-    changed(&before, &hits_of(&after), &after);
+    changed(&before, &hits_of(&after), &after)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -127,14 +135,27 @@ fn number(value: &Value, key: &str) -> Option<u64> {
     value.get(key).and_then(Value::as_u64)
 }
 
-/// Says why an import would take the place of a version by a slip: it is read in another way, or is older.
-fn replaces(stands: &Value, asked: &ImportList, effective_unix_ms: u64) -> Option<String> {
+/// Says why an import would take the place of a version by a slip: it is read in another way, is older, or is
+/// that version with another file.
+fn replaces(
+    stands: &Value,
+    asked: &ImportList,
+    effective_unix_ms: u64,
+    named: &Digest,
+) -> Option<String> {
     let (list, version, format) = (&asked.list, text(stands, "version"), text(stands, "format"));
     let is_there = format!("list {list} is there as version {version}, format {format}");
     if format != asked.format {
         return Some(format!(
             "{is_there}, and this is format {}; give it another --list name",
             asked.format
+        ));
+    }
+    let held = text(stands, "digest");
+    if asked.version == version && held != named.to_string() {
+        return Some(format!(
+            "list {list} is there as version {version} with another file, SHA-256 {held}; give this one a version \
+             of its own"
         ));
     }
     if older(&asked.version, version) {
@@ -172,16 +193,16 @@ fn older(version: &str, than: &str) -> bool {
 pub(super) async fn list(context: &Context, json: bool) -> Result<ExitCode, Failure> {
     let value = context.client().await?.list(What::Lists).await?;
     if json {
-        println!("{value}");
+        say!("{value}")?;
         return Ok(ExitCode::SUCCESS);
     }
     let now = context.clock.now_ms();
     let all = value.as_array().map(Vec::as_slice).unwrap_or_default();
     if all.is_empty() {
-        println!("none");
+        say!("none")?;
     }
     for it in all {
-        println!("{}", told(it, now));
+        say!("{}", told(it, now))?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -218,33 +239,41 @@ fn told(list: &Value, now: u64) -> String {
     )
 }
 
-/// Says which hits came and which went.
-fn changed(before: &BTreeMap<String, String>, after: &BTreeMap<String, String>, all: &Value) {
-    let new: Vec<_> = after
-        .iter()
-        .filter(|(id, _)| !before.contains_key(*id))
-        .collect();
-    let gone: Vec<_> = before
-        .iter()
-        .filter(|(id, _)| !after.contains_key(*id))
-        .collect();
-    for (sign, lines) in [("+", &new), ("-", &gone)] {
-        for (_, line) in lines.iter() {
-            println!("{sign} {line}");
-        }
+/// Says which hits came, which went, and which are of another class.
+fn changed(
+    before: &BTreeMap<String, (String, String)>,
+    after: &BTreeMap<String, (String, String)>,
+    all: &Value,
+) -> Result<(), Failure> {
+    let new = after.iter().filter(|(id, _)| !before.contains_key(*id));
+    let gone = before.iter().filter(|(id, _)| !after.contains_key(*id));
+    let other = after.iter().filter_map(|(id, (class, line))| {
+        let (was, _) = before.get(id)?;
+        (was != class).then(|| format!("{line}, was {was}"))
+    });
+    let other: Vec<String> = other.collect();
+    for (_, (_, line)) in new.clone() {
+        say!("+ {line}")?;
+    }
+    for (_, (_, line)) in gone.clone() {
+        say!("- {line}")?;
+    }
+    for line in &other {
+        say!("~ {line}")?;
     }
     let parties: std::collections::BTreeSet<&str> =
         hits(all).map(|hit| text(hit, "party")).collect();
-    println!(
-        "{} hits on {} parties: {} new, {} gone; {} to be decided (`affiant-verifier lists hits`)",
+    say!(
+        "{} hits on {} parties: {} new, {} gone, {} of another class; {} to be decided (`affiant-verifier lists hits`)",
         after.len(),
         parties.len(),
-        new.len(),
-        gone.len(),
+        new.count(),
+        gone.count(),
+        other.len(),
         hits(all)
             .filter(|hit| text(hit, "disposition") == "undecided")
             .count()
-    );
+    )
 }
 
 fn id(list: &str) -> Result<(), Failure> {
@@ -281,8 +310,10 @@ mod tests {
     fn a_version_that_is_older_or_of_another_format_is_a_slip_and_a_newer_one_is_none() {
         let stands = serde_json::json!({
             "list": "csl", "version": "2026-11-27", "format": "consolidated", "effective_unix_ms": 1_000,
+            "digest": digest(b"the file").to_string(),
         });
-        let slip = |version, format, from| replaces(&stands, &asked(version, format), from);
+        let file = digest(b"the file");
+        let slip = |version, format, from| replaces(&stands, &asked(version, format), from, &file);
         assert_eq!(slip("2026-11-28", "consolidated", 1_000), None);
         assert_eq!(
             slip("2026-11-27", "consolidated", 1_000),
@@ -312,6 +343,9 @@ mod tests {
             let said = slip(version, format, from).unwrap();
             assert!(said.contains(due), "{said}");
         }
+        let other = asked("2026-11-27", "consolidated");
+        let said = replaces(&stands, &other, 1_000, &digest(b"another")).unwrap();
+        assert!(said.contains("with another file"), "{said}");
         for (version, than, is) in [
             ("2", "10", true),
             ("10", "2", false),

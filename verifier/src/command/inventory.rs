@@ -41,10 +41,10 @@ pub(super) async fn declare(
         let taken = client.sign_and_submit(&name, &signer, batch, &context.clock);
         logged.extend(taken.await?);
     }
-    println!(
+    say!(
         "{} declared {count} devices of site {site}, logged at {}; `host declared` shows how many are seen",
         name.name,
         indices(&logged)
-    );
+    )?;
     Ok(ExitCode::SUCCESS)
 }

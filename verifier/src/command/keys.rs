@@ -41,7 +41,7 @@ async fn rotate(context: &Context, what: Rotate) -> Result<ExitCode, Failure> {
     let request = rpc::RotateRequest { what: what.into() };
     let mut client = context.client().await?;
     let logged = client.calls().rotate(request).await?.into_inner();
-    println!("logged at {}\n{follows}", indices(&logged.indices));
+    say!("logged at {}\n{follows}", indices(&logged.indices))?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -87,8 +87,8 @@ async fn revoke(
         reason,
     };
     let logged = client.calls().revoke(request).await?.into_inner();
-    println!("logged at {}\n{follows}", indices(&logged.indices));
-    println!("what it signed from that index until now stands as suspect: see `findings`");
+    say!("logged at {}\n{follows}", indices(&logged.indices))?;
+    say!("what it signed from that index until now stands as suspect: see `findings`")?;
     if used == v1::KeyUse::Officer {
         admission::warn_of_too_few(&mut client).await?;
     }

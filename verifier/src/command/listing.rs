@@ -15,9 +15,9 @@ use crate::{
 pub(super) async fn list(context: &Context, what: What, json: bool) -> Result<ExitCode, Failure> {
     let value = context.client().await?.list(what).await?;
     if json {
-        println!("{value}");
+        say!("{value}")?;
     } else {
-        table(&value);
+        table(&value)?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -32,9 +32,9 @@ pub(super) async fn findings(context: &Context, options: &Findings) -> Result<Ex
     let findings = value.as_array().map(Vec::as_slice).unwrap_or_default();
     let left = findings.iter().filter(|finding| !settled(finding)).count();
     if options.json {
-        println!("{value}");
+        say!("{value}")?;
     } else if findings.is_empty() {
-        println!("no findings");
+        say!("no findings")?;
     } else {
         let shown = findings.iter().filter(|finding| all || !settled(finding));
         for finding in shown {
@@ -51,43 +51,43 @@ pub(super) async fn findings(context: &Context, options: &Findings) -> Result<Ex
                 .copied()
                 .collect::<Vec<_>>()
                 .join(" on ");
-            println!(
+            say!(
                 "{:<8} {:<24} {}",
                 text(finding, "severity"),
                 text(finding, "rule"),
                 wording::plain(&whose)
-            );
-            println!("         {}", wording::plain(text(finding, "title")));
+            )?;
+            say!("         {}", wording::plain(text(finding, "title")))?;
             if let Some(policy) = finding.get("policy").and_then(Value::as_str) {
-                println!("         policy {policy} of {}", text(finding, "pack"));
+                say!("         policy {policy} of {}", text(finding, "pack"))?;
             }
-            println!(
+            say!(
                 "         {} to {}   id {}",
                 time("opened_unix_ms"),
                 time("last_unix_ms"),
                 text(finding, "id")
-            );
+            )?;
             if let Some(handling) = handling(finding) {
-                println!("         {}", wording::plain(&handling.to_string()));
+                say!("         {}", wording::plain(&handling.to_string()))?;
             }
-            println!();
+            say!()?;
         }
         let settled = findings.len() - left;
-        println!(
+        say!(
             "{left} with which something is left to do, {settled} settled{}",
             if all || settled == 0 {
                 ""
             } else {
                 " (--all shows them)"
             }
-        );
+        )?;
     }
     let counted = !options.shadow && left > 0;
     Ok(ExitCode::from(u8::from(counted)))
 }
 
 /// What officers did about a finding last.
-fn handling(finding: &Value) -> Option<Handling> {
+pub(super) fn handling(finding: &Value) -> Option<Handling> {
     serde_json::from_value(finding.get("handling")?.clone()).ok()
 }
 
@@ -108,29 +108,28 @@ pub(super) async fn rebuild(context: &Context) -> Result<ExitCode, Failure> {
             .map(|d| d.to_string())
             .unwrap_or_default()
     };
-    println!(
+    say!(
         "read {} log entries\nbefore  {}\nafter   {}",
         rebuilt.entries,
         hex(&rebuilt.before),
         hex(&rebuilt.after)
-    );
-    println!(
+    )?;
+    say!(
         "{}",
         if rebuilt.before == rebuilt.after {
             "the same rows"
         } else {
             "the rows differ: the registry had departed from the log"
         }
-    );
+    )?;
     Ok(ExitCode::SUCCESS)
 }
 
 /// Prints objects with the same keys as aligned columns; what is no text or number is left out.
-fn table(value: &Value) {
+fn table(value: &Value) -> Result<(), Failure> {
     let rows = value.as_array().map(Vec::as_slice).unwrap_or_default();
     let Some(Value::Object(first)) = rows.first() else {
-        println!("none");
-        return;
+        return say!("none");
     };
     let keys: Vec<&String> = first
         .iter()
@@ -153,10 +152,11 @@ fn table(value: &Value) {
             .zip(&widths)
             .map(|(c, w)| format!("{c:<w$}"))
             .collect();
-        println!("{}", padded.join("  ").trim_end());
+        say!("{}", padded.join("  ").trim_end())
     };
-    line(keys.iter().map(|k| k.replace('_', " ")).collect());
+    line(keys.iter().map(|k| k.replace('_', " ")).collect())?;
     for row in rows {
-        line(keys.iter().map(|key| cell(row, key)).collect());
+        line(keys.iter().map(|key| cell(row, key)).collect())?;
     }
+    Ok(())
 }

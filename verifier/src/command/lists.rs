@@ -42,7 +42,7 @@ pub(super) fn pairs(options: &Pairs) -> Result<ExitCode, Failure> {
             "recall": score.recall(),
             "f1": score.f1(),
         });
-        println!("{text}");
+        say!("{text}")?;
         return Ok(ExitCode::SUCCESS);
     }
     for it in &judged {
@@ -52,16 +52,16 @@ pub(super) fn pairs(options: &Pairs) -> Result<ExitCode, Failure> {
             "!"
         };
         let class = it.class.map_or("none", |class| class.as_str());
-        println!("{mark} {class:<9}{}  |  {}", it.pair.name1, it.pair.name2);
+        say!("{mark} {class:<9}{}  |  {}", it.pair.name1, it.pair.name2)?;
     }
     let figure = |it: Option<f64>| it.map_or_else(|| "none".to_owned(), |it| format!("{it:.4}"));
-    println!(
+    say!(
         "\npairs      {}\nprecision  {}\nrecall     {}\nF1         {}",
         judged.len(),
         figure(score.precision()),
         figure(score.recall()),
         figure(score.f1()),
-    );
+    )?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -86,7 +86,7 @@ pub(super) fn screen(options: &ScreenNames) -> Result<ExitCode, Failure> {
         if options.json {
             answers.push(json!({ "name": name, "hits": hits }));
         } else {
-            print!("{}", words(name, &hits));
+            put!("{}", words(name, &hits))?;
         }
     }
     if options.json {
@@ -97,7 +97,7 @@ pub(super) fn screen(options: &ScreenNames) -> Result<ExitCode, Failure> {
             .collect();
         let text =
             json!({ "screening_version": SCREENING_VERSION, "lists": lists, "names": answers });
-        println!("{text}");
+        say!("{text}")?;
     }
     Ok(ExitCode::from(if found { FOUND } else { 0 }))
 }

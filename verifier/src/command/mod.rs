@@ -1,5 +1,8 @@
 //! The commands beside `serve`: clients of the running server.
 
+#[macro_use]
+mod say;
+
 mod admission;
 mod applying;
 mod asking;
@@ -16,6 +19,7 @@ mod listing;
 mod lists;
 mod objecting;
 mod packs;
+mod persons;
 mod policy;
 mod reports;
 mod screen;
@@ -35,7 +39,7 @@ use crate::{
         Binding, Cli, Command, FindingAct, Host, HostChange, ListOnly, Lists, Officer, Succession,
         Tenant, TenantChange,
     },
-    client::{Client, ClientError},
+    client::{Client, ClientError, Silence},
     clock::Clock,
     config::Config,
     data::DataDir,
@@ -50,6 +54,7 @@ use crate::{
 pub struct Context {
     data: DataDir,
     clock: Clock,
+    silence: Silence,
 }
 
 /// Why a command ends with an error, with the exit code that says which.
@@ -57,6 +62,8 @@ pub struct Context {
 pub struct Failure {
     code: u8,
     text: String,
+    /// What is added to the cause.
+    more: String,
 }
 
 impl Failure {
@@ -70,6 +77,7 @@ impl Failure {
         Self {
             code: Self::USAGE,
             text: error.to_string(),
+            more: String::new(),
         }
     }
 
@@ -78,14 +86,23 @@ impl Failure {
         Self {
             code: Self::IO,
             text: error.to_string(),
+            more: String::new(),
         }
     }
 
     /// The same with more words.
     fn with(self, text: impl fmt::Display) -> Self {
         Self {
-            text: format!("{self}{text}"),
+            more: format!("{}{text}", self.more),
             ..self
+        }
+    }
+
+    /// The same for another cause.
+    fn because(self, error: ClientError) -> Self {
+        Self {
+            more: self.more,
+            ..Self::from(error)
         }
     }
 
@@ -97,7 +114,7 @@ impl Failure {
 
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.text)
+        write!(f, "{}{}", self.text, self.more)
     }
 }
 
@@ -106,7 +123,9 @@ impl From<ClientError> for Failure {
         match error {
             ClientError::Refused(status) => Self::from(*status),
             ClientError::Unfit(_) | ClientError::Seal(_) => Self::usage(error),
-            ClientError::NoServer(_) | ClientError::Answer(_) => Self::io(error),
+            ClientError::NoServer(_) | ClientError::Silent(_) | ClientError::Answer(_) => {
+                Self::io(error)
+            }
         }
     }
 }
@@ -135,11 +154,12 @@ impl Context {
         Self {
             data: DataDir::at(data),
             clock: Clock::system(),
+            silence: Silence::default(),
         }
     }
 
     async fn client(&self) -> Result<Client, Failure> {
-        Ok(Client::connect(&self.data.socket()).await?)
+        Ok(Client::connect(&self.data.socket(), &self.silence).await?)
     }
 }
 
@@ -168,13 +188,13 @@ fn make(options: &crate::cli::Init, cli: &Cli) -> Result<ExitCode, Failure> {
         init::InitError::Usage(_) => Failure::usage(error),
         _ => Failure::io(error),
     })?;
-    println!("{said}");
+    say!("{said}")?;
     Ok(ExitCode::SUCCESS)
 }
 
 fn check_config(cli: &Cli) -> Result<ExitCode, Failure> {
     let config = Config::load(cli.config.as_deref()).map_err(Failure::usage)?;
-    println!(
+    say!(
         "data       {}\nlisten     {}\nhttp       {}\napi        {}\napi, TLS   {}\nnames      {}\nwitnesses  {}\nreaders    {}\ndeliver    {}\nhost certificates last {} h",
         config.data.display(),
         config.listen,
@@ -188,7 +208,7 @@ fn check_config(cli: &Cli) -> Result<ExitCode, Failure> {
         config.readers.len(),
         receivers(&config.deliver),
         config.certificate_life.as_secs() / 3_600,
-    );
+    )?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -205,74 +225,81 @@ fn receivers(all: &[Receiver]) -> String {
 
 /// Runs one command against the running server.
 pub async fn run(command: Command, context: Context) -> Result<ExitCode, Failure> {
+    let done = dispatch(command, &context).await;
+    // What broke is the connection, and why is not for the call to know.
+    done.map_err(|failure| match context.silence.is_told() {
+        true => failure.because(ClientError::Silent(context.data.socket())),
+        false => failure,
+    })
+}
+
+async fn dispatch(command: Command, context: &Context) -> Result<ExitCode, Failure> {
     match command {
-        Command::Status(options) => screen::status(&context, options.json).await,
-        Command::Key(command) => keys::run(&context, command).await,
+        Command::Status(options) => screen::status(context, options.json).await,
+        Command::Key(command) => keys::run(context, command).await,
         Command::Relay(ListOnly::List(options)) => {
-            listing::list(&context, What::Relays, options.json).await
+            listing::list(context, What::Relays, options.json).await
         }
-        Command::Token(options) => tokens::issue(&context, &options).await,
+        Command::Token(options) => tokens::issue(context, &options).await,
         Command::Host(Host::List(options)) => {
-            listing::list(&context, What::Hosts, options.json).await
+            listing::list(context, What::Hosts, options.json).await
         }
         Command::Host(Host::Declare {
             site, file, key, ..
-        }) => inventory::declare(&context, &site, file.as_deref(), &key).await,
+        }) => inventory::declare(context, &site, file.as_deref(), &key).await,
         Command::Host(Host::Declared(options)) => {
-            listing::list(&context, What::Declared, options.json).await
+            listing::list(context, What::Declared, options.json).await
         }
         Command::Host(Host::Approve(change)) => {
-            host(&context, change, v1::HostEventKind::Approve).await
+            host(context, change, v1::HostEventKind::Approve).await
         }
-        Command::Host(Host::Evict(change)) => {
-            host(&context, change, v1::HostEventKind::Evict).await
-        }
-        Command::Host(Host::Ban(change)) => host(&context, change, v1::HostEventKind::Ban).await,
+        Command::Host(Host::Evict(change)) => host(context, change, v1::HostEventKind::Evict).await,
+        Command::Host(Host::Ban(change)) => host(context, change, v1::HostEventKind::Ban).await,
         Command::Host(Host::Retire(change)) => {
-            host(&context, change, v1::HostEventKind::Retire).await
+            host(context, change, v1::HostEventKind::Retire).await
         }
         Command::Host(Host::Transfer(change)) => {
-            host(&context, change, v1::HostEventKind::Transfer).await
+            host(context, change, v1::HostEventKind::Transfer).await
         }
         Command::Host(Host::Maintenance { change, until }) => {
             let until = until.map(|text| ends(&text, &context.clock)).transpose()?;
-            change_host(&context, change, v1::HostEventKind::Maintenance, until).await
+            change_host(context, change, v1::HostEventKind::Maintenance, until).await
         }
-        Command::Officer(command) => admission::run(&context, command).await,
-        Command::Tenant(command) => tenant(&context, command).await,
-        Command::Hold(command) => holds::run(&context, command).await,
+        Command::Officer(command) => admission::run(context, command).await,
+        Command::Tenant(command) => tenant(context, command).await,
+        Command::Hold(command) => holds::run(context, command).await,
         Command::Party(ListOnly::List(options)) => {
-            listing::list(&context, What::Parties, options.json).await
+            listing::list(context, What::Parties, options.json).await
         }
         Command::Binding(Binding::List(options)) => {
-            listing::list(&context, What::Bindings, options.json).await
+            listing::list(context, What::Bindings, options.json).await
         }
         Command::Binding(Binding::Withdraw { binding, key }) => {
-            bindings::withdraw(&context, &binding, &key).await
+            bindings::withdraw(context, &binding, &key).await
         }
-        Command::Policy(command) => policy::run(&context, command).await,
-        Command::Lists(command) => screening::run(&context, command).await,
+        Command::Policy(command) => policy::run(context, command).await,
+        Command::Lists(command) => screening::run(context, command).await,
         Command::Check(options) => {
             let (tenant, class, site) = (&options.tenant, &options.device_class, &options.site);
-            asking::check(&context, tenant, class, site, options.json).await
+            asking::check(context, tenant, class, site, options.json).await
         }
         Command::Findings(mut options) => match options.act.take() {
-            None => listing::findings(&context, &options).await,
+            None => listing::findings(context, &options).await,
             Some(act) => {
                 let (verdict, on) = match act {
                     FindingAct::Acknowledge(on) => (v1::Verdict::Acknowledge, on),
                     FindingAct::Resolve(on) => (v1::Verdict::Resolve, on),
                     FindingAct::Withdraw(on) => (v1::Verdict::Withdraw, on),
                 };
-                asking::handle(&context, &on.id, verdict, &on.reason, &on.key).await
+                asking::handle(context, &on.id, verdict, &on.reason, &on.key).await
             }
         },
-        Command::Report(options) => reports::write(&context, &options).await,
-        Command::Rebuild => listing::rebuild(&context).await,
-        Command::Backup(options) => backups::make(&context, &options),
-        Command::Export(options) => backups::export(&context, &options),
-        Command::Restore(options) => backups::restore(&context, &options),
-        Command::Succession(command) => succession::run(&context, &command),
+        Command::Report(options) => reports::write(context, &options).await,
+        Command::Rebuild => listing::rebuild(context).await,
+        Command::Backup(options) => backups::make(context, &options),
+        Command::Export(options) => backups::export(context, &options),
+        Command::Restore(options) => backups::restore(context, &options),
+        Command::Succession(command) => succession::run(context, &command),
         // Dispatched before a client is made.
         Command::Init(_) | Command::Serve(_) | Command::CheckConfig => {
             Err(Failure::usage("this command runs without a server"))
@@ -374,7 +401,7 @@ async fn change_host(
         .change_host(request)
         .await?
         .into_inner();
-    println!("logged at {}", indices(&logged.indices));
+    say!("logged at {}", indices(&logged.indices))?;
     Ok(ExitCode::SUCCESS)
 }
 

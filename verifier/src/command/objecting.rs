@@ -3,11 +3,12 @@
 use std::{path::Path, process::ExitCode};
 
 use affiant_judge::objections;
-use affiant_proto::{Digest, Signer as _, Statement, statement::Place, v1};
+use affiant_proto::{Body, Digest, Signer as _, Statement, statement::Place, v1};
 
 use super::{Context, Failure, text};
 use crate::{
     cli::Object,
+    form,
     keyfile::{self, create_public},
     rpc::admin::{self as rpc, list_request::What},
 };
@@ -46,7 +47,7 @@ pub(super) async fn run(context: &Context, mut options: Object) -> Result<ExitCo
         Some(out) => {
             create_public(&out, &bytes)?;
             let (out, digest) = (out.display(), affiant_proto::digest(&bytes));
-            println!("made {out}, SHA-256 {digest}; hand it in with `tenant object --file {out}`");
+            say!("made {out}, SHA-256 {digest}; hand it in with `tenant object --file {out}`")?;
             Ok(ExitCode::SUCCESS)
         }
         None => hand_in(context, bytes).await,
@@ -91,6 +92,9 @@ fn make(context: &Context, options: Object, genesis: Digest) -> Result<Vec<u8>, 
         device_class: options.class.unwrap_or_default(),
         text: options.text.ok_or_else(|| due("--text"))?,
     };
+    if let Some(fault) = form::body(&Body::from(body.clone())).first() {
+        return Err(Failure::usage(format!("--{fault}; nothing was signed")));
+    }
     objections::form(&body)
         .map_err(|wrong| Failure::usage(format!("{wrong}; nothing was signed")))?;
     let time = v1::Time {
@@ -110,6 +114,6 @@ async fn hand_in(context: &Context, bytes: Vec<u8>) -> Result<ExitCode, Failure>
         .submit(rpc::SubmitRequest { statements })
         .await?;
     let logged = super::indices(&logged.into_inner().indices);
-    println!("the objection is logged at {logged}");
+    say!("the objection is logged at {logged}")?;
     Ok(ExitCode::SUCCESS)
 }

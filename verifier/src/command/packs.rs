@@ -2,38 +2,90 @@
 
 use std::process::ExitCode;
 
+use affiant_judge::policy::Pack;
+use affiant_proto::PublicKey;
 use serde_json::Value;
 
-use super::{Context, Failure, text};
-use crate::{client::Client, rpc::admin::list_request::What, wording};
-
-/// Officers whom a pack takes.
-const DUE: usize = affiant_judge::approval::APPROVERS;
+use super::{Context, Failure, persons::Officers, text};
+use crate::{attached, client::Client, rpc::admin::list_request::What, wording};
 
 pub(super) async fn show(context: &Context, json: bool) -> Result<ExitCode, Failure> {
     let packs = context.client().await?.list(What::Packs).await?;
     match json {
-        true => println!("{packs}"),
-        false => print!("{}", screen(&packs)),
+        true => say!("{packs}")?,
+        false => put!("{}", screen(&packs))?,
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// How the pack of a digest stands, for the officer who signed it just now.
-pub(super) async fn stands(client: &mut Client, digest: &str) -> Result<String, Failure> {
-    let packs = client.list(What::Packs).await?;
-    let found = all(&packs).iter().find(|it| text(it, "digest") == digest);
-    Ok(match found {
-        Some(pack) if text(pack, "stands") == "in_force" => {
-            format!("it judges what is logged from index {} on", from(pack))
+/// What the log has of packs before an officer signs one.
+pub(super) struct Before {
+    packs: Value,
+    label: (String, String),
+    digest: String,
+}
+
+impl Before {
+    pub(super) async fn of(client: &mut Client, pack: &Pack) -> Result<Self, Failure> {
+        Ok(Self {
+            packs: client.list(What::Packs).await?,
+            label: (pack.name().to_owned(), pack.version().to_owned()),
+            digest: pack.digest().to_string(),
+        })
+    }
+
+    /// Why it must not be signed: its name and version are those of other files.
+    pub(super) fn refusal(&self) -> Option<String> {
+        let (pack, version) = (self.label.0.as_str(), self.label.1.as_str());
+        let mut all = all(&self.packs).iter();
+        let other = all.find(|it| {
+            (text(it, "pack"), text(it, "version")) == (pack, version)
+                && text(it, "digest") != self.digest
+        })?;
+        let digest = text(other, "digest");
+        Some(attached::other_pack(pack, version, digest))
+    }
+
+    /// How it stands now, for the officer with a key who signed it just now.
+    pub(super) async fn stands(
+        &self,
+        client: &mut Client,
+        key: &PublicKey,
+    ) -> Result<String, Failure> {
+        let officers = Officers::of(client).await?;
+        let packs = client.list(What::Packs).await?;
+        Ok(self.stands_by(&packs, officers.chain_of(key)))
+    }
+
+    fn stands_by(&self, packs: &Value, own: Option<&str>) -> String {
+        let of = |packs: &Value| {
+            let mut all = all(packs).iter();
+            all.find(|it| text(it, "digest") == self.digest).cloned()
+        };
+        let Some(pack) = of(packs) else {
+            return "it is not judged yet: `policy show` has it once it is".to_owned();
+        };
+        if text(&pack, "stands") == "in_force" {
+            let from = from(&pack);
+            return format!("it judges what is logged from index {from} on");
         }
-        Some(pack) if signed(pack).len() >= DUE => {
-            "those who signed it are not two persons, and another officer has to say the same"
-                .to_owned()
+        let mine = |it: &&Value| Some(text(it, "officer")) == own;
+        let said_before = of(&self.packs).is_some_and(|it| signed(&it).iter().any(|it| mine(&it)));
+        let others = signed(&pack).iter().filter(|it| !mine(it));
+        let others: Vec<String> = others.map(|it| wording::plain(text(it, "name"))).collect();
+        match (others.is_empty(), said_before) {
+            (false, _) => format!(
+                "that changes nothing: {} signed it too, and is the same person; it takes an officer who is \
+                 another",
+                others.join(", ")
+            ),
+            (true, true) => {
+                "that changes nothing: the same officer signed it before; it takes another one"
+                    .to_owned()
+            }
+            (true, false) => "it does once a second officer says the same".to_owned(),
         }
-        Some(_) => "it does once a second officer says the same".to_owned(),
-        None => "it is not judged yet: `policy show` has it once it is".to_owned(),
-    })
+    }
 }
 
 /// All packs in words, the one in force first.
@@ -116,6 +168,7 @@ fn number(value: &Value, key: &str) -> u64 {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use serde_json::json;
 
@@ -156,5 +209,56 @@ mod tests {
         ] {
             assert!(shown.contains(due), "{due}: {shown}");
         }
+    }
+
+    fn ours(digest: &str, stands: &str, signed: &[(&str, &str)]) -> Value {
+        let signed = signed.iter();
+        let signed: Vec<Value> = signed
+            .map(|(chain, name)| json!({"officer": chain, "name": name}))
+            .collect();
+        json!([{
+            "pack": "ours", "version": "7", "digest": digest, "stands": stands, "from_index": 9,
+            "signed": signed,
+        }])
+    }
+
+    fn before(packs: Value) -> Before {
+        Before {
+            packs,
+            label: ("ours".into(), "7".into()),
+            digest: "d1".into(),
+        }
+    }
+
+    #[test]
+    fn a_name_and_version_that_the_log_has_with_other_files_is_refused_in_any_state() {
+        for stands in ["in_force", "waiting", "before"] {
+            let why = before(ours("d2", stands, &[])).refusal().unwrap();
+            assert!(
+                why.contains("ours@7 is there with other files, of digest d2"),
+                "{why}"
+            );
+            assert_eq!(before(ours("d1", stands, &[])).refusal(), None);
+        }
+    }
+
+    #[test]
+    fn who_signs_a_pack_is_told_whose_word_is_due_and_when_his_own_changes_nothing() {
+        let (a, b) = (("aa", "alice"), ("bb", "alice"));
+        let waits = |by: &[(&str, &str)]| ours("d1", "waiting", by);
+        let first = before(json!([])).stands_by(&waits(&[a]), Some("aa"));
+        assert_eq!(first, "it does once a second officer says the same");
+        let again = before(waits(&[a])).stands_by(&waits(&[a]), Some("aa"));
+        assert!(
+            again.contains("the same officer signed it before"),
+            "{again}"
+        );
+        let other_key = before(waits(&[b])).stands_by(&waits(&[a, b]), Some("aa"));
+        assert!(
+            other_key.contains("alice signed it too, and is the same person"),
+            "{other_key}"
+        );
+        let both = before(waits(&[b])).stands_by(&ours("d1", "in_force", &[a, b]), Some("aa"));
+        assert!(both.contains("from index 9 on"), "{both}");
     }
 }

@@ -9,13 +9,14 @@ use std::{
 };
 
 use affiant_judge::policy::{
-    self, BadPack, MAX_FILE_BYTES, MAX_FILES, Mode, Pack, PackFiles, Report, Status,
+    self, MAX_FILE_BYTES, MAX_FILES, Mode, Pack, PackFiles, Report, Status,
 };
-use affiant_proto::v1;
+use affiant_proto::{Signer as _, v1};
 use serde_json::{Value, json};
 
 use super::{Context, Failure};
 use crate::{
+    attached,
     cli::{CheckPack, Policy},
     rpc::admin as rpc,
 };
@@ -48,17 +49,17 @@ fn check(options: &CheckPack) -> Result<ExitCode, Failure> {
     let pack = parse(&options.dir, &read(&options.dir)?)?;
     let report = pack.check();
     if options.json {
-        println!("{}", as_json(&pack, &report));
+        say!("{}", as_json(&pack, &report))?;
     } else {
-        print!("{}", as_text(&pack, &report));
+        put!("{}", as_text(&pack, &report))?;
     }
     Ok(ExitCode::from(u8::from(!report.is_good())))
 }
 
 fn new(dir: &Path) -> Result<ExitCode, Failure> {
     write(dir)?;
-    println!("wrote  {}", dir.display());
-    println!("check  affiant-verifier policy check {}", dir.display());
+    say!("wrote  {}", dir.display())?;
+    say!("check  affiant-verifier policy check {}", dir.display())?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -69,7 +70,7 @@ async fn activate(context: &Context, dir: &Path, key: &Path) -> Result<ExitCode,
     let files = read(dir)?;
     let pack = parse(dir, &files)?;
     let report = pack.check();
-    print!("{}", as_text(&pack, &report));
+    put!("{}", as_text(&pack, &report))?;
     if !report.is_good() {
         return Err(Failure::usage(format!(
             "{}: examples of the pack fail: nothing was signed",
@@ -77,6 +78,11 @@ async fn activate(context: &Context, dir: &Path, key: &Path) -> Result<ExitCode,
         )));
     }
     let mut client = context.client().await?;
+    let before = super::packs::Before::of(&mut client, &pack).await?;
+    if let Some(why) = before.refusal() {
+        let dir = dir.display();
+        return Err(Failure::usage(format!("{dir}: {why}; nothing was signed")));
+    }
     let put = rpc::PutExhibitRequest {
         content: files.to_bytes(),
     };
@@ -93,13 +99,15 @@ async fn activate(context: &Context, dir: &Path, key: &Path) -> Result<ExitCode,
     let logged = client
         .sign_and_submit(&name, &signer, vec![body.into()], &context.clock)
         .await?;
-    let stands = super::packs::stands(&mut client, &files.digest().to_string()).await?;
-    println!(
-        "{} signed that {} is to judge, logged at {}; {stands}",
+    let stands = before.stands(&mut client, signer.public_key()).await?;
+    say!(
+        "{} signed that {} is to judge, logged at {}; {stands}\ndigest   {}\npolicies {}",
         name.name,
         pack.label(),
-        super::indices(&logged)
-    );
+        super::indices(&logged),
+        pack.digest(),
+        modes(&pack)
+    )?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -132,12 +140,25 @@ pub(super) fn read(dir: &Path) -> Result<PackFiles, Failure> {
     PackFiles::new(files).map_err(|bad| refused(dir, &bad))
 }
 
-/// Reads a pack of its files.
+/// Reads a pack of its files; one that is to come has no codes of countries that nobody assigned.
 pub(super) fn parse(dir: &Path, files: &PackFiles) -> Result<Pack, Failure> {
-    Pack::read(files).map_err(|bad| refused(dir, &bad))
+    let pack = Pack::read(files).map_err(|bad| refused(dir, &bad))?;
+    match attached::codes(&pack) {
+        None => Ok(pack),
+        Some(codes) => Err(refused(dir, &codes)),
+    }
 }
 
-fn refused(dir: &Path, bad: &BadPack) -> Failure {
+/// How many policies of a pack count, and how many are tried.
+pub(super) fn modes(pack: &Pack) -> String {
+    let shadow = pack.policies().iter();
+    let shadow = shadow.filter(|policy| policy.mode() == Mode::Shadow);
+    let shadow = shadow.count();
+    let enforced = pack.policies().len() - shadow;
+    format!("{enforced} enforced, {shadow} in shadow")
+}
+
+fn refused(dir: &Path, bad: &impl std::fmt::Display) -> Failure {
     Failure::usage(format!(
         "{}: no pack that can be used\n{bad}",
         dir.display()
@@ -263,16 +284,11 @@ fn render(out: &mut String, pack: &Pack, report: &Report) -> std::fmt::Result {
         let place = place.unwrap_or_default();
         writeln!(out, "failed   {place}{}: {}", failed.name, failed.said)?;
     }
-    let shadow = pack.policies().iter();
-    let shadow = shadow
-        .filter(|policy| policy.mode() == Mode::Shadow)
-        .count();
-    let enforced = pack.policies().len() - shadow;
     let examples = match report.failed.len() {
         0 => "all come out as they say".to_owned(),
         failed => format!("{failed} failed"),
     };
-    writeln!(out, "policies {enforced} enforced, {shadow} in shadow")?;
+    writeln!(out, "policies {}", modes(pack))?;
     writeln!(out, "examples {}: {examples}", report.examples)?;
     for (number, part) in wrapped(pack.notice(), WIDTH - 9).iter().enumerate() {
         let head = if number == 0 { "\nnotice " } else { "       " };
@@ -350,6 +366,29 @@ mod tests {
             let cited = listed.get("citation").and_then(Value::as_str);
             assert_eq!(cited, Some(policy.citation()));
         }
+    }
+
+    #[test]
+    fn a_group_with_a_code_that_is_no_country_is_refused_with_the_one_that_is_meant() {
+        let dir = tempfile::tempdir().unwrap();
+        write(dir.path()).unwrap();
+        parse(dir.path(), &read(dir.path()).unwrap()).unwrap();
+        let manifest = dir.path().join("pack.toml");
+        let text = fs::read_to_string(&manifest).unwrap();
+        let group = "[parameters.groups]\nodd = [\"UK\", \"ZZ\", \"DE\"]\n";
+        fs::write(&manifest, text.replacen("[parameters.groups]\n", group, 1)).unwrap();
+        let files = read(dir.path()).unwrap();
+        let failure = parse(dir.path(), &files).unwrap_err();
+        assert_eq!(failure.exit_code(), Failure::USAGE);
+        let said = failure.to_string();
+        assert!(
+            said.contains("groups.odd has UK, no assigned code of ISO 3166-1; write GB?")
+                && said.contains("groups.odd has ZZ, no assigned code")
+                && !said.contains("has DE"),
+            "{said}"
+        );
+        // One that is in force already is read as before.
+        Pack::read(&files).unwrap();
     }
 
     #[test]

@@ -75,35 +75,40 @@ pub(super) async fn write(context: &Context, options: &cli::Report) -> Result<Ex
             names.push(file.name);
         }
     }
-    use_by_tenant(&report);
-    println!(
+    use_by_tenant(&report)?;
+    say!(
         "wrote   {} ({} files, {} KiB)",
         out.display(),
         names.len(),
         bytes.div_ceil(1_024)
-    );
-    println!("read    {}", out.join("report.html").display());
-    println!(
+    )?;
+    say!("read    {}", out.join("report.html").display())?;
+    say!(
         "verify  affiant-audit verify {} --trust FILE",
         out.display()
-    );
+    )?;
     Ok(ExitCode::SUCCESS)
 }
 
 /// Prints GPU time by tenant and device class, the figures that are asked for first.
-fn use_by_tenant(report: &[u8]) {
+fn use_by_tenant(report: &[u8]) -> Result<(), Failure> {
     let report: serde_json::Value = serde_json::from_slice(report).unwrap_or_default();
     let rows = report
         .get("tenant_use")
         .and_then(|rows| rows.as_array())
         .map(Vec::as_slice)
         .unwrap_or_default();
-    println!(
+    say!(
         "{:<16} {:<13} {:>10} {:>10} {:>10} {:>9}",
-        "tenant", "device class", "GPU time", "held", "busy", "energy"
-    );
+        "tenant",
+        "device class",
+        "GPU time",
+        "held",
+        "busy",
+        "energy"
+    )?;
     for row in rows {
-        println!(
+        say!(
             "{:<16} {:<13} {:>10} {:>10} {:>10} {:>9}",
             super::text(row, "tenant"),
             super::text(row, "class"),
@@ -111,9 +116,9 @@ fn use_by_tenant(report: &[u8]) {
             hours(amount(row, "allocated_ms")),
             hours(amount(row, "busy_ms")),
             format!("{} kJ", amount(row, "energy_mj") / 1_000_000),
-        );
+        )?;
     }
-    println!();
+    say!()
 }
 
 /// A figure that is a number, or a text where it exceeds what JSON numbers keep.

@@ -20,9 +20,9 @@ pub(super) async fn status(context: &Context, json: bool) -> Result<ExitCode, Fa
         .into_inner();
     let summary: Value = serde_json::from_str(&answer.json).map_err(Failure::io)?;
     if json {
-        println!("{}", answer.json);
+        say!("{}", answer.json)?;
     } else {
-        print!("{}", screen(&summary, &answer.genesis));
+        put!("{}", screen(&summary, &answer.genesis))?;
     }
     Ok(ExitCode::from(exit_code(&summary)))
 }

@@ -1,9 +1,6 @@
 //! `succession`: on the files of a stopped verifier, and on officers' own machines.
 
-use std::{
-    io::{BufRead as _, Write as _},
-    process::ExitCode,
-};
+use std::{io::BufRead as _, process::ExitCode};
 
 use super::{Context, Failure};
 use crate::{
@@ -35,21 +32,21 @@ fn propose(context: &Context, options: &cli::Propose) -> Result<ExitCode, Failur
         new_operator_key: options.new_operator_key,
     };
     let proposal = succession::propose(&context.data, &asked, &options.out)?;
-    println!("{}\n", succession::in_words(&proposal));
-    println!(
+    say!("{}\n", succession::in_words(&proposal))?;
+    say!(
         "wrote {out}\nnext: two officers, each on a machine of their own:\n  affiant-verifier \
          succession approve {out} --key OFFICER.key",
         out = options.out.display()
-    );
+    )?;
     Ok(ExitCode::SUCCESS)
 }
 
 pub(super) fn approve(options: &cli::ApproveSuccession) -> Result<ExitCode, Failure> {
     let proposal = Proposal::read(&options.proposal)?;
     let (officer, signer) = super::officer(&options.key)?;
-    println!("{}\n", succession::in_words(&proposal));
+    say!("{}\n", succession::in_words(&proposal))?;
     if !options.yes && !agreed(&officer.name)? {
-        println!("nothing was signed");
+        say!("nothing was signed")?;
         return Ok(ExitCode::from(1));
     }
     let beside = || {
@@ -59,13 +56,12 @@ pub(super) fn approve(options: &cli::ApproveSuccession) -> Result<ExitCode, Fail
     };
     let out = options.out.clone().unwrap_or_else(beside);
     succession::approve(&proposal, &officer, &signer, &out)?;
-    println!("{} signed; wrote {}", officer.name, out.display());
+    say!("{} signed; wrote {}", officer.name, out.display())?;
     Ok(ExitCode::SUCCESS)
 }
 
 fn agreed(name: &str) -> Result<bool, Failure> {
-    print!("Sign this as {name}? [y/N] ");
-    std::io::stdout().flush().map_err(Failure::io)?;
+    put!("Sign this as {name}? [y/N] ")?;
     let mut answer = String::new();
     std::io::stdin()
         .lock()
@@ -79,13 +75,13 @@ fn open(context: &Context, options: &cli::OpenSuccession) -> Result<ExitCode, Fa
     let approvals = options.approvals.iter().map(|path| Approval::read(path));
     let approvals = approvals.collect::<Result<Vec<_>, _>>()?;
     let opened = succession::open(&context.data, &proposal, &approvals, &context.clock)?;
-    println!(
+    say!(
         "opened {} at size {}; {} entries are declared as lost\nnext: affiant-verifier serve, give \
          readers {} anew, and have witnesses begin with the new origin",
         opened.origin,
         opened.size,
         opened.lost,
         context.data.trust().display()
-    );
+    )?;
     Ok(ExitCode::SUCCESS)
 }

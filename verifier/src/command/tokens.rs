@@ -22,10 +22,10 @@ fn reader(name: &str, out: &Path) -> Result<ExitCode, Failure> {
     let (token, digest) = made.ok_or_else(|| Failure::io("the system gave no randomness"))?;
     http::Entitled::new(name, &digest.to_string(), &[http::Right::Read]).map_err(Failure::usage)?;
     keyfile::create_private(out, format!("{token}\n").as_bytes())?;
-    println!(
+    say!(
         "wrote {}; give it to its reader, add to verifier.toml\n\n[[reader]]\nname = {name:?}\ntoken_sha256 = \"{digest}\"\n\nand have the verifier read it: systemctl reload affiant-verifier, or SIGHUP",
         out.display()
-    );
+    )?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -60,7 +60,7 @@ pub(super) async fn issue(context: &Context, options: &cli::Token) -> Result<Exi
             keyfile::create_private(path, format!("{token}\n").as_bytes())?;
         }
         if wanted.len() > PIECE {
-            eprintln!("{} of {}", done * PIECE + piece.len(), wanted.len());
+            aside!("{} of {}", done * PIECE + piece.len(), wanted.len());
         }
     }
     let first = wanted
@@ -73,12 +73,12 @@ pub(super) async fn issue(context: &Context, options: &cli::Token) -> Result<Exi
         String::new()
     };
     if options.relay.is_some() {
-        println!("wrote {first}; the relay enrols with it");
+        say!("wrote {first}; the relay enrols with it")?;
         return Ok(ExitCode::SUCCESS);
     }
-    println!(
+    say!(
         "wrote {first}{others}; give each to its host, and then\n  affiant-agent enroll --token-file FILE"
-    );
+    )?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -1,15 +1,15 @@
 //! `policy diff`: what of a past period another pack would have found.
 
-use std::{
-    io::{IsTerminal as _, Write as _},
-    process::ExitCode,
-    time::Instant,
-};
+use std::{io::IsTerminal as _, process::ExitCode, time::Instant};
 
 use serde_json::Value;
 
 use super::{Context, Failure, policy, text};
-use crate::{cli, rpc::admin as rpc, wording};
+use crate::{
+    cli,
+    rpc::admin::{self as rpc, list_request::What},
+    wording,
+};
 
 /// Milliseconds before now from which findings are compared where none is said: thirty days.
 const BACK_MS: u64 = 30 * 86_400_000;
@@ -41,22 +41,27 @@ pub(super) async fn run(context: &Context, options: &cli::DiffPack) -> Result<Ex
         .map_err(|_| Failure::io("the server ended before it had a result; see its log"))?;
     let changes = ["gone", "new", "changed"].map(|sort| all(&found, sort).len());
     if options.json {
-        println!("{found}");
+        say!("{found}")?;
     } else {
-        println!("pack      {}", pack.label());
-        println!("instead   {}", in_force(&found));
-        println!("period    {} to {}", wording::time(from), wording::time(to));
+        say!("pack      {}", pack.label())?;
+        say!("digest    {}", pack.digest())?;
+        say!("policies  {}", policy::modes(&pack))?;
+        say!("instead   {}", in_force(&found))?;
+        for line in judged(&found, &client.list(What::Packs).await?) {
+            say!("          {line}")?;
+        }
+        say!("period    {} to {}", wording::time(from), wording::time(to))?;
         let number = |value: Option<&Value>| value.and_then(Value::as_u64).unwrap_or(0);
-        println!(
+        say!(
             "entries   {} of the log, from its beginning",
             number(found.get("entries"))
-        );
+        )?;
         let same = found.get("difference").and_then(|it| it.get("same"));
-        println!("the same  {}", number(same));
-        show("gone", "would not have been found", all(&found, "gone"));
-        show("new", "would have been found", all(&found, "new"));
-        otherwise(all(&found, "changed"));
-        println!("\nnothing was logged and nothing changed");
+        say!("the same  {}", number(same))?;
+        show("gone", "would not have been found", all(&found, "gone"))?;
+        show("new", "would have been found", all(&found, "new"))?;
+        otherwise(all(&found, "changed"))?;
+        say!("\nnothing was logged and nothing changed")?;
     }
     Ok(ExitCode::from(u8::from(
         changes.iter().any(|many| *many > 0),
@@ -76,23 +81,46 @@ fn in_force(found: &Value) -> String {
     packs.join(", then ")
 }
 
-fn show(sort: &str, what: &str, findings: &[Value]) {
-    println!("\n{sort}: {} {what}", findings.len());
-    for finding in findings.iter().take(SHOWN) {
-        println!("  {}", line(finding));
-    }
-    rest(findings.len());
+/// The packs that judged, each with its digest and how many of its policies count.
+fn judged(found: &Value, known: &Value) -> Vec<String> {
+    let judged = in_force(found);
+    let is_one = |pack: &&Value| {
+        let label = format!("{}@{}", text(pack, "pack"), text(pack, "version"));
+        let mut judged = judged.split(", then ");
+        text(pack, "stands") != "waiting" && judged.any(|it| it == label)
+    };
+    let known = known.as_array().into_iter().flatten().filter(is_one);
+    let line = |pack: &Value| {
+        let number = |key: &str| pack.get(key).and_then(Value::as_u64).unwrap_or_default();
+        format!(
+            "{}@{}: digest {}, {} enforced, {} in shadow",
+            text(pack, "pack"),
+            text(pack, "version"),
+            text(pack, "digest"),
+            number("enforced"),
+            number("in_shadow"),
+        )
+    };
+    known.map(line).collect()
 }
 
-fn otherwise(changes: &[Value]) {
-    println!(
+fn show(sort: &str, what: &str, findings: &[Value]) -> Result<(), Failure> {
+    say!("\n{sort}: {} {what}", findings.len())?;
+    for finding in findings.iter().take(SHOWN) {
+        say!("  {}", line(finding))?;
+    }
+    rest(findings.len())
+}
+
+fn otherwise(changes: &[Value]) -> Result<(), Failure> {
+    say!(
         "\nchanged: {} would have been found otherwise",
         changes.len()
-    );
+    )?;
     for change in changes.iter().take(SHOWN) {
         let of = |side: &str| change.get(side).unwrap_or(&Value::Null);
         let (was, would_be) = (of("was"), of("would_be"));
-        println!("  {}", line(was));
+        say!("  {}", line(was))?;
         let mut told = Vec::new();
         for (what, side) in [("was", was), ("would be", would_be)] {
             let time = |key: &str| side.get(key).and_then(Value::as_u64).map(wording::time);
@@ -104,14 +132,15 @@ fn otherwise(changes: &[Value]) {
                 time("last_unix_ms").unwrap_or_default(),
             ));
         }
-        println!("    {}", told.join("; "));
+        say!("    {}", told.join("; "))?;
     }
-    rest(changes.len());
+    rest(changes.len())
 }
 
-fn rest(many: usize) {
-    if many > SHOWN {
-        println!("  and {} more; --json has all", many - SHOWN);
+fn rest(many: usize) -> Result<(), Failure> {
+    match many.checked_sub(SHOWN) {
+        None | Some(0) => Ok(()),
+        Some(more) => say!("  and {more} more; --json has all"),
     }
 }
 
@@ -148,7 +177,7 @@ fn progress(begun: Instant, done: u64, total: u64, last: bool) {
     #[allow(clippy::cast_precision_loss, reason = "shown to a second")]
     let left = passed * (total.saturating_sub(done)) as f64 / (done.max(1)) as f64;
     let end = if last { "\n" } else { "" };
-    eprint!("\r{done} of {total} entries, {left:.0} s left   {end}");
-    // What cannot be shown is not needed.
-    let _ = std::io::stderr().flush();
+    super::say::beside(format_args!(
+        "\r{done} of {total} entries, {left:.0} s left   {end}"
+    ));
 }

@@ -205,3 +205,65 @@ fn an_edge_from_a_party_to_itself_is_refused_and_one_to_another_is_not() {
 fn body_faults(it: Body) -> Vec<String> {
     body(&it).iter().map(Fault::to_string).collect()
 }
+
+#[test]
+fn what_restricts_or_clears_says_why_and_what_permits_need_not() {
+    use v1::{TenantState, Verdict};
+    let decision = |verdict: Verdict, reason: &str| {
+        body(&Body::from(v1::Decision {
+            verdict: verdict.into(),
+            reason: reason.into(),
+            ..Default::default()
+        }))
+    };
+    let blank = "reason: it is blank; say why: it is logged for the auditor";
+    for verdict in [
+        Verdict::Reject,
+        Verdict::Clear,
+        Verdict::Confirm,
+        Verdict::Acknowledge,
+        Verdict::Resolve,
+        Verdict::Withdraw,
+    ] {
+        for reason in ["", " ", "\u{3000}\u{a0}"] {
+            let said = decision(verdict, reason);
+            assert_eq!(said[0].to_string(), blank, "{verdict:?}");
+        }
+        assert!(decision(verdict, "x").is_empty());
+    }
+    assert!(decision(Verdict::Approve, "").is_empty());
+    let state = |state: TenantState| {
+        let change = v1::TenantStateChange {
+            tenant: "t".into(),
+            state: state.into(),
+            reason: " ".into(),
+        };
+        body(&Body::from(v1::TenantEvent {
+            body: Some(tenant_event::Body::State(change)),
+            ..Default::default()
+        }))
+    };
+    for closing in [TenantState::Suspended, TenantState::Closed] {
+        assert_eq!(state(closing)[0].to_string(), blank);
+    }
+    assert!(state(TenantState::Applied).is_empty());
+    let revoked = body(&Body::from(v1::Revocation::default()));
+    assert_eq!(revoked[0].to_string(), blank);
+}
+
+#[test]
+fn an_objection_to_figures_of_no_class_is_refused_with_the_class_that_is_meant() {
+    let of = |class: &str| {
+        let objection = v1::Objection {
+            device_class: class.into(),
+            ..Default::default()
+        };
+        body(&Body::from(objection))
+    };
+    assert!(of("").is_empty() && of("3A090.a").is_empty());
+    let said = of("3a090a")[0].to_string();
+    assert!(
+        said.starts_with("class: `3a090a`") && said.ends_with("write `3A090.a`?"),
+        "{said}"
+    );
+}

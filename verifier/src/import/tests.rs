@@ -364,3 +364,31 @@ fn an_entry_that_no_statement_has_room_for_is_told_before_anything_is_signed() {
         "{told:?}"
     );
 }
+
+#[test]
+fn an_export_of_what_was_taken_before_today_s_checks_says_what_an_import_refuses() {
+    let party = |id: &str, seat: &str| v1::Party {
+        id: id.into(),
+        kind: v1::PartyKind::Organisation.into(),
+        names: vec![v1::PartyName {
+            text: "Firm".into(),
+            ..Default::default()
+        }],
+        incorporation: "DE".into(),
+        headquarters: seat.into(),
+        ..Default::default()
+    };
+    let mut stands = Standing {
+        now_ms: 1,
+        ..Standing::default()
+    };
+    stands.parties.insert("a".into(), party("a", "DE"));
+    assert_eq!(refused(&write(&stands).unwrap(), 1), [] as [&str; 0]);
+    stands.parties.insert("b".into(), party("b", "ZZ"));
+    let said = refused(&write(&stands).unwrap(), 1);
+    assert!(
+        said.len() == 1 && said[0].starts_with("line 2, "),
+        "{said:?}"
+    );
+    assert!(said[0].contains("headquarters: `ZZ`"), "{said:?}");
+}

@@ -11,7 +11,10 @@ use affiant_proto::{
     Ed25519Signer,
     tlog::{Cosigner, KeyName, MAX_POLICY_BYTES, Note, NoteKey, PolicyFile},
 };
-use affiant_report::{Conclusion, plain_file::read_bounded};
+use affiant_report::{
+    Conclusion,
+    plain_file::{self, read_bounded},
+};
 
 use super::{Answer, Asked, FileMemory, NotAsked, Witness, beside, make, once, read, server};
 use crate::cli::{Failure, io_error, say, unread, usage};
@@ -213,9 +216,7 @@ fn answer(
     let cosigned = with(note, line).map_err(usage)?;
     // Renamed into place, so that nobody takes half a note.
     let new = beside(out, "new");
-    fs::write(&new, cosigned.to_string())
-        .and_then(|()| fs::rename(&new, out))
-        .map_err(|error| io_error(format!("{}: {error}", out.display())))?;
+    plain_file::put(out, &new, cosigned.to_string().as_bytes()).map_err(unread)?;
     let size = witness.known(cosigned.text().lines().next().unwrap_or_default());
     say(&format!(
         "cosigned size {}; give {} back to the log's operator\n",

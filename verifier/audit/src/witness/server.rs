@@ -11,6 +11,7 @@ use std::{
 };
 
 use affiant_proto::tlog::{MAX_REQUEST_BYTES, Origin, print_conflict};
+use affiant_report::plain_file;
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::{
     Method, Request, Response, StatusCode,
@@ -85,8 +86,8 @@ pub async fn run<M: Memory + 'static>(
     if let Some(file) = port_file {
         // Renamed into place, so that nobody reads half a number.
         let new = file.with_extension("new");
-        std::fs::write(&new, format!("{port}\n"))?;
-        std::fs::rename(&new, file)?;
+        let put = plain_file::put(file, &new, format!("{port}\n").as_bytes());
+        put.map_err(io::Error::other)?;
     }
     let stop = async move {
         tokio::select! {

@@ -348,3 +348,38 @@ fn a_witness_that_lost_its_state_or_its_key_does_not_start() {
     assert_eq!(start.status.code(), Some(74));
     assert!(String::from_utf8(start.stderr).unwrap().contains("missing"));
 }
+
+#[test]
+fn a_port_file_that_is_no_plain_file_is_refused_and_not_waited_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    init(folder.path());
+    let pipe = path("pipe");
+    assert!(
+        Command::new("mkfifo")
+            .arg(&pipe)
+            .status()
+            .unwrap()
+            .success()
+    );
+    for place in [&pipe, Path::new("/dev/full")] {
+        let output = audit(&[
+            "--listen",
+            "127.0.0.1:0",
+            "--key",
+            path("key").to_str().unwrap(),
+            "--state",
+            path("state").to_str().unwrap(),
+            "--port-file",
+            place.to_str().unwrap(),
+            "--log",
+            &signer().key().to_string(),
+        ])
+        .output()
+        .unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(74), "{said}");
+        assert!(said.contains("not a plain file"), "{said}");
+    }
+    assert!(!path("pipe.new").exists());
+}

@@ -15,6 +15,7 @@ use super::{
     scan,
 };
 use crate::{
+    countries,
     devices::{Class, NamedClass},
     parameters::Country,
 };
@@ -106,6 +107,26 @@ impl PackParameters {
     /// Whole numbers by name: caps, depths, days.
     pub fn limits(&self) -> &BTreeMap<String, u32> {
         &self.limits
+    }
+
+    /// Codes in country groups that ISO 3166-1 does not assign: a pack that is in force already stays, and one
+    /// that is to be is held against this before.
+    pub fn unassigned(&self) -> Vec<Fault> {
+        let codes = self.groups.iter().flat_map(|(group, codes)| {
+            let codes = codes.iter().map(Country::to_string);
+            codes.map(move |code| (group, code))
+        });
+        let wrong = codes.filter(|(_, code)| !countries::is_assigned(code));
+        let faults = wrong.map(|(group, code)| {
+            let said =
+                format!("parameters.groups.{group} has {code}, no assigned code of ISO 3166-1");
+            let remedy = match countries::meant(&code) {
+                Some(meant) => format!("write {meant}?"),
+                None => "write the code that is meant, or take it out".to_owned(),
+            };
+            Fault::new(MANIFEST, None, said, remedy)
+        });
+        faults.take(MAX_FAULTS).collect()
     }
 
     /// Days that officers have to decide an exact or strong hit; `None` where the pack gives no deadline.

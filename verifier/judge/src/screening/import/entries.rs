@@ -49,11 +49,7 @@ impl Entries {
     pub(super) fn take(&mut self, row: Fields<'_>) -> Result<(), ImportError> {
         let mut names = known_as::names_in(row.name);
         if names.is_empty() {
-            return Err(ImportError::new(
-                self.kind,
-                Place::column(row.line, "name"),
-                Fault::NoName,
-            ));
+            return Err(nameless(self.kind, row.line, row.name));
         }
         self.rows += 1;
         for alias in &row.aliases {
@@ -108,6 +104,20 @@ impl Entries {
             entries: self.entries,
         })
     }
+}
+
+/// What is wrong with a row of whose name nothing can be compared.
+pub(super) fn nameless(kind: Kind, line: u64, name: &str) -> ImportError {
+    let fault = match name.chars().any(char::is_alphanumeric) {
+        true => Fault::ShortName { name: shown(name) },
+        false => Fault::NoName,
+    };
+    ImportError::new(kind, Place::column(line, "name"), fault)
+}
+
+/// As much of a value as an error shows.
+pub(super) fn shown(value: &str) -> String {
+    value.trim().chars().take(40).collect()
 }
 
 fn merge(into: &mut Vec<String>, values: Vec<String>) {

@@ -1,6 +1,7 @@
 //! Importers: bytes of a file to a [`List`], whole or not at all.
 
 mod consolidated;
+pub mod desk;
 mod entries;
 mod json;
 mod operator;
@@ -213,6 +214,35 @@ pub enum Fault {
     /// A row that names nobody.
     #[error("the name is empty or has no letter or digit")]
     NoName,
+    /// A name that would be like too many.
+    #[error("the name {name:?} is too short to be compared")]
+    ShortName {
+        /// The name.
+        name: String,
+    },
+    /// A country of an operator's list that is none.
+    #[error("{value:?} is no assigned code of ISO 3166-1 such as DE{}", meant_by(.meant))]
+    NoCountry {
+        /// What stands there.
+        value: String,
+        /// The code that is meant, where that can be told.
+        meant: Option<&'static str>,
+    },
+    /// A character that no name has.
+    #[error("U+{code:04X} stands in it, which no name has")]
+    Strange {
+        /// The character.
+        code: u32,
+    },
+    /// A line of an alias file that joins nothing.
+    #[error("one name alone is joined with nothing")]
+    Alone,
+    /// A header of a list at the beginning of an alias file.
+    #[error("it begins with the header of a list, and an alias file has none")]
+    ListHeader,
+    /// An alias file without aliases.
+    #[error("it joins no names")]
+    NoAliases,
     /// A label that is neither true nor false.
     #[error("`{value}` is neither true nor false")]
     NoLabel {
@@ -228,6 +258,10 @@ pub enum Fault {
     /// Neither JSON nor a header that is known.
     #[error("neither JSON nor a CSV header with a column for names")]
     Unknown,
+}
+
+fn meant_by(meant: &Option<&str>) -> String {
+    meant.map_or_else(String::new, |code| format!(", and {code} is"))
 }
 
 impl Fault {
@@ -251,6 +285,14 @@ impl Fault {
             }
             Self::Empty => "check the download: an empty list would clear everybody",
             Self::NoName => "give the row a name or leave it out",
+            Self::ShortName { .. } => "write it out, with two letters or digits at least",
+            Self::NoCountry { .. } => "write the code, or leave it empty where it is not known",
+            Self::Strange { .. } => "take it out, or check that it is the file that was meant",
+            Self::Alone => {
+                "write two names or more of one organisation in a line, or leave the line out"
+            }
+            Self::ListHeader => "import it as a list: format operator, consolidated or json",
+            Self::NoAliases => "check that it is the file that was meant",
             Self::NoLabel { .. } => "label each pair true or false",
             Self::Json { .. } => "give an object with list_id and entities, each with a name",
         }

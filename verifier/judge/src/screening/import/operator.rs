@@ -25,6 +25,16 @@ pub(super) fn knows(header: &[String]) -> bool {
 }
 
 pub(super) fn read(id: &str, bytes: &[u8]) -> Result<crate::screening::List, ImportError> {
+    let mut entries = Entries::new(KIND);
+    each(bytes, |row| entries.take(row?))?;
+    entries.finish(id)
+}
+
+/// Hands on each row, or what is wrong with it; ends at a fault behind which nothing can be read.
+pub(super) fn each(
+    bytes: &[u8],
+    mut take: impl FnMut(Result<Fields<'_>, ImportError>) -> Result<(), ImportError>,
+) -> Result<(), ImportError> {
     let mut sheet = Sheet::new(KIND, bytes)?;
     let columns = Columns::read(&mut sheet)?;
     if let Some(name) = columns
@@ -38,14 +48,16 @@ pub(super) fn read(id: &str, bytes: &[u8]) -> Result<crate::screening::List, Imp
     let name = columns.need(KIND, &["name"])?;
     let [_, aliases, country, address, identifiers, program] =
         COLUMNS.map(|it| columns.find(&[it]));
-    let mut entries = Entries::new(KIND);
     while let Some(row) = sheet.row()? {
-        columns.check(KIND, &row)?;
+        if let Err(bad) = columns.check(KIND, &row) {
+            take(Err(bad))?;
+            continue;
+        }
         let field = |at: Option<usize>| {
             at.and_then(|at| row.fields.get(at))
                 .map_or("", |it| it.trim())
         };
-        entries.take(Fields {
+        take(Ok(Fields {
             line: row.line,
             name: field(Some(name)),
             aliases: parted(field(aliases)),
@@ -54,7 +66,7 @@ pub(super) fn read(id: &str, bytes: &[u8]) -> Result<crate::screening::List, Imp
             identifiers: parted(field(identifiers)),
             programs: parted(field(program)),
             ..Fields::default()
-        })?;
+        }))?;
     }
-    entries.finish(id)
+    Ok(())
 }
