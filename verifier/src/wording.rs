@@ -1,10 +1,7 @@
 //! Times and durations as people write them, and texts so that nothing in them misleads who reads them.
 
-use affiant_proto::{Digest, v1};
 use affiant_report::hidden::is_hidden;
 use time::{Date, Month, OffsetDateTime, PrimitiveDateTime, Time};
-
-use crate::told;
 
 /// Reads `2026-11-01`, `2026-11-01T08:00:00Z` or milliseconds since 1970-01-01 UTC.
 pub fn parse_time_ms(text: &str) -> Result<u64, String> {

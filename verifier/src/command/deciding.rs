@@ -81,8 +81,11 @@ pub(super) async fn decide(
             to_come => format!("; {to_come}"),
         };
         let due = match approves && !state.starts_with("approved") {
-            true => "; it is approved once a second officer says the same",
-            false => "",
+            true => format!(
+                "; it is approved once another person says the same, whatever keys {} has",
+                name.name
+            ),
+            false => String::new(),
         };
         say!("tenant {tenant} is {state}{to_come}{due}")?;
     }
