@@ -13,7 +13,7 @@ use super::{Context, Failure, given, officer, screening, text};
 use crate::{
     client::Client,
     import::{self, Standing},
-    keyfile::{OfficerKey, create_public},
+    keyfile::{OfficerKey, create_private},
     review::{self, Hit, Reviewed},
     rpc::admin::{self as rpc, list_request::What},
     wording,
@@ -101,7 +101,7 @@ pub(super) async fn export(context: &Context, out: Option<&Path>) -> Result<Exit
     let text = import::write(&stands).map_err(Failure::io)?;
     match out {
         Some(out) => {
-            create_public(out, text.as_bytes())?;
+            create_private(out, text.as_bytes())?;
             println!("wrote {} lines to {}", text.lines().count(), out.display());
         }
         None => print!("{text}"),
@@ -134,7 +134,7 @@ pub(super) async fn review(
         )));
     }
     let text = review::list(state, &dossiers, &hits(&mut client).await?);
-    create_public(out, text.as_bytes())?;
+    create_private(out, text.as_bytes())?;
     println!("{} tenants in {}", dossiers.len(), out.display());
     println!("sha256  {}", digest(text.as_bytes()));
     Ok(ExitCode::SUCCESS)
