@@ -7,7 +7,10 @@ use affiant_proto::v1;
 use affiant_report::digits::FirstDigits;
 
 use super::{Context, Failure, indices, officer, text};
-use crate::rpc::admin::{self as rpc, list_request::What};
+use crate::{
+    rpc::admin::{self as rpc, list_request::What},
+    wording::plain,
+};
 
 /// Asks the running judge; exits 1 where something stands against it, 3 where nothing does but not all is
 /// known.
@@ -37,10 +40,10 @@ pub(super) async fn check(
         };
         println!("{verdict}: tenant {tenant} on {class}, as known at {at}");
         for it in &answer.against {
-            println!("  {:<26} {}", it.rule.as_str(), it.detail);
+            println!("  {:<26} {}", it.rule.as_str(), plain(&it.detail));
         }
         for unknown in &answer.unknown {
-            println!("  {:<26} {unknown}", "not known");
+            println!("  {:<26} {}", "not known", plain(unknown));
         }
     }
     Ok(ExitCode::from(
@@ -77,9 +80,9 @@ pub(super) async fn handle(
     let id = text(finding, "id");
     println!(
         "{} {}\n  {}",
-        text(finding, "rule"),
-        id,
-        text(finding, "title")
+        plain(text(finding, "rule")),
+        plain(id),
+        plain(text(finding, "title"))
     );
     println!(
         "you sign that {}",
