@@ -22,7 +22,9 @@ local function plain(text)
 end
 
 local function wants_gpus(job)
-   for _, asked in ipairs({ job.gres, job.tres_per_job, job.tres_per_node, job.tres_per_task, job.tres_per_socket }) do
+   -- By name: a list would end at the first that is not asked for.
+   for _, name in ipairs({ "gres", "tres_per_job", "tres_per_node", "tres_per_task", "tres_per_socket" }) do
+      local asked = job[name]
       if type(asked) == "string" and asked:find("gpu", 1, true) then
          return true
       end
@@ -49,13 +51,10 @@ local function check(tenant, class)
    return nil
 end
 
-function slurm_job_submit(job, partitions, uid)
-   if not wants_gpus(job) then
-      return slurm.SUCCESS
-   end
-   local account = job.account or job.default_account
+-- Whether a job of this account may be on this partition. What cannot be told is let in, and logged.
+local function may(account, partition)
    local tenant = plain(account) and TENANTS[account] or nil
-   local class = plain(job.partition) and CLASSES[job.partition] or "unknown"
+   local class = plain(partition) and CLASSES[partition] or "unknown"
    if tenant == nil then
       slurm.log_info("affiant: account %s has no tenant here; the job is queued, its use will be a finding", tostring(account))
       return slurm.SUCCESS
@@ -72,7 +71,33 @@ function slurm_job_submit(job, partitions, uid)
    return slurm.SUCCESS
 end
 
+-- Whether one of these partitions, as in "h100,l4", has devices that CLASSES names.
+local function has_devices(partition)
+   for name in (partition or ""):gmatch("[^,]+") do
+      if CLASSES[name] ~= nil then
+         return true
+      end
+   end
+   return false
+end
+
+function slurm_job_submit(job, partitions, uid)
+   if not wants_gpus(job) then
+      return slurm.SUCCESS
+   end
+   return may(job.account or job.default_account, job.partition)
+end
+
+-- A queued job that goes to another partition or account, or asks for other devices, is asked about anew. `job` has
+-- what changes, `record` what stays. Not every Slurm tells here which GPUs the job has asked for already, so on a
+-- partition of CLASSES it is taken to want some.
 function slurm_job_modify(job, record, partitions, uid)
+   local moved = job.partition ~= nil and job.partition ~= record.partition
+   local given = job.account ~= nil and job.account ~= record.account
+   local partition = job.partition or record.partition
+   if wants_gpus(job) or ((moved or given) and has_devices(partition)) then
+      return may(job.account or record.account, partition)
+   end
    return slurm.SUCCESS
 end
 

@@ -11,7 +11,12 @@ use affiant_proto::{
     statement::Place, v1,
 };
 use affiant_tests::Deployment;
-use affiant_verifier::{client::Client, data::DataDir, keyfile, rpc::admin as rpc};
+use affiant_verifier::{
+    client::{Client, Silence},
+    data::DataDir,
+    keyfile,
+    rpc::admin as rpc,
+};
 
 const TENANT: &str = "\
 [[party]]\nid = \"acme\"\nnames = [\"Acme Ltd.\"]\nincorporation = \"GB\"\nheadquarters = \"GB\"\n\
@@ -19,7 +24,7 @@ const TENANT: &str = "\
 
 async fn client(deployment: &Deployment) -> Client {
     let socket = DataDir::at(&deployment.data()).socket();
-    Client::connect(&socket).await.unwrap()
+    Client::connect(&socket, &Silence::default()).await.unwrap()
 }
 
 fn signer(deployment: &Deployment, name: &str) -> Ed25519Signer {

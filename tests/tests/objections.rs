@@ -137,6 +137,12 @@ async fn what_a_tenant_signs_against_a_finding_stands_beside_it_wherever_it_is_s
     // What is not the tenant's own word is not taken.
     let forged = made(&deployment, "mallory", "acme", &genesis, &against);
     refused(&deployment, &forged, "none of its objection keys");
+    // Nothing is looked up for what nobody signed.
+    let mut spoilt = fs::read(&forged).unwrap();
+    *spoilt.last_mut().unwrap() ^= 1;
+    let unsigned = deployment.path("unsigned");
+    fs::write(&unsigned, &spoilt).unwrap();
+    refused(&deployment, text(&unsigned), "signature");
     fs::remove_file(&forged).unwrap();
     let unknown = made(&deployment, "mallory", "mallory", &genesis, &against[2..]);
     refused(&deployment, &unknown, "no event stated");

@@ -16,6 +16,11 @@ fn text(path: &std::path::Path) -> &str {
     path.to_str().unwrap()
 }
 
+fn mode(path: &std::path::Path) -> u32 {
+    use std::os::unix::fs::PermissionsExt as _;
+    fs::metadata(path).unwrap().permissions().mode() & 0o777
+}
+
 /// Runs a command that must fail with this code, and gives what it says.
 fn fail(deployment: &Deployment, code: i32, arguments: &[&str]) -> String {
     let output = deployment.run(arguments);
@@ -77,6 +82,7 @@ fn states(deployment: &Deployment) -> Vec<(String, usize)> {
 fn review(deployment: &Deployment, name: &str) -> (std::path::PathBuf, String) {
     let list = deployment.path(name);
     let said = deployment.succeed(&["tenant", "review", "--out", text(&list)]);
+    assert_eq!(mode(&list), 0o600);
     let digest = said.lines().find_map(|line| line.strip_prefix("sha256  "));
     let digest = digest.unwrap().to_owned();
     let bytes = fs::read(&list).unwrap();
@@ -133,6 +139,7 @@ fn what_is_exported_is_imported_elsewhere_as_the_same_dossiers_and_here_as_nothi
     here.succeed(&["tenant", "export", "--out", text(&out)]);
     let lines = fs::read_to_string(&out).unwrap();
     assert_eq!(lines.lines().count(), 100);
+    assert_eq!(mode(&out), 0o600, "it names every tenant");
 
     let before = log_size(&here);
     let said = import(&here, "again.jsonl", &lines);

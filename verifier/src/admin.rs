@@ -1,6 +1,14 @@
 //! Answers the other commands, over a Unix socket that only the server's own user can open.
 
-use std::{os::unix::fs::PermissionsExt as _, path::Path, sync::Arc};
+use std::{
+    future::poll_fn,
+    io,
+    os::unix::fs::PermissionsExt as _,
+    path::Path,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use affiant_judge::{Class, asking::Question};
 use affiant_proto::{authority::certifier_id, v1};
@@ -68,11 +76,33 @@ pub fn bind(path: &Path) -> std::io::Result<UnixListener> {
 }
 
 /// Accepts connections of the server's own user, and of root.
-pub fn accept(listener: UnixListener) -> mpsc::Receiver<std::io::Result<UnixStream>> {
+pub fn accept(listener: UnixListener) -> mpsc::Receiver<io::Result<UnixStream>> {
+    accept_by(move |cx| {
+        let accepted = listener.poll_accept(cx);
+        accepted.map(|accepted| accepted.map(|(socket, _)| socket))
+    })
+}
+
+fn accept_by(
+    mut accept: impl FnMut(&mut Context<'_>) -> Poll<io::Result<UnixStream>> + Send + 'static,
+) -> mpsc::Receiver<io::Result<UnixStream>> {
     let (ready, served) = mpsc::channel(16);
     let own = std::fs::metadata("/proc/self").map(|m| std::os::unix::fs::MetadataExt::uid(&m));
     tokio::spawn(async move {
-        while let Ok((socket, _)) = listener.accept().await {
+        loop {
+            let accepted = tokio::select! {
+                () = ready.closed() => return,
+                accepted = poll_fn(&mut accept) => accepted,
+            };
+            let socket = match accepted {
+                Ok(socket) => socket,
+                Err(error) => {
+                    // Out of file descriptors, most likely: give others time to close.
+                    tracing::warn!(%error, "could not accept a connection to the admin socket");
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                    continue;
+                }
+            };
             let uid = socket.peer_cred().map(|peer| peer.uid());
             let allowed = matches!((&uid, &own), (Ok(uid), Ok(own)) if uid == own || *uid == 0);
             if !allowed {
@@ -426,5 +456,21 @@ fn fit(faults: &form::Faults) -> Result<(), Status> {
     match faults.first() {
         None => Ok(()),
         Some(fault) => Err(Status::invalid_argument(fault.to_string())),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn commands_are_answered_again_once_files_can_be_opened_again() {
+        let (ours, _theirs) = UnixStream::pair().unwrap();
+        // EMFILE: the process has as many files open as it may have.
+        let mut comes = vec![Ok(ours), Err(io::Error::from_raw_os_error(24))];
+        let mut served = accept_by(move |_| comes.pop().map_or(Poll::Pending, Poll::Ready));
+        let socket = tokio::time::timeout(Duration::from_secs(20), served.recv()).await;
+        assert!(socket.unwrap().unwrap().is_ok());
     }
 }

@@ -39,9 +39,9 @@ use crate::{
 /// Most bytes of a file beside the log: the token file of 1,000,000 tokens of 250 bytes.
 const MAX_FILE_BYTES: u64 = 256 * 1024 * 1024;
 
-/// Most bytes of a manifest: a note of 64 KiB, and 16,000 files of 250 bytes, as JSON: a version of
-/// four lists a day for ten years.
-const MAX_MANIFEST_BYTES: u64 = 4 * 1024 * 1024;
+/// Most bytes of a manifest: a note of 64 KiB, and as JSON 200 bytes for each of [`crate::ledger::MAX_EXHIBITS`] files that
+/// statements name and of some 20 others, 12.9 MB.
+const MAX_MANIFEST_BYTES: u64 = 16 * 1024 * 1024;
 
 /// How the manifest names the directory of exhibits, which lies within the log's.
 pub(crate) const EXHIBITS: &str = "exhibits";
@@ -108,8 +108,24 @@ pub enum BackupError {
     #[error("{0} was changed since it was written; restore it from another copy")]
     Changed(PathBuf),
     /// A file that is larger than it can be.
-    #[error("{0} has more than {MAX_FILE_BYTES} bytes, which it never should")]
-    TooLarge(PathBuf),
+    #[error("{path} has more than {limit} bytes, which it never should")]
+    TooLarge {
+        /// Which.
+        path: PathBuf,
+        /// The most that it may have.
+        limit: u64,
+    },
+    /// A manifest that could not be read back. The one before stays.
+    #[error(
+        "{path} would have {length} bytes, and one of more than {MAX_MANIFEST_BYTES} is not restored; take \
+         out of log/exhibits what no statement names"
+    )]
+    LongManifest {
+        /// The manifest.
+        path: PathBuf,
+        /// Bytes that it would have.
+        length: u64,
+    },
 }
 
 impl BackupError {
@@ -158,6 +174,19 @@ impl Manifest {
         let read: Option<Self> = serde_json::from_slice(&bytes).ok();
         let read = read.filter(|manifest| manifest.version == 1 && manifest.parts().is_some());
         read.map(Some).ok_or(BackupError::Manifest(path))
+    }
+
+    /// Spells it for `path`, as far as it can be read back.
+    fn spell(&self, path: &Path) -> Result<Vec<u8>, BackupError> {
+        let text = serde_json::to_vec_pretty(self)
+            .map_err(io::Error::from)
+            .map_err(BackupError::io(path))?;
+        let length = text.len() as u64;
+        if length > MAX_MANIFEST_BYTES {
+            let path = path.to_owned();
+            return Err(BackupError::LongManifest { path, length });
+        }
+        Ok(text)
     }
 
     /// The checkpoint and the newest segment, which ends at its size.
@@ -319,9 +348,7 @@ fn once(
         files: kept,
     };
     let path = to.join(Manifest::NAME);
-    let text = serde_json::to_vec_pretty(&manifest)
-        .map_err(io::Error::from)
-        .map_err(BackupError::io(&path))?;
+    let text = manifest.spell(&path)?;
     LocalDisk
         .replace(&path, &text, Access::Private)
         .map_err(BackupError::io(&path))?;
@@ -484,7 +511,7 @@ fn forget(to: &Path, manifest: &Manifest, segments: &[SegmentName]) -> Result<()
 
 fn read_bounded(path: &Path, limit: u64) -> Result<Vec<u8>, BackupError> {
     plain_file::read_bounded(path, limit).map_err(|error| match error {
-        NotRead::Long { path, .. } => BackupError::TooLarge(path),
+        NotRead::Long { path, .. } => BackupError::TooLarge { path, limit },
         other => BackupError::io(path)(other.into_io()),
     })
 }
@@ -548,5 +575,28 @@ mod tests {
         fs::remove_file(data.ca_certificate()).unwrap();
         let missing = together(&data, false, || Ok(0)).err().unwrap().to_string();
         assert!(missing.contains("ca.pem"), "{missing}");
+    }
+
+    #[test]
+    fn a_manifest_that_could_not_be_read_back_is_not_written_and_that_of_every_exhibit_is() {
+        let of = |count: usize| Manifest {
+            version: 1,
+            origin: "log.example.org/affiant/1".into(),
+            size: u64::MAX,
+            checkpoint: "x".repeat(64 * 1024),
+            segment: "x".repeat(130),
+            files: (0..count)
+                .map(|n| {
+                    let sha256 = digest(&n.to_be_bytes()).to_string();
+                    let name = format!("{EXHIBITS}/{sha256}");
+                    Kept { name, sha256 }
+                })
+                .collect(),
+        };
+        let path = Path::new("backup/manifest.json");
+        let text = of(crate::ledger::MAX_EXHIBITS + 20).spell(path).unwrap();
+        assert!(text.len() as u64 <= MAX_MANIFEST_BYTES);
+        let refused = of(90_000).spell(path).unwrap_err().to_string();
+        assert!(refused.contains("more than 16777216"), "{refused}");
     }
 }

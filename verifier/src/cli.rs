@@ -37,8 +37,8 @@ pub struct Cli {
     pub command: Command,
 }
 
-/// The commands. All but `init`, `serve`, `officer new`, `policy`, `lists pairs`, `lists screen`, `backup`,
-/// `restore`, `succession` and `check-config` are clients of the running server.
+/// The commands. All but `init`, `serve`, `token --reader`, `officer new`, `policy new`, `policy check`, `lists pairs`,
+/// `lists screen`, `tenant object --out`, `backup`, `restore`, `export`, `succession` and `check-config` are clients of the running server.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Make a data directory: authority, log, genesis with its first two officers
@@ -183,7 +183,7 @@ pub struct Serve {
     #[arg(long)]
     pub accept_recorded: bool,
     /// Write the address that agents can reach into this file, once it is bound; then, a line each,
-    /// `http` and `api` with theirs
+    /// `http`, `api` and `api-tls` with theirs
     #[arg(long, value_name = "FILE")]
     pub address_file: Option<PathBuf>,
     /// A checkpoint of this log that somebody else holds: refuse to serve where it is ahead

@@ -10,6 +10,7 @@ use affiant_proto::{
     Body,
     v1::{self, tenant_event},
 };
+use affiant_report::hidden::is_hidden;
 
 /// Most bytes of a reason: a paragraph. What is longer belongs into a file of one's own.
 const MAX_REASON: usize = 1_000;
@@ -308,13 +309,9 @@ pub(crate) fn named(field: impl Into<String>, text: &str, faults: &mut Faults) {
     }
 }
 
-/// A text without what moves a cursor, ends a line or turns the order of letters around.
+/// A text without what moves a cursor, ends a line, turns the order of letters around or is not seen.
 pub(crate) fn plain(field: impl Into<String>, text: &str, faults: &mut Faults) {
-    let hides = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{200b}' | '\u{feff}')
-    };
-    if let Some((place, c)) = (1..).zip(text.chars()).find(|(_, c)| hides(*c)) {
+    if let Some((place, c)) = (1..).zip(text.chars()).find(|(_, c)| is_hidden(*c)) {
         let code = u32::from(c);
         let said = format!("character {place} is U+{code:04X}, which nobody sees; take it out");
         wrong(field, said, faults);

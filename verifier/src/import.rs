@@ -98,7 +98,8 @@ pub(crate) struct Entries {
     pub(crate) unstated: BTreeMap<Unstated, usize>,
 }
 
-/// Faults by line, so that they are told in its order; those beyond [`MAX_FAULTS`] are counted.
+/// Faults by line, so that they are told in its order: all are kept, and those beyond [`MAX_FAULTS`] told as a
+/// number.
 #[derive(Debug, Default)]
 pub(crate) struct Faults(BTreeMap<usize, Vec<String>>);
 

@@ -8,10 +8,10 @@ use std::{
     thread,
 };
 
-use affiant_judge::{Judge, docket};
+use affiant_judge::{Judge, docket, exhibits};
 use tokio::sync::mpsc;
 
-use crate::writer::Segment;
+use crate::{ledger::Exhibits, writer::Segment};
 
 /// Segments that wait to be judged, then the writer waits and the agents spool. A segment is what
 /// came in a second, so findings are of at most some ten seconds ago however much is drained; and
@@ -23,14 +23,17 @@ pub const BACKLOG: usize = 8;
 pub struct Live {
     judge: Arc<Mutex<Judge>>,
     heard: Arc<AtomicU64>,
+    exhibits: Exhibits,
 }
 
 impl Live {
-    /// Goes on from what the log said at the start, `size` entries.
-    pub fn new(judge: Judge, size: u64) -> Self {
+    /// Goes on from what the log said at the start, `size` entries; files that statements name are among
+    /// `exhibits`.
+    pub fn new(judge: Judge, size: u64, exhibits: Exhibits) -> Self {
         Self {
             judge: Arc::new(Mutex::new(judge)),
             heard: Arc::new(AtomicU64::new(size)),
+            exhibits,
         }
     }
 
@@ -52,6 +55,16 @@ impl Live {
         let last = segment.last().map(|(index, _)| index + 1);
         let mut judge = self.judge();
         for (index, admitted) in segment {
+            let body = admitted.verified().body();
+            if exhibits::named(body).is_some() {
+                // 64 MiB from a disk: others ask meanwhile.
+                drop(judge);
+                let shown = self.exhibits.shown(index, body);
+                judge = self.judge();
+                if let Some(bytes) = shown {
+                    judge.exhibit(bytes);
+                }
+            }
             docket::hear(&mut judge, index, &admitted);
         }
         drop(judge);

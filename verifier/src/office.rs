@@ -286,6 +286,12 @@ impl Office {
 
     /// Logs a tenant's objection where it counts; gives its index, for the same statement the same.
     async fn object(&self, statement: Statement) -> Result<u64, Status> {
+        let wrong = |why: &dyn std::fmt::Display| {
+            Status::invalid_argument(format!("{why}; nothing was logged"))
+        };
+        // Signed, before anything is looked up for it.
+        let (_, admitted) = open_objection(statement.clone(), digest(&self.genesis_statement))
+            .map_err(|refusal| wrong(&refusal))?;
         let _one = self.objecting.lock().await;
         let named = statement.digest();
         let Body::Objection(body) = statement.body() else {
@@ -313,11 +319,6 @@ impl Office {
                 )));
             }
         }
-        let wrong = |why: &dyn std::fmt::Display| {
-            Status::invalid_argument(format!("{why}; nothing was logged"))
-        };
-        let (_, admitted) = open_objection(statement.clone(), digest(&self.genesis_statement))
-            .map_err(|refusal| wrong(&refusal))?;
         let envelope = Envelope::join(statement, None).map_err(|bad| wrong(&bad))?;
         let logged = self.submit.logged(admitted, &envelope, None).await;
         let index = logged.map_err(not_logged)?;
@@ -332,17 +333,21 @@ impl Office {
         self.object(statement).await
     }
 
-    /// Keeps a file that a statement to come names; gives its digest.
-    pub async fn put(&self, content: Vec<u8>) -> Result<affiant_proto::Digest, Status> {
-        let (exhibits, given) = (self.exhibits.clone(), content.clone());
-        let put = tokio::task::spawn_blocking(move || exhibits.put(&given)).await;
+    /// Keeps a file that a statement to come names, on the disk alone; gives its digest.
+    pub async fn put(
+        &self,
+        content: impl AsRef<[u8]> + Send + 'static,
+    ) -> Result<affiant_proto::Digest, Status> {
+        let exhibits = self.exhibits.clone();
+        let put = tokio::task::spawn_blocking(move || exhibits.put(content.as_ref())).await;
         let put = put.map_err(|_| Status::internal("the file was not kept"))?;
-        let named = put.map_err(|error| match error {
+        put.map_err(|error| match error {
             NotPut::TooLong => Status::invalid_argument(error.to_string()),
+            NotPut::Full { .. } | NotPut::TooMany(_) => {
+                Status::resource_exhausted(error.to_string())
+            }
             NotPut::Io { .. } => Status::internal(error.to_string()),
-        })?;
-        self.live.judge().exhibit(content);
-        Ok(named)
+        })
     }
 
     /// What an approval of a tenant would cover, as it stands now, and what stands beside it.

@@ -137,7 +137,8 @@ impl Opened {
         // Before the keys, which a restored directory may lack too.
         ledger::check_lock(&data.ledger()).map_err(failed("log"))?;
         let tokens = Tokens::open(&data.tokens()).map_err(failed("tokens"))?;
-        let (ledger, replayed) = open_log(&data, sources, config, disk)?;
+        let exhibits = Exhibits::of(&data.ledger());
+        let (ledger, replayed) = open_log(&data, &exhibits, sources, config, disk)?;
         let Replayed {
             authorities,
             hosts,
@@ -175,7 +176,7 @@ impl Opened {
             logged_unix_ms: ledger.clock(),
         });
         let retention = Shared::new(retention);
-        let (hosts, live) = (Arc::new(hosts), Live::new(judge, size));
+        let (hosts, live) = (Arc::new(hosts), Live::new(judge, size, exhibits));
         let (segments, judged) = mpsc::channel(live::BACKLOG);
         let (submissions, queue) = mpsc::channel(writer::QUEUE);
         let generation = authorities.lineage().current();
@@ -290,6 +291,7 @@ where
 
 fn open_log(
     data: &DataDir,
+    exhibits: &Exhibits,
     sources: Sources,
     config: &Config,
     disk: Arc<dyn Disk>,
@@ -310,7 +312,7 @@ fn open_log(
     let reader = ledger.reader();
     let replayed = replay::replay(
         reader.entries(0..reader.size()),
-        &Exhibits::of(&data.ledger()),
+        exhibits,
         sources,
         &config.parameters,
     );

@@ -1,12 +1,12 @@
 //! One exchange with somebody else's server over HTTP or HTTPS, a witness's or a receiver's of
 //! findings: bounded, no redirect followed, and no connection kept.
 
-use std::{convert::Infallible, fmt, future::pending, net::IpAddr};
+use std::{convert::Infallible, fmt, future::pending, net::IpAddr, time::Duration};
 
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::{
     Method, Request, StatusCode, Uri,
-    body::Bytes,
+    body::{Bytes, Incoming},
     client::conn::http1,
     header::{HOST, HeaderMap, HeaderValue},
     rt::{Read, Write},
@@ -18,6 +18,10 @@ use crate::tls::Client;
 
 /// Most bytes of an answer: a hundred cosignature lines of 200 bytes, and room.
 const MAX_ANSWER: usize = 64 * 1024;
+
+/// Most bytes of a refusal that are read, and for how long: enough to say why.
+const MAX_REFUSAL: usize = 4 * 1024;
+const REFUSAL: Duration = Duration::from_secs(2);
 
 /// Most bytes of an answer's head.
 const MAX_HEAD: usize = 16 * 1024;
@@ -102,17 +106,19 @@ impl Place {
         body: String,
     ) -> Result<(StatusCode, Bytes), NoAnswer> {
         let url = format!("{}/{path}", self.url);
-        self.exchange(method, &url, HeaderMap::new(), body.into())
+        self.exchange(method, &url, HeaderMap::new(), body.into(), Wanted::Whole)
             .await
     }
 
-    /// Posts to the place itself, and takes the answer.
+    /// Posts to the place itself, and takes the status: of a success nothing else, of a refusal how it
+    /// begins, as far as that comes.
     pub(crate) async fn post(
         &self,
         headers: HeaderMap,
         body: Vec<u8>,
     ) -> Result<(StatusCode, Bytes), NoAnswer> {
-        self.exchange(Method::POST, &self.url, headers, body.into())
+        let wanted = Wanted::Status;
+        self.exchange(Method::POST, &self.url, headers, body.into(), wanted)
             .await
     }
 
@@ -122,6 +128,7 @@ impl Place {
         url: &str,
         mut headers: HeaderMap,
         body: Bytes,
+        wanted: Wanted,
     ) -> Result<(StatusCode, Bytes), NoAnswer> {
         let uri: Uri = url.parse().map_err(lost)?;
         let host = uri.authority().map_or(&*self.host, |a| a.as_str());
@@ -135,10 +142,10 @@ impl Place {
         let socket = TcpStream::connect((&*self.host, self.port)).await;
         let socket = socket.map_err(lost)?;
         match &self.tls {
-            None => exchange(TokioIo::new(socket), request).await,
+            None => exchange(TokioIo::new(socket), request, wanted).await,
             Some(tls) => {
                 let secured = tls.connect(&self.host, socket).await.map_err(lost)?;
-                exchange(TokioIo::new(secured), request).await
+                exchange(TokioIo::new(secured), request, wanted).await
             }
         }
     }
@@ -150,10 +157,18 @@ impl fmt::Display for Place {
     }
 }
 
+/// What of an answer is waited for.
+#[derive(Clone, Copy)]
+enum Wanted {
+    Whole,
+    Status,
+}
+
 /// The connection lives no longer than this call: a server that is given up on keeps nothing open.
 async fn exchange<S: Read + Write + Unpin>(
     stream: S,
     request: Request<Full<Bytes>>,
+    wanted: Wanted,
 ) -> Result<(StatusCode, Bytes), NoAnswer> {
     let (mut send, connection) = http1::Builder::new()
         .max_buf_size(MAX_HEAD)
@@ -163,15 +178,13 @@ async fn exchange<S: Read + Write + Unpin>(
     let answered = async {
         let answer = send.send_request(request).await.map_err(lost)?;
         let status = answer.status();
-        let body = Limited::new(answer.into_body(), MAX_ANSWER).collect().await;
-        let body = body.map_err(|error| {
-            if error.is::<http_body_util::LengthLimitError>() {
-                NoAnswer::TooMuch
-            } else {
-                lost(error)
-            }
-        })?;
-        Ok((status, body.to_bytes()))
+        let body = match wanted {
+            Wanted::Whole => whole(answer.into_body()).await?,
+            // It was taken: what else is said changes nothing of that.
+            Wanted::Status if status.is_success() => Bytes::new(),
+            Wanted::Status => beginning(answer.into_body()).await,
+        };
+        Ok((status, body))
     };
     let driven = async {
         // How it ends, the one who waits for the answer is told.
@@ -182,6 +195,35 @@ async fn exchange<S: Read + Write + Unpin>(
         answered = answered => answered,
         never = driven => match never {},
     }
+}
+
+async fn whole(body: Incoming) -> Result<Bytes, NoAnswer> {
+    let body = Limited::new(body, MAX_ANSWER).collect().await;
+    let body = body.map_err(|error| {
+        if error.is::<http_body_util::LengthLimitError>() {
+            NoAnswer::TooMuch
+        } else {
+            lost(error)
+        }
+    })?;
+    Ok(body.to_bytes())
+}
+
+/// How a body begins, as far as it comes in a short while.
+async fn beginning(mut body: Incoming) -> Bytes {
+    let mut read = Vec::new();
+    let reading = async {
+        while read.len() < MAX_REFUSAL
+            && let Some(Ok(frame)) = body.frame().await
+        {
+            let part = frame.into_data().unwrap_or_default();
+            let room = MAX_REFUSAL.saturating_sub(read.len());
+            read.extend(part.into_iter().take(room));
+        }
+    };
+    // What came until then is enough.
+    let _ = tokio::time::timeout(REFUSAL, reading).await;
+    read.into()
 }
 
 fn lost(error: impl fmt::Display) -> NoAnswer {
@@ -253,6 +295,31 @@ mod tests {
         assert!(matches!(ask(&header).await, Err(NoAnswer::Unreachable(_))));
         let redirect = plain(b"HTTP/1.1 302 Found\r\nlocation: /y\r\n\r\n".to_vec()).await;
         assert_eq!(ask(&redirect).await.unwrap().0, StatusCode::FOUND);
+    }
+
+    #[tokio::test]
+    async fn what_was_taken_is_taken_whatever_else_is_said_and_a_refusal_is_read_as_far_as_it_comes()
+     {
+        let post = async |answer: Vec<u8>| {
+            let place = plain(answer).await;
+            let posted = place.post(HeaderMap::new(), b"body".to_vec());
+            tokio::time::timeout(LIMIT, posted).await.unwrap().unwrap()
+        };
+        let head = b"HTTP/1.1 200 OK\r\n\r\n".to_vec();
+        let long = [&head[..], &vec![b'x'; MAX_ANSWER + 1]].concat();
+        assert_eq!(post(long).await, (StatusCode::OK, Bytes::new()));
+        let broken = b"HTTP/1.1 202 Accepted\r\ncontent-length: 9\r\n\r\nyes".to_vec();
+        assert_eq!(post(broken).await.0, StatusCode::ACCEPTED);
+        let head = b"HTTP/1.1 400 Bad Request\r\n\r\n".to_vec();
+        let long = [&head[..], &vec![b'n'; MAX_ANSWER + 1]].concat();
+        let (status, why) = post(long).await;
+        assert_eq!((status, why.len()), (StatusCode::BAD_REQUEST, MAX_REFUSAL));
+        let broken = b"HTTP/1.1 413 Too Large\r\ncontent-length: 9\r\n\r\nno".to_vec();
+        let (status, why) = post(broken).await;
+        assert_eq!(
+            (status, &why[..]),
+            (StatusCode::PAYLOAD_TOO_LARGE, &b"no"[..])
+        );
     }
 
     #[tokio::test]

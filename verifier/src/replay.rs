@@ -7,7 +7,6 @@ use affiant_judge::{
     admission::{Admitted, Refusal, Sources},
     docket::Docket,
     docket::Parts,
-    exhibits,
     retention::Retention,
     roll_call::Book,
 };
@@ -92,15 +91,10 @@ pub fn replay(
         let envelope =
             Envelope::parse(entry.envelope()).map_err(|bad| BadLog::Envelope { index, bad })?;
         let refused = |refusal| BadLog::Refused { index, refusal };
-        if let (Some(docket), Some(named)) =
-            (&mut docket, exhibits::named(envelope.statement().body()))
+        if let Some(docket) = &mut docket
+            && let Some(bytes) = shown.shown(index, envelope.statement().body())
         {
-            match shown.get(&named) {
-                Ok(Some(bytes)) => docket.exhibit(bytes),
-                // What rests on it is not judged, and counted as that.
-                Ok(None) => tracing::error!(index, %named, "exhibit is missing: put the file back"),
-                Err(error) => tracing::error!(index, %error, "exhibit cannot be read"),
-            }
+            docket.exhibit(bytes);
         }
         let admitted = match &mut docket {
             None => {

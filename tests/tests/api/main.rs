@@ -4,7 +4,7 @@
 use std::{
     io::{Read as _, Write as _},
     net::TcpStream,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use affiant_proto::{
@@ -67,6 +67,12 @@ fn ask(deployment: &Deployment, request: &str, right: &str, body: &str) -> (u16,
     socket.read_to_string(&mut answer).unwrap();
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
     let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    assert_eq!(
+        status == 401,
+        head.to_ascii_lowercase()
+            .contains("www-authenticate: bearer"),
+        "{head}"
+    );
     assert!(
         head.to_ascii_lowercase().contains("application/json"),
         "{head}"
@@ -405,4 +411,64 @@ fn edges_the_past_and_the_history_of_a_tenant_are_told_over_http_as_at_the_desk(
         let (status, why) = read(path);
         assert_eq!(status, due, "{path}: {why}");
     }
+}
+
+#[test]
+fn who_sends_slowly_holds_up_nobody_with_another_right() {
+    let deployment = deployment();
+    let site = deployment.site("api");
+    let begun = Instant::now();
+    let slow: Vec<TcpStream> = (0..16)
+        .map(|_| {
+            let mut socket = TcpStream::connect(&site).unwrap();
+            let head = format!(
+                "POST /v1/exhibits HTTP/1.1\r\nhost: api\r\ncontent-length: 1000\r\n\
+                 authorization: Bearer {}\r\n\r\n",
+                token("submit")
+            );
+            socket.write_all(head.as_bytes()).unwrap();
+            socket
+        })
+        .collect();
+    let question = json!({ "tenant": "acme", "class": "3A090.a" }).to_string();
+    for (request, right, body) in [
+        ("GET /v1/findings", "read", ""),
+        ("POST /v1/check", "ask", &question),
+        ("POST /v1/admission", "ask", include_str!("pod.json")),
+    ] {
+        let (status, said) = ask(&deployment, request, right, body);
+        assert_eq!(status, 200, "{request}: {said}");
+    }
+    assert!(begun.elapsed() < PATIENCE, "{:?}", begun.elapsed());
+    drop(slow);
+}
+
+#[test]
+fn a_file_that_was_given_before_a_restart_serves_every_statement_that_names_it() {
+    let mut deployment = deployment();
+    let text = "name,country\nSouthern Hydrographic Bureau,RU\n";
+    let (status, put) = ask(&deployment, "POST /v1/exhibits", "submit", text);
+    let named = digest(text.as_bytes());
+    assert_eq!((status, &put["sha256"]), (200, &json!(named.to_string())));
+    deployment.stop();
+    deployment.start();
+    let import = |list: &str| -> Body {
+        v1::ListImport {
+            list: list.into(),
+            version: "1".into(),
+            rows: 1,
+            digest: named.as_bytes().to_vec(),
+            format: "operator".into(),
+            effective_unix_ms: 1,
+            ..Default::default()
+        }
+        .into()
+    };
+    let bodies = vec![import("ours"), import("theirs")];
+    let (status, said) = hand_in(&deployment, "alice", bodies);
+    assert_eq!(status, 200, "{said}");
+    let (_, figures) = ask(&deployment, "GET /v1/figures", "read", "");
+    assert_eq!(figures["not_judged"], json!({}), "{figures}");
+    let (_, lists) = ask(&deployment, "GET /v1/lists", "read", "");
+    assert_eq!(lists.as_array().unwrap().len(), 2, "{lists}");
 }

@@ -2,7 +2,12 @@
 
 use affiant_proto::{Ed25519Signer, Envelope, Statement, authority::Refused, statement::Place, v1};
 use affiant_tests::{Deployment, Host, Outcome};
-use affiant_verifier::{client::Client, data::DataDir, keyfile, rpc::admin as rpc};
+use affiant_verifier::{
+    client::{Client, Silence},
+    data::DataDir,
+    keyfile,
+    rpc::admin as rpc,
+};
 
 use crate::{enrolled, sends};
 
@@ -39,7 +44,7 @@ fn revocation(host: &Host) -> v1::Revocation {
 async fn tried(deployment: &Deployment, statement: &Statement, mallory: &mut Host) -> Vec<String> {
     let bytes = statement.as_bytes().to_vec();
     let socket = DataDir::at(&deployment.data()).socket();
-    let mut client = Client::connect(&socket).await.unwrap();
+    let mut client = Client::connect(&socket, &Silence::default()).await.unwrap();
     let statements = vec![bytes.clone()];
     let submitted = client.calls().submit(rpc::SubmitRequest { statements });
     let submitted = submitted.await.unwrap_err().message().to_owned();

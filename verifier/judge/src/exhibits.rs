@@ -3,7 +3,7 @@
 //! A screening list is public and large, so the log holds its digest and not its text. Whoever judges
 //! the log brings the file; one that is not at hand makes what rests on it *not judged*.
 
-use std::{collections::BTreeMap, fmt, sync::Arc};
+use std::{fmt, sync::Arc};
 
 use affiant_proto::{Body, Digest, digest};
 
@@ -21,25 +21,28 @@ pub fn named(body: &Body) -> Option<Digest> {
     Digest::try_from(named.as_slice()).ok()
 }
 
-/// Exhibits at hand, each under the digest of its bytes.
+/// The exhibit at hand, under the digest of its bytes. Each is handed in right before the statement that names
+/// it, so there is one: what no statement takes out is 64 MiB at the most.
 #[derive(Clone, Default)]
-pub(crate) struct Exhibits(BTreeMap<Digest, Arc<[u8]>>);
+pub(crate) struct Exhibits(Option<(Digest, Arc<[u8]>)>);
 
 impl Exhibits {
-    /// Adds one.
+    /// Adds one, in the place of one that was not taken.
     pub(crate) fn add(&mut self, bytes: Vec<u8>) {
-        self.0.insert(digest(&bytes), bytes.into());
+        self.0 = Some((digest(&bytes), bytes.into()));
     }
 
     /// Takes one out: what was read from it is kept in its place.
     pub(crate) fn take(&mut self, named: &[u8]) -> Option<Arc<[u8]>> {
-        self.0.remove(&Digest::try_from(named).ok()?)
+        let (_, bytes) = self.0.take_if(|(held, _)| held.as_bytes() == named)?;
+        Some(bytes)
     }
 }
 
 impl fmt::Debug for Exhibits {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(self.0.keys()).finish()
+        let named = self.0.iter().map(|(named, _)| named);
+        f.debug_set().entries(named).finish()
     }
 }
 
@@ -63,5 +66,15 @@ mod tests {
         assert!(exhibits.take(&import.digest).is_some());
         let named = named(&Body::ListImport(import.clone()));
         assert_eq!(named, Digest::try_from(import.digest.as_slice()).ok());
+    }
+
+    #[test]
+    fn what_no_statement_takes_is_not_kept_beside_the_next() {
+        let mut exhibits = Exhibits::default();
+        exhibits.add(b"never named".to_vec());
+        exhibits.add(b"a list".to_vec());
+        assert_eq!(exhibits.take(digest(b"never named").as_bytes()), None);
+        assert!(exhibits.take(digest(b"a list").as_bytes()).is_some());
+        assert_eq!(exhibits.take(digest(b"a list").as_bytes()), None);
     }
 }

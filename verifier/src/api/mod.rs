@@ -4,11 +4,13 @@
 //! what they signed and never signs for them. `openapi.json` says what each path takes and gives.
 
 mod admission;
+mod body;
+mod pod;
 mod route;
 
 use affiant_judge::asking::Question;
 use base64::{Engine as _, engine::general_purpose::STANDARD as BASE64};
-use hyper::{HeaderMap, Method, StatusCode, header::AUTHORIZATION};
+use hyper::{HeaderMap, Method, StatusCode, body::Bytes, header::AUTHORIZATION};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tonic::{Code, Status};
@@ -19,10 +21,8 @@ use crate::{
     office::Office,
 };
 pub use admission::{Place, Unknown};
+pub use body::{Due, MAX_BODY_BYTES};
 use route::Route;
-
-/// Most bytes of a request but a file: a thousand statements of 4 KiB in base64, or a pod's review.
-pub const MAX_BODY_BYTES: usize = 8 * 1024 * 1024;
 
 /// The paths under which the API is.
 pub const PREFIX: &str = "/v1/";
@@ -50,17 +50,6 @@ pub struct Answer {
     pub body: String,
 }
 
-impl Answer {
-    /// A body that was too long, or did not come.
-    pub fn unread(limit: usize, error: &(dyn std::error::Error + Send + Sync + 'static)) -> Self {
-        if error.is::<http_body_util::LengthLimitError>() {
-            let why = format!("the body has more than the {limit} bytes that this path takes");
-            return refused(StatusCode::PAYLOAD_TOO_LARGE, &why);
-        }
-        refused(StatusCode::BAD_REQUEST, "the body did not come whole")
-    }
-}
-
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Statements {
@@ -82,29 +71,35 @@ struct Head {
     checkpoint: String,
 }
 
-/// How long a request to a path may be; what no path takes may be empty only.
-pub fn limit(method: &Method, path: &str, query: &str) -> usize {
-    match Route::parse(method, path, query) {
-        Ok(Route::Exhibit) => affiant_judge::exhibits::MAX_EXHIBIT_BYTES,
-        Ok(route) if route.takes_a_body() => MAX_BODY_BYTES,
-        _ => 0,
+/// A request whose caller has the right to it; its body is not read yet.
+#[derive(Debug)]
+pub struct Granted(Route);
+
+impl Granted {
+    /// By which right it is.
+    pub fn right(&self) -> Right {
+        self.0.right()
+    }
+
+    /// What its body may be.
+    pub fn body(&self) -> Due {
+        Due::of(&self.0)
     }
 }
 
 impl Api {
     /// Whether this caller has the right that a path wants; asked before its body is read.
-    pub fn refusal(
+    pub fn grant(
         &self,
         method: &Method,
         path: &str,
         query: &str,
         headers: &HeaderMap,
-    ) -> Option<Answer> {
-        let route = match Route::parse(method, path, query) {
-            Ok(Route::OpenApi) => return None,
-            Ok(route) => route,
-            Err(refused) => return Some(refused),
-        };
+    ) -> Result<Granted, Answer> {
+        let route = Route::parse(method, path, query)?;
+        if route == Route::OpenApi {
+            return Ok(Granted(route));
+        }
         let token = headers
             .get(AUTHORIZATION)
             .and_then(|value| value.to_str().ok())
@@ -113,16 +108,16 @@ impl Api {
         match token.and_then(|token| self.readers.who(token)) {
             Some(reader) if reader.may(due) => {
                 tracing::debug!(reader = reader.name, path, "asks the api");
-                None
+                Ok(Granted(route))
             }
-            Some(reader) => Some(refused(
+            Some(reader) => Err(refused(
                 StatusCode::FORBIDDEN,
                 &format!(
                     "{} may not {due}; verifier.toml says what each token may",
                     reader.name
                 ),
             )),
-            None => Some(refused(
+            None => Err(refused(
                 StatusCode::UNAUTHORIZED,
                 "a token is due: Authorization: Bearer TOKEN",
             )),
@@ -130,17 +125,13 @@ impl Api {
     }
 
     /// Answers a request whose caller has the right to it.
-    pub async fn answer(&self, method: &Method, path: &str, query: &str, body: &[u8]) -> Answer {
-        let route = match Route::parse(method, path, query) {
-            Ok(route) => route,
-            Err(refused) => return refused,
-        };
-        self.take(route, body)
+    pub async fn answer(&self, asked: Granted, body: Bytes) -> Answer {
+        self.take(asked.0, body)
             .await
             .unwrap_or_else(|status| refused(code(&status), status.message()))
     }
 
-    async fn take(&self, route: Route, body: &[u8]) -> Result<Answer, Status> {
+    async fn take(&self, route: Route, body: Bytes) -> Result<Answer, Status> {
         Ok(match route {
             Route::OpenApi => fine(OPENAPI.to_owned()),
             Route::List(what) => fine(self.office.list(what).await?),
@@ -169,7 +160,7 @@ impl Api {
                 fine(spell(&head)?)
             }
             Route::Statements => {
-                let asked: Statements = read(body)?;
+                let asked: Statements = read(&body)?;
                 let mut statements = Vec::with_capacity(asked.statements.len());
                 for (number, text) in (1..).zip(&asked.statements) {
                     let read = BASE64.decode(text).map_err(|error| {
@@ -181,7 +172,7 @@ impl Api {
                 fine(json!({ "indices": indices }).to_string())
             }
             Route::Objection => {
-                let asked: Objection = read(body)?;
+                let asked: Objection = read(&body)?;
                 let statement = BASE64.decode(&asked.statement);
                 let statement = statement
                     .map_err(|error| Status::invalid_argument(format!("statement: {error}")))?;
@@ -189,20 +180,20 @@ impl Api {
                 fine(json!({ "index": index }).to_string())
             }
             Route::Exhibit => {
-                let named = self.office.put(body.to_vec()).await?;
+                let named = self.office.put(body).await?;
                 fine(json!({ "sha256": named.to_string() }).to_string())
             }
             Route::Check => {
-                let question: Question = read(body)?;
+                let question: Question = read(&body)?;
                 let answer = self.office.live.judge().ask(&question, self.clock.now_ms());
                 fine(spell(&answer)?)
             }
             Route::Admission(place) => {
-                let review: Value = read(body)?;
-                let now = self.clock.now_ms();
-                fine(
-                    admission::review(&self.office.live.judge(), &review, &place, now)?.to_string(),
-                )
+                let review: Value = read(&body)?;
+                // Read before the judge is held, and spelled after it.
+                let review = admission::Review::parse(&review)?;
+                let said = review.say(&self.office.live.judge(), &place, self.clock.now_ms());
+                fine(review.answer(said, place.unknown).to_string())
             }
         })
     }
@@ -237,6 +228,7 @@ fn code(status: &Status) -> StatusCode {
         Code::NotFound => StatusCode::NOT_FOUND,
         Code::FailedPrecondition => StatusCode::CONFLICT,
         Code::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        Code::ResourceExhausted => StatusCode::INSUFFICIENT_STORAGE,
         _ => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }

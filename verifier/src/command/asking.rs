@@ -12,7 +12,7 @@ use affiant_report::digits::FirstDigits;
 use super::{Context, Failure, indices, listing::handling, officer, persons::Officers, text};
 use crate::{
     rpc::admin::{self as rpc, list_request::What},
-    wording,
+    wording::plain,
 };
 
 /// Asks the running judge; exits 1 where something stands against it, 3 where nothing does but not all is
@@ -43,10 +43,10 @@ pub(super) async fn check(
         };
         say!("{verdict}: tenant {tenant} on {class}, as known at {at}")?;
         for it in &answer.against {
-            say!("  {:<26} {}", it.rule.as_str(), it.detail)?;
+            say!("  {:<26} {}", it.rule.as_str(), plain(&it.detail))?;
         }
         for unknown in &answer.unknown {
-            say!("  {:<26} {unknown}", "not known")?;
+            say!("  {:<26} {}", "not known", plain(unknown))?;
         }
     }
     Ok(ExitCode::from(
@@ -83,9 +83,9 @@ pub(super) async fn handle(
     let id = text(finding, "id");
     say!(
         "{} {}\n  {}",
-        text(finding, "rule"),
-        id,
-        text(finding, "title")
+        plain(text(finding, "rule")),
+        plain(id),
+        plain(text(finding, "title"))
     )?;
     say!(
         "you sign that {}",
@@ -134,7 +134,7 @@ fn withdrawing(own: Option<&str>, before: Option<Handling>, now: Option<Handling
         return "it is withdrawn; it stays in every report".to_owned();
     }
     let others = now.signed.iter().filter(|it| asks(&now) && !mine(it));
-    let others: Vec<String> = others.map(|it| wording::plain(it.called())).collect();
+    let others: Vec<String> = others.map(|it| plain(it.called())).collect();
     if !others.is_empty() {
         return format!(
             "that changes nothing: {} asked for it too, and is the same person; it takes an officer who is another",

@@ -15,7 +15,7 @@ use super::{Context, Failure, given, officer, text};
 use crate::{
     client::Client,
     import::{self, Standing},
-    keyfile::{OfficerKey, create_public},
+    keyfile::{OfficerKey, create_private},
     lapse,
     review::{self, Reviewed, Told},
     rpc::admin::{self as rpc, list_request::What},
@@ -99,7 +99,7 @@ pub(super) async fn export(context: &Context, out: Option<&Path>) -> Result<Exit
     let text = import::write(&stands).map_err(Failure::io)?;
     match out {
         Some(out) => {
-            create_public(out, text.as_bytes())?;
+            create_private(out, text.as_bytes())?;
             say!("wrote {} lines to {}", text.lines().count(), out.display())?;
         }
         None => put!("{text}")?,
@@ -141,7 +141,7 @@ pub(super) async fn review(
         )));
     }
     let list = review::list(state, &tenants);
-    create_public(out, list.as_bytes())?;
+    create_private(out, list.as_bytes())?;
     say!("{} tenants in {}", tenants.len(), out.display())?;
     say!("sha256  {}", digest(list.as_bytes()))?;
     Ok(ExitCode::SUCCESS)

@@ -5,7 +5,7 @@ use std::{path::Path, process::ExitCode};
 use super::{Context, Failure, indices, officer};
 use crate::declaration::{self, BadDeclaration};
 
-/// Most statements of one submission: 60 × 64 KiB are below the 4 MiB that the server reads at once. Of a
+/// Most statements of one submission: 60 × 64 KiB are 4 MiB, of the 128 MiB that the server reads at once. Of a
 /// longer list the first parts alone have no effect.
 const BATCH: usize = 60;
 

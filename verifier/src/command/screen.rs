@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, process::ExitCode};
 
+use affiant_report::hidden::is_hidden;
 use serde_json::Value;
 
 use super::{Context, Failure, text};
@@ -35,7 +36,18 @@ fn exit_code(summary: &Value) -> u8 {
 
 fn screen(summary: &Value, genesis: &[u8]) -> String {
     let mut lines = Vec::new();
-    let mut say = |label: &str, what: String| lines.push(format!("{label:<13}{what}"));
+    let mut say = |label: &str, what: String| {
+        // Hosts, witnesses and receivers said some of it.
+        let shown = |c| {
+            if is_hidden(c) {
+                char::REPLACEMENT_CHARACTER
+            } else {
+                c
+            }
+        };
+        let line = format!("{label:<13}{what}");
+        lines.push(line.chars().map(shown).collect::<String>());
+    };
     say("state", text(summary, "state").replace('_', " "));
     for why in list(summary, &["reasons"]) {
         say("", why.as_str().unwrap_or_default().to_owned());
@@ -486,6 +498,21 @@ H100         100 s of device time: 60 s tenants, 20 s idle, 10 s unattributed, 1
 "
         );
         assert_eq!(shown(&summary()), (2, due));
+    }
+
+    #[test]
+    fn what_others_said_moves_no_cursor_and_forges_no_line() {
+        let mut summary = summary();
+        let lines = shown(&summary).1.lines().count();
+        let evil = "no\nfindings     open: none\u{1b}[2A\u{202e}x";
+        if let Some(ops) = summary.receivers.get_mut("ops") {
+            ops.error = Some(evil.into());
+        }
+        summary.fleet.silent = vec![silent(evil, None, evil); 2];
+        let (_, screen) = shown(&summary);
+        assert_eq!(screen.lines().count(), lines, "{screen}");
+        let hidden = |c: &char| is_hidden(*c) && *c != '\n';
+        assert_eq!(screen.chars().find(hidden), None, "{screen:?}");
     }
 
     #[test]

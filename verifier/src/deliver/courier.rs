@@ -7,6 +7,7 @@ use std::{
 };
 
 use affiant_judge::Finding;
+use affiant_report::hidden::is_hidden;
 use hyper::{
     StatusCode,
     header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, InvalidHeaderValue},
@@ -210,7 +211,7 @@ impl Courier {
                 .await
             {
                 Ok(()) => self.took(&[due], snapshot),
-                Err(error) => self.set_aside(&[due], error)?,
+                Err(error) => self.set_aside(&[&due.id], error)?,
             }
             if self.shown.has_changed().unwrap_or(true) {
                 return Ok(Round::Stale);
@@ -232,25 +233,55 @@ impl Courier {
         self.took(&gone, snapshot);
         for batch in due.chunks(BATCH) {
             let findings = batch.iter().filter_map(|due| snapshot.finding(&due.id));
-            let sent = self.post_alerts(findings).await;
-            match sent {
+            match self.post_alerts(findings).await {
                 Ok(()) => self.took(batch, snapshot),
-                Err(error) => self.set_aside(batch, error)?,
+                Err(error) if batch.len() > 1 && error.is_of_the_event() => {
+                    // It is about one of them: the others go without it.
+                    for due in batch {
+                        match self
+                            .post_alerts(snapshot.finding(&due.id).into_iter())
+                            .await
+                        {
+                            Ok(()) => self.took(std::slice::from_ref(due), snapshot),
+                            Err(error) => self.set_aside(&[&due.id], error)?,
+                        }
+                    }
+                }
+                Err(error) => self.set_aside(&ids(batch), error)?,
             }
         }
         if all {
-            let standing = snapshot.findings().filter(|finding| {
-                finding.severity >= self.receiver.least
-                    && body::stands(finding)
-                    && !self.aside.contains_key(&finding.id)
-            });
-            let standing: Vec<&Finding> = standing.collect();
-            for batch in standing.chunks(BATCH) {
-                self.post_alerts(batch.iter().copied()).await?;
-            }
+            self.stand(snapshot).await?;
             self.again = Some(now);
         }
         Ok(Round::Done)
+    }
+
+    /// Posts all alerts that stand, so that none ends by itself.
+    async fn stand(&mut self, snapshot: &Snapshot) -> Result<(), NotTaken> {
+        let standing = snapshot.findings().filter(|finding| {
+            finding.severity >= self.receiver.least
+                && body::stands(finding)
+                && !self.aside.contains_key(&finding.id)
+        });
+        let standing: Vec<&Finding> = standing.collect();
+        for batch in standing.chunks(BATCH) {
+            match self.post_alerts(batch.iter().copied()).await {
+                Err(error) if batch.len() > 1 && error.is_of_the_event() => {
+                    for finding in batch {
+                        if let Err(error) = self.post_alerts(std::iter::once(*finding)).await {
+                            self.set_aside(&[&finding.id], error)?;
+                        }
+                    }
+                }
+                Err(error) => {
+                    let ids: Vec<&str> = batch.iter().map(|it| it.id.as_str()).collect();
+                    self.set_aside(&ids, error)?;
+                }
+                Ok(()) => {}
+            }
+        }
+        Ok(())
     }
 
     async fn post_alerts(&self, findings: impl Iterator<Item = &Finding>) -> Result<(), NotTaken> {
@@ -281,9 +312,9 @@ impl Courier {
         if status.is_redirection() {
             return Err(NotTaken::Redirect(status));
         }
-        // It is shown to people: nothing that moves a cursor.
+        // It is shown to people: nothing that moves a cursor or turns the text around.
         let text = String::from_utf8_lossy(&answer);
-        let text = text.chars().filter(|c| !c.is_control()).take(200).collect();
+        let text = text.chars().filter(|c| !is_hidden(*c)).take(200).collect();
         Err(NotTaken::Refused(status, text))
     }
 
@@ -303,7 +334,7 @@ impl Courier {
     }
 
     /// Leaves what the receiver refuses by itself for later, so that the rest goes on.
-    fn set_aside(&mut self, refused: &[Due], error: NotTaken) -> Result<(), NotTaken> {
+    fn set_aside(&mut self, refused: &[&str], error: NotTaken) -> Result<(), NotTaken> {
         let room = MOST_ASIDE.saturating_sub(self.aside.len());
         if !error.is_of_the_event() || room < refused.len() {
             return Err(error);
@@ -312,8 +343,12 @@ impl Courier {
         tracing::warn!(receiver, %error, count = refused.len(), "an event was refused, and waits");
         self.fail(&error);
         let until = Instant::now() + ASIDE;
-        let ids = refused.iter().map(|due| (due.id.clone(), until));
+        let ids = refused.iter().map(|id| ((*id).to_owned(), until));
         self.aside.extend(ids);
         Ok(())
     }
+}
+
+fn ids(batch: &[Due]) -> Vec<&str> {
+    batch.iter().map(|due| due.id.as_str()).collect()
 }

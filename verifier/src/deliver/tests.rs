@@ -562,3 +562,50 @@ async fn alertmanager_gets_alerts_that_stand_and_their_end() {
     assert_eq!(last[0]["labels"], first[0]["labels"], "the same alert");
     running.stop.cancel();
 }
+
+/// How many alerts each request had, and of which findings.
+fn alerts(heard: &Heard) -> Vec<String> {
+    let heard = heard.lock().unwrap();
+    let read = |(_, body): &(String, Vec<u8>)| {
+        let alerts: Vec<Value> = serde_json::from_slice(body).unwrap();
+        let ids = alerts
+            .iter()
+            .map(|it| it["labels"]["finding"].as_str().unwrap());
+        ids.collect::<Vec<_>>().join(" ")
+    };
+    heard.iter().map(read).collect()
+}
+
+#[tokio::test]
+async fn an_alert_that_is_refused_holds_no_other_of_its_batch_up() {
+    let answers = vec!["413 Payload Too Large", "400 Bad Request", "200 OK"];
+    let (place, heard) = listening(answers).await;
+    let all = vec![
+        finding("a", true, NOW - 3),
+        finding("b", true, NOW - 2),
+        finding("c", true, NOW - 1),
+    ];
+    let running = Running::start(Kind::Alertmanager, place, all).await.run();
+    running.until("the others", |it| it.taken == 2).await;
+    let told = alerts(&heard);
+    assert_eq!(told[..4], ["a b c", "a", "b", "c"]);
+    let standing = &running.standings.all()["ops"];
+    assert_eq!(standing.waiting, 1, "{standing:?}");
+    running.stop.cancel();
+}
+
+#[tokio::test]
+async fn an_alert_that_stands_and_is_refused_again_lets_no_other_end() {
+    let answers = vec!["200 OK", "400 Bad Request", "400 Bad Request", "200 OK"];
+    let (place, heard) = listening(answers).await;
+    let all = vec![finding("a", true, NOW - 2), finding("b", true, NOW - 1)];
+    let running = Running::start(Kind::Alertmanager, place, all).await.run();
+    let told = async {
+        while alerts(&heard).len() < 4 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    let _ = tokio::time::timeout(LIMIT, told).await;
+    assert_eq!(alerts(&heard), ["a b", "a b", "a", "b"]);
+    running.stop.cancel();
+}

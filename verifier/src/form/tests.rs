@@ -41,6 +41,16 @@ fn a_name_that_nobody_can_read_is_refused_and_one_in_any_script_is_not() {
         ("Acme \u{202e}x", "character 6 is U+202E"),
         ("\u{feff}Acme", "character 1 is U+FEFF"),
         ("Acme\u{85}", "character 5 is U+0085"),
+        ("A\u{ad}cme", "character 2 is U+00AD"),
+        ("A\u{61c}cme", "character 2 is U+061C"),
+        ("A\u{180e}cme", "character 2 is U+180E"),
+        ("A\u{200e}cme", "character 2 is U+200E"),
+        ("A\u{200f}cme", "character 2 is U+200F"),
+        ("A\u{2060}cme", "character 2 is U+2060"),
+        ("A\u{2065}cme", "character 2 is U+2065"),
+        ("A\u{206f}cme", "character 2 is U+206F"),
+        ("A\u{e0001}cme", "character 2 is U+E0001"),
+        ("A\u{e0041}cme", "character 2 is U+E0041"),
     ] {
         let said = named_by(bad);
         assert!(said.len() == 1 && said[0].contains(code), "{said:?}");

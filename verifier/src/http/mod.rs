@@ -15,17 +15,20 @@
 //! ```
 
 mod entitled;
+mod places;
 mod resource;
+mod sent;
 mod server;
 
 pub use entitled::{BadReader, Entitled, MAX_READERS, Readers, Right, make};
 pub use server::{Limits, serve};
 
-use http_body_util::Full;
 use hyper::{
     Method, Response, StatusCode,
     body::Bytes,
-    header::{ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue},
+    header::{
+        ALLOW, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HeaderMap, HeaderValue, WWW_AUTHENTICATE,
+    },
 };
 use resource::Resource;
 
@@ -40,6 +43,9 @@ const FOR_AN_HOUR_PRIVATE: HeaderValue = HeaderValue::from_static("private, max-
 const FOR_A_SECOND: HeaderValue = HeaderValue::from_static("public, max-age=1");
 /// What was refused today may be there tomorrow.
 const NEVER: HeaderValue = HeaderValue::from_static("no-store");
+
+/// How a caller shows his token.
+const SCHEME: HeaderValue = HeaderValue::from_static("Bearer");
 
 const TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
@@ -82,13 +88,13 @@ impl Site {
         }
     }
 
+    /// Tells whether this caller gets an answer that takes long to read and to send.
+    fn is_long(&self, path: &str, headers: &HeaderMap) -> bool {
+        Resource::parse(path).is_some_and(|it| it.is_long()) && self.refusal(headers).is_none()
+    }
+
     /// Answers one request; reads the disk.
-    pub fn answer(
-        &self,
-        method: &Method,
-        path: &str,
-        headers: &HeaderMap,
-    ) -> Response<Full<Bytes>> {
+    pub fn answer(&self, method: &Method, path: &str, headers: &HeaderMap) -> Response<Bytes> {
         if method != Method::GET && method != Method::HEAD {
             let mut refused = text(StatusCode::METHOD_NOT_ALLOWED, "send a GET\n");
             let allowed = HeaderValue::from_static("GET, HEAD");
@@ -108,7 +114,7 @@ impl Site {
         }
         match self.read(resource) {
             Ok(Some((bytes, kind, cache))) => {
-                let mut response = Response::new(Full::new(bytes));
+                let mut response = Response::new(bytes);
                 response.headers_mut().insert(CONTENT_TYPE, kind);
                 response.headers_mut().insert(CACHE_CONTROL, cache);
                 response
@@ -125,7 +131,7 @@ impl Site {
     }
 
     /// Why this caller reads no statements; none where he may.
-    fn refusal(&self, headers: &HeaderMap) -> Option<Response<Full<Bytes>>> {
+    fn refusal(&self, headers: &HeaderMap) -> Option<Response<Bytes>> {
         let Some(Private { readers, .. }) = &self.private else {
             return Some(text(
                 StatusCode::NOT_FOUND,
@@ -150,10 +156,7 @@ impl Site {
                     StatusCode::UNAUTHORIZED,
                     "a reader's token is due: Authorization: Bearer TOKEN\n",
                 );
-                let scheme = HeaderValue::from_static("Bearer");
-                refused
-                    .headers_mut()
-                    .insert(hyper::header::WWW_AUTHENTICATE, scheme);
+                refused.headers_mut().insert(WWW_AUTHENTICATE, SCHEME);
                 Some(refused)
             }
         }
@@ -205,8 +208,8 @@ impl Site {
     }
 }
 
-fn text(status: StatusCode, body: &'static str) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(Bytes::from_static(body.as_bytes())));
+fn text(status: StatusCode, body: &'static str) -> Response<Bytes> {
+    let mut response = Response::new(Bytes::from_static(body.as_bytes()));
     *response.status_mut() = status;
     response.headers_mut().insert(CONTENT_TYPE, TEXT);
     response.headers_mut().insert(CACHE_CONTROL, NEVER);

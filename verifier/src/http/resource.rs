@@ -49,6 +49,12 @@ impl Resource {
         }
     }
 
+    /// Tells whether it can have megabytes: a segment or an exhibit up to 64 MiB, and the names of all
+    /// segments 100 bytes for each hour.
+    pub(super) fn is_long(&self) -> bool {
+        matches!(self, Self::Segment(_) | Self::Segments | Self::Exhibit(_))
+    }
+
     /// Tells whether it holds what not everybody may read.
     pub(super) fn is_private(&self) -> bool {
         !matches!(self, Self::Checkpoint | Self::Tile(_))

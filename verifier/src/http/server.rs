@@ -3,11 +3,10 @@
 use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
-use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::{
     Request, Response, StatusCode,
-    body::{Bytes, Incoming},
-    header::{CACHE_CONTROL, CONTENT_TYPE},
+    body::Incoming,
+    header::{CACHE_CONTROL, CONTENT_TYPE, WWW_AUTHENTICATE},
     server::conn::http1,
     service::service_fn,
 };
@@ -15,7 +14,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{net::TcpListener, sync::Semaphore, task::JoinSet};
 use tokio_util::sync::CancellationToken;
 
-use super::{JSON, NEVER, Site, text};
+use super::{JSON, NEVER, SCHEME, Site, places::Places, sent::Sent, text};
 use crate::{
     api::{self, Api},
     config::Config,
@@ -32,8 +31,19 @@ pub struct Limits {
     pub head: Duration,
     /// Bytes of a request's head; a path has some 130 and a token 58.
     pub head_bytes: usize,
-    /// Answers that are read from disk at a time. A segment has 64 MiB at most, so 4 are 256 MiB.
+    /// Short answers that are read from disk at a time. Another is read while one is being sent: a tile has
+    /// 8 KiB, 2 MiB with `connections` of them; a statement, for readers with a token, 2 MiB at the most.
     pub reads: usize,
+    /// Answers of up to 64 MiB (segments, exhibits) that are read and sent at a time: 4 are 256 MiB, however
+    /// slowly they are taken.
+    pub sends: usize,
+    /// Requests with what officers signed or with a file that are taken at a time, until they are answered:
+    /// 4 files of 64 MiB, twice while their parts are joined, are 512 MiB.
+    pub submits: usize,
+    /// Questions that are taken at a time: 32 of 8 MiB are 256 MiB.
+    pub asks: usize,
+    /// Objections that are taken at a time.
+    pub objects: usize,
 }
 
 impl Default for Limits {
@@ -44,6 +54,10 @@ impl Default for Limits {
             head: Duration::from_secs(10),
             head_bytes: 16 * 1024,
             reads: 4,
+            sends: 4,
+            submits: 4,
+            asks: 32,
+            objects: 4,
         }
     }
 }
@@ -57,12 +71,12 @@ pub async fn serve(
     limits: Limits,
     stop: CancellationToken,
 ) {
-    let places = Arc::new(Semaphore::new(limits.connections));
-    let reads = Arc::new(Semaphore::new(limits.reads));
+    let connections = Arc::new(Semaphore::new(limits.connections));
+    let places = Places::new(&limits);
     let mut open = JoinSet::new();
     loop {
         while open.try_join_next().is_some() {}
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else {
+        let Ok(place) = Arc::clone(&connections).acquire_owned().await else {
             return;
         };
         let stream = tokio::select! {
@@ -79,18 +93,18 @@ pub async fn serve(
             },
         };
         let (site, api) = (site.clone(), api.clone());
-        let (reads, stop) = (Arc::clone(&reads), stop.clone());
+        let (places, stop) = (places.clone(), stop.clone());
         let tls = match &secured {
             None => None,
             Some(config) => match config.load().api_tls.clone() {
                 Some(tls) => Some(tls.server),
-                // It was taken out of the configuration, and ends with the next start.
+                // Whoever reads the configuration again keeps the certificates while this address is served.
                 None => continue,
             },
         };
         open.spawn(async move {
             let service = service_fn(move |request| {
-                answer(site.clone(), api.clone(), Arc::clone(&reads), request)
+                answer(site.clone(), api.clone(), places.clone(), request)
             });
             let mut http = http1::Builder::new();
             http.timer(TokioTimer::new())
@@ -119,47 +133,56 @@ pub async fn serve(
 async fn answer(
     site: Site,
     api: Option<Api>,
-    reads: Arc<Semaphore>,
+    places: Places,
     request: Request<Incoming>,
-) -> Result<Response<Full<Bytes>>, Infallible> {
-    let place = reads.acquire_owned().await;
+) -> Result<Response<Sent>, Infallible> {
     if let Some(api) = api
         && request.uri().path().starts_with(api::PREFIX)
     {
-        return Ok(spelled(asked(&api, request).await));
+        return Ok(spelled(asked(&api, &places, request).await));
     }
+    let (sending, reading) = match site.is_long(request.uri().path(), request.headers()) {
+        true => (places.send().await, None),
+        false => (None, places.read().await),
+    };
     let answered = tokio::task::spawn_blocking(move || {
         let answered = site.answer(request.method(), request.uri().path(), request.headers());
-        drop(place);
+        drop(reading);
         answered
     });
-    Ok(answered.await.unwrap_or_else(|_| {
+    let answered = answered.await.unwrap_or_else(|_| {
         text(
             StatusCode::INTERNAL_SERVER_ERROR,
             "no answer could be made\n",
         )
-    }))
+    });
+    Ok(answered.map(|body| Sent::new(body, sending)))
 }
 
 /// Asks the API: what a caller has no right to is not read.
-async fn asked(api: &Api, request: Request<Incoming>) -> api::Answer {
+async fn asked(api: &Api, places: &Places, request: Request<Incoming>) -> api::Answer {
     let (head, body) = request.into_parts();
-    let (method, path) = (head.method, head.uri.path());
     let query = head.uri.query().unwrap_or_default();
-    if let Some(refused) = api.refusal(&method, path, query, &head.headers) {
-        return refused;
-    }
-    let limit = api::limit(&method, path, query);
-    match Limited::new(body, limit).collect().await {
-        Ok(body) => api.answer(&method, path, query, &body.to_bytes()).await,
-        Err(error) => api::Answer::unread(limit, &*error),
+    let granted = match api.grant(&head.method, head.uri.path(), query, &head.headers) {
+        Ok(granted) => granted,
+        Err(refused) => return refused,
+    };
+    // Until it is answered: what was taken in is in memory meanwhile.
+    let _place = places.take(granted.right()).await;
+    match granted.body().take(body).await {
+        Ok(body) => api.answer(granted, body).await,
+        Err(refused) => refused,
     }
 }
 
-fn spelled(answer: api::Answer) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(answer.body.into()));
+fn spelled(answer: api::Answer) -> Response<Sent> {
+    let mut response = Response::new(Sent::new(answer.body.into(), None));
     *response.status_mut() = answer.status;
-    response.headers_mut().insert(CONTENT_TYPE, JSON);
-    response.headers_mut().insert(CACHE_CONTROL, NEVER);
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, JSON);
+    headers.insert(CACHE_CONTROL, NEVER);
+    if answer.status == StatusCode::UNAUTHORIZED {
+        headers.insert(WWW_AUTHENTICATE, SCHEME);
+    }
     response
 }

@@ -184,9 +184,13 @@ fn exhibits(from: &Path, to: &Path) -> Result<(), NotExported> {
         let path = from.path(&named);
         let bytes = from.get(&named).map_err(at(&path))?;
         let bytes = bytes.ok_or(NotExported::Changed(path))?;
-        into.put(&bytes).map_err(|error| match error {
+        into.copy(&bytes).map_err(|error| match error {
             NotPut::Io { path, source } => NotExported::Io { path, source },
             NotPut::TooLong => NotExported::Changed(from.path(&named)),
+            full @ (NotPut::Full { .. } | NotPut::TooMany(_)) => NotExported::Io {
+                path: into.path(&named),
+                source: io::Error::other(full.to_string()),
+            },
         })?;
     }
     Ok(())

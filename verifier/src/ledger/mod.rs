@@ -42,7 +42,7 @@ pub use affiant_report::segment::{
 };
 pub use disk::{Access, Disk, LocalDisk};
 pub use erase::{Erased, Eraser, NotErased};
-pub use exhibits::{Exhibits, NotPut};
+pub use exhibits::{Exhibits, MAX_EXHIBITS, NotPut};
 pub use export::{Exported, NotExported, export};
 pub use hold::NotHeld;
 pub use kept::{Idle, Kept, KeptEntries, NotKept, PublishedNote, published_segments};

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
 mod damage;
+mod exhibits;
 mod faults;
 mod fixture;
 mod model;
