@@ -55,7 +55,8 @@ fn apply(deployment: &Deployment, text: &str) -> String {
 
 fn say(deployment: &Deployment, what: &str, officer: &str, more: &[&str]) -> String {
     let key = key(deployment, officer);
-    deployment.succeed(&[&["tenant", what, "acme", "--key", &key], more].concat())
+    let said = ["tenant", what, "acme", "--key", &key, "--reason", "as agreed"];
+    deployment.succeed(&[&said, more].concat())
 }
 
 fn tenant(deployment: &Deployment) -> Value {
@@ -236,7 +237,7 @@ fn the_history_of_a_tenant_tells_each_event_with_who_when_and_what_changed() {
     deployment.approve("acme");
     let moved = REGISTRY.replace("headquarters = \"CH\"", "headquarters = \"CN\"");
     apply(&deployment, &moved);
-    let since = ["--effective", "2020-01-01", "--reason", "moved to CN"];
+    let since = ["--effective", "2020-01-01"];
     say(&deployment, "suspend", "bob", &since);
     let events = deployment.json(&["tenant", "history", "acme", "--json"]);
     let events = events.as_array().unwrap();
@@ -266,7 +267,7 @@ fn the_history_of_a_tenant_tells_each_event_with_who_when_and_what_changed() {
             9,
             "- tenant acme: is under_review: the dossier changed after it was approved",
         ),
-        (10, "bob tenant acme: is suspended: moved to CN"),
+        (10, "bob tenant acme: is suspended: as agreed"),
     ] {
         assert!(told[place].starts_with(due), "{due}: {told:#?}");
     }

@@ -173,7 +173,7 @@ fn the_second_officer_is_told_that_a_pack_judges_and_everybody_sees_which_and_by
         deployment.succeed(&["tenant", "approve", "acme", "--key", &key])
     };
     deployment.apply(REGISTRY);
-    assert!(said("alice").contains("approved once a second officer says the same"));
+    assert!(said("alice").contains("approved once another person says the same"));
     assert!(said("bob").contains("tenant acme is approved\n"));
     let shown = deployment.succeed(&["tenant", "show", "acme", "--at", "2100-01-01"]);
     assert!(shown.contains("that is in the future"), "{shown}");

@@ -649,7 +649,7 @@ pub struct Approve {
     /// The officer's private key
     #[arg(long, value_name = "FILE")]
     pub key: PathBuf,
-    /// Logged with the decision
+    /// Logged with the decision; due with all but an approval
     #[arg(long, default_value = "")]
     pub reason: String,
     /// When it takes effect: now unless given; what permits never works before it is logged
@@ -665,7 +665,7 @@ pub struct TenantChange {
     /// The officer's private key
     #[arg(long, value_name = "FILE")]
     pub key: PathBuf,
-    /// Logged with the decision
+    /// Logged with the decision; due with all but an approval
     #[arg(long, default_value = "")]
     pub reason: String,
     /// When it takes effect: now unless given; what permits never works before it is logged

@@ -422,12 +422,6 @@ impl Approval {
         found
     }
 
-    /// The state at a moment: the last of the log among the changes that work by then. What
-    /// reaches back, and was logged after the use, counts as far as `at` may know it.
-    pub(crate) fn at(&self, at: Moment) -> Vetting {
-        self.governing(at).0
-    }
-
     /// Whether no decision about the tenant works at a moment, and none did before.
     pub(crate) fn is_undecided(&self, at: Moment) -> bool {
         let known = self.changes.iter();
@@ -438,7 +432,9 @@ impl Approval {
         known.all(|change| matches!(change.state, "draft" | "applied" | "under_review"))
     }
 
-    /// The same, with the change that makes it so; of an approval in doubt, the approval.
+    /// The state at a moment: the last of the log among the changes that work by then. What
+    /// reaches back, and was logged after the use, counts as far as `at` may know it. With it the
+    /// change that makes it so; of an approval in doubt, the approval.
     ///
     /// Only what was approved can expire: an expiry of anything else changes nothing, for a use without
     /// an approval is no less grave because somebody says that one ran out.
@@ -598,6 +594,12 @@ mod tests {
 
     const ANN: [u8; 32] = [1; 32];
     const BO: [u8; 32] = [2; 32];
+
+    impl Approval {
+        fn at(&self, at: Moment) -> Vetting {
+            self.governing(at).0
+        }
+    }
 
     fn dossier() -> Digest {
         affiant_proto::digest(b"dossier")

@@ -63,6 +63,19 @@ struct Record {
     acts: Vec<Act>,
 }
 
+impl Record {
+    /// The vetting at a moment, with the change that makes it so. What is approved and takes effect later is not
+    /// approved yet: there is nothing that a policy could be asked about.
+    fn governing(&self, at: Moment) -> (Vetting, Option<&Change>) {
+        match self.approval.governing(at) {
+            (Vetting::Approved(_), change) if self.versions.in_force(at).next().is_none() => {
+                (Vetting::Not("stated for a later time"), change)
+            }
+            governing => governing,
+        }
+    }
+}
+
 /// What is known of a tenant at a moment.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Standing {
@@ -345,11 +358,7 @@ impl Registry {
             .in_force(at)
             .map(|(_, version)| version)
             .collect();
-        let vetting = match record.approval.at(at) {
-            // What was approved takes effect later: there is nothing yet that a policy could be asked about.
-            Vetting::Approved(_) if versions.is_empty() => Vetting::Not("stated for a later time"),
-            vetting => vetting,
-        };
+        let (vetting, _) = record.governing(at);
         let mut unknown = BTreeSet::new();
         let mut seeds = BTreeSet::new();
         for version in &versions {

@@ -66,7 +66,7 @@ impl Registry {
         };
         let state = |instant_ms: u64| {
             let at = Moment::as_known_now(u64::MAX, instant_ms);
-            let (vetting, change) = record.approval.governing(at);
+            let (vetting, change) = record.governing(at);
             (shown((&vetting, change)), change)
         };
         let (now, change) = state(instant_ms);
@@ -89,7 +89,7 @@ impl Registry {
             last = then;
         }
         stands.barred = record.approval.barred().map(str::to_owned);
-        stands.rests_on_dossier = record.approval.approved().is_some();
+        stands.rests_on_dossier = record.approval.watched(instant_ms).is_some();
         // Of few tenants: a dossier is made for none of the others.
         let pending = record.approval.is_pending();
         let dossier = pending.then(|| self.dossier_digest(tenant)).flatten();

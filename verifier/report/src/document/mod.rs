@@ -227,6 +227,7 @@ impl Document {
         let (genesis, digest) = reading.genesis();
         let figures = reading.judge().figures();
         let totals = Totals::of(&figures.classes);
+        let until = reading.judge().now_unix_ms().min(claim.period.to());
         Self {
             schema: SCHEMA,
             rules: Rules {
@@ -262,8 +263,7 @@ impl Document {
                 entries: reading.entries(),
                 whole_from: reading.span().0,
                 whole_to: reading.span().1.unwrap_or(claim.size.saturating_sub(1)),
-                shown_until_unix_ms: Some(reading.judge().now_unix_ms().min(claim.period.to()))
-                    .filter(|until| *until > claim.period.from()),
+                shown_until_unix_ms: Some(until).filter(|until| *until > claim.period.from()),
                 records: figures.records,
                 lines_withheld: figures.lines_withheld,
                 lines_lost: figures.lines_lost,
@@ -279,7 +279,7 @@ impl Document {
             findings: reading.judge().findings(),
             tried: reading.judge().tried(),
             objections: objections(reading, claim),
-            tenants: vetting::tenants(reading, &claim.scope),
+            tenants: vetting::tenants(reading, &claim.scope, until),
             officers: vetting::officers(reading),
             hosts: fleet::hosts(reading, &figures.hosts),
             devices: fleet::devices(reading, &figures.dark),

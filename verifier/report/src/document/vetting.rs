@@ -13,7 +13,7 @@ pub struct TenantSaid {
     /// Id.
     pub id: String,
     /// State, as `under_review`.
-    pub state: &'static str,
+    pub state: String,
     /// Who signs the contract.
     pub customer: PartySaid,
     /// Who stands between, nearest to the operator first.
@@ -83,7 +83,8 @@ pub struct OfficerSaid {
     pub statements: u64,
 }
 
-pub(super) fn tenants(reading: &Reading, scope: &Scope) -> Vec<TenantSaid> {
+/// The tenants of a scope, as they stood at an instant by all that the log says.
+pub(super) fn tenants(reading: &Reading, scope: &Scope, instant_ms: u64) -> Vec<TenantSaid> {
     let registry = reading.judge().registry();
     let party = |id: &str| PartySaid::of(id, registry.parties().newest(id));
     let maybe = |id: &str| (!id.is_empty()).then(|| party(id));
@@ -93,7 +94,7 @@ pub(super) fn tenants(reading: &Reading, scope: &Scope) -> Vec<TenantSaid> {
     });
     let said = wanted.map(|tenant| TenantSaid {
         id: tenant.id.clone(),
-        state: registry.state(&tenant.id),
+        state: registry.stands(&tenant.id, instant_ms).state,
         customer: party(&tenant.customer),
         intermediaries: tenant.intermediaries.iter().map(|id| party(id)).collect(),
         end_customer: maybe(&tenant.end_customer),
