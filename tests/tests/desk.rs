@@ -55,7 +55,15 @@ fn apply(deployment: &Deployment, text: &str) -> String {
 
 fn say(deployment: &Deployment, what: &str, officer: &str, more: &[&str]) -> String {
     let key = key(deployment, officer);
-    let said = ["tenant", what, "acme", "--key", &key, "--reason", "as agreed"];
+    let said = [
+        "tenant",
+        what,
+        "acme",
+        "--key",
+        &key,
+        "--reason",
+        "as agreed",
+    ];
     deployment.succeed(&[&said, more].concat())
 }
 

@@ -129,7 +129,12 @@ impl Application {
                     let anew = after.applies_anew(&it.id);
                     let said = (it.clone(), "applied".to_owned());
                     let stood = after.tenants.insert(it.id.clone(), said);
-                    let is_due = due.counts(stood.as_ref().map(|(it, _)| it), it) || anew;
+                    let says = due.counts(stood.as_ref().map(|(it, _)| it), it);
+                    if anew && !says {
+                        due.same -= 1;
+                        due.anew += 1;
+                    }
+                    let is_due = says || anew;
                     if let Some(stood) = stood.filter(|_| !is_due) {
                         after.tenants.insert(it.id.clone(), stood);
                     }
@@ -167,6 +172,8 @@ pub struct Due {
     pub changed: usize,
     /// Entries that stand already, word for word.
     pub same: usize,
+    /// Tenants that stand word for word and apply anew, for they were rejected or closed.
+    pub anew: usize,
     /// Tenants whose approvals end by it.
     pub lapsing: Vec<String>,
 }

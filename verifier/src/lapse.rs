@@ -87,11 +87,12 @@ pub(crate) fn words(lapsing: &[String]) -> Option<String> {
     match lapsing.len() {
         0 => None,
         1 => Some(format!(
-            "this ENDS the approval of tenant {shown}: its dossier changes, and two officers have to approve it anew"
+            "this ENDS the approval of tenant {shown}: its dossier changes or it applies anew, and two officers have to \
+             approve it"
         )),
         count => Some(format!(
-            "this ENDS the approvals of {count} tenants: {shown}{more}; their dossiers change, and two officers have \
-             to approve them anew"
+            "this ENDS the approvals of {count} tenants: {shown}{more}; their dossiers change or they apply anew, and \
+             two officers have to approve them"
         )),
     }
 }

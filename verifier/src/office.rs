@@ -100,7 +100,9 @@ impl Office {
         let (registry, now, days) = {
             let judge = self.live.judge();
             let days = judge.pack().parameters().hit_days();
-            (judge.registry().clone(), judge.now_unix_ms(), days)
+            // What was just decided works by the wall clock; the log's time may lie before it.
+            let now = judge.now_unix_ms().max(self.clock.now_ms());
+            (judge.registry().clone(), now, days)
         };
         let at = Moment::as_known_now(u64::MAX, now);
         let screen = move || {

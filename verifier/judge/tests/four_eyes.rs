@@ -669,3 +669,24 @@ fn an_expiry_of_what_nobody_approved_makes_no_use_milder() {
     log.work(0);
     assert_eq!(rules(&log), [Rule::VettingExpired]);
 }
+
+#[test]
+fn what_ties_one_key_of_a_person_ties_all_of_them() {
+    let mut log = applied();
+    // Another key of Ann's, and a third one that only a party joins to that.
+    let (second, third) = ([8; 32], [9; 32]);
+    log.officer(second, "ann");
+    log.officer(third, "A. Lee");
+    log.say(person("ann-lee", &[&hex(&ANN)]));
+    log.say(edge("ann-lee", "firm", v1::EdgeKind::Owns));
+    log.say(person("another-lee", &[&hex(&second), &hex(&third)]));
+    for officer in [second, third] {
+        log.decide("t", officer);
+        assert!(is_unvetted(&mut log));
+    }
+    assert_eq!(self_approvals(&log).len(), 1);
+    log.decide("t", BO);
+    assert!(is_unvetted(&mut log), "he is one, and they are none");
+    log.decide("t", CEM);
+    assert!(!is_unvetted(&mut log));
+}

@@ -22,10 +22,11 @@ pub(super) async fn apply(context: &Context, file: &Path, key: &Path) -> Result<
     }
     let (application, due) = application.due(&stands);
     say!(
-        "{}: {} new, {} changed, {} stand already and are not signed again",
+        "{}: {} new, {} changed, {} apply anew, {} stand already and are not signed again",
         file.display(),
         due.new,
         due.changed,
+        due.anew,
         due.same
     )?;
     if let Some(words) = lapse::words(&due.lapsing) {

@@ -3,10 +3,11 @@
 
 use std::process::ExitCode;
 
-use affiant_proto::{Body, v1};
+use affiant_judge::registry::stands::Stands;
+use affiant_proto::{Body, Ed25519Signer, Signer as _, v1};
 
-use super::{Context, Failure, bulk, indices, officer, text};
-use crate::{cli::TenantChange, rpc::admin::list_request::What, told};
+use super::{Context, Failure, bulk, indices, officer, persons::Officers, text};
+use crate::{cli::TenantChange, client::Client, rpc::admin::list_request::What, told};
 
 /// What an officer says of a tenant.
 pub(super) enum Act {
@@ -36,6 +37,11 @@ pub(super) async fn decide(
         )));
     }
     let approves = matches!(act, Act::Approve(_));
+    let to_come: Vec<String> = told::to_come(&beside.stands).collect();
+    if approves && !to_come.is_empty() {
+        let to_come = to_come.join("; ");
+        aside!("note: two persons' approvals after it LIFT what is to come: {to_come}");
+    }
     if let Some(why) = beside.barred().filter(|_| approves) {
         return Err(Failure::usage(format!(
             "tenant `{tenant}`: {why}; nothing was signed"
@@ -76,20 +82,43 @@ pub(super) async fn decide(
     let mut all = all.as_array().into_iter().flatten();
     if let Some(now) = all.find(|it| text(it, "id") == tenant) {
         let state = text(now, "state");
+        let stands = now.get("stands").cloned().unwrap_or_default();
+        let stands: Stands = serde_json::from_value(stands).unwrap_or_default();
         let to_come = match text(now, "to_come") {
             "" => String::new(),
             to_come => format!("; {to_come}"),
         };
-        let due = match approves && !state.starts_with("approved") {
-            true => format!(
-                "; it is approved once another person says the same, whatever keys {} has",
-                name.name
-            ),
+        let due = match approves {
+            true => due(&stands, chain_of(&mut client, &signer).await?, &name.name),
             false => String::new(),
         };
         say!("tenant {tenant} is {state}{to_come}{due}")?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The chain of the officer with a key.
+async fn chain_of(client: &mut Client, signer: &Ed25519Signer) -> Result<String, Failure> {
+    let officers = Officers::of(client).await?;
+    Ok(officers
+        .chain_of(signer.public_key())
+        .unwrap_or_default()
+        .to_owned())
+}
+
+/// What is due after an approval by the officer with the chain `own`.
+fn due(stands: &Stands, own: String, name: &str) -> String {
+    let is_approval = |state: &str| state.starts_with("approved");
+    let later = stands.to_come.iter().any(|it| is_approval(&it.state));
+    if is_approval(&stands.state) || later {
+        return String::new();
+    }
+    match stands.signed.iter().any(|it| it.officer == own) {
+        true => {
+            format!("; it is approved once another person says the same, whatever keys {name} has")
+        }
+        false => "; that decision has no effect: `tenant history` says why".to_owned(),
+    }
 }
 
 pub(super) async fn show(context: &Context, tenant: &str) -> Result<ExitCode, Failure> {

@@ -124,13 +124,17 @@ pub(super) fn read(dir: &Path) -> Result<PackFiles, Failure> {
         if name.starts_with('.') {
             continue;
         }
-        let mut content = Vec::new();
-        if path.is_file() {
-            let file = fs::File::open(&path).map_err(io(&path))?;
-            // One byte more than may be, so that the pack sees that it is too much.
-            let mut file = file.take(MAX_FILE_BYTES as u64 + 1);
-            file.read_to_end(&mut content).map_err(io(&path))?;
+        if !path.is_file() {
+            let what = path.display();
+            return Err(Failure::usage(format!(
+                "{what}: is no file of a pack: no plain file"
+            )));
         }
+        let mut content = Vec::new();
+        let file = fs::File::open(&path).map_err(io(&path))?;
+        // One byte more than may be, so that the pack sees that it is too much.
+        let mut file = file.take(MAX_FILE_BYTES as u64 + 1);
+        file.read_to_end(&mut content).map_err(io(&path))?;
         files.push((name.into_owned(), content));
         if files.len() > MAX_FILES {
             break;

@@ -92,7 +92,8 @@ impl Registry {
             return None;
         }
         let record = self.tenants.get(tenant)?;
-        let by = |index: u64| self.is_by(officer, index);
+        let person = self.person(officer, at.known_before);
+        let by = |index: u64| person.iter().any(|one| self.is_by(*one, index));
         // What was decided over, and whatever was said to be the tenant then.
         let decided = record.versions.said_before(at.index).next();
         let in_force = record.versions.in_force_despite(at, by);
@@ -111,12 +112,14 @@ impl Registry {
         if self.eyes.bearers.is_empty() {
             return None;
         }
-        let by = |index: u64| self.is_by(officer, index);
+        let person = self.person(officer, at.known_before);
+        let by = |index: u64| person.iter().any(|one| self.is_by(*one, index));
         let members = self.parties.behind_despite(seeds, at, &by);
         let mut due: VecDeque<(String, String)> = VecDeque::new();
         let mut seen = BTreeSet::new();
         for party in &self.eyes.bearers {
-            if self.is_borne(party, officer, at.known_before, &by) {
+            let is_he = |one: &Officer| self.is_borne(party, *one, at.known_before, &by);
+            if person.iter().any(is_he) {
                 due.push_back((party.clone(), format!("is party {party}")));
                 seen.insert(party.clone());
             }
@@ -150,7 +153,7 @@ impl Registry {
             for other in persons {
                 let same = other
                     .iter()
-                    .find_map(|one| self.same_person(*one, *officer, known_before));
+                    .find_map(|one| self.one_through_others(*one, *officer, known_before));
                 match same {
                     Some(same) => {
                         why.get_or_insert(same);
@@ -163,6 +166,43 @@ impl Registry {
             persons = others;
         }
         why.filter(|_| persons.len() < APPROVERS)
+    }
+
+    /// Why two officers are one person; none where they are two.
+    fn one_through_others(
+        &self,
+        one: Officer,
+        other: Officer,
+        known_before: u64,
+    ) -> Option<String> {
+        let direct = self.same_person(one, other, known_before);
+        direct.or_else(|| {
+            let person = self.person(one, known_before);
+            person.contains(&other).then(|| {
+                let (one, other) = (self.called(one), self.called(other));
+                format!(
+                    "officers {one} and {other} are one person, by other names and keys of theirs"
+                )
+            })
+        })
+    }
+
+    /// All officers who are one person with this one, by what is known before an index: those who have a
+    /// name in common, or whom one party bears, through others too.
+    fn person(&self, officer: Officer, known_before: u64) -> BTreeSet<Officer> {
+        let mut person = BTreeSet::from([officer]);
+        loop {
+            let same = |other: &&Officer| {
+                let is_same =
+                    |one: &Officer| self.same_person(*one, **other, known_before).is_some();
+                !person.contains(*other) && person.iter().any(is_same)
+            };
+            let more: Vec<Officer> = self.eyes.known_as.keys().filter(same).copied().collect();
+            if more.is_empty() {
+                return person;
+            }
+            person.extend(more);
+        }
     }
 
     fn same_person(&self, one: Officer, other: Officer, known_before: u64) -> Option<String> {

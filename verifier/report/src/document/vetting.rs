@@ -81,6 +81,8 @@ pub struct OfficerSaid {
     pub index: u64,
     /// Statements signed.
     pub statements: u64,
+    /// The first log index at which the key is not trusted; none for one that is.
+    pub revoked_from_index: Option<u64>,
 }
 
 /// The tenants of a scope, as they stood at an instant by all that the log says.
@@ -164,6 +166,13 @@ impl EdgeSaid {
     }
 }
 
+fn revoked_from(reading: &Reading, key: &[u8]) -> Option<u64> {
+    let key = PublicKey::ed25519(key).ok()?;
+    let revocations = reading.authorities().revocations();
+    let revoked = revocations.of(v1::KeyUse::Officer, &key.id())?;
+    Some(revoked.from())
+}
+
 pub(super) fn officers(reading: &Reading) -> Vec<OfficerSaid> {
     let said = reading.officers().into_iter().map(|officer| OfficerSaid {
         name: officer.name.clone(),
@@ -174,6 +183,7 @@ pub(super) fn officers(reading: &Reading) -> Vec<OfficerSaid> {
         by_genesis: officer.by_genesis,
         index: officer.index,
         statements: officer.statements,
+        revoked_from_index: revoked_from(reading, &officer.key),
     });
     said.collect()
 }

@@ -19,12 +19,12 @@ pub(super) fn write(out: &mut String, document: &Document) -> fmt::Result {
     more(out, document.tenants.len())?;
     writeln!(
         out,
-        "<h2>Officers</h2>\n<table><tr><th>Name</th><th>Key</th><th>Admitted by</th><th class=\"n\">Statements</th></tr>"
+        "<h2>Officers</h2>\n<table><tr><th>Name</th><th>Key</th><th>Admitted by</th><th class=\"n\">Statements</th><th>Key is trusted</th></tr>"
     )?;
     for officer in document.officers.iter().take(MAX_ROWS) {
         writeln!(
             out,
-            "<tr><td>{}</td><td class=\"mono\">{}</td><td>{}</td><td class=\"n\">{}</td></tr>",
+            "<tr><td>{}</td><td class=\"mono\">{}</td><td>{}</td><td class=\"n\">{}</td><td>{}</td></tr>",
             Text(&officer.name),
             Text(&officer.key),
             if officer.by_genesis {
@@ -33,6 +33,10 @@ pub(super) fn write(out: &mut String, document: &Document) -> fmt::Result {
                 "two other officers"
             },
             officer.statements,
+            match officer.revoked_from_index {
+                None => "yes".to_owned(),
+                Some(from) => format!("not from log index {from} on"),
+            },
         )?;
     }
     writeln!(out, "</table>")
@@ -110,7 +114,7 @@ fn one(out: &mut String, document: &Document, tenant: &TenantSaid) -> fmt::Resul
             .iter()
             .map(|chain| officer(document, chain))
             .collect();
-        let back = if change.reaches_back {
+        let back = if change.reaches_back || change.from_unix_ms != change.logged_unix_ms {
             format!("<br><small>works from {}</small>", utc(change.from_unix_ms))
         } else {
             String::new()
