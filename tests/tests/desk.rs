@@ -198,13 +198,27 @@ fn what_was_closed_is_approved_by_nobody_until_it_applies_anew_by_the_same_words
         }
         let said = apply(&deployment, REGISTRY);
         assert!(
-            said.contains("5 stand already") && said.contains("signed 2 statements"),
+            said.contains("1 to apply anew, 4 stand already")
+                && said.contains("signed 2 statements"),
             "{said}"
         );
         assert_eq!(tenant(&deployment)["state"], "applied");
     }
     deployment.approve("acme");
     assert_eq!(tenant(&deployment)["state"], "approved");
+}
+
+#[test]
+fn an_application_before_a_closing_that_is_to_come_says_that_it_ends_the_approval() {
+    let deployment = Deployment::new();
+    apply(&deployment, REGISTRY);
+    deployment.approve("acme");
+    let ahead = ["--effective", "2100-01-01"];
+    say(&deployment, "close", "alice", &ahead);
+    assert_eq!(tenant(&deployment)["state"], "approved");
+    let said = apply(&deployment, REGISTRY);
+    assert!(said.contains("ENDS the approval of tenant acme"), "{said}");
+    assert_eq!(tenant(&deployment)["state"], "applied");
 }
 
 #[test]

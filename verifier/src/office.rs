@@ -26,7 +26,7 @@ use crate::{
     retention::Shared,
     rotation::not_logged,
     rpc::admin::{self as rpc, list_request::What},
-    told,
+    told, wording,
     writer::{Published, Submit},
 };
 
@@ -135,7 +135,18 @@ impl Office {
 
     /// Logs statements that officers signed, all or none; gives their indices, once the judge has heard them
     /// or does not come to it.
+    ///
+    /// What is refused is told in the journal too: an attempt is evidence.
     pub async fn submit(&self, statements: &[Vec<u8>]) -> Result<Vec<u64>, Status> {
+        let taken = self.take(statements).await;
+        if let Err(refused) = &taken {
+            let why = wording::plain(refused.message());
+            tracing::warn!(why, "statements of an officer were refused");
+        }
+        taken
+    }
+
+    async fn take(&self, statements: &[Vec<u8>]) -> Result<Vec<u64>, Status> {
         if statements.len() > MAX_STATEMENTS {
             return Err(Status::invalid_argument(format!(
                 "at most {MAX_STATEMENTS} statements at once"

@@ -22,11 +22,14 @@ pub(super) async fn apply(context: &Context, file: &Path, key: &Path) -> Result<
     }
     let (application, due) = application.due(&stands);
     say!(
-        "{}: {} new, {} changed, {} apply anew, {} stand already and are not signed again",
+        "{}: {} new, {} changed, {}{} stand already and are not signed again",
         file.display(),
         due.new,
         due.changed,
-        due.anew,
+        match due.anew {
+            0 => String::new(),
+            anew => format!("{anew} to apply anew, "),
+        },
         due.same
     )?;
     if let Some(words) = lapse::words(&due.lapsing) {
