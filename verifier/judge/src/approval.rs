@@ -10,8 +10,7 @@ use serde::Serialize;
 
 use crate::timeline::{Doubt, Moment, Stamp};
 
-/// How many officers an approval needs.
-pub const APPROVERS: usize = 2;
+pub use affiant_proto::authority::APPROVERS;
 
 /// What an approval allows, read from the dossier that was approved.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]

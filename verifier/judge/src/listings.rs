@@ -328,18 +328,18 @@ impl Listings {
 
     /// The lists as they were last imported, by name.
     pub(crate) fn all(&self) -> impl Iterator<Item = Imported> + '_ {
-        let lists = last_of(&self.lists, true).chain(last_of(&self.aliases, true));
-        let mut all: Vec<Imported> = lists.chain(last_of(&self.unread, false)).collect();
-        all.sort_by(|a, b| (&a.list, a.index).cmp(&(&b.list, b.index)));
+        let mut all: Vec<Imported> = last_of(&self.lists, true).collect();
+        all.extend(last_of(&self.aliases, true));
         // Of what could not be read nothing is said any more once a later version was.
-        let outdated = |it: &Imported| {
-            let later = |other: &Imported| other.list == it.list && other.index > it.index;
-            !it.at_hand && all.iter().any(later)
+        let read = all.iter().map(|it| (it.list.clone(), it.index));
+        let read: BTreeSet<(String, u64)> = read.collect();
+        let is_newest = |it: &Imported| {
+            let later = (it.list.clone(), it.index)..=(it.list.clone(), u64::MAX);
+            read.range(later).next().is_none()
         };
-        let kept: Vec<bool> = all.iter().map(|it| !outdated(it)).collect();
+        all.extend(last_of(&self.unread, false).filter(is_newest));
+        all.sort_by(|a, b| (&a.list, a.index).cmp(&(&b.list, b.index)));
         all.into_iter()
-            .zip(kept)
-            .filter_map(|(it, kept)| kept.then_some(it))
     }
 
     /// The decisions on hits.

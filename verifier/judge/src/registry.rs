@@ -133,7 +133,7 @@ impl Registry {
                 let said = Said::state(change);
                 record.acts.push(Act::new(stamp, officer, said, &made));
                 made?;
-                self.unfollow(&change.tenant);
+                self.unfollow_ended(stamp, &change.tenant);
             }
         }
         Ok(())
@@ -163,7 +163,7 @@ impl Registry {
                 self.followers.entry(party).or_default().insert(id.clone());
             }
         } else {
-            self.unfollow(id);
+            self.unfollow_ended(stamp, id);
         }
         made
     }
@@ -552,7 +552,15 @@ impl Registry {
         if watched.is_some() && watched != stands {
             record.approval.lapse(stamp);
         }
-        if record.approval.watched(stamp.logged_ms).is_none() {
+        self.unfollow_ended(stamp, tenant);
+    }
+
+    /// Lets the parties of a tenant change where no approval rests on them any more. One that ends on a day to
+    /// come still does.
+    fn unfollow_ended(&mut self, stamp: Stamp, tenant: &str) {
+        let record = self.tenants.get(tenant);
+        let rests = record.and_then(|record| record.approval.watched(stamp.logged_ms));
+        if rests.is_none() {
             self.unfollow(tenant);
         }
     }

@@ -609,6 +609,13 @@ fn an_approval_that_is_suspended_from_later_on_still_lapses_with_its_dossier() {
     log.say(party("other", "Other", "US"));
     restated(&mut log, "other");
     assert!(is_unvetted(&mut log));
+    // Whether the tenant is stated anew or one of its parties is, and whatever one officer says meanwhile.
+    log.approve("t");
+    log.state_since(log.now + year, "t", v1::TenantState::Suspended);
+    log.decide("t", CEM);
+    assert!(!is_unvetted(&mut log), "not yet");
+    log.say(party("owner", "Owner", "CN"));
+    assert!(is_unvetted(&mut log));
     // And officers may think better of it.
     log.approve("t");
     assert!(!is_unvetted(&mut log));

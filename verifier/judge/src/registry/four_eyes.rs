@@ -18,7 +18,7 @@ use affiant_proto::{
 
 use super::Registry;
 use crate::{
-    approval::{APPROVERS, Ground, short},
+    approval::{APPROVERS, Ground, hex, short},
     timeline::{Doubt, Moment, Stamp},
 };
 
@@ -383,10 +383,8 @@ impl Registry {
         });
         if let Some(record) = self.tenants.get_mut(tenant) {
             record.approval.doubt(stamp, &doubt, Ground::FourEyes);
-            if record.approval.watched(stamp.logged_ms).is_none() {
-                self.unfollow(tenant);
-            }
         }
+        self.unfollow_ended(stamp, tenant);
         broken
     }
 
@@ -405,8 +403,4 @@ fn says(kind: EdgeKind) -> &'static str {
         EdgeKind::AffiliatedUnitOf => "is a unit of",
         EdgeKind::ResellsTo | EdgeKind::Unspecified => "has to do with",
     }
-}
-
-fn hex(chain: &Officer) -> String {
-    affiant_proto::Digest::new(*chain).to_string()
 }
