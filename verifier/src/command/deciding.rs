@@ -37,15 +37,15 @@ pub(super) async fn decide(
         )));
     }
     let approves = matches!(act, Act::Approve(_));
-    let to_come: Vec<String> = told::to_come(&beside.stands).collect();
-    if approves && !to_come.is_empty() {
-        let to_come = to_come.join("; ");
-        aside!("note: two persons' approvals after it LIFT what is to come: {to_come}");
-    }
     if let Some(why) = beside.barred().filter(|_| approves) {
         return Err(Failure::usage(format!(
             "tenant `{tenant}`: {why}; nothing was signed"
         )));
+    }
+    let to_come: Vec<String> = told::to_come(&beside.stands).collect();
+    if approves && !to_come.is_empty() {
+        let to_come = to_come.join("; ");
+        aside!("note: two persons' approvals after it LIFT what is to come: {to_come}");
     }
     let decision = |verdict: v1::Verdict| v1::Decision {
         tenant: tenant.clone(),
@@ -83,13 +83,14 @@ pub(super) async fn decide(
     if let Some(now) = all.find(|it| text(it, "id") == tenant) {
         let state = text(now, "state");
         let stands = now.get("stands").cloned().unwrap_or_default();
-        let stands: Stands = serde_json::from_value(stands).unwrap_or_default();
+        let stands: Stands = serde_json::from_value(stands)
+            .map_err(|_| Failure::io("the server's answer cannot be read"))?;
         let to_come = match text(now, "to_come") {
             "" => String::new(),
             to_come => format!("; {to_come}"),
         };
         let due = match approves {
-            true => due(&stands, chain_of(&mut client, &signer).await?, &name.name),
+            true => due(&stands, &chain_of(&mut client, &signer).await?, &name.name),
             false => String::new(),
         };
         say!("tenant {tenant} is {state}{to_come}{due}")?;
@@ -107,7 +108,7 @@ async fn chain_of(client: &mut Client, signer: &Ed25519Signer) -> Result<String,
 }
 
 /// What is due after an approval by the officer with the chain `own`.
-fn due(stands: &Stands, own: String, name: &str) -> String {
+fn due(stands: &Stands, own: &str, name: &str) -> String {
     let is_approval = |state: &str| state.starts_with("approved");
     let later = stands.to_come.iter().any(|it| is_approval(&it.state));
     if is_approval(&stands.state) || later {
